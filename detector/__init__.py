@@ -1,0 +1,1 @@
+"""Find and count red cells, white cells and platelets in photographs of blood smears."""

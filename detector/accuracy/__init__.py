@@ -1,0 +1,1 @@
+"""Detections against truth, and counts against truth."""

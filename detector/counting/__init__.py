@@ -1,0 +1,1 @@
+"""Field counts, counting frame, smear totals and their intervals."""

@@ -1,0 +1,1 @@
+"""How a set of inputs is worked through."""

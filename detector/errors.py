@@ -1,0 +1,74 @@
+"""Everything that can go wrong and is told to a user.
+
+SmearcountError                  exit code 3: nothing could be done
+├── UsageError                   exit code 2: the command was used wrongly
+│   ├── ConfigError              a configuration file or one of its keys
+│   ├── ManifestError            a manifest or a table of counts
+│   └── MissingExtraError        an optional package is not installed
+├── ImageError                   one image could not be read
+├── AnnotationError              an annotation or a dataset folder
+│   └── UnknownClassError        a class name that is no blood cell of ours
+├── ModelError                   a model file that is none, or not one of ours
+├── OutputError                  the place for the results cannot be written
+├── DownloadError                a public dataset could not be fetched
+└── NothingToDoError             no input left to work on
+
+Every message names the file or option, says what is wrong, and says what would have worked.
+"""
+
+from __future__ import annotations
+
+
+class SmearcountError(Exception):
+    """Base of all errors that a user may see; `exit_code` is what a command ends with."""
+
+    exit_code = 3
+
+
+class UsageError(SmearcountError):
+    """The command or function was called wrongly."""
+
+    exit_code = 2
+
+
+class ConfigError(UsageError):
+    """A configuration file, or a key in it, is not valid."""
+
+
+class ManifestError(UsageError):
+    """A manifest or a table of counts lacks a column or holds a value that is not valid."""
+
+
+class MissingExtraError(UsageError):
+    """A package of an optional extra is needed and not installed."""
+
+    def __init__(self, package: str, extra: str, purpose: str) -> None:
+        super().__init__(f"{purpose} needs {package}, which is not installed: pip install -e '.[{extra}]'")
+
+
+class ImageError(SmearcountError):
+    """One image could not be read; the message is its reason, without the path."""
+
+
+class AnnotationError(SmearcountError):
+    """An annotation file or a dataset folder could not be understood."""
+
+
+class UnknownClassError(AnnotationError):
+    """A class name that is not a known cell class or alias."""
+
+
+class ModelError(SmearcountError):
+    """A model file is missing, is no ONNX model, or lacks the metadata that counting needs."""
+
+
+class OutputError(SmearcountError):
+    """Results cannot be written where they were asked for."""
+
+
+class DownloadError(SmearcountError):
+    """A public dataset could not be downloaded or did not match its checksum."""
+
+
+class NothingToDoError(SmearcountError):
+    """There is no input left to work on."""

@@ -1,0 +1,1 @@
+"""Journal, tables, interchange formats and pictures of results."""

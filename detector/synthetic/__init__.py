@@ -1,0 +1,1 @@
+"""A renderer of stained smear fields with exact truth."""

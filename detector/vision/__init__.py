@@ -1,0 +1,1 @@
+"""Cells, images, boxes, tiles, detections and the model that finds them."""

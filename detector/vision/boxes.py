@@ -1,0 +1,70 @@
+"""Arithmetic on boxes: pure functions of arrays, which are never changed in place.
+
+A box is `x1, y1, x2, y2` in pixels with half-open edges, so its width is `x2 - x1`; boxes are arrays of shape (n, 4).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+Boxes = NDArray[np.float32]
+"""Boxes of shape (n, 4), xyxy in pixels."""
+
+
+def area(xyxy: Boxes) -> NDArray[np.float32]:
+    """Area of each box in px², of shape (n,); an inverted box has none."""
+    sides = np.maximum(xyxy[:, 2:] - xyxy[:, :2], 0.0)
+    return np.asarray(sides[:, 0] * sides[:, 1], dtype=np.float32)
+
+
+def centre(xyxy: Boxes) -> NDArray[np.float32]:
+    """Centre of each box, x and y, of shape (n, 2)."""
+    return np.asarray((xyxy[:, :2] + xyxy[:, 2:]) / 2, dtype=np.float32)
+
+
+def clip(xyxy: Boxes, size_wh: tuple[int, int]) -> Boxes:
+    """Boxes cut to the image `(width, height)`."""
+    w, h = size_wh
+    return np.clip(xyxy, 0, np.array([w, h, w, h], dtype=np.float32)).astype(np.float32)
+
+
+def intersection(a: Boxes, b: Boxes) -> NDArray[np.float32]:
+    """Shared area of each pair in px², of shape (len(a), len(b))."""
+    low = np.maximum(a[:, None, :2], b[None, :, :2])
+    high = np.minimum(a[:, None, 2:], b[None, :, 2:])
+    sides = np.maximum(high - low, 0.0)
+    return np.asarray(sides[..., 0] * sides[..., 1], dtype=np.float32)
+
+
+def iou(a: Boxes, b: Boxes) -> NDArray[np.float32]:
+    """Intersection over union of each pair, of shape (len(a), len(b)); 0 where both are empty."""
+    shared = intersection(a, b)
+    union = area(a)[:, None] + area(b)[None, :] - shared
+    return np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
+
+
+def suppress(xyxy: Boxes, score: NDArray[np.float32], label: NDArray[np.int64], iou_threshold: float) -> NDArray[np.int64]:
+    """Indices that greedy non-maximum suppression keeps, best score first.
+
+    A box gives way to a better one of its own class that it overlaps by more than `iou_threshold`. Equal scores keep
+    their order, so the result depends on nothing but the arrays.
+    """
+    order = np.argsort(-score, kind="stable")
+    kept: list[int] = []
+    alive = np.ones(len(order), dtype=bool)
+    overlap = iou(xyxy[order], xyxy[order]) > iou_threshold
+    same = label[order][:, None] == label[order][None, :]
+    overlap &= same
+    for i in range(len(order)):
+        if alive[i]:
+            kept.append(int(order[i]))
+            alive[i + 1 :] &= ~overlap[i, i + 1 :]
+    return np.array(kept, dtype=np.int64)
+
+
+def touches(xyxy: Boxes, size_wh: tuple[int, int], margin_px: float) -> NDArray[np.bool_]:
+    """Which image edges each box reaches to within `margin_px`: left, top, right, bottom; of shape (n, 4)."""
+    w, h = size_wh
+    gap = np.stack([xyxy[:, 0], xyxy[:, 1], w - xyxy[:, 2], h - xyxy[:, 3]], axis=1)
+    return np.asarray(gap <= margin_px)
