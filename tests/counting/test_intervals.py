@@ -1,0 +1,159 @@
+"""Intervals: exact for one field, and covering at their nominal rate for several."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import special
+
+from detector.counting.intervals import Estimate, rate, ratio
+
+
+@pytest.mark.parametrize(
+    ("events", "low", "high"), [(0, 0.0, 3.689), (1, 0.0253, 5.572), (10, 4.795, 18.390), (100, 81.364, 121.627)]
+)
+def test_one_field_is_exact_poisson(events: int, low: float, high: float) -> None:
+    """Limits from the tables of Garwood (1936) and its successors."""
+    found = rate([events])
+    assert found is not None
+    assert found.value == events
+    assert [found.low, found.high] == pytest.approx([low, high], abs=1e-3)
+
+
+def test_one_field_ratio_is_exact_binomial() -> None:
+    """4 of 20: Clopper-Pearson gives a share of 0.0573 to 0.4366."""
+    found = ratio([4], [16])
+    assert found is not None
+    assert found.value == 0.25
+    assert found.low / (1 + found.low) == pytest.approx(0.0573, abs=1e-4)
+    assert found.high / (1 + found.high) == pytest.approx(0.4366, abs=1e-4)
+
+
+def test_undefined_is_none() -> None:
+    assert rate([]) is None
+    assert ratio([3, 0], [0, 0]) is None
+    assert ratio([], []) is None
+
+
+@pytest.mark.parametrize("fields", [1, 2, 10])
+def test_no_cells_give_an_upper_limit_only(fields: int) -> None:
+    """None seen: the rule of three for two-sided 95 %, 3.689 over the number of fields."""
+    found = rate([0] * fields)
+    assert found is not None
+    assert (found.value, found.low) == (0, 0)
+    assert found.high == pytest.approx(3.689 / fields, abs=1e-3)
+    per = ratio([0] * fields, [50] * fields)
+    assert per is not None
+    assert (per.value, per.low) == (0, 0)
+    assert 0 < per.high < 0.1
+
+
+def test_clustered_counts_give_a_wider_interval() -> None:
+    even, clustered = rate([9, 10, 11, 10, 10]), rate([0, 25, 2, 20, 3])
+    assert even is not None
+    assert clustered is not None
+    assert even.value == clustered.value
+    assert clustered.high - clustered.low > 2 * (even.high - even.low)
+
+
+def test_areas_weigh_fields() -> None:
+    found = rate([10, 40], areas=[1.0, 4.0])
+    assert found is not None
+    assert found.value == 10
+    equal = rate([25, 25], areas=[2.5, 2.5])
+    assert equal is not None
+    assert equal.value == 10
+
+
+@pytest.mark.parametrize("areas", [[1.0], [1.0, 0.0], [1.0, -1.0], [1.0, float("nan")]])
+def test_areas_must_fit(areas: list[float]) -> None:
+    with pytest.raises(ValueError, match="positive area"):
+        rate([1, 2], areas)
+
+
+def test_counts_must_fit() -> None:
+    with pytest.raises(ValueError, match="negative"):
+        rate([1, -1])
+    with pytest.raises(ValueError, match="same fields"):
+        ratio([1, 2], [1])
+
+
+def test_times_changes_the_unit() -> None:
+    assert Estimate(2.0, 1.0, 4.0).times(3) == Estimate(6.0, 3.0, 12.0)
+
+
+counts = st.lists(st.integers(0, 400), min_size=1, max_size=30)
+
+
+@settings(deadline=None)
+@given(counts, st.integers(0, 1000))
+def test_interval_holds_its_value_whatever_the_order(k: list[int], seed: int) -> None:
+    found = rate(k)
+    assert found is not None
+    assert 0 <= found.low <= found.value <= found.high
+    assert found.low < found.high
+    shuffled = rate(np.random.default_rng(seed).permutation(k).tolist())
+    assert shuffled is not None
+    assert [shuffled.low, shuffled.high] == pytest.approx([found.low, found.high])
+
+
+@settings(deadline=None)
+@given(counts, st.data())
+def test_ratio_interval_holds_its_value(k: list[int], data: st.DataObject) -> None:
+    per = data.draw(st.lists(st.integers(0, 400), min_size=len(k), max_size=len(k)))
+    found = ratio(k, per)
+    if sum(per) == 0:
+        assert found is None
+    else:
+        assert found is not None
+        assert 0 <= found.low <= found.value <= found.high < np.inf
+
+
+@settings(deadline=None)
+@given(counts, st.floats(0.01, 100))
+def test_rate_is_per_unit_of_area(k: list[int], scale: float) -> None:
+    one, other = rate(k, [1.0] * len(k)), rate(k, [scale] * len(k))
+    assert one is not None
+    assert other is not None
+    assert other.high * scale == pytest.approx(one.high)
+
+
+def clustered(rng: np.random.Generator, mean: float, cv2: float, shape: tuple[int, int]) -> np.ndarray:
+    """Negative binomial counts whose rate varies by a squared coefficient of variation `cv2`; Poisson at 0."""
+    return rng.poisson(rng.gamma(1 / cv2, mean * cv2, shape) if cv2 else np.full(shape, mean))
+
+
+@pytest.mark.parametrize("cv2", [0.0, 0.1, 0.5])
+@pytest.mark.parametrize("fields", [2, 3, 5, 12, 40])
+def test_coverage(fields: int, cv2: float) -> None:
+    """At its nominal rate: 0.93 and more in every cell of the grid, less three standard errors of the simulation."""
+    rng, samples, means = np.random.default_rng(7), 1000, (0.2, 1.0, 4.0, 20.0)
+    covered = []
+    for mean in means:
+        found = [rate(k) for k in clustered(rng, mean, cv2, (samples, fields)).tolist()]
+        covered.append(np.mean([e is not None and e.low <= mean <= e.high for e in found]))
+    assert min(covered) >= 0.93 - 3 * np.sqrt(0.93 * 0.07 / samples)
+    assert np.mean(covered) >= 0.94
+
+
+@pytest.mark.parametrize(("fields", "times"), [(5, 1.5), (12, 1.25), (40, 1.12)])
+@pytest.mark.parametrize("cv2", [0.1, 0.5])
+def test_width_is_near_that_of_t_where_counts_are_large(fields: int, times: float, cv2: float) -> None:
+    """Coverage is not bought with width: with 20 cells a field, Student's interval is the yardstick."""
+    k = clustered(np.random.default_rng(3), 20.0, cv2, (400, fields))
+    half = special.stdtrit(fields - 1, 0.975) * k.std(axis=1, ddof=1) / np.sqrt(fields)
+    ours = np.mean([e.high - e.low for e in map(rate, k.tolist()) if e])
+    assert 0.95 <= ours / np.mean(2 * half) <= times
+
+
+@pytest.mark.parametrize(("ratio_cv2", "base_cv2"), [(0.0, 0.0), (0.0, 0.1), (0.25, 0.1)])
+@pytest.mark.parametrize("fields", [2, 4, 12, 30])
+def test_ratio_coverage(fields: int, ratio_cv2: float, base_cv2: float) -> None:
+    rng, samples = np.random.default_rng(11), 500
+    for true, base in ((0.05, 20.0), (0.002, 200.0), (0.3, 5.0)):
+        per = clustered(rng, base, base_cv2, (samples, fields))
+        k = clustered(rng, base * true, ratio_cv2, (samples, fields))
+        found = [e for e in map(ratio, k.tolist(), per.tolist()) if e]
+        assert np.mean([e.low <= true <= e.high for e in found]) >= 0.93 - 3 * np.sqrt(0.93 * 0.07 / samples)

@@ -1,0 +1,123 @@
+"""Smear totals: which fields they are made of, and what is left unsaid."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from detector.counting import density
+from detector.counting.fields import FieldCount, UnreadField
+from detector.counting.intervals import rate, ratio
+from detector.counting.smears import SmearCount, aggregate
+from detector.errors import UsageError
+
+
+def field(
+    name: str, smear: str = "s", rbc: int = 0, wbc: int = 0, plt: int = 0, *, um: float | None = None, saturated: bool = False
+) -> FieldCount:
+    """A field whose counting frame holds one red cell less than the whole of it, where there is one."""
+    raw = {"RBC": rbc, "WBC": wbc, "Platelets": plt}
+    return FieldCount(name, smear, (1000, 1000), raw, raw | {"RBC": max(rbc - 1, 0)}, saturated, um)
+
+
+def one(*fields: FieldCount, unread: tuple[UnreadField, ...] = ()) -> SmearCount:
+    (smear,) = aggregate(fields, unread)
+    return smear
+
+
+def test_totals_means_and_ratios() -> None:
+    smear = one(field("a", rbc=21, wbc=1, plt=2), field("b", rbc=31, wbc=0, plt=3, saturated=True))
+    assert (smear.fields, smear.unread, smear.saturated) == (2, 0, 1)
+    rbc, wbc, plt = (smear.classes[c] for c in ("RBC", "WBC", "Platelets"))
+    assert (rbc.total, rbc.frame_total, wbc.total, plt.total) == (52, 50, 1, 5)
+    assert rbc.mean == rate([21, 31])
+    assert wbc.per_rbc == ratio([1, 0], [20, 30])
+    assert plt.per_rbc is not None
+    assert plt.per_rbc.value == pytest.approx(0.1)
+    assert rbc.per_rbc is None
+    assert rbc.per_mm2 is None
+
+
+def test_unread_fields_are_in_no_mean() -> None:
+    smear = one(field("a", rbc=10), unread=(UnreadField("b", "s", "truncated"),))
+    assert (smear.fields, smear.unread) == (1, 1)
+    assert smear.classes["RBC"].mean == rate([10])
+
+
+def test_a_smear_with_nothing_read_has_no_mean() -> None:
+    smear = one(unread=(UnreadField("b", "s", "truncated"),))
+    assert (smear.fields, smear.unread) == (0, 1)
+    assert smear.classes["RBC"].mean is None
+    assert smear.classes["WBC"].per_rbc is None
+
+
+def test_no_red_cells_leave_ratios_undefined() -> None:
+    assert one(field("a", wbc=3)).classes["WBC"].per_rbc is None
+
+
+def test_density_needs_every_field_calibrated() -> None:
+    both = one(field("a", rbc=101, um=0.1), field("b", rbc=101, um=0.1))
+    some = one(field("a", rbc=101, um=0.1), field("b", rbc=101))
+    per_mm2 = both.classes["RBC"].per_mm2
+    assert per_mm2 is not None
+    assert per_mm2.value == pytest.approx(200 / (2 * (996 * 1e-4) ** 2))
+    assert per_mm2.low < per_mm2.value < per_mm2.high
+    assert some.classes["RBC"].per_mm2 is None
+
+
+def test_density_of_fields_of_unlike_magnification() -> None:
+    smear = one(field("a", rbc=101, um=0.1), field("b", rbc=401, um=0.2))
+    per_mm2 = smear.classes["RBC"].per_mm2
+    assert per_mm2 is not None
+    assert per_mm2.value == pytest.approx(100 / (996 * 1e-4) ** 2)
+
+
+def test_a_field_given_twice_is_refused() -> None:
+    with pytest.raises(ValueError, match="given twice: a"):
+        aggregate([field("a"), field("a")])
+    with pytest.raises(ValueError, match="given twice: a"):
+        aggregate([field("a")], [UnreadField("a", "s", "gone")])
+    assert len(aggregate([field("a", "one"), field("a", "two")])) == 2
+
+
+@settings(deadline=None)
+@given(st.permutations([field(f"{s}/{i}", s, rbc=i * 7, plt=i) for s in ("b", "a", "ä c") for i in range(4)]))
+def test_order_of_fields_does_not_matter(fields: list[FieldCount]) -> None:
+    assert [s.smear for s in aggregate(fields)] == ["a", "b", "ä c"]
+    assert aggregate(fields) == aggregate(fields[::-1])
+
+
+def test_per_microlitre_from_red_cells() -> None:
+    smear = one(field("a", rbc=501, wbc=1, plt=25), field("b", rbc=501, wbc=1, plt=25))
+    found = {e.class_name: e for e in density.from_red_cells(smear, 5e6)}
+    assert found.keys() == {"WBC", "Platelets"}
+    assert found["WBC"].estimate.value == pytest.approx(10_000)
+    assert found["Platelets"].estimate.value == pytest.approx(250_000)
+    per_rbc = smear.classes["WBC"].per_rbc
+    assert per_rbc is not None
+    assert found["WBC"].estimate == per_rbc.times(5e6)
+    assert "5e+06 red cells per µL" in found["WBC"].source
+
+
+def test_per_microlitre_from_a_factor() -> None:
+    calibrated = one(field("a", plt=20, um=0.1))
+    found = {e.class_name: e for e in density.from_area(calibrated, 12.5)}
+    per_mm2 = calibrated.classes["Platelets"].per_mm2
+    assert per_mm2 is not None
+    assert found["Platelets"].estimate == per_mm2.times(12.5)
+    assert "12.5 mm² per µL" in found["Platelets"].source
+    assert density.from_area(one(field("a", plt=20)), 12.5) == []
+
+
+def test_no_red_cells_give_no_estimate() -> None:
+    assert density.from_red_cells(one(field("a", wbc=3)), 5e6) == []
+
+
+@pytest.mark.parametrize("value", [0.0, -1.0, float("nan"), float("inf")])
+def test_sources_must_be_positive(value: float) -> None:
+    smear = one(field("a", rbc=5, um=0.1))
+    with pytest.raises(UsageError, match="must be a positive number"):
+        density.from_red_cells(smear, value)
+    with pytest.raises(UsageError, match="must be a positive number"):
+        density.from_area(smear, value)
