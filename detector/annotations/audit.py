@@ -1,0 +1,206 @@
+"""What conversion found, mended, left out and could not read: kept beside the data, as JSON for programs and text for people."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from detector.annotations.dataset import AUDIT, FORMAT
+from detector.annotations.labels import SPLITS
+from detector.annotations.records import Record
+from detector.annotations.repair import DROPPED, REPAIRED
+from detector.vision.cells import CLASSES, RBC
+
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class Note:
+    """A file or name, and what is to be said of it."""
+
+    file: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class BoxNote:
+    """A box that was repaired or dropped."""
+
+    field: str
+    split: str
+    action: str
+    """`repaired` or `dropped`."""
+    reason: str
+    name: str
+    """Class name as the label file has it."""
+    xyxy: tuple[float, float, float, float]
+    """The box as the label file has it, in pixels."""
+
+
+@dataclass(frozen=True)
+class SizeNote:
+    """A label file that states another image size than the image has."""
+
+    field: str
+    declared_wh: tuple[int, int]
+    actual_wh: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Twins:
+    """Two fields that show the same cells."""
+
+    first: str
+    first_split: str
+    second: str
+    second_split: str
+    """Empty where the other dataset has no splits."""
+    similarity: float
+    """Correlation at the best shift, at most 1."""
+    identical: bool
+    """Whether the files are the same to the byte."""
+
+    @property
+    def leaks(self) -> bool:
+        """Whether the two lie in different splits."""
+        return self.first_split != self.second_split
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Fields that another dataset has too."""
+
+    folder: str
+    twins: tuple[Twins, ...]
+
+
+@dataclass(frozen=True)
+class Tally:
+    """What one split holds."""
+
+    images: int
+    boxes: dict[str, int]
+    """Boxes by class name, zeros included."""
+    without_rbc: tuple[str, ...]
+    """Fields that have no red-cell box, which in a smear is a missing label more often than the truth."""
+
+
+@dataclass(frozen=True)
+class Audit:
+    """Everything that is to be known of a converted dataset before a figure measured on it is quoted."""
+
+    source: str
+    layout: str
+    labels: str
+    """Where the labels come from: the source itself, or the set that replaced them."""
+    split_plan: str
+    seed: int | None
+    """Seed of the split where it was drawn."""
+    splits: dict[str, Tally]
+    boxes: tuple[BoxNote, ...]
+    failed: tuple[Note, ...]
+    """Files that could not be understood, and label files without an image."""
+    left_out: tuple[Note, ...]
+    """Fields left out on purpose."""
+    remarks: tuple[Note, ...]
+    """Fields that were renamed, and names in lists that the source does not have."""
+    sizes: tuple[SizeNote, ...]
+    twins: tuple[Twins, ...]
+    against: tuple[Comparison, ...]
+
+    def changed(self, action: str) -> list[BoxNote]:
+        """Boxes that were `repaired` or `dropped`."""
+        return [note for note in self.boxes if note.action == action]
+
+    def document(self) -> dict[str, Any]:
+        """The audit as plain JSON values, in a layout that `version` names."""
+        return {"format": FORMAT, "version": VERSION, **asdict(self)}
+
+    def write(self, folder: Path) -> None:
+        """Write `audit.json` and `audit.md` into a folder."""
+        text = json.dumps(self.document(), indent=1, ensure_ascii=False)
+        (folder / AUDIT).write_text(f"{text}\n", encoding="utf-8")
+        (folder / "audit.md").write_text(markdown(self), encoding="utf-8")
+
+
+def tally(records: Sequence[Record]) -> dict[str, Tally]:
+    """What each split of a set of records holds, empty splits included."""
+    return {split: _tally([record for record in records if record.split == split]) for split in SPLITS}
+
+
+def _tally(records: Sequence[Record]) -> Tally:
+    label = np.concatenate([record.label for record in records]) if records else np.zeros(0, dtype=np.int64)
+    counts = np.bincount(label, minlength=len(CLASSES))
+    without = tuple(sorted(record.name for record in records if not (record.label == RBC).any()))
+    return Tally(len(records), {name: int(count) for name, count in zip(CLASSES, counts, strict=True)}, without)
+
+
+def markdown(audit: Audit) -> str:
+    """The audit as a page for people."""
+    blocks = [
+        f"# Audit of {_code(audit.source)}",
+        _facts(audit),
+        _splits_table(audit),
+        _section("Could not be used", (f"{_code(note.file)}: {note.reason}" for note in audit.failed)),
+        _section("The same cells in two splits", (_twins(pair) for pair in audit.twins if pair.leaks)),
+        *(_section(f"Also in {_code(other.folder)}", (_twins(pair) for pair in other.twins)) for other in audit.against),
+        _section("The same cells twice in one split", (_twins(pair) for pair in audit.twins if not pair.leaks)),
+        _section("Boxes dropped", (_box(note) for note in audit.changed(DROPPED))),
+        _section("Boxes repaired", (_box(note) for note in audit.changed(REPAIRED))),
+        _section("Fields without a red-cell box", (f"{split}: {_listed(t.without_rbc)}" for split, t in audit.splits.items())),
+        _section("Image size other than stated", (_size(note) for note in audit.sizes)),
+        _section("Remarks", (f"{_code(note.file)}: {note.reason}" for note in audit.remarks)),
+        _section("Left out", _by_reason(audit.left_out)),
+    ]
+    return "\n\n".join(blocks) + "\n"
+
+
+def _facts(audit: Audit) -> str:
+    drawn = "" if audit.seed is None else f", drawn with seed {audit.seed}"
+    return f"- layout: {audit.layout}\n- labels: {_code(audit.labels)}\n- splits: {_code(audit.split_plan)}{drawn}"
+
+
+def _splits_table(audit: Audit) -> str:
+    rows = [f"| split | images | {' | '.join(CLASSES)} | without RBC |", "|---|" + "---:|" * (len(CLASSES) + 2)]
+    for split, t in audit.splits.items():
+        rows.append(f"| {split} | {t.images} | {' | '.join(str(t.boxes[name]) for name in CLASSES)} | {len(t.without_rbc)} |")
+    return "\n".join(rows)
+
+
+def _section(title: str, lines: Iterable[str]) -> str:
+    body = [f"- {line}" for line in lines]
+    return "\n".join([f"## {title}", "", *(body or ["none"])])
+
+
+def _twins(pair: Twins) -> str:
+    how = "identical" if pair.identical else f"similarity {pair.similarity:.2f}"
+    second = f" ({pair.second_split})" if pair.second_split else ""
+    return f"{_code(pair.first)} ({pair.first_split}) and {_code(pair.second)}{second}: {how}"
+
+
+def _box(note: BoxNote) -> str:
+    corners = ", ".join(f"{value:g}" for value in np.round(note.xyxy, 2))
+    return f"{_code(note.field)} ({note.split}): {note.name} [{corners}] {note.reason}"
+
+
+def _size(note: SizeNote) -> str:
+    return f"{_code(note.field)}: stated {note.declared_wh[0]}x{note.declared_wh[1]}, is {note.actual_wh[0]}x{note.actual_wh[1]}"
+
+
+def _by_reason(notes: Sequence[Note]) -> Iterable[str]:
+    reasons = dict.fromkeys(note.reason for note in notes)
+    return (f"{reason}: {_listed([note.file for note in notes if note.reason == reason])}" for reason in reasons)
+
+
+def _listed(names: Sequence[str]) -> str:
+    return f"{len(names)}: {', '.join(_code(name) for name in names)}" if names else "none"
+
+
+def _code(text: str) -> str:
+    """Text that Markdown shows as it is, whatever a file name holds."""
+    return "`" + " ".join(text.replace("`", "'").split()) + "`"

@@ -1,0 +1,253 @@
+"""From a label set of any layout to a dataset folder and its audit; the source is only read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from pathlib import Path
+
+from detector.annotations import audit, dataset, duplicates, pictures, repair, sources, splits
+from detector.annotations.audit import Audit, BoxNote, Comparison, Note, SizeNote, Twins
+from detector.annotations.labels import Item, Labels, Source
+from detector.annotations.pictures import Picture
+from detector.annotations.records import Record
+from detector.errors import ImageError, NothingToDoError, UsageError
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is to be converted, and how."""
+
+    source: Path
+    out: Path
+    plan: splits.Plan | None = None
+    """How fields come into splits; None takes the source's own splits where it has any, else shares of 0.8/0.1/0.1."""
+    seed: int = 0
+    """Seed of splits that are drawn."""
+    labels: Path | None = None
+    """Label set that replaces the source's labels by image name."""
+    only_relabelled: bool = False
+    """Leave out fields that `labels` has nothing for."""
+    against: tuple[Path, ...] = ()
+    """Other datasets in which to look for the same fields."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Field:
+    """A field that can be converted."""
+
+    item: Item
+    labels: Labels
+    picture: Picture
+    image: Path
+
+
+@dataclass(frozen=True, eq=False)
+class _Placed:
+    """A field in one split under the name it is written with."""
+
+    index: int
+    split: str
+    name: str
+
+
+class _Notes:
+    """What is to be said of single files, gathered along the way."""
+
+    def __init__(self) -> None:
+        self.failed: list[Note] = []
+        self.left_out: list[Note] = []
+        self.remarks: list[Note] = []
+
+
+def convert(request: Request) -> Audit:
+    """Convert a label set into the dataset folder `request.out` and return what was found.
+
+    Raises:
+        UsageError: the request contradicts itself.
+        AnnotationError: the source, or a set it is compared with or relabelled from, is no label set.
+        UnknownClassError: no box has a known class name.
+        NothingToDoError: no field is left to convert.
+        OutputError: the dataset folder cannot be written.
+    """
+    _check(request)
+    source, notes = sources.load(request.source), _Notes()
+    plan = request.plan or _default_plan(source)
+    if plan.text == splits.OFFICIAL and not any(item.splits for item in source.items):
+        raise UsageError(f"--splits official: {request.source} has no splits of its own; give a folder of lists or 0.8/0.1/0.1")
+    items = _listed(_relabelled(source, request, notes), plan, source, notes)
+    fields = _readable(items, source, notes)
+    if not fields:
+        first = f": {notes.failed[0].file}: {notes.failed[0].reason}" if notes.failed else ""
+        raise NothingToDoError(f"{request.source}: no field with both a readable image and labels is left to convert{first}")
+    sources.require_known_names(request.labels or request.source, [field.labels for field in fields])
+    pairs = duplicates.within([field.picture for field in fields])
+    placed = _unique(_dealt(fields, plan, pairs, request.seed), fields, notes)
+    compared = tuple(_compared(path, placed, fields) for path in request.against)
+    mended = [repair.mend(fields[p.index].labels, fields[p.index].picture.size_wh) for p in placed]
+    records = [replace(m.record(p.name, fields[p.index].image), split=p.split) for m, p in zip(mended, placed, strict=True)]
+    found = Audit(
+        source=request.source.as_posix(),
+        layout=source.layout,
+        labels=(request.labels or request.source).as_posix(),
+        split_plan=plan.text,
+        seed=request.seed if plan.ratios else None,
+        splits=audit.tally(records),
+        boxes=_box_notes(mended, placed),
+        failed=tuple(notes.failed),
+        left_out=tuple(notes.left_out),
+        remarks=tuple(notes.remarks),
+        sizes=tuple(_size_notes(placed, fields)),
+        twins=_twins(pairs, placed),
+        against=compared,
+    )
+    _write(request.out, records, found)
+    return found
+
+
+def _check(request: Request) -> None:
+    if request.only_relabelled and request.labels is None:
+        raise UsageError("--only-relabelled needs --labels, the set that the labels come from")
+    out = request.out.resolve()
+    for path in (request.source, request.labels):
+        if path is None:
+            continue
+        given = path.resolve()
+        if out == given or out in given.parents or given in out.parents:
+            raise UsageError(f"--out {request.out}: lies in or around {path}; choose another, as sources are never written to")
+    dataset.refuse_foreign(request.out)
+
+
+def _default_plan(source: Source) -> splits.Plan:
+    if any(item.splits for item in source.items):
+        return splits.Plan(splits.OFFICIAL)
+    return splits.Plan("/".join(f"{share:g}" for share in splits.DEFAULT_RATIOS), ratios=splits.DEFAULT_RATIOS)
+
+
+def _relabelled(source: Source, request: Request, notes: _Notes) -> list[Item]:
+    """Items with their labels replaced where there is a replacement of that name."""
+    if request.labels is None:
+        return list(source.items)
+    others = {item.name: item for item in sources.load(request.labels).items if item.label_file is not None}
+    names = {item.name for item in source.items}
+    notes.remarks += [Note(name, "has replacement labels and is not in the source") for name in sorted(set(others) - names)]
+    items = []
+    for item in source.items:
+        other = others.get(item.name)
+        if other is not None:
+            items.append(replace(item, labels=other.labels, label_file=other.label_file, problem=other.problem))
+        elif not request.only_relabelled:
+            items.append(item)
+        elif item.image is not None:
+            notes.left_out.append(Note(source.relative(item.image), "has no replacement labels"))
+    return items
+
+
+def _listed(items: list[Item], plan: splits.Plan, source: Source, notes: _Notes) -> list[Item]:
+    """Items that the plan has a place for, with the splits that it gives them."""
+    if plan.ratios:
+        return items
+    missing: list[str] = list(source.missing)
+    if plan.lists is not None:
+        lists = plan.lists
+        missing = sorted({name for names in lists.values() for name in names} - {item.name for item in items})
+        items = [replace(item, splits=tuple(split for split in lists if item.name in lists[split])) for item in items]
+    notes.remarks += [Note(name, "stands in a split list and has no file to convert") for name in missing]
+    notes.left_out += [Note(source.relative(item.place), "is in no split list") for item in items if not item.splits]
+    return [item for item in items if item.splits]
+
+
+def _readable(items: Sequence[Item], source: Source, notes: _Notes) -> list[_Field]:
+    """Fields with labels and an image that decodes to its end; all others are noted."""
+    fields = []
+    for item in items:
+        if item.problem is not None:
+            notes.failed.append(Note(source.relative(item.label_file or item.place), item.problem))
+        elif item.image is None:
+            notes.failed.append(Note(source.relative(item.place), f"there is no image for {item.key}"))
+        elif item.labels is None:
+            notes.left_out.append(Note(source.relative(item.image), "has no label file"))
+        else:
+            try:
+                fields.append(_Field(item, item.labels, pictures.look(item.image), item.image))
+            except ImageError as error:
+                notes.failed.append(Note(source.relative(item.image), str(error)))
+    return fields
+
+
+def _dealt(fields: Sequence[_Field], plan: splits.Plan, pairs: Sequence[duplicates.Pair], seed: int) -> list[_Placed]:
+    if plan.ratios:
+        groups = duplicates.groups(len(fields), pairs)
+        dealt = splits.deal([field.item.key for field in fields], groups, plan.ratios, seed)
+        return [_Placed(i, split, fields[i].item.name) for i, split in enumerate(dealt)]
+    return [_Placed(i, split, field.item.name) for i, field in enumerate(fields) for split in field.item.splits]
+
+
+def _unique(placed: Sequence[_Placed], fields: Sequence[_Field], notes: _Notes) -> list[_Placed]:
+    """Fields under names that are unique in their split: a copy of one is left out, another image of one name renamed."""
+    taken: dict[tuple[str, str], str] = {}
+    result = []
+    for p in placed:
+        field = fields[p.index]
+        name, number = p.name, 1
+        while (other := taken.get((p.split, name.casefold()))) not in (None, field.picture.sha256):
+            number += 1
+            name = f"{p.name}-{number}"
+        if other is not None:
+            notes.left_out.append(Note(field.item.key, f"is a copy of another image of its name in {p.split}"))
+            continue
+        if name != p.name:
+            notes.remarks.append(Note(field.item.key, f"another image of its name is in {p.split}; written as {name}"))
+        taken[p.split, name.casefold()] = field.picture.sha256
+        result.append(replace(p, name=name))
+    return result
+
+
+def _twins(pairs: Sequence[duplicates.Pair], placed: Sequence[_Placed]) -> tuple[Twins, ...]:
+    at: dict[int, list[_Placed]] = {}
+    for p in placed:
+        at.setdefault(p.index, []).append(p)
+    same = [Twins(a.name, a.split, b.name, b.split, 1.0, True) for ps in at.values() for a, b in pairwise(ps)]
+    return tuple(same) + tuple(
+        Twins(a.name, a.split, b.name, b.split, pair.similarity, pair.identical)
+        for pair in pairs
+        for a in at.get(pair.first, [])
+        for b in at.get(pair.second, [])
+    )
+
+
+def _compared(path: Path, placed: Sequence[_Placed], fields: Sequence[_Field]) -> Comparison:
+    """Fields that another dataset shows too; images of it that cannot be read cannot be the same."""
+    others: list[tuple[Item, Picture]] = []
+    for item in sources.load_images(path).items:
+        if item.image is not None:
+            try:
+                others.append((item, pictures.look(item.image)))
+            except ImageError:
+                continue
+    pairs = duplicates.between([fields[p.index].picture for p in placed], [picture for _, picture in others])
+    twins = []
+    for pair in pairs:
+        ours, theirs = placed[pair.first], others[pair.second][0]
+        twins.append(Twins(ours.name, ours.split, theirs.name, "+".join(theirs.splits), pair.similarity, pair.identical))
+    return Comparison(path.as_posix(), tuple(twins))
+
+
+def _box_notes(mended: Sequence[repair.Mended], placed: Sequence[_Placed]) -> tuple[BoxNote, ...]:
+    return tuple(
+        BoxNote(p.name, p.split, change.action, change.reason, change.name, change.xyxy)
+        for m, p in zip(mended, placed, strict=True)
+        for change in m.changes
+    )
+
+
+def _size_notes(placed: Sequence[_Placed], fields: Sequence[_Field]) -> list[SizeNote]:
+    stated = ((p.name, fields[p.index].labels.declared_wh, fields[p.index].picture.size_wh) for p in placed)
+    return [SizeNote(name, declared, actual) for name, declared, actual in stated if declared and declared != actual]
+
+
+def _write(out: Path, records: Sequence[Record], found: Audit) -> None:
+    with dataset.fresh(out) as folder:
+        dataset.write(folder, records)
+        found.write(folder)

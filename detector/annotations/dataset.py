@@ -1,0 +1,128 @@
+"""The dataset folder that conversion writes and training reads: images, YOLO labels, `data.yaml`, and the audit."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import yaml
+
+from detector.annotations import pictures, repair, yolo
+from detector.annotations.labels import SPLITS
+from detector.annotations.layouts import read_yolo
+from detector.annotations.records import Record
+from detector.errors import AnnotationError, ImageError, OutputError
+from detector.vision.cells import CLASSES
+
+AUDIT = "audit.json"
+FORMAT = "smearcount-audit"
+
+
+@contextmanager
+def fresh(out: Path) -> Iterator[Path]:
+    """A new folder that takes the place of `out` when all went well, and is removed when not.
+
+    Nothing that is half written is ever found at `out`: an earlier conversion stands there until the new one is whole.
+
+    Raises:
+        OutputError: `out` is a file, holds something other than an earlier conversion, or cannot be written.
+    """
+    refuse_foreign(out)
+    partial = out.parent / f".{out.name}.{os.getpid()}.partial"
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        partial.mkdir()
+    except OSError as error:
+        raise OutputError(f"{out}: cannot be written: {error.strerror}; choose another --out") from None
+    try:
+        yield partial
+        _swap(partial, out)
+    except OSError as error:
+        raise OutputError(f"{out}: writing failed: {error.strerror or error}") from None
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def refuse_foreign(out: Path) -> None:
+    """Refuse to replace anything but an empty folder or an earlier conversion.
+
+    Raises:
+        OutputError: something else is there.
+    """
+    if out.is_dir() and (not any(out.iterdir()) or _is_ours(out)):
+        return
+    if out.exists() or out.is_symlink():
+        raise OutputError(f"{out}: exists and is no earlier conversion (no {AUDIT} of ours); choose another --out or remove it")
+
+
+def write(folder: Path, records: Sequence[Record]) -> None:
+    """Copy the images of records (each with its split) and write labels and `data.yaml`; images are copied byte by byte.
+
+    Training repairs damaged JPEGs in place, so nothing in the folder is ever a link to a source's file.
+    """
+    for split in SPLITS:
+        (folder / "images" / split).mkdir(parents=True)
+        (folder / "labels" / split).mkdir(parents=True)
+    for record in records:
+        if record.image is None or record.split is None:
+            raise ValueError(f"record {record.name} has no image or no split")
+        # Only the content is copied, so that the copy of a read-only file can be written.
+        shutil.copyfile(record.image, folder / "images" / record.split / f"{record.name}{record.image.suffix}")
+        (folder / "labels" / record.split / f"{record.name}.txt").write_text(yolo.text(record), encoding="utf-8")
+    # Without `path`, the splits are looked for beside data.yaml, wherever the folder is moved to.
+    layout = {**{split: f"images/{split}" for split in SPLITS}, "names": dict(enumerate(CLASSES))}
+    (folder / "data.yaml").write_text(yaml.safe_dump(layout, sort_keys=False), encoding="utf-8")
+
+
+def read(data_yaml: Path, split: str) -> list[Record]:
+    """Records of one split of a dataset folder, sorted by name; empty where the split is.
+
+    Raises:
+        AnnotationError: `data_yaml` is no dataset's, or a label file or image of the split is not readable.
+    """
+    if split not in SPLITS:
+        raise AnnotationError(f"{split!r} is no split; known: {', '.join(SPLITS)}")
+    if not data_yaml.is_file():
+        raise AnnotationError(f"{data_yaml}: no such file; python -m detector.convert writes one")
+    source = read_yolo(data_yaml.parent)
+    if source is None:
+        raise AnnotationError(f"{data_yaml}: there are no label files in 'labels' beside it")
+    records = []
+    for item in source.items:
+        if item.splits != (split,) or item.image is None:
+            continue
+        if item.labels is None:
+            raise AnnotationError(f"{item.image}: {item.problem or 'has no label file'}")
+        try:
+            mended = repair.mend(item.labels, pictures.size_of(item.image))
+        except ImageError as error:
+            raise AnnotationError(f"{item.image}: {error}") from None
+        records.append(replace(mended.record(item.name, item.image), split=split))
+    return sorted(records, key=lambda record: record.name)
+
+
+def _is_ours(folder: Path) -> bool:
+    try:
+        document = json.loads((folder / AUDIT).read_bytes())
+    except (OSError, ValueError):
+        return False
+    return isinstance(document, dict) and document.get("format") == FORMAT
+
+
+def _swap(partial: Path, out: Path) -> None:
+    """Put the finished folder in its place; between the two renames `out` is absent, never half."""
+    aside = partial.with_suffix(".replaced")
+    if out.exists():
+        out.replace(aside)
+    try:
+        partial.replace(out)
+    except OSError:
+        if aside.exists():
+            aside.replace(out)
+        raise
+    shutil.rmtree(aside, ignore_errors=True)

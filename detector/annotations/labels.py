@@ -1,0 +1,108 @@
+"""What label files say, before anything is mended: the raw side of `records.Record`."""
+
+from __future__ import annotations
+
+import unicodedata
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detector.errors import AnnotationError
+
+SPLITS = ("train", "val", "test")
+IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"})
+
+_SPLIT_NAMES = {
+    "train": "train",
+    "training": "train",
+    "val": "val",
+    "valid": "val",
+    "validation": "val",
+    "test": "test",
+    "testing": "test",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Labels:
+    """The boxes of one field as a file gives them: unclipped, with the file's own class names."""
+
+    names: tuple[str, ...]
+    """Class name of each box, as written."""
+    xyxy: NDArray[np.float64]
+    """Boxes with half-open edges, of shape (n, 4), in pixels, or in fractions of the image where `normalised`."""
+    normalised: bool = False
+    """Whether the boxes are fractions of the image's sides."""
+    declared_wh: tuple[int, int] | None = None
+    """Width and height that the label file states for its image."""
+
+    def pixels(self, size_wh: tuple[int, int]) -> NDArray[np.float64]:
+        """Boxes in pixels of an image of `(width, height)`, of shape (n, 4)."""
+        return self.xyxy * np.array([*size_wh, *size_wh], dtype=np.float64) if self.normalised else self.xyxy
+
+
+@dataclass(frozen=True, eq=False)
+class Item:
+    """One field of a source: an image, its labels, or both."""
+
+    name: str
+    """Image name without its extension."""
+    key: str
+    """Path below the source's image or label folder without extension, which tells apart fields of one name."""
+    image: Path | None = None
+    labels: Labels | None = None
+    label_file: Path | None = None
+    splits: tuple[str, ...] = ()
+    """Official splits that name this field; more than one where the source's lists overlap."""
+    problem: str | None = None
+    """Why the label file could not be understood."""
+
+    @property
+    def place(self) -> Path:
+        """The file that a message about this field names."""
+        return self.image or self.label_file or Path(self.key)
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """A label set as it was found, in a stable order."""
+
+    root: Path
+    layout: str
+    """`voc`, `cbc`, `yolo`, `coco` or `images`."""
+    items: tuple[Item, ...]
+    missing: tuple[str, ...] = field(default=())
+    """Names in the official lists for which there is neither image nor label file."""
+
+    def relative(self, path: Path) -> str:
+        """Path for messages: below the source's root where it lies there, with forward slashes."""
+        return path.relative_to(self.root).as_posix() if path.is_relative_to(self.root) else path.as_posix()
+
+
+def boxes(rows: list[tuple[float, float, float, float]]) -> NDArray[np.float64]:
+    """Boxes of shape (n, 4) from a list that may be empty.
+
+    Raises:
+        AnnotationError: a coordinate is not a finite number.
+    """
+    xyxy = np.array(rows, dtype=np.float64).reshape(-1, 4)
+    if not np.isfinite(xyxy).all():
+        raise AnnotationError("a box has a coordinate that is not a finite number")
+    return xyxy
+
+
+def name_of(path: Path | str) -> str:
+    """Name of the field that a file is about: its stem, with accents composed so that names from any system agree."""
+    return unicodedata.normalize("NFC", Path(path).stem)
+
+
+def is_image(path: Path) -> bool:
+    """Whether a path looks like an image file of a dataset; hidden files never do."""
+    return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
+
+
+def split_named(text: str) -> str | None:
+    """Split that a folder or file name stands for (`Training`, `valid`, `train2017`), or None."""
+    return _SPLIT_NAMES.get(text.casefold().rstrip("0123456789"))

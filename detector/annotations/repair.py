@@ -1,0 +1,111 @@
+"""Mending the boxes of one field: what can be put right is, what cannot be a cell is left out, and both are told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detector.annotations.labels import Labels
+from detector.annotations.records import Record
+from detector.errors import UnknownClassError
+from detector.vision import boxes, cells
+
+SMALLEST_PX = 1.5
+"""A side shorter than this is a slip of the mouse: one pixel, with room for the rounding of fractions."""
+_DUPLICATE_IOU = 0.99
+_SLACK_PX = 0.01
+"""An edge may leave the image by this much through the rounding of fractions alone, which is not worth a line."""
+
+REPAIRED, DROPPED = "repaired", "dropped"
+
+
+@dataclass(frozen=True)
+class Change:
+    """One box that was repaired or dropped."""
+
+    action: str
+    """`repaired` or `dropped`."""
+    reason: str
+    name: str
+    """Class name as the label file has it."""
+    xyxy: tuple[float, float, float, float]
+    """The box as the label file has it, in pixels."""
+
+
+@dataclass(frozen=True, eq=False)
+class Mended:
+    """The boxes that stay, and every change that was made."""
+
+    size_wh: tuple[int, int]
+    xyxy: NDArray[np.float32]
+    """Boxes inside the image in pixels with half-open edges, of shape (n, 4)."""
+    label: NDArray[np.int64]
+    """Index into `cells.CLASSES`, of shape (n,)."""
+    changes: tuple[Change, ...]
+
+    def record(self, name: str, image: Path | None) -> Record:
+        """The record of these boxes."""
+        return Record(name=name, image=image, size_wh=self.size_wh, xyxy=self.xyxy, label=self.label)
+
+
+def known(name: str) -> bool:
+    """Whether a class name or alias is one of ours."""
+    try:
+        cells.label_of(name)
+    except UnknownClassError:
+        return False
+    return True
+
+
+def mend(labels: Labels, size_wh: tuple[int, int], smallest_px: float = SMALLEST_PX) -> Mended:
+    """Swap inverted corners and clip boxes to the image `(width, height)`; drop what is left of no cell.
+
+    Dropped are boxes of unknown class, boxes wholly outside, boxes with a side under `smallest_px`, and the second of two boxes
+    of one class that are the same (IoU of at least 0.99).
+    """
+    raw = labels.pixels(size_wh)
+    changes: list[Change] = []
+    kept: list[int] = []
+    mended = np.array(raw)
+    for i, name in enumerate(labels.names):
+        mended[i], repairs, fault = _mend_one(raw[i], name, size_wh, smallest_px)
+        box = (float(raw[i, 0]), float(raw[i, 1]), float(raw[i, 2]), float(raw[i, 3]))
+        if fault:
+            changes.append(Change(DROPPED, fault, name, box))
+            continue
+        changes += [Change(REPAIRED, repair, name, box) for repair in repairs]
+        kept.append(i)
+    xyxy = mended[kept].astype(np.float32).reshape(-1, 4)
+    label = np.array([cells.label_of(labels.names[i]) for i in kept], dtype=np.int64)
+    second = _seconds(xyxy, label)
+    for k in np.flatnonzero(second):
+        x1, y1, x2, y2 = (float(value) for value in raw[kept[k]])
+        changes.append(Change(DROPPED, "the same box twice", labels.names[kept[k]], (x1, y1, x2, y2)))
+    return Mended(size_wh, xyxy[~second], label[~second], tuple(changes))
+
+
+def _mend_one(
+    raw: NDArray[np.float64], name: str, size_wh: tuple[int, int], smallest_px: float
+) -> tuple[NDArray[np.float64], list[str], str | None]:
+    """The mended box, what was repaired, and why it has to go, if it has."""
+    if not known(name):
+        return raw, [], "unknown class name"
+    low, high = np.minimum(raw[:2], raw[2:]), np.maximum(raw[:2], raw[2:])
+    repairs = [] if np.array_equal(low, raw[:2]) else ["corners were inverted"]
+    inside = np.concatenate([np.clip(low, 0, size_wh), np.clip(high, 0, size_wh)])
+    if (inside[2:] <= inside[:2]).any() and (high > low).all():
+        return inside, [], "outside the image"
+    if (inside[2:] - inside[:2] < smallest_px).any() or (inside[2:] <= inside[:2]).any():
+        return inside, [], "one pixel wide or high"
+    if np.abs(inside - np.concatenate([low, high])).max() > _SLACK_PX:
+        repairs.append("reached outside the image and was clipped")
+    return inside, repairs, None
+
+
+def _seconds(xyxy: NDArray[np.float32], label: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Which boxes repeat an earlier one, of shape (n,)."""
+    same = (boxes.iou(xyxy, xyxy) >= _DUPLICATE_IOU) & (label[:, None] == label[None, :])
+    return np.asarray(np.tril(same, k=-1).any(axis=1))

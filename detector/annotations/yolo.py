@@ -1,0 +1,90 @@
+"""YOLO text labels: a line `class cx cy w h` a box, in fractions of the image; the names stand in another file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import yaml
+
+from detector.annotations.labels import Labels, boxes
+from detector.annotations.records import Record
+from detector.errors import AnnotationError
+
+DIGITS = 8
+"""Decimals of a written coordinate: less than a hundredth of a pixel for sides up to half a million pixels."""
+
+
+def class_names(root: Path) -> list[str] | None:
+    """Names by class number from `data.yaml` or `classes.txt` in a folder or its `labels`, or None where there is neither.
+
+    Raises:
+        AnnotationError: the file is there and holds no names.
+    """
+    for path in (root / "data.yaml", root / "data.yml", root / "classes.txt", root / "labels" / "classes.txt"):
+        if path.is_file():
+            return _names_of_text(path) if path.suffix == ".txt" else _names_of_yaml(path)
+    return None
+
+
+def _names_of_text(path: Path) -> list[str]:
+    names = [line.strip() for line in _text(path).splitlines()]
+    while names and not names[-1]:
+        names.pop()
+    if not names:
+        raise AnnotationError(f"{path}: holds no class names, expected one a line")
+    return names
+
+
+def _names_of_yaml(path: Path) -> list[str]:
+    try:
+        document = yaml.safe_load(_text(path))
+    except yaml.YAMLError as error:
+        raise AnnotationError(f"{path}: not readable as YAML: {' '.join(str(error).split())}") from None
+    names = document.get("names") if isinstance(document, dict) else None
+    if isinstance(names, list) and names:
+        return [str(name) for name in names]
+    if isinstance(names, dict) and names and all(isinstance(number, int) and number >= 0 for number in names):
+        return [str(names.get(number, f"class {number}")) for number in range(max(names) + 1)]
+    raise AnnotationError(f"{path}: has no usable 'names', expected a list or a map from number to name")
+
+
+def read(path: Path, names: list[str]) -> Labels:
+    """Boxes and class names of one label file; a number beyond `names` becomes the unknown name `class NUMBER`.
+
+    Raises:
+        AnnotationError: a line is not `class cx cy w h`; the message is the reason without the path.
+    """
+    found: list[str] = []
+    rows: list[tuple[float, float, float, float]] = []
+    for number, line in enumerate(_text(path).splitlines(), start=1):
+        if not line.strip():
+            continue
+        try:
+            label, cx, cy, w, h = (float(word) for word in line.split())
+            index = int(label)
+        except (ValueError, OverflowError):
+            raise AnnotationError(f"line {number} is {line[:60]!r}, expected 'class cx cy width height'") from None
+        found.append(names[index] if 0 <= index < len(names) and index == label else f"class {label:g}")
+        rows.append((cx - w / 2, cy - h / 2, cx + w / 2, cy + h / 2))
+    return Labels(names=tuple(found), xyxy=boxes(rows), normalised=True)
+
+
+def text(record: Record) -> str:
+    """The label file of a record, in the order of its boxes; the class number is the index into `cells.CLASSES`."""
+    sides = np.array([*record.size_wh, *record.size_wh], dtype=np.float64)
+    xyxy = record.xyxy.astype(np.float64) / sides
+    centre, extent = (xyxy[:, :2] + xyxy[:, 2:]) / 2, xyxy[:, 2:] - xyxy[:, :2]
+    rows = np.concatenate([centre, extent], axis=1)  # (n, 4)
+    return "".join(
+        f"{label} {' '.join(f'{value:.{DIGITS}f}' for value in row)}\n" for label, row in zip(record.label, rows, strict=True)
+    )
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError:
+        raise AnnotationError(f"{path.name} is not UTF-8 text") from None
+    except OSError as error:
+        raise AnnotationError(f"{path.name} cannot be read: {error.strerror}") from None

@@ -1,0 +1,114 @@
+"""`python -m detector.convert`: turn a labelled set of fields into a dataset folder to train and measure on, with an audit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+from rich.progress import Progress
+from rich.table import Table
+
+from detector.annotations import conversion, download, splits
+from detector.annotations.audit import Audit
+from detector.annotations.repair import DROPPED, REPAIRED
+from detector.commandline import EXIT_DONE, EXIT_SOME_FAILED, console, errors, run
+from detector.errors import UsageError
+from detector.vision.cells import CLASSES
+
+_DOWNLOADS = Path("datasets/downloads")
+_SHOWN = 5
+
+
+def command(
+    out: Annotated[Path, typer.Option(help="The dataset folder to write; an earlier conversion there is replaced.")],
+    source: Annotated[
+        Path | None,
+        typer.Argument(help="A folder in BCCD's (Pascal VOC), CBC's or YOLO's layout, or COCO JSON.", show_default=False),
+    ] = None,
+    download_name: Annotated[
+        str | None,
+        typer.Option("--download", help=f"Fetch a public dataset into {_DOWNLOADS} and convert that: bccd.", show_default=False),
+    ] = None,
+    split_plan: Annotated[
+        str | None,
+        typer.Option(
+            "--splits",
+            help="'official' (the source's own), a folder with train.txt, val.txt and test.txt (image names), or shares such as "
+            "0.8/0.1/0.1, drawn with --seed so that fields showing the same cells stay together. "
+            "Default: official where the source has splits, else 0.8/0.1/0.1.",
+            show_default=False,
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed of splits that are drawn.")] = 0,
+    labels: Annotated[
+        Path | None,
+        typer.Option(help="A label set, with or without images, that replaces labels by image name.", show_default=False),
+    ] = None,
+    only_relabelled: Annotated[
+        bool, typer.Option("--only-relabelled", help="Keep only fields that --labels has labels for.")
+    ] = False,
+    against: Annotated[
+        list[Path] | None,
+        typer.Option(help="Another dataset to look for the same fields in; may be given again.", show_default=False),
+    ] = None,
+) -> int:
+    """Turn a labelled set of fields into a YOLO dataset folder, and say what is wrong with it.
+
+    The source is never written to. Ends with 1 where some files could not be used; audit.md in the dataset folder lists them.
+    """
+    plan = splits.plan(split_plan)
+    request = conversion.Request(
+        source=_source(source, download_name),
+        out=out,
+        plan=plan,
+        seed=seed,
+        labels=labels,
+        only_relabelled=only_relabelled,
+        against=tuple(against or ()),
+    )
+    with errors.status("reading and comparing the images"):
+        audit = conversion.convert(request)
+    _show(audit, out)
+    return EXIT_SOME_FAILED if audit.failed else EXIT_DONE
+
+
+def _source(source: Path | None, download_name: str | None) -> Path:
+    if (source is None) == (download_name is None):
+        raise UsageError("give either SOURCE, a folder or COCO file, or --download NAME")
+    if source is not None:
+        return source
+    dataset = download.descriptor(str(download_name))
+    with Progress(console=errors, transient=True) as progress:
+        task = progress.add_task(f"fetching {dataset.name}", total=len(dataset.files))
+        return download.fetch(dataset, _DOWNLOADS / dataset.name, lambda done, _: progress.update(task, completed=done))
+
+
+def _show(audit: Audit, out: Path) -> None:
+    table = Table("split", "images", *CLASSES, "without RBC", title=escape(out.as_posix()))
+    for split, tally in audit.splits.items():
+        boxes = (str(tally.boxes[name]) for name in CLASSES)
+        table.add_row(split, str(tally.images), *boxes, str(len(tally.without_rbc)))
+    console.print(table)
+    leaks = sum(pair.leaks for pair in audit.twins)
+    console.print(f"boxes: {len(audit.changed(REPAIRED))} repaired, {len(audit.changed(DROPPED))} dropped")
+    console.print(f"fields that show the same cells: {len(audit.twins) - leaks} pairs within a split, {leaks} across splits")
+    for other in audit.against:
+        console.print(f"fields also in {escape(other.folder)}: {len({(pair.first, pair.first_split) for pair in other.twins})}")
+    if audit.left_out:
+        console.print(f"left out: {len(audit.left_out)} fields")
+    for note in audit.failed[:_SHOWN]:
+        errors.print(f"[yellow]could not be used:[/] {escape(note.file)}: {escape(note.reason)}", soft_wrap=True)
+    if len(audit.failed) > _SHOWN:
+        errors.print(f"and {len(audit.failed) - _SHOWN} more that could not be used")
+    console.print(f"audit: {escape((out / 'audit.md').as_posix())}", soft_wrap=True)
+
+
+def main() -> None:
+    """Run the command line."""
+    run(command, "python -m detector.convert")
+
+
+if __name__ == "__main__":
+    main()
