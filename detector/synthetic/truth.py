@@ -1,0 +1,75 @@
+"""Files of rendered fields: the photographs, the true counts and the true boxes."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Sequence
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import cv2
+
+from detector.synthetic.render import Field
+from detector.vision.cells import CLASSES
+
+JPEG_QUALITY = 92
+COUNTS, BOXES = "truth.csv", "truth.json"
+"""Names of the two files of truth."""
+
+
+class Truth:
+    """What is truly in the fields written so far."""
+
+    def __init__(self, description: str) -> None:
+        self._rows: list[list[str | int]] = []
+        self._coco: dict[str, Any] = {
+            "info": {"description": description},
+            "images": [],
+            "annotations": [],
+            "categories": [{"id": i + 1, "name": name} for i, name in enumerate(CLASSES)],
+        }
+
+    def add(self, name: str, field: Field) -> None:
+        """Note a field under its path relative to the folder, with forward slashes, such as `smear_a/field_01.jpg`."""
+        counts = field.counts()
+        self._rows.append([name, name.split("/")[0], *(counts[c] for c in CLASSES)])
+        number, (height, width) = len(self._rows), field.image.shape[:2]
+        image = {"id": number, "file_name": name, "width": width, "height": height, "um_per_px": field.um_per_px}
+        self._coco["images"].append(image)
+        for (x1, y1, x2, y2), label in zip(field.xyxy.tolist(), field.label.tolist(), strict=True):
+            box = [int(x1), int(y1), int(x2 - x1), int(y2 - y1)]
+            cell = {"id": len(self._coco["annotations"]) + 1, "image_id": number, "category_id": label + 1}
+            self._coco["annotations"].append({**cell, "bbox": box, "area": box[2] * box[3], "iscrowd": 0})
+
+    def csv(self) -> str:
+        """Counts of labelled cells: a row per field with `field,smear,RBC,WBC,Platelets`."""
+        text = StringIO()
+        csv.writer(text, lineterminator="\n").writerows([["field", "smear", *CLASSES], *self._rows])
+        return text.getvalue()
+
+    def coco(self) -> str:
+        """Boxes in the COCO layout as JSON, a cell a line; categories start at 1 and are to be read by name."""
+        parts = []
+        for key, value in self._coco.items():
+            lines: Sequence[str] = [json.dumps(item) for item in value] if isinstance(value, list) else ()
+            parts.append(f'"{key}": ' + ("[\n" + ",\n".join(lines) + "\n]" if lines else json.dumps(value)))
+        return "{\n" + ",\n".join(parts) + "\n}\n"
+
+    def totals(self) -> dict[str, int]:
+        """Cells of every class over all fields."""
+        return {name: sum(int(row[2 + i]) for row in self._rows) for i, name in enumerate(CLASSES)}
+
+
+def write_jpeg(path: Path, field: Field) -> None:
+    """Write the photograph; its folder is made where it is missing.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    bgr = cv2.cvtColor(field.image, cv2.COLOR_RGB2BGR)
+    encoded = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # OpenCV's own writer does not take every path on every system.
+    path.write_bytes(encoded.tobytes())
