@@ -1,0 +1,62 @@
+"""Validated settings from YAML files: every key is known, and an unknown one is refused with its nearest neighbour."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from detector.errors import ConfigError
+
+T = TypeVar("T", bound=BaseModel)
+
+
+def folder() -> Path:
+    """The folder of the shipped configuration files: beside the package in a checkout, inside it when installed."""
+    package = Path(__file__).parent
+    beside = package.parent / "configs"
+    return beside if beside.is_dir() else package / "configs"
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """A YAML file that holds a mapping.
+
+    Raises:
+        ConfigError: the file is missing, is not YAML, or holds something else.
+    """
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror}); give the path of a YAML file") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        reason = " ".join(str(error).split())
+        raise ConfigError(f"{path}: is not valid YAML ({reason})") from None
+    if not isinstance(content, dict):
+        raise ConfigError(f"{path}: must hold `key: value` lines, holds {type(content).__name__}")
+    return content
+
+
+def validate(kind: type[T], values: Mapping[str, Any], source: str) -> T:
+    """Values as an instance of `kind`.
+
+    Args:
+        source: where the values came from, for messages.
+
+    Raises:
+        ConfigError: unknown keys (the nearest known one is named), missing keys or values out of range, all in one line.
+    """
+    known = list(kind.model_fields)
+    for key in values:
+        if key not in known:
+            near = difflib.get_close_matches(str(key), known, n=1, cutoff=0.5)
+            hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
+            raise ConfigError(f"{source}: unknown key {key!r}; {hint}")
+    try:
+        return kind.model_validate(dict(values))
+    except ValidationError as error:
+        faults = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
+        raise ConfigError(f"{source}: {'; '.join(faults)}") from None

@@ -1,0 +1,68 @@
+"""Counting on this computer: several fields at a time, results in the order of the inputs."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from detector.engines.inputs import FieldInput
+from detector.errors import ImageError, OutputError
+from detector.output import overlay
+from detector.vision import finder, images
+from detector.vision.detections import Detections, Unread
+from detector.vision.model import Model
+
+
+@dataclass(frozen=True)
+class FieldResult:
+    """What came of one field."""
+
+    input: FieldInput
+    found: Detections | Unread
+    note: str = ""
+    """What a user should know of a field that was read; else empty."""
+
+
+def detect_field(one: FieldInput, model: Model, overlays: Path | None = None) -> FieldResult:
+    """Read and detect one field; where `overlays` is given, draw its cells there.
+
+    Raises:
+        OutputError: the overlay cannot be written.
+    """
+    if one.problem:
+        return FieldResult(one, Unread(one.field, one.problem))
+    try:
+        picture = images.load(one.path)
+    except ImageError as error:
+        return FieldResult(one, Unread(one.field, str(error)))
+    found, note = finder.find(model, picture.rgb, one.um_per_px)
+    if overlays is not None:
+        target = overlay.path_of(overlays, one.field)
+        try:
+            overlay.write(picture.rgb, found, target)
+        except OSError as error:
+            raise OutputError(f"{target}: cannot be written ({error.strerror or error})") from None
+    return FieldResult(one, found, "; ".join(filter(None, (picture.note, note))))
+
+
+def run(fields: Sequence[FieldInput], model: Model, workers: int, overlays: Path | None = None) -> Iterator[FieldResult]:
+    """Results of the fields, in their order, while `workers` of them are worked on at a time.
+
+    Each field goes through the model by itself on one thread, so no result depends on what stands beside it.
+    """
+    pending: deque[Future[FieldResult]] = deque()
+    queue = iter(fields)
+    pool = ThreadPoolExecutor(workers)
+    try:
+        # A few more than the workers, so that none waits while a result is written down.
+        for one in queue:
+            pending.append(pool.submit(detect_field, one, model, overlays))
+            if len(pending) >= 2 * workers:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)

@@ -1,0 +1,88 @@
+"""A table that says which images are the fields of which smear."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path, PureWindowsPath
+
+from detector.errors import ManifestError
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of a manifest."""
+
+    line: int
+    field: str
+    smear: str
+    um_per_px: float | None
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """A manifest that was read and found valid."""
+
+    path: Path
+    rows: tuple[Row, ...]
+
+
+def read(path: Path) -> Manifest:
+    """Read a CSV file with the columns `field,smear[,um_per_px]`; comma, semicolon or tab between them.
+
+    Raises:
+        ManifestError: the file cannot be read, lacks a column, is empty, names a field twice, or holds a value that is not
+            valid; the message names the line.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise ManifestError(f"{path}: cannot be read ({error.strerror}); give a CSV file with the columns field,smear") from None
+    except UnicodeDecodeError:
+        raise ManifestError(f"{path}: is not UTF-8 text; save it as CSV in UTF-8") from None
+    lines = text.splitlines()
+    header = lines[0] if lines else ""
+    delimiter = max(",;\t", key=header.count)
+    table = csv.DictReader(lines, delimiter=delimiter, skipinitialspace=True)
+    columns = [name.strip() for name in table.fieldnames or []]
+    missing = [name for name in ("field", "smear") if name not in columns]
+    if missing:
+        raise ManifestError(f"{path}: has no column {' and no column '.join(missing)}; its first line must be field,smear[,um_per_px]")
+    table.fieldnames = columns
+    rows = tuple(_row(path, table.line_num, values) for values in table)
+    if not rows:
+        raise ManifestError(f"{path}: names no field; below the first line, each line must name a field and its smear")
+    _refuse_repeated(path, rows)
+    return Manifest(path, rows)
+
+
+def _row(path: Path, line: int, values: Mapping[str, str | None]) -> Row:
+    field = (values["field"] or "").strip()
+    smear = (values["smear"] or "").strip()
+    if not field or not smear:
+        raise ManifestError(f"{path}, line {line}: field and smear must both be filled in")
+    # A manifest written on Windows may separate folders with backslashes.
+    posix = PureWindowsPath(field).as_posix() if "\\" in field else field
+    return Row(line, posix, smear, _scale(path, line, (values.get("um_per_px") or "").strip()))
+
+
+def _scale(path: Path, line: int, text: str) -> float | None:
+    if not text:
+        return None
+    try:
+        scale = float(text.replace(",", "."))
+    except ValueError:
+        scale = math.nan
+    if not (math.isfinite(scale) and scale > 0):
+        raise ManifestError(f"{path}, line {line}: um_per_px is {text!r}; give micrometres per pixel, for example 0.075, or leave it empty")
+    return scale
+
+
+def _refuse_repeated(path: Path, rows: tuple[Row, ...]) -> None:
+    first: dict[str, int] = {}
+    for row in rows:
+        if row.field in first:
+            raise ManifestError(f"{path}, line {row.line}: {row.field} stands in line {first[row.field]} already; name each field once")
+        first[row.field] = row.line

@@ -1,0 +1,67 @@
+"""Make an ONNX model that counts from trained weights."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from detector.accuracy import thresholds
+from detector.annotations.records import Record
+from detector.commandline import EXIT_DONE, console, run
+from detector.errors import ModelError, OutputError
+from detector.training import framework
+from detector.training.finish import Finished, finish
+from detector.vision.detections import Detections
+
+
+def make_model(weights: Path, data: Sequence[Path], target: Path, image_px: int, training: dict[str, Any]) -> Finished:
+    """Export weights with tuned thresholds and a card, and tell the user what came of it."""
+    finished = finish(weights, data, target, image_px, training, _tune, thresholds.LEAST_SCORE)
+    parity = finished.parity
+    console.print(f"model: {finished.model} (card: {finished.card})", soft_wrap=True)
+    console.print("thresholds: " + ", ".join(f"{name} {value:.2f}" for name, value in finished.thresholds.items()))
+    console.print(
+        f"same counts as the weights in {parity.equal} of {parity.fields} fields, largest difference {parity.worst}", soft_wrap=True
+    )
+    return finished
+
+
+def _tune(
+    records: Sequence[Record], found: Sequence[Detections], groups: Sequence[str]
+) -> tuple[dict[str, float], dict[str, Any]]:
+    tuned = thresholds.tune(records, found, groups)
+    return tuned.thresholds, tuned.error
+
+
+def export(
+    weights: Annotated[Path, typer.Argument(help="trained weights (.pt)")],
+    data: Annotated[list[Path], typer.Option(help="data.yaml of the datasets they were trained on")],
+    out: Annotated[Path, typer.Option(help="the .onnx file to write; its card goes beside it")],
+    image_px: Annotated[int, typer.Option(help="long side that they were trained at")] = 320,
+) -> int:
+    """Make an ONNX model that counts from trained weights, with thresholds tuned on the datasets' val fields."""
+    if not weights.is_file():
+        raise ModelError(f"{weights}: no such file; give weights such as runs/train/NAME/weights/best.pt")
+    if out.suffix != ".onnx":
+        raise OutputError(f"{out}: must end with .onnx")
+    if out.exists():
+        raise OutputError(f"{out}: exists already; choose another --out")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{out.parent}: cannot be made ({error.strerror})") from None
+    framework.ultralytics(Path("runs") / "train" / ".ultralytics")
+    make_model(weights, data, out, image_px, {"weights": weights.name})
+    return EXIT_DONE
+
+
+def main() -> None:
+    """Entry point."""
+    run(export, "python -m detector.export")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,55 @@
+"""Writing files so that a crash leaves either the old file or the new one, and tables that a spreadsheet opens safely."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import threading
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+
+def write_bytes(target: Path, content: bytes) -> None:
+    """Write a file beside its place, make it durable, and move it there in one step.
+
+    Raises:
+        OSError: it cannot be written; what stood there before still does.
+    """
+    part = target.with_name(f".{target.name[:40]}.{os.getpid()}.{threading.get_ident()}.part")
+    try:
+        with part.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(target)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+
+
+def write_text(target: Path, content: str) -> None:
+    """Write text as UTF-8 in the same safe way; bytes of a file name that are no UTF-8 are written as escapes."""
+    write_bytes(target, content.encode("utf-8", "backslashreplace"))
+
+
+def write_csv(target: Path, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Write a table with a header; None becomes an empty cell, and text that a spreadsheet would run is disarmed."""
+    buffer = io.StringIO(newline="")
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows([_cell(value) for value in row] for row in rows)
+    write_text(target, buffer.getvalue())
+
+
+def _cell(value: object) -> object:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    # Spreadsheets take text that begins with these for a formula (OWASP, CSV injection).
+    if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r"):
+        return f"'{value}"
+    return value

@@ -1,0 +1,201 @@
+"""What a count has found so far, safe against a crash: one line of JSON per field, only ever added to.
+
+The first line says with which model and settings the rest was made, so that a run is continued by the same or not at all.
+A last line that was torn by a crash is ignored, and its field is counted again.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+
+from detector.errors import OutputError
+from detector.vision.detections import Detections, Unread
+
+LAYOUT = 1
+_SYNC_EVERY_S = 2.0
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One field in the journal."""
+
+    field: str
+    smear: str
+    um_per_px: float | None
+    stamp: tuple[int, int] | None
+    """Size in bytes and time of change in ns of the image file; None where it could not be asked."""
+    found: Detections | Unread
+    note: str = ""
+
+
+class Journal:
+    """An open journal; as a context manager it is closed, and made durable, however the block ends."""
+
+    def __init__(self, path: Path, key: Mapping[str, Any], resume: bool) -> None:
+        """Open a journal.
+
+        Args:
+            key: what must be equal for a run to be continued: model hash and settings.
+            resume: continue the journal that stands there; without it, a new one is begun.
+
+        Raises:
+            OutputError: it cannot be written, or the one to be continued was made with another key or is none.
+        """
+        self.path = path
+        self._offsets: dict[str, int] = {}
+        self._stamps: dict[str, tuple[int, int] | None] = {}
+        existing = resume and path.is_file()
+        length = self._index(key) if existing else 0
+        try:
+            self._file = path.open("r+b" if existing else "x+b")
+            self._file.truncate(length)
+        except FileExistsError:
+            raise OutputError(f"{path}: exists already; choose another --out, or continue with --resume") from None
+        except OSError as error:
+            raise OutputError(f"{path}: cannot be written ({error.strerror})") from None
+        self._synced = time.monotonic()
+        if not length:
+            self._append({"layout": LAYOUT, "key": dict(key)})
+
+    def __enter__(self) -> Journal:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        try:
+            self._sync()
+        finally:
+            self._file.close()
+
+    def has(self, field: str, stamp: tuple[int, int] | None) -> bool:
+        """Whether a field stands in the journal and its file has not changed since."""
+        return field in self._offsets and self._stamps[field] == stamp
+
+    def add(self, entry: Entry) -> None:
+        """Write one field down; it replaces an earlier entry of the same field.
+
+        Raises:
+            OutputError: it cannot be written.
+        """
+        self._stamps[entry.field] = entry.stamp
+        self._offsets[entry.field] = self._append(_to_json(entry))
+        if time.monotonic() - self._synced > _SYNC_EVERY_S:
+            self._sync()
+
+    def read(self, field: str) -> Entry:
+        """The entry of one field.
+
+        Raises:
+            KeyError: it is not in the journal.
+        """
+        self._file.flush()
+        self._file.seek(self._offsets[field])
+        return _from_json(json.loads(self._file.readline()))
+
+    def _index(self, key: Mapping[str, Any]) -> int:
+        """Find the entries of an existing journal, and give the length of its whole lines in bytes."""
+        length = 0
+        with self.path.open("rb") as file:
+            for number, line in enumerate(file):
+                content = _parsed(line)
+                if content is None:
+                    break
+                if number == 0:
+                    self._check(content, key)
+                else:
+                    stamp = content["stamp"]
+                    self._offsets[content["field"]] = length
+                    self._stamps[content["field"]] = None if stamp is None else (stamp[0], stamp[1])
+                length += len(line)
+        return length
+
+    def _check(self, header: Mapping[str, Any], key: Mapping[str, Any]) -> None:
+        made = header.get("key", {})
+        different = sorted(name for name in {*made, *key} if made.get(name) != key.get(name))
+        if header.get("layout") != LAYOUT or different:
+            what = ", ".join(different) or "another version"
+            raise OutputError(f"{self.path}: was made with different settings ({what}); repeat them, or choose another --out")
+
+    def _append(self, content: Mapping[str, Any]) -> int:
+        line = json.dumps(content, separators=(",", ":")) + "\n"
+        try:
+            offset = self._file.seek(0, os.SEEK_END)
+            self._file.write(line.encode("ascii"))
+            self._file.flush()
+        except OSError as error:
+            raise OutputError(f"{self.path}: cannot be written ({error.strerror}); what was counted so far is kept") from None
+        return offset
+
+    def _sync(self) -> None:
+        os.fsync(self._file.fileno())
+        self._synced = time.monotonic()
+
+
+def stamp_of(path: Path) -> tuple[int, int] | None:
+    """Size in bytes and time of change in ns of a file, or None where it cannot be asked."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_size, status.st_mtime_ns
+
+
+def _parsed(line: bytes) -> dict[str, Any] | None:
+    if not line.endswith(b"\n"):
+        return None
+    try:
+        content = json.loads(line)
+    except ValueError:
+        return None
+    return content if isinstance(content, dict) else None
+
+
+def _to_json(entry: Entry) -> dict[str, Any]:
+    content: dict[str, Any] = {
+        "field": entry.field,
+        "smear": entry.smear,
+        "um_per_px": entry.um_per_px,
+        "stamp": entry.stamp,
+        "note": entry.note,
+    }
+    if isinstance(entry.found, Unread):
+        return {**content, "unread": entry.found.reason}
+    found = entry.found
+    cells = [
+        [*(round(v, 2) for v in box), round(score, 4), label]
+        for box, score, label in zip(found.xyxy.tolist(), found.score.tolist(), found.label.tolist(), strict=True)
+    ]
+    return {**content, "size_wh": found.size_wh, "saturated": found.saturated, "cells": cells}
+
+
+def _from_json(content: Mapping[str, Any]) -> Entry:
+    found: Detections | Unread
+    if "unread" in content:
+        found = Unread(content["field"], content["unread"])
+    else:
+        cells = np.array(content["cells"], dtype=np.float64).reshape(-1, 6)
+        w, h = content["size_wh"]
+        found = Detections(
+            cells[:, :4].astype(np.float32),
+            cells[:, 4].astype(np.float32),
+            cells[:, 5].astype(np.int64),
+            (w, h),
+            saturated=content["saturated"],
+        )
+    stamp = content["stamp"]
+    return Entry(
+        content["field"],
+        content["smear"],
+        content["um_per_px"],
+        None if stamp is None else (stamp[0], stamp[1]),
+        found,
+        content["note"],
+    )

@@ -1,0 +1,130 @@
+"""The folder of results that a count leaves."""
+
+from __future__ import annotations
+
+import json
+import platform
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from detector.counting.density import PerMicrolitre
+from detector.counting.fields import FieldCount, UnreadField
+from detector.counting.smears import SmearCount
+from detector.errors import OutputError
+from detector.output import coco, tables
+from detector.output.files import write_text
+from detector.output.journal import Entry
+from detector.vision.model import Model
+
+JOURNAL = "journal.jsonl"
+RUN_LAYOUT = 1
+"""Version of the layout of `run.json`."""
+
+
+def default_folder(command: str) -> Path:
+    """A new folder `runs/COMMAND/<time>` that does not exist yet."""
+    base = Path("runs") / command / time.strftime("%Y%m%d-%H%M%S")
+    folder = base
+    number = 2
+    while folder.exists():
+        folder = base.with_name(f"{base.name}-{number}")
+        number += 1
+    return folder
+
+
+def prepare(folder: Path, resume: bool) -> None:
+    """Make the folder for results.
+
+    Raises:
+        OutputError: it cannot be made or written, or holds results already and is not to be continued.
+    """
+    if not resume and (folder / JOURNAL).exists():
+        raise OutputError(f"{folder}: holds results already; choose another --out, or continue with --resume")
+    if resume and not (folder / JOURNAL).exists():
+        raise OutputError(f"{folder}: holds no count to resume; leave out --resume to begin one")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / ".writable"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise OutputError(f"{folder}: cannot be written ({error.strerror}); choose another --out") from None
+
+
+def write(
+    folder: Path,
+    fields: Sequence[FieldCount | UnreadField],
+    notes: Mapping[str, str],
+    smears: Sequence[SmearCount],
+    per_ul: Mapping[str, Sequence[PerMicrolitre]],
+    entries: Iterable[Entry],
+    run: Mapping[str, Any],
+) -> None:
+    """Write `counts.csv`, `smears.csv`, `detections.json` and `run.json`.
+
+    Raises:
+        OutputError: one of them cannot be written.
+    """
+    try:
+        tables.write_counts(folder / "counts.csv", ((field, notes.get(field.field, "")) for field in fields))
+        tables.write_smears(folder / "smears.csv", smears, per_ul)
+        coco.write(folder / "detections.json", entries)
+        write_text(folder / "run.json", json.dumps(run, indent=2, ensure_ascii=False) + "\n")
+    except OSError as error:
+        raise OutputError(f"{folder}: cannot be written ({error.strerror}); free space or choose another --out") from None
+
+
+def describe_run(
+    model: Model,
+    settings: Mapping[str, Any],
+    fields: Sequence[FieldCount | UnreadField],
+    started: float,
+    finished: float,
+) -> dict[str, Any]:
+    """What `run.json` holds: how the results were made and how much could be read.
+
+    Args:
+        started, finished: seconds since the epoch.
+    """
+    read = [field for field in fields if isinstance(field, FieldCount)]
+    return {
+        "layout": RUN_LAYOUT,
+        "versions": {"smearcount": version(), "python": platform.python_version(), **_versions()},
+        "model": {
+            "name": model.card.name,
+            "file": model.path.name,
+            "sha256": model.sha256,
+            "thresholds": model.card.thresholds,
+            "nms_iou": model.card.nms_iou,
+            "image_px": model.card.image_px,
+        },
+        "settings": dict(settings),
+        "started": _utc(started),
+        "finished": _utc(finished),
+        "seconds": round(finished - started, 3),
+        "fields": {
+            "read": len(read),
+            "unread": len(fields) - len(read),
+            "saturated": sum(field.saturated for field in read),
+        },
+    }
+
+
+def version() -> str:
+    """Version of this package as it is installed."""
+    try:
+        return metadata.version("smearcount")
+    except metadata.PackageNotFoundError:
+        return "not installed"
+
+
+def _versions() -> dict[str, str]:
+    return {name: metadata.version(name) for name in ("numpy", "opencv-python-headless", "onnxruntime", "pillow")}
+
+
+def _utc(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")

@@ -1,0 +1,91 @@
+"""The tables of a count: `counts.csv`, a row per field, and `smears.csv`, a row per smear and cell class."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from detector.counting.density import PerMicrolitre
+from detector.counting.fields import FieldCount, UnreadField
+from detector.counting.intervals import Estimate
+from detector.counting.smears import SmearCount
+from detector.output.files import write_csv
+from detector.vision.cells import CLASSES
+
+COUNTS_COLUMNS = (
+    "field",
+    "smear",
+    "status",
+    "reason",
+    *CLASSES,
+    *(f"{name}_frame" for name in CLASSES),
+    "width_px",
+    "height_px",
+    "saturated",
+)
+SMEARS_COLUMNS = (
+    "smear",
+    "class",
+    "fields",
+    "unread",
+    "saturated",
+    "total",
+    "mean_per_field",
+    "mean_low",
+    "mean_high",
+    "total_frame",
+    "per_mm2",
+    "per_mm2_low",
+    "per_mm2_high",
+    "per_rbc",
+    "per_rbc_low",
+    "per_rbc_high",
+    "per_ul",
+    "per_ul_low",
+    "per_ul_high",
+    "per_ul_source",
+)
+
+
+def write_counts(target: Path, fields: Iterable[tuple[FieldCount | UnreadField, str]]) -> None:
+    """Write a row per field, in the order given, with the note that goes into `reason` for a field that was read."""
+    write_csv(target, COUNTS_COLUMNS, (_field_row(field, note) for field, note in fields))
+
+
+def _field_row(field: FieldCount | UnreadField, note: str) -> list[object]:
+    if isinstance(field, UnreadField):
+        return [field.field, field.smear, "unread", field.reason, *[None] * (2 * len(CLASSES) + 3)]
+    raw = [field.raw[name] for name in CLASSES]
+    frame = [field.frame[name] for name in CLASSES]
+    return [field.field, field.smear, "ok", note, *raw, *frame, *field.size_wh, field.saturated]
+
+
+def write_smears(
+    target: Path, smears: Sequence[SmearCount], per_ul: Mapping[str, Sequence[PerMicrolitre]]
+) -> None:
+    """Write a row per smear and class; `per_ul` holds the estimates per µL by smear, where there are any."""
+    write_csv(target, SMEARS_COLUMNS, (row for smear in smears for row in _smear_rows(smear, per_ul.get(smear.smear, ()))))
+
+
+def _smear_rows(smear: SmearCount, per_ul: Sequence[PerMicrolitre]) -> Iterable[list[object]]:
+    estimates = {one.class_name: one for one in per_ul}
+    for name, count in smear.classes.items():
+        per_microlitre = estimates.get(name)
+        yield [
+            smear.smear,
+            name,
+            smear.fields,
+            smear.unread,
+            smear.saturated,
+            count.total if smear.fields else None,
+            *_three(count.mean),
+            count.frame_total if smear.fields else None,
+            *_three(count.per_mm2),
+            *_three(count.per_rbc),
+            *_three(per_microlitre.estimate if per_microlitre else None),
+            per_microlitre.source if per_microlitre else None,
+        ]
+
+
+def _three(estimate: Estimate | None) -> list[object]:
+    return [None] * 3 if estimate is None else [estimate.value, estimate.low, estimate.high]

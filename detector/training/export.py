@@ -1,0 +1,133 @@
+"""From trained weights to the ONNX model that counts, with its card, and the proof that both count the same."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from detector.annotations.records import Record
+from detector.errors import ModelError
+from detector.training.fit import start
+from detector.vision import boxes, cells, images
+from detector.vision import card as cards
+from detector.vision.model import Model
+
+LICENCE = "AGPL-3.0-only"
+NMS_IOU = 0.6
+MAX_CELLS = 1000
+
+_OPSET = 17
+
+
+@dataclass(frozen=True)
+class Parity:
+    """How the counts of a model compare with those of the weights it was made from."""
+
+    fields: int
+    equal: int
+    """Fields in which every class has the same count."""
+    worst: int
+    """Largest difference of a class's count in a field."""
+
+
+def to_onnx(weights: Path, target: Path, card: cards.Card) -> None:
+    """Export weights to an ONNX file that takes fields of any size, with its card in the metadata.
+
+    Raises:
+        ModelError: the weights cannot be loaded, or are for other classes than ours.
+    """
+    import onnx
+
+    model = start(str(weights))
+    names = tuple(model.names[key] for key in sorted(model.names))
+    if names != cells.CLASSES:
+        raise ModelError(f"{weights}: finds {', '.join(names)}; weights for {', '.join(cells.CLASSES)} are needed")
+    with tempfile.TemporaryDirectory() as folder:
+        # Ultralytics writes beside the weights, which may be a folder that is not ours.
+        copy = Path(folder) / "weights.pt"
+        shutil.copyfile(weights, copy)
+        exported = start(str(copy)).export(format="onnx", imgsz=card.image_px, dynamic=True, simplify=True, opset=_OPSET, nms=False)
+        content = onnx.load(exported)
+    # Ultralytics records the date and paths of the export; the same weights shall give the same file.
+    del content.metadata_props[:]
+    content.metadata_props.add(key=cards.METADATA_KEY, value=card.model_dump_json())
+    onnx.save(content, str(target))
+
+
+def first_card(name: str, image_px: int, records: Sequence[Record], training: dict[str, Any], data: Sequence[str]) -> cards.Card:
+    """A card with thresholds still to be tuned; `records` are the training fields, which tell the size of red cells."""
+    return cards.Card(
+        name=name,
+        class_names=cells.CLASSES,
+        image_px=image_px,
+        stride_px=32,
+        rbc_px=rbc_px(records, image_px),
+        thresholds=dict.fromkeys(cells.CLASSES, 0.25),
+        thresholds_from="not tuned",
+        nms_iou=NMS_IOU,
+        max_cells=MAX_CELLS,
+        licence=LICENCE,
+        data=tuple(data),
+        training=training,
+        versions={package: metadata.version(package) for package in ("ultralytics", "torch", "onnx")},
+    )
+
+
+def rbc_px(records: Sequence[Record], image_px: int) -> float:
+    """Median side of the red cells' boxes clear of the border, in pixels of fields whose long side is `image_px`.
+
+    Raises:
+        ModelError: no field has a red cell clear of the border.
+    """
+    sides = []
+    for record in records:
+        red = record.xyxy[record.label == cells.RBC]
+        whole = red[~boxes.touches(red, record.size_wh, 2.0).any(axis=1)]
+        sides.append(np.sqrt(boxes.area(whole)) * image_px / max(record.size_wh))
+    joined = np.concatenate(sides) if sides else np.zeros(0)
+    if not len(joined):
+        raise ModelError("the training fields hold no red cell clear of the border, so the model's scale is not known; label some")
+    return round(float(np.median(joined)), 1)
+
+
+def parity(weights: Path, model: Model, records: Sequence[Record]) -> Parity:
+    """Compare counts with those of Ultralytics itself, from its own reader to its own suppression."""
+    reference = start(str(weights))
+    least = model.card.thresholds
+    equal = worst = fields = 0
+    for record in records:
+        if record.image is None:
+            continue
+        expected = _reference_counts(reference, record.image, model.card, least)
+        counted = _counts(model, record.image)
+        differences = [abs(counted[name] - expected[name]) for name in cells.CLASSES]
+        fields += 1
+        equal += max(differences) == 0
+        worst = max(worst, *differences)
+    return Parity(fields, equal, worst)
+
+
+def _counts(model: Model, image: Path) -> dict[str, int]:
+    return model.detect(images.read(image)).counts()
+
+
+def _reference_counts(reference: Any, image: Path, card: cards.Card, least: dict[str, float]) -> dict[str, int]:
+    result = reference.predict(
+        str(image),
+        imgsz=card.image_px,
+        conf=min(least.values()),
+        iou=card.nms_iou,
+        max_det=card.max_cells,
+        device="cpu",
+        verbose=False,
+    )[0]
+    label = result.boxes.cls.numpy().astype(int)
+    score = result.boxes.conf.numpy()
+    return {name: int((score[label == i] >= least[name]).sum()) for i, name in enumerate(cells.CLASSES)}

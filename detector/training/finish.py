@@ -1,0 +1,80 @@
+"""What follows a training: a model file that counts, with thresholds tuned on the validation fields, and its card."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from detector.annotations import dataset
+from detector.annotations.records import Record
+from detector.errors import AnnotationError
+from detector.training import export
+from detector.vision import card as cards
+from detector.vision import images
+from detector.vision.detections import Detections
+from detector.vision.model import Model
+
+Tuner = Callable[[Sequence[Record], Sequence[Detections], Sequence[str]], tuple[dict[str, float], dict[str, Any]]]
+"""From fields, their detections and their groups to thresholds by class name, and the error that these leave."""
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A model file that is ready to count."""
+
+    model: Path
+    card: Path
+    thresholds: dict[str, float]
+    parity: export.Parity
+
+
+def finish(
+    weights: Path,
+    data_files: Sequence[Path],
+    target: Path,
+    image_px: int,
+    training: dict[str, Any],
+    tune: Tuner,
+    least_score: float,
+) -> Finished:
+    """Export weights, tune thresholds on the validation fields of the datasets, and compare counts with the weights' own.
+
+    Args:
+        target: the `.onnx` file to write; its card goes beside it as `.json`.
+        tune: chooses the thresholds from detections down to `least_score`.
+
+    Raises:
+        AnnotationError: the datasets hold no validation fields. ModelError: the weights cannot be exported.
+    """
+    named = {_name(file): file for file in dict.fromkeys(data_files)}
+    train = [record for file in named.values() for record in dataset.read(file, "train")]
+    val = [(record, name) for name, file in named.items() for record in dataset.read(file, "val")]
+    if not val:
+        raise AnnotationError(f"{', '.join(map(str, named.values()))}: no val fields to tune thresholds on; convert again with some")
+    records, groups = [record for record, _ in val], [name for _, name in val]
+    data = [f"{name}: {sum(_name(f) == name for f in data_files)} x its train split" for name in named]
+    draft = export.first_card(target.stem, image_px, train, training, data)
+    export.to_onnx(weights, target, draft)
+    model = Model.load(target)
+    found = [model.detect(images.read(record.image), min_score=least_score) for record in records if record.image]
+    thresholds, error = tune(records, found, groups)
+    origin = f"least count error per field on {len(val)} val fields of {', '.join(named)}, each dataset weighing the same"
+    card = draft.model_copy(update={"thresholds": thresholds, "thresholds_from": origin})
+    export.to_onnx(weights, target, card)
+    parity = export.parity(weights, Model.load(target), records)
+    beside = target.with_suffix(".json")
+    content = {
+        **card.model_dump(),
+        "sha256": cards.sha256(target),
+        "val_count_error_per_field": error,
+        "parity_with_weights": asdict(parity),
+    }
+    beside.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    return Finished(target, beside, thresholds, parity)
+
+
+def _name(data_file: Path) -> str:
+    return data_file.resolve().parent.name

@@ -1,0 +1,153 @@
+"""Fine-tuning an Ultralytics YOLO detector."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from detector.errors import DownloadError, ModelError, NothingToDoError, OutputError, UsageError
+from detector.training import augment, corpus, framework
+from detector.training.settings import TrainSettings
+
+
+def fit(settings: TrainSettings, data_files: Sequence[Path], run_folder: Path) -> Path:
+    """Train, and give the best checkpoint.
+
+    `run_folder` receives `settings.json`, `data.yaml`, `train.log`, `results.csv`, curves, and `weights/{last,best}.pt`.
+
+    Raises:
+        OutputError: the run folder exists already or cannot be made.
+        AnnotationError: a dataset that cannot be trained on.
+        ModelError, DownloadError: weights that cannot be loaded or fetched.
+    """
+    try:
+        run_folder.mkdir(parents=True)
+    except FileExistsError:
+        raise OutputError(f"{run_folder}: exists already; choose another --name, or continue it with --resume") from None
+    except OSError as error:
+        raise OutputError(f"{run_folder}: cannot be made ({error.strerror})") from None
+    data = corpus.join(data_files, run_folder / "data.yaml")
+    record = {"settings": settings.model_dump(), "data": [str(f) for f in data_files]}
+    (run_folder / "settings.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+    framework.ultralytics(run_folder.parent / ".ultralytics")
+    model = start(settings.model)
+    arguments = _arguments(settings, data, run_folder)
+    return _train(model, run_folder, _threads(settings), arguments)
+
+
+def resume(run_folder: Path) -> Path:
+    """Continue a training that was interrupted, and give its best checkpoint.
+
+    Raises:
+        NothingToDoError: the folder holds no checkpoint of an unfinished training.
+    """
+    last = run_folder / "weights" / "last.pt"
+    if not last.is_file() or not (run_folder / "settings.json").is_file():
+        raise NothingToDoError(f"{run_folder}: holds no weights/last.pt and settings.json of a training to resume")
+    framework.ultralytics(run_folder.parent / ".ultralytics")
+    settings = recorded_settings(run_folder)
+    if _finished(last):
+        return run_folder / "weights" / "best.pt"
+    return _train(start(str(last)), run_folder, _threads(settings), {"resume": True})
+
+
+def recorded_settings(run_folder: Path) -> TrainSettings:
+    """The settings that a run was started with."""
+    record = json.loads((run_folder / "settings.json").read_text(encoding="utf-8"))
+    return TrainSettings.model_validate(record["settings"])
+
+
+def recorded_data(run_folder: Path) -> list[Path]:
+    """The datasets that a run was started with."""
+    record = json.loads((run_folder / "settings.json").read_text(encoding="utf-8"))
+    return [Path(path) for path in record["data"]]
+
+
+def start(model: str) -> Any:
+    """An Ultralytics model from a local or public `.pt`, or from nothing by an architecture `.yaml`.
+
+    Raises:
+        UsageError: neither kind of name. ModelError: not loadable. DownloadError: not here and not to be had.
+    """
+    from ultralytics import YOLO
+
+    suffix = Path(model).suffix
+    if suffix not in (".pt", ".yaml"):
+        raise UsageError(f"--model {model}: must be weights (.pt) or an architecture (.yaml, for example yolo11n.yaml)")
+    here = Path(model).is_file()
+    try:
+        return YOLO(model, task="detect")
+    except Exception as error:
+        reason = " ".join(str(error).split())[:200]
+        if here:
+            raise ModelError(f"{model}: is no YOLO model that can be loaded safely ({reason})") from None
+        if suffix == ".yaml":
+            raise ModelError(f"{model}: is no architecture that Ultralytics knows; try yolo11n.yaml") from None
+        raise DownloadError(
+            f"{model}: is not on this computer and could not be downloaded ({reason}); "
+            "without network give --model a local .pt file, or --model yolo11n.yaml to start from nothing"
+        ) from None
+
+
+def _train(model: Any, run_folder: Path, threads: int, arguments: dict[str, Any]) -> Path:
+    # Ultralytics sets its own number of threads while it selects the device, so ours is set after that.
+    model.add_callback("on_train_start", lambda _trainer: framework.use_threads(threads))
+    with framework.log_to(run_folder / "train.log"):
+        model.train(**arguments)
+    best = run_folder / "weights" / "best.pt"
+    if not best.is_file():
+        raise ModelError(f"{run_folder}: the training left no weights/best.pt; see train.log")
+    return best
+
+
+def _threads(settings: TrainSettings) -> int:
+    return (os.cpu_count() or 1) if settings.threads == "auto" else settings.threads
+
+
+def _finished(last: Path) -> bool:
+    from ultralytics.nn.tasks import torch_safe_load
+
+    checkpoint, _ = torch_safe_load(str(last), safe_only=True)
+    # A finished training strips the optimizer from its checkpoints and sets the epoch to -1.
+    return int(checkpoint.get("epoch", -1)) < 0
+
+
+def _arguments(settings: TrainSettings, data: Path, run_folder: Path) -> dict[str, Any]:
+    return {
+        "data": str(data),
+        "project": str(run_folder.parent.resolve()),
+        "name": run_folder.name,
+        "exist_ok": True,
+        "epochs": settings.epochs,
+        "imgsz": settings.image_px,
+        "batch": settings.batch,
+        # Every batch is a step: with 64, the default, small datasets would see a quarter of the steps.
+        "nbs": settings.batch,
+        "device": None if settings.device == "auto" else settings.device,
+        "seed": settings.seed,
+        "optimizer": settings.optimizer,
+        "lr0": settings.learning_rate,
+        "lrf": settings.final_learning_rate_share,
+        "cos_lr": settings.cosine,
+        "weight_decay": settings.weight_decay,
+        "warmup_epochs": settings.warmup_epochs,
+        "patience": settings.patience,
+        "mosaic": settings.mosaic,
+        "close_mosaic": settings.close_mosaic_epochs,
+        "scale": settings.scale,
+        "translate": settings.translate,
+        "hsv_h": settings.hue,
+        "hsv_s": settings.saturation,
+        "hsv_v": settings.brightness,
+        "degrees": 0.0,
+        "fliplr": 0.5,
+        "flipud": 0.5,
+        "augmentations": augment.transforms(settings),
+        # A smear holds more cells than the 300 that Ultralytics would stop at.
+        "max_det": 1000,
+        "cache": "ram",
+        "plots": True,
+    }

@@ -1,0 +1,59 @@
+"""The one door to ultralytics and torch: both are imported here, quietly, offline and with safe loading."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from detector.errors import MissingExtraError
+
+
+def ultralytics(state_folder: Path) -> Any:
+    """The `ultralytics` module, imported with its automatic installs, telemetry and unsafe loading off.
+
+    Args:
+        state_folder: where it may keep its own settings file.
+
+    Raises:
+        MissingExtraError: the `train` extra is not installed.
+    """
+    state_folder.mkdir(parents=True, exist_ok=True)
+    os.environ["YOLO_CONFIG_DIR"] = str(state_folder.resolve())
+    os.environ["YOLO_AUTOINSTALL"] = "0"
+    os.environ["ULTRALYTICS_SAFE_LOAD"] = "1"
+    os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"
+    os.environ.setdefault("OMP_NUM_THREADS", str(os.cpu_count() or 1))
+    try:
+        import ultralytics as module
+        from ultralytics.utils import SETTINGS
+    except ImportError:
+        raise MissingExtraError("ultralytics", "train", "training") from None
+    integrations = ("clearml", "comet", "dvc", "hub", "mlflow", "neptune", "raytune", "tensorboard", "wandb")
+    SETTINGS.update({"sync": False, **{name: False for name in integrations if name in SETTINGS}})
+    return module
+
+
+def use_threads(threads: int) -> None:
+    """Let torch compute on this many threads; Ultralytics would leave one core of the CPU idle."""
+    import torch
+
+    torch.set_num_threads(threads)
+
+
+@contextmanager
+def log_to(path: Path) -> Iterator[None]:
+    """Copy what Ultralytics logs into a file for the length of a block."""
+    from ultralytics.utils import LOGGER
+
+    handler = logging.FileHandler(path, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+    LOGGER.addHandler(handler)
+    try:
+        yield
+    finally:
+        LOGGER.removeHandler(handler)
+        handler.close()

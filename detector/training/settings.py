@@ -1,0 +1,93 @@
+"""The settings of a training, in one place; their defaults stand in `configs/train.yaml`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from detector import configuration
+
+Share = Field(ge=0, le=1)
+
+
+class TrainSettings(BaseModel):
+    """What a training does; two trainings with equal settings, data and versions differ by nothing that we choose."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=(), use_attribute_docstrings=True)
+
+    model: str
+    """Weights (.pt) to fine-tune, or an architecture (.yaml) to start from nothing."""
+    epochs: int = Field(ge=1)
+    """Times that each field is seen."""
+    image_px: int = Field(ge=64, le=2048, multiple_of=32)
+    """Long side that fields are scaled to, then and for ever after; larger sees more and is slower by its square."""
+    batch: int = Field(ge=1)
+    """Fields a step; more need more memory and learn less from each."""
+    device: str
+    """auto, cpu, mps, or numbers of GPUs such as 0 or 0,1."""
+    threads: int | Literal["auto"]
+    """Threads that compute on a CPU; auto is one per core."""
+    seed: int = Field(ge=0)
+    """Seed of everything drawn at random."""
+
+    optimizer: Literal["SGD", "Adam", "AdamW", "auto"]
+    """SGD, Adam, AdamW, or auto for Ultralytics' choice."""
+    learning_rate: float = Field(gt=0)
+    """Step length at the start; too large diverges, too small wastes epochs."""
+    final_learning_rate_share: float = Field(gt=0, le=1)
+    """Step length at the end, as a share of that at the start."""
+    cosine: bool
+    """Shorten the steps along a cosine and not along a line."""
+    weight_decay: float = Field(ge=0)
+    """Pull of the weights towards zero, against learning by heart."""
+    warmup_epochs: float = Field(ge=0)
+    """Epochs in which the steps grow to full length."""
+    patience: int = Field(ge=0)
+    """Epochs without progress after which the training stops."""
+
+    mosaic: float = Share
+    """Share of pictures made of four fields: more cells and sizes at a time, and cut cells at the seams."""
+    close_mosaic_epochs: int = Field(ge=0)
+    """Last epochs without mosaic, so that training ends on fields as they are."""
+    scale: float = Share
+    """Cells are made larger and smaller by up to this share."""
+    translate: float = Share
+    """Fields are shifted by up to this share of their side."""
+    hue: float = Share
+    """Colours are turned by up to this share of the circle: other stains."""
+    saturation: float = Share
+    """Colours are made paler and stronger by up to this share."""
+    brightness: float = Share
+    """Light is made weaker and stronger by up to this share."""
+    rotate_90: float = Share
+    """Share of pictures turned by quarter turns; other angles would loosen the boxes."""
+    defocus: float = Share
+    """Share of pictures out of focus."""
+    noise: float = Share
+    """Share of pictures with sensor noise."""
+    jpeg: float = Share
+    """Share of pictures compressed once more."""
+    contrast: float = Share
+    """Share of pictures with local contrast equalized (CLAHE)."""
+
+
+def load(config: Path | None = None, overrides: Mapping[str, Any] | None = None) -> TrainSettings:
+    """Settings of `configs/train.yaml`, then of `config`, then `overrides` that are not None.
+
+    Raises:
+        ConfigError: a file that cannot be read, an unknown key or a value out of range.
+    """
+    default = configuration.folder() / "train.yaml"
+    values = configuration.read_yaml(default)
+    source = str(default)
+    if config is not None:
+        own = configuration.read_yaml(config)
+        # Checked by itself first, so that the message names the file that is at fault.
+        configuration.validate(TrainSettings, {**values, **own}, str(config))
+        values.update(own)
+        source = str(config)
+    given = {key: value for key, value in (overrides or {}).items() if value is not None}
+    return configuration.validate(TrainSettings, {**values, **given}, "command line" if given else source)

@@ -1,0 +1,96 @@
+"""What a model file says of itself, in its metadata and on the card beside it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from detector.errors import ModelError
+from detector.vision import cells
+
+METADATA_KEY = "smearcount"
+"""Key in an ONNX file's metadata under which its `Card` stands as JSON."""
+
+
+class Card(BaseModel):
+    """Everything that is needed to use a model rightly and to know where it comes from."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    layout: int = 1
+    """Version of this layout."""
+    name: str
+    class_names: tuple[str, ...]
+    image_px: int = Field(ge=32)
+    """Long side of the network's input that it was trained at."""
+    stride_px: int = Field(ge=1)
+    """Sides of the input must be multiples of this."""
+    rbc_px: float = Field(gt=0)
+    """Median width and height of red cells, in input pixels, in the training fields: the scale that the model knows."""
+    thresholds: dict[str, float]
+    """Least score of a counted cell, by class name."""
+    thresholds_from: str
+    """On what the thresholds were tuned."""
+    nms_iou: float = Field(gt=0, lt=1)
+    max_cells: int = Field(ge=1)
+    """Most cells reported in one crop; a field that reaches it is said to be saturated."""
+    licence: str
+    data: tuple[str, ...]
+    """Training data, one line each."""
+    training: dict[str, Any]
+    """Settings of the training."""
+    versions: dict[str, str]
+
+    def minimum(self) -> tuple[float, ...]:
+        """Thresholds in the order of the labels."""
+        return tuple(self.thresholds[name] for name in self.class_names)
+
+
+def from_metadata(metadata: Mapping[str, str], path: Path) -> Card:
+    """The card in an ONNX file's metadata.
+
+    Raises:
+        ModelError: there is none, or it is of another layout or other classes than ours.
+    """
+    text = metadata.get(METADATA_KEY)
+    if text is None:
+        raise ModelError(
+            f"{path}: is an ONNX model without smearcount's metadata (thresholds, scale); "
+            "make it from its weights with python -m detector.export"
+        )
+    try:
+        card = Card.model_validate(json.loads(text))
+    except (ValidationError, json.JSONDecodeError) as error:
+        raise ModelError(f"{path}: its metadata cannot be understood ({' '.join(str(error).split())[:200]})") from None
+    if card.class_names != cells.CLASSES or set(card.thresholds) != set(cells.CLASSES):
+        raise ModelError(f"{path}: finds {', '.join(card.class_names)}; a model for {', '.join(cells.CLASSES)} is needed")
+    return card
+
+
+def sha256(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def check_hash(path: Path) -> str:
+    """SHA-256 of a model file, checked against the card that stands beside it, if one does.
+
+    Raises:
+        ModelError: the card names another hash, so the file was changed or the two do not belong together.
+    """
+    found = sha256(path)
+    beside = path.with_suffix(".json")
+    if beside.is_file():
+        try:
+            expected = json.loads(beside.read_text(encoding="utf-8")).get("sha256")
+        except (OSError, ValueError, AttributeError):
+            raise ModelError(f"{beside}: is no model card; restore the card of {path.name} or remove it") from None
+        if expected != found:
+            raise ModelError(f"{path}: its SHA-256 is {found[:12]}..., its card says {str(expected)[:12]}...; restore either file")
+    return found

@@ -1,0 +1,121 @@
+"""From a whole field to its cells: at the right scale, in one piece or in tiles."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detector.vision import boxes, cells, tiles
+from detector.vision.detections import Detections
+from detector.vision.model import Model
+
+LARGE_PX = 800
+"""A field with a longer side is first looked at for the size of its red cells."""
+
+_TILE_INPUT_PX = 640
+_SCALE_RANGE = 1.6
+_LEAST_RED_CELLS = 5
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How a field is shown to the model."""
+
+    zoom: float | None
+    """Model input pixels per field pixel; None shows the field whole, its long side at the model's own size."""
+    note: str = ""
+    """What a user should know of it; else empty."""
+
+
+def find(model: Model, rgb: NDArray[np.uint8], um_per_px: float | None = None) -> tuple[Detections, str]:
+    """Cells of a field of shape (h, w, 3), uint8 RGB, of any size, and a note for the user, mostly empty.
+
+    A field like those of the training is shown whole. One whose red cells would then be too small or too large for the
+    model, by `um_per_px` or by a look at the field itself, is shown at the scale that the model knows, in tiles where
+    it is larger than one.
+    """
+    scale = choose_scale(model, rgb, um_per_px)
+    found = model.detect(rgb) if scale.zoom is None else _in_tiles(model, rgb, scale.zoom)
+    return _rounded(found), scale.note
+
+
+def choose_scale(model: Model, rgb: NDArray[np.uint8], um_per_px: float | None) -> Scale:
+    """The scale at which a field's red cells have the size that the model knows."""
+    long_side = max(rgb.shape[:2])
+    if um_per_px is not None:
+        rbc_px: float | None = cells.RBC_DIAMETER_UM / um_per_px
+    elif long_side > LARGE_PX:
+        rbc_px = estimate_rbc_px(model, rgb)
+        if rbc_px is None:
+            return Scale(None, "scale not known: no red cells to estimate it from")
+    else:
+        return Scale(None)
+    assert rbc_px is not None
+    shown_whole = rbc_px * model.card.image_px / long_side
+    ratio = shown_whole / model.card.rbc_px
+    if 1 / _SCALE_RANGE <= ratio <= _SCALE_RANGE:
+        return Scale(None)
+    return Scale(model.card.rbc_px / rbc_px)
+
+
+def estimate_rbc_px(model: Model, rgb: NDArray[np.uint8]) -> float | None:
+    """Typical side of a red cell's box in field pixels, or None where too few are found.
+
+    Looks at crops from the whole field down to small ones, each shown at the model's own size, and believes the one
+    in which the red cells found have most nearly the size that the model knows.
+    """
+    best: tuple[float, float] | None = None
+    side = max(rgb.shape[:2])
+    while side >= model.card.image_px / 2:
+        for crop in _crops(rgb, side):
+            typical = _typical_rbc_px(model.detect(crop))
+            if typical is None:
+                continue
+            off = abs(math.log(typical * model.card.image_px / max(crop.shape[:2]) / model.card.rbc_px))
+            if best is None or off < best[0]:
+                best = (off, typical)
+        side //= 2
+    return None if best is None or best[0] > math.log(_SCALE_RANGE) else best[1]
+
+
+def _crops(rgb: NDArray[np.uint8], side: int) -> list[NDArray[np.uint8]]:
+    """The middle of the field and, where they differ, the middles of its quarters, `side` px long."""
+    h, w = rgb.shape[:2]
+    if side >= max(h, w):
+        return [rgb]
+    places = [(0.5, 0.5), (0.25, 0.25), (0.75, 0.75)]
+    crops = []
+    for fx, fy in places:
+        x = min(max(round(w * fx - side / 2), 0), max(w - side, 0))
+        y = min(max(round(h * fy - side / 2), 0), max(h - side, 0))
+        crops.append(rgb[y : y + side, x : x + side])
+    return crops
+
+
+def _typical_rbc_px(found: Detections) -> float | None:
+    red = found.xyxy[found.label == cells.RBC]
+    whole = red[~boxes.touches(red, found.size_wh, 2.0).any(axis=1)]
+    if len(whole) < _LEAST_RED_CELLS:
+        return None
+    return float(np.median(np.sqrt(boxes.area(whole))))
+
+
+def _in_tiles(model: Model, rgb: NDArray[np.uint8], zoom: float) -> Detections:
+    size_wh = (rgb.shape[1], rgb.shape[0])
+    rbc_px = model.card.rbc_px / zoom
+    # White cells are up to three times as long as red ones, and each must be seen whole by the tile that owns it.
+    margin_px = math.ceil(1.6 * rbc_px)
+    tile_px = max(math.ceil(_TILE_INPUT_PX / zoom), 3 * margin_px)
+    pieces = tiles.cut(size_wh, tile_px, margin_px)
+    found = [model.detect(rgb[y1:y2, x1:x2], zoom=zoom) for x1, y1, x2, y2 in (piece.window for piece in pieces)]
+    return tiles.own(pieces, found, size_wh, band_px=0.15 * rbc_px)
+
+
+def _rounded(found: Detections) -> Detections:
+    """Boxes to a hundredth of a pixel and scores to four places, as files hold them: a count from a file is then the same."""
+    xyxy = found.xyxy.astype(np.float64).round(2).astype(np.float32)
+    score = found.score.astype(np.float64).round(4).astype(np.float32)
+    return Detections(xyxy, score, found.label, found.size_wh, found.class_names, found.saturated)

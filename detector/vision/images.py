@@ -1,0 +1,131 @@
+"""The one reader of images: any common file becomes upright, 8-bit RGB, or says why it cannot."""
+
+from __future__ import annotations
+
+import io
+import threading
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from detector.errors import ImageError
+
+Rgb = NDArray[np.uint8]
+"""A picture of shape (h, w, 3), channels red, green, blue."""
+
+SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp", ".gif", ".jp2"})
+"""File name endings, lower case, that are taken for images when a folder is searched."""
+
+_warnings_lock = threading.Lock()
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """An image as it is displayed."""
+
+    rgb: Rgb
+    """Shape (h, w, 3), uint8, EXIF rotation applied, transparency laid over white."""
+    note: str
+    """What a user should know of it, for example that only the first of several pages was read; else empty."""
+
+
+def read(path: Path) -> Rgb:
+    """Pixels of an image file, of shape (h, w, 3), uint8 RGB, upright.
+
+    Raises:
+        ImageError: the file cannot be opened or is no complete image.
+    """
+    return load(path).rgb
+
+
+def load(path: Path) -> Picture:
+    """An image file and what a user should know of it.
+
+    Eight bits a channel are read by Pillow; deeper ones by OpenCV, which Pillow would cut to the high byte. A deeper
+    image is scaled by the smallest usual camera depth (8, 10, 12, 14, 16 bits) that holds its brightest value.
+
+    Raises:
+        ImageError: the file cannot be opened or is no complete image.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise ImageError(f"cannot be opened ({error.strerror or error})") from None
+    if not content:
+        raise ImageError("is empty (0 bytes)")
+    return decode(content)
+
+
+def decode(content: bytes) -> Picture:
+    """The image in the bytes of a file.
+
+    Raises:
+        ImageError: the bytes are no complete image.
+    """
+    image = _identify(content)
+    pages = getattr(image, "n_frames", 1)
+    note = f"first of {pages} pages" if pages > 1 and image.format != "MPO" else ""
+    try:
+        rgb = _deep_pixels(content, image) if _is_deep(image) else _pixels(image)
+    except ImageError:
+        raise
+    # Decoders raise almost anything on damaged data: OSError, SyntaxError, struct.error, ValueError, ...
+    except Exception as error:
+        raise ImageError(f"is truncated or damaged ({_one_line(error)})") from None
+    return Picture(rgb, note)
+
+
+def _identify(content: bytes) -> Image.Image:
+    try:
+        # Pillow's guard against decompression bombs stays on: it warns first, then refuses at twice the size.
+        with _warnings_lock, warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            return Image.open(io.BytesIO(content))
+    except UnidentifiedImageError:
+        raise ImageError("is not an image (its content is no known image format)") from None
+    except Image.DecompressionBombError:
+        limit = 2 * (Image.MAX_IMAGE_PIXELS or 0) // 10**6
+        raise ImageError(f"has more than {limit} million pixels; cut it into smaller fields") from None
+    except Exception as error:
+        raise ImageError(f"is truncated or damaged ({_one_line(error)})") from None
+
+
+def _is_deep(image: Image.Image) -> bool:
+    if image.mode in ("I", "I;16", "I;16B", "I;16L", "F"):
+        return True
+    # Sixteen-bit colour shows only in the raw mode of the encoded data, for example RGB;16B.
+    return any("16" in str(tile[3]) for tile in getattr(image, "tile", []))
+
+
+def _pixels(image: Image.Image) -> Rgb:
+    image.load()
+    upright = ImageOps.exif_transpose(image)
+    if "A" in upright.getbands() or "transparency" in upright.info:
+        white = Image.new("RGBA", upright.size, "white")
+        upright = Image.alpha_composite(white, upright.convert("RGBA"))
+    return np.ascontiguousarray(np.asarray(upright.convert("RGB")))
+
+
+def _deep_pixels(content: bytes, image: Image.Image) -> Rgb:
+    if image.mode == "F":
+        raise ImageError("holds floating-point values; save it with 8 or 16 bits a channel")
+    # Pillow finds truncation, which OpenCV passes over in silence.
+    image.load()
+    encoded = np.frombuffer(content, dtype=np.uint8)
+    bgr = cv2.imdecode(encoded, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
+    if bgr is None:
+        raise ImageError("is truncated or damaged, or of a kind that cannot be read; save it as 8- or 16-bit PNG or TIFF")
+    if bgr.dtype != np.uint8:
+        brightest = int(bgr.max())
+        depth = next((bits for bits in (8, 10, 12, 14, 16) if brightest < 1 << bits), 16)
+        bgr = (bgr.astype(np.uint32) * 255 // ((1 << depth) - 1)).clip(0, 255).astype(np.uint8)
+    return np.ascontiguousarray(bgr[:, :, ::-1])
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__

@@ -1,0 +1,125 @@
+"""Cutting a large field into tiles so that each cell is counted exactly once.
+
+Every tile sees a window and owns a part of it. The owned parts divide the field without gap or overlap; the window is
+the owned part with a margin of context around it. A box belongs to the tile that owns its centre.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detector.vision import boxes
+from detector.vision.detections import Detections
+
+SEAM_OVERLAP = 0.6
+"""Two boxes of one class from two tiles that overlap by more than this (IoU), at a seam, are one cell seen twice."""
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One crop of a field; both rectangles are x1, y1, x2, y2 in field pixels, half-open."""
+
+    window: tuple[int, int, int, int]
+    owned: tuple[int, int, int, int]
+
+
+def cut(size_wh: tuple[int, int], tile_px: int, margin_px: int) -> list[Tile]:
+    """Tiles that cover a field, row by row.
+
+    Args:
+        tile_px: longest side of a window.
+        margin_px: context around the owned part; must exceed half of the longest cell for each cell to be seen whole by its owner.
+
+    Raises:
+        ValueError: the margins leave no area to own.
+    """
+    if margin_px < 0 or tile_px <= 2 * margin_px:
+        raise ValueError(f"tile_px must be more than twice margin_px, got {tile_px} and {margin_px}")
+    w, h = size_wh
+    columns, rows = _spans(w, tile_px, margin_px), _spans(h, tile_px, margin_px)
+    return [
+        Tile((wx1, wy1, wx2, wy2), (ox1, oy1, ox2, oy2))
+        for (oy1, oy2), (wy1, wy2) in rows
+        for (ox1, ox2), (wx1, wx2) in columns
+    ]
+
+
+def _spans(length: int, tile_px: int, margin_px: int) -> list[tuple[tuple[int, int], tuple[int, int]]]:
+    if length <= tile_px:
+        return [((0, length), (0, length))]
+    # The outer tiles have a margin on one side only, so they own up to one margin more.
+    count = math.ceil((length - 2 * margin_px) / (tile_px - 2 * margin_px))
+    seams = [0, *(margin_px + round(i * (length - 2 * margin_px) / count) for i in range(1, count)), length]
+    spans = zip(seams[:-1], seams[1:], strict=True)
+    return [((a, b), (max(0, a - margin_px), min(length, b + margin_px))) for a, b in spans]
+
+
+def own(tiles: Sequence[Tile], found: Sequence[Detections], size_wh: tuple[int, int], band_px: float) -> Detections:
+    """Detections of the tiles, each in its window's coordinates, as detections of the field with every cell once.
+
+    A cell's centre is estimated a little differently by two tiles. So a tile keeps what lies up to `band_px` outside its
+    part, and where two tiles then hold the same cell, the one that owns the centre wins, else the better score.
+    """
+    parts = [_kept(tile, one, band_px) for tile, one in zip(tiles, found, strict=True)]
+    sizes = [len(score) for _, score, _, _ in parts]
+    xyxy = np.concatenate([p[0] for p in parts]) if parts else np.zeros((0, 4), np.float32)
+    score = np.concatenate([p[1] for p in parts]) if parts else np.zeros(0, np.float32)
+    label = np.concatenate([p[2] for p in parts]) if parts else np.zeros(0, np.int64)
+    inside = np.concatenate([p[3] for p in parts]) if parts else np.zeros(0, bool)
+    tile_of = np.repeat(np.arange(len(parts)), sizes)
+    at_seam = np.flatnonzero(_near_seam(boxes.centre(xyxy), tiles, tile_of, band_px))
+    drop = _seen_twice(xyxy[at_seam], score[at_seam], label[at_seam], inside[at_seam], tile_of[at_seam])
+    keep = np.ones(len(score), dtype=bool)
+    keep[at_seam[drop]] = False
+    saturated = any(one.saturated for one in found)
+    names = found[0].class_names if found else Detections.none(size_wh).class_names
+    return Detections(xyxy[keep], score[keep], label[keep], size_wh, names, saturated)
+
+
+_Part = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.int64], NDArray[np.bool_]]
+
+
+def _kept(tile: Tile, found: Detections, band_px: float) -> _Part:
+    x, y = tile.window[:2]
+    xyxy = found.xyxy + np.array([x, y, x, y], dtype=np.float32)
+    centre = boxes.centre(xyxy)
+    keep = _within(centre, tile.owned, band_px)
+    return xyxy[keep], found.score[keep], found.label[keep], _within(centre[keep], tile.owned, 0.0)
+
+
+def _within(centre: NDArray[np.float32], area: tuple[int, int, int, int], band_px: float) -> NDArray[np.bool_]:
+    low = np.array(area[:2], dtype=np.float32) - band_px
+    high = np.array(area[2:], dtype=np.float32) + band_px
+    return np.asarray(((centre >= low) & (centre < high)).all(axis=1))
+
+
+def _near_seam(
+    centre: NDArray[np.float32], tiles: Sequence[Tile], tile_of: NDArray[np.int64], band_px: float
+) -> NDArray[np.bool_]:
+    if not len(centre):
+        return np.zeros(0, dtype=bool)
+    owned = np.array([tile.owned for tile in tiles], dtype=np.float32)[tile_of]
+    gap = np.abs(np.concatenate([centre - owned[:, :2], owned[:, 2:] - centre], axis=1))
+    return np.asarray(gap.min(axis=1) <= band_px)
+
+
+def _seen_twice(
+    xyxy: NDArray[np.float32],
+    score: NDArray[np.float32],
+    label: NDArray[np.int64],
+    inside: NDArray[np.bool_],
+    tile_of: NDArray[np.int64],
+) -> NDArray[np.int64]:
+    order = np.lexsort((-score, ~inside))
+    same = (boxes.iou(xyxy, xyxy) > SEAM_OVERLAP) & (label[:, None] == label[None, :]) & (tile_of[:, None] != tile_of[None, :])
+    dropped = np.zeros(len(score), dtype=bool)
+    # A box outside its tile's part that no owner confirmed stays: its owner may have put the centre across the seam.
+    for i in order:
+        if not dropped[i]:
+            dropped |= same[i]
+    return np.flatnonzero(dropped)
