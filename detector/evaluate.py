@@ -1,0 +1,133 @@
+"""`python -m detector.evaluate`: how well a model finds and counts the cells of a labelled dataset."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich import box
+from rich.markup import escape
+from rich.progress import track
+from rich.table import Table
+
+from detector.accuracy.agreement import Agreement
+from detector.accuracy.bootstrap import Figure
+from detector.accuracy.evaluation import Evaluation, evaluate
+from detector.accuracy.precision import MIN_SCORE
+from detector.annotations import dataset
+from detector.annotations.records import Record
+from detector.commandline import EXIT_DONE, EXIT_SOME_FAILED, console, errors, run
+from detector.errors import ConfigError, NothingToDoError, OutputError
+from detector.vision import finder
+from detector.vision.model import Model
+
+
+def command(
+    data: Annotated[Path, typer.Option(help="data.yaml of a dataset folder made by detector.convert.")],
+    split: Annotated[str, typer.Option(help="The split to evaluate: train, val or test.")] = "test",
+    model: Annotated[Path | None, typer.Option(help="An .onnx model. Default: the shipped one.", show_default=False)] = None,
+    exclude: Annotated[
+        Path | None, typer.Option(help="Text file of field names to leave out, one a line.", show_default=False)
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Also write the figures to this JSON file.", show_default=False)] = None,
+) -> int:
+    """Compare a model with labels: average precision, precision and recall at its thresholds, and counts per field.
+
+    Intervals are 95 %, by bootstrap over fields. The constant guess (median counts of the training split, without looking)
+    stands beside the counts: a figure that does not beat it is worth nothing.
+    """
+    loaded = Model.load(model)
+    records = _without(dataset.read(data, split), exclude)
+    if not records:
+        raise NothingToDoError(f"{data}: split {split!r} has no fields to evaluate")
+    result = evaluate(
+        track(records, "fields", console=errors),
+        find=lambda rgb: finder.find(loaded, rgb)[0],
+        search=lambda rgb: loaded.detect(rgb, min_score=MIN_SCORE),
+        train=dataset.read(data, "train"),
+    )
+    _show(result)
+    if out is not None:
+        _write(out, result, {"data": str(data), "split": split, "model": loaded.path.name, "model_sha256": loaded.sha256})
+    return EXIT_SOME_FAILED if result.unread else EXIT_DONE
+
+
+def _without(records: list[Record], exclude: Path | None) -> list[Record]:
+    if exclude is None:
+        return records
+    try:
+        names = {line.strip() for line in exclude.read_text(encoding="utf-8-sig").splitlines()} - {""}
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{exclude}: cannot be read as a list of names ({error})") from None
+    absent = sorted(names - {record.name for record in records})
+    if absent:
+        errors.print(f"[yellow]not in the split:[/] {escape(', '.join(absent))} (of {escape(str(exclude))})", soft_wrap=True)
+    return [record for record in records if record.name not in names]
+
+
+def _show(result: Evaluation) -> None:
+    console.print(_found_table(result))
+    console.print(_counts_table(result))
+    if result.saturated:
+        errors.print(f"[yellow]too many cells to count all:[/] {escape(', '.join(result.saturated))}", soft_wrap=True)
+    for field in result.unread:
+        errors.print(f"[yellow]unread:[/] {escape(field.source)}: {escape(field.reason)}", soft_wrap=True)
+
+
+def _found_table(result: Evaluation) -> Table:
+    columns = ("class", "AP50", "AP50-95", "precision", "recall", "F1")
+    table = Table(*columns, title=f"cells found in {result.fields} fields", box=box.SIMPLE_HEAD, pad_edge=False)
+    ap = result.average_precision
+    for name, at in result.operating.items():
+        table.add_row(name, *(_text(f, 3) for f in (ap.ap50[name], ap.ap50_95[name], at.precision, at.recall, at.f1)))
+    table.add_row("mean", _text(ap.mean_ap50, 3), _text(ap.mean_ap50_95, 3), "", "", "")
+    return table
+
+
+def _counts_table(result: Evaluation) -> Table:
+    columns = ("class", "cells", "counted", "truth", "mean error", "bias", "pooled", "exact")
+    table = Table(*columns, title="counts per field", box=box.SIMPLE_HEAD, pad_edge=False)
+    rows: dict[str, Mapping[str, Agreement]] = {"all": result.all_cells, "clear": result.clear_cells}
+    if result.guess is not None:
+        rows["guess"] = result.guess
+    for name in result.all_cells:
+        for title, agreements in rows.items():
+            row = agreements[name]
+            figures = (_text(figure, 2) for figure in (row.mae, row.bias, row.pooled_accuracy, row.exact))
+            table.add_row(name, title, str(row.counted), str(row.truth), *figures)
+        table.add_section()
+    table.caption = "clear: of the border; guess: the training split's median; mean error: absolute; pooled flatters"
+    return table
+
+
+def _text(figure: Figure | None, digits: int) -> str:
+    """A figure and, in a line below, its interval."""
+    if figure is None:
+        return "undefined"
+    if figure.low is None or figure.high is None:
+        return f"{figure.value:.{digits}f}"
+    return f"{figure.value:.{digits}f}\n{figure.low:.{digits}f} to {figure.high:.{digits}f}"
+
+
+def _write(out: Path, result: Evaluation, about: dict[str, str]) -> None:
+    document = {"format": "smearcount-metrics", "version": 1, **about, **dataclasses.asdict(result)}
+    beside = out.with_name(f".{out.name}.partial")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        beside.write_text(json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+        beside.replace(out)
+    except OSError as error:
+        raise OutputError(f"{out}: cannot be written: {error.strerror}") from None
+
+
+def main() -> None:
+    """Run the command line."""
+    run(command, "python -m detector.evaluate")
+
+
+if __name__ == "__main__":
+    main()

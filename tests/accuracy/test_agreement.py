@@ -1,0 +1,172 @@
+"""Agreement of counts: worked examples, undefined figures, and how pooled accuracy flatters."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from detector.accuracy.agreement import agreement, clear_of_border, constant_guess
+from detector.accuracy.bootstrap import Figure
+
+FIGURES = ("mae", "rmse", "bias", "pooled_accuracy", "exact", "within_one", "loa_low", "loa_high", "pearson_r", "concordance")
+
+WRIGHT = [494, 395, 516, 434, 476, 557, 413, 442, 650, 433, 417, 656, 267, 478, 178, 423, 427]
+MINI = [512, 430, 520, 428, 500, 600, 364, 380, 658, 445, 432, 626, 260, 477, 259, 350, 451]
+"""Peak expiratory flow of 17 subjects by two meters, l/min, first readings (Bland and Altman, Lancet 1986; 327:307-310)."""
+
+
+def value(figure: Figure | None) -> float:
+    assert figure is not None
+    return figure.value
+
+
+def test_bland_and_altmans_example() -> None:
+    """They give a mean difference of -2.1 l/min, a standard deviation of 38.8 and a correlation of 0.94."""
+    found = agreement(WRIGHT, MINI)
+    assert value(found.bias) == pytest.approx(-2.1, abs=0.05)
+    assert (value(found.loa_high) - value(found.loa_low)) / (2 * 1.96) == pytest.approx(38.8, abs=0.05)
+    assert value(found.pearson_r) == pytest.approx(0.94, abs=0.005)
+
+
+def test_concordance_is_correlation_times_lins_bias_correction() -> None:
+    """Lin (1989) factors his coefficient into r and C_b = 2 / (v + 1/v + u²), v a ratio of scales and u a shift of location."""
+    x, y = np.array(WRIGHT), np.array(MINI)
+    v, u = x.std() / y.std(), (x.mean() - y.mean()) / np.sqrt(x.std() * y.std())
+    expected = np.corrcoef(x, y)[0, 1] * 2 / (v + 1 / v + u**2)
+    assert value(agreement(WRIGHT, MINI).concordance) == pytest.approx(expected, abs=1e-12)
+
+
+def test_small_example_by_hand() -> None:
+    found = agreement([3, 5, 0, 10], [3, 4, 2, 10])
+    assert [value(getattr(found, name)) for name in ("mae", "bias", "exact", "within_one", "pooled_accuracy")] == pytest.approx(
+        [0.75, -0.25, 0.5, 0.75, 1 - 1 / 19]
+    )
+    assert value(found.rmse) == pytest.approx(np.sqrt(5 / 4))
+    assert (found.fields, found.counted, found.truth) == (4, 18, 19)
+
+
+def test_pooled_accuracy_flatters() -> None:
+    """Wrong in every field by ten cells, and pooled accuracy is 1."""
+    found = agreement([10, 30], [20, 20])
+    assert value(found.pooled_accuracy) == 1
+    assert value(found.mae) == 10
+    assert value(found.exact) == 0
+
+
+def test_pooled_accuracy_may_be_negative() -> None:
+    assert value(agreement([30, 10], [5, 5]).pooled_accuracy) == -2
+
+
+def test_no_truth_leaves_pooled_accuracy_undefined() -> None:
+    found = agreement([0, 0, 1], [0, 0, 0])
+    assert found.pooled_accuracy is None
+    assert found.pearson_r is None
+    assert found.concordance is None
+    assert value(found.mae) == pytest.approx(1 / 3)
+
+
+def test_no_variance_leaves_correlations_undefined() -> None:
+    found = agreement([1, 1, 1], [1, 1, 1])
+    assert (found.pearson_r, found.concordance) == (None, None)
+    assert value(found.exact) == 1
+    assert agreement([1, 2, 3], [2, 2, 2]).concordance is None
+
+
+def test_one_field_has_no_scatter_and_no_intervals() -> None:
+    found = agreement([4], [5])
+    assert found.mae == Figure(1.0)
+    assert (found.loa_low, found.loa_high, found.pearson_r) == (None, None, None)
+
+
+def test_no_field_is_undefined_throughout() -> None:
+    found = agreement([], [])
+    assert [getattr(found, name) for name in FIGURES] == [None] * len(FIGURES)
+
+
+def test_unlike_lengths_are_refused() -> None:
+    with pytest.raises(ValueError, match="same fields"):
+        agreement([1, 2], [1])
+
+
+counts = st.lists(st.tuples(st.integers(0, 500), st.integers(0, 500)), min_size=2, max_size=40)
+
+
+@settings(deadline=None, max_examples=60)
+@given(counts)
+def test_bounds_and_symmetry(pairs: list[tuple[int, int]]) -> None:
+    p, t = [a for a, _ in pairs], [b for _, b in pairs]
+    found, swapped = agreement(p, t), agreement(t, p)
+    assert value(found.rmse) >= value(found.mae) - 1e-9 >= abs(value(found.bias)) - 2e-9
+    assert value(found.exact) <= value(found.within_one) <= 1
+    assert value(found.loa_low) <= value(found.bias) <= value(found.loa_high)
+    assert value(swapped.bias) == -value(found.bias)
+    assert (found.concordance is None) == (swapped.concordance is None)
+    if found.concordance is not None:
+        assert abs(value(found.concordance)) <= abs(value(found.pearson_r)) + 1e-9
+        assert value(swapped.concordance) == pytest.approx(value(found.concordance))
+
+
+@settings(deadline=None, max_examples=30)
+@given(counts)
+def test_every_interval_is_ordered(pairs: list[tuple[int, int]]) -> None:
+    found = agreement([a for a, _ in pairs], [b for _, b in pairs])
+    for name in FIGURES:
+        figure = getattr(found, name)
+        if figure is not None and figure.low is not None:
+            assert figure.low <= figure.high
+
+
+def test_perfect_counts_are_perfect() -> None:
+    found = agreement([3, 1, 4, 1, 5], [3, 1, 4, 1, 5])
+    assert found.mae == Figure(0, 0, 0)
+    assert found.pooled_accuracy == Figure(1, 1, 1)
+    assert value(found.concordance) == pytest.approx(1)
+
+
+@pytest.mark.parametrize(
+    ("box", "clear"),
+    [
+        ((20, 20, 60, 60), True),
+        ((10.4, 20, 60, 60), False),
+        ((10.6, 20, 60, 60), True),
+        ((20, 5.2, 60, 60), False),
+        ((20, 5.3, 60, 60), True),
+        ((20, 20, 689.6, 60), False),
+        ((20, 20, 689.4, 60), True),
+        ((20, 20, 60, 344.8), False),
+        ((20, 20, 60, 344.7), True),
+    ],
+)
+def test_clear_of_border_is_a_share_of_each_side(box: tuple[float, ...], clear: bool) -> None:
+    """Of a field of 700 x 350 px, 1.5 % are 10.5 and 5.25 px."""
+    assert clear_of_border(np.array([box], np.float32), (700, 350)).tolist() == [clear]
+
+
+def test_clear_of_border_without_boxes() -> None:
+    assert clear_of_border(np.zeros((0, 4), np.float32), (10, 10)).shape == (0,)
+
+
+def test_constant_guess_is_the_median_in_whole_cells() -> None:
+    assert constant_guess([[10, 1, 0], [12, 1, 3], [40, 0, 1]]) == (12, 1, 1)
+    assert constant_guess([[10, 1, 0], [13, 1, 0]]) == (12, 1, 0)
+    with pytest.raises(ValueError, match="at least one field"):
+        constant_guess([])
+
+
+DATA = Path(__file__).parents[2].parent / "shared" / "data" / "bccd"
+
+
+@pytest.mark.skipif(not DATA.is_dir(), reason="needs the BCCD labels beside the repository")
+def test_constant_guess_on_the_official_bccd_test() -> None:
+    """A guess of 12, 1, 1 is published for this test split: pooled 92.7 / 98.6 / 95.7 %, MAE 3.15 / 0.10 / 0.88."""
+    names = (DATA / "ImageSets" / "Main" / "test.txt").read_text().split()
+    texts = [(DATA / "Annotations" / f"{name}.xml").read_text() for name in names]
+    found = [agreement([guess] * len(texts), [text.count(f"<name>{c}</name>") for text in texts])
+             for c, guess in (("RBC", 12), ("WBC", 1), ("Platelets", 1))]  # fmt: skip
+    assert len(texts) == 72
+    assert [round(100 * value(a.pooled_accuracy), 1) for a in found] == [92.7, 98.6, 95.7]
+    assert [round(value(a.mae), 2) for a in found] == [3.15, 0.10, 0.88]

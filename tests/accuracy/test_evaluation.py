@@ -1,0 +1,110 @@
+"""A detector over labelled fields, with fakes in the place of a model."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from detector.accuracy.evaluation import evaluate
+from detector.annotations.records import Record
+from detector.errors import NothingToDoError
+from detector.vision.detections import Detections
+
+Find = Callable[[np.ndarray], Detections]
+
+
+@pytest.fixture
+def records(tmp_path: Path) -> list[Record]:
+    """Three fields, told apart by their grey value: two whole red cells and a cut one in each, a white cell in the first."""
+    made = []
+    for i in range(3):
+        path = tmp_path / f"field{i}.png"
+        cv2.imwrite(str(path), np.full((100, 120, 3), i, np.uint8))
+        rows = [[20.0, 20, 40, 40], [60, 20, 80, 40], [0, 60, 15, 80], [60, 60, 90, 90]][: 4 if i == 0 else 3]
+        made.append(Record(f"field{i}", path, (120, 100), np.array(rows, np.float32), np.array([0, 0, 0, 1][: len(rows)])))
+    return made
+
+
+def finds(records: list[Record], keep: Callable[[Record], np.ndarray]) -> Find:
+    def find(rgb: np.ndarray) -> Detections:
+        record = records[int(rgb[0, 0, 0])]
+        mask = keep(record)
+        return Detections(record.xyxy[mask], np.full(int(mask.sum()), 0.9), record.label[mask], record.size_wh)
+
+    return find
+
+
+def test_a_perfect_detector(records: list[Record]) -> None:
+    find = finds(records, lambda r: np.ones(len(r.label), bool))
+    result = evaluate(records, find, find, train=records)
+    assert (result.fields, result.unread, result.saturated) == (3, [], [])
+    assert result.average_precision.mean_ap50_95 is not None
+    assert result.average_precision.mean_ap50_95.value == pytest.approx(1)
+    assert result.average_precision.ap50["Platelets"] is None
+    assert result.operating["RBC"].true == 9
+    assert result.all_cells["RBC"].mae is not None
+    assert result.all_cells["RBC"].mae.value == 0
+    assert result.all_cells["RBC"].truth == 9
+    assert result.clear_cells["RBC"].truth == 6
+    assert result.clear_cells["WBC"].truth == 1
+    assert result.guess is not None
+    assert result.guess["WBC"].counted == 0
+    assert result.guess["RBC"].counted == 9
+
+
+def test_cut_cells_weigh_on_all_cells_alone(records: list[Record]) -> None:
+    """A detector that leaves cut cells out is wrong by one in each field, and right about cells clear of the border."""
+    find = finds(records, lambda r: r.xyxy[:, 0] > 0)
+    result = evaluate(records, find, find)
+    bias, clear = result.all_cells["RBC"].bias, result.clear_cells["RBC"].bias
+    assert bias is not None
+    assert clear is not None
+    assert (bias.value, clear.value) == (-1, 0)
+    assert result.guess is None
+
+
+def test_search_serves_average_precision_and_find_the_counts(records: list[Record]) -> None:
+    everything, nothing = (
+        finds(records, lambda r: np.ones(len(r.label), bool)),
+        finds(records, lambda r: np.zeros(len(r.label), bool)),
+    )
+    result = evaluate(records, nothing, everything)
+    assert result.average_precision.ap50["RBC"] is not None
+    assert result.average_precision.ap50["RBC"].value == pytest.approx(1)
+    assert result.all_cells["RBC"].counted == 0
+    assert result.operating["RBC"].missed == 9
+
+
+def test_what_cannot_be_read_is_listed(records: list[Record], tmp_path: Path) -> None:
+    (tmp_path / "broken.png").write_bytes(b"no image")
+    broken = Record("broken", tmp_path / "broken.png", (9, 9), np.zeros((0, 4), np.float32), np.zeros(0, np.int64))
+    bare = Record("bare", None, (9, 9), broken.xyxy, broken.label)
+    other = Record("other", records[0].image, (60, 50), broken.xyxy, broken.label)
+    find = finds(records, lambda r: np.ones(len(r.label), bool))
+    result = evaluate([broken, *records, bare, other], find, find)
+    assert result.fields == 3
+    assert [u.source for u in result.unread] == ["broken", "bare", "other"]
+    assert "120x100 px, its labels are for 60x50 px" in result.unread[2].reason
+    with pytest.raises(NothingToDoError):
+        evaluate([broken], find, find)
+
+
+def test_saturated_fields_are_named(records: list[Record]) -> None:
+    def find(rgb: np.ndarray) -> Detections:
+        empty = Detections.none((120, 100))
+        return Detections(empty.xyxy, empty.score, empty.label, empty.size_wh, saturated=bool(rgb[0, 0, 0] == 1))
+
+    assert evaluate(records, find, find).saturated == ["field1"]
+
+
+def test_figures_can_be_written_as_strict_json(records: list[Record]) -> None:
+    find = finds(records, lambda r: np.zeros(len(r.label), bool))
+    document = json.loads(json.dumps(asdict(evaluate(records, find, find)), allow_nan=False))
+    assert document["operating"]["RBC"]["precision"] is None
+    assert document["all_cells"]["Platelets"]["pooled_accuracy"] is None

@@ -1,0 +1,174 @@
+"""Average precision: the reference's figures, undefined ones, and a bootstrap that equals the reference on drawn fields."""
+
+from __future__ import annotations
+
+import builtins
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from detector.accuracy import precision
+from detector.accuracy.bootstrap import Figure
+from detector.accuracy.precision import average_precision
+from detector.annotations.records import Record
+from detector.errors import MissingExtraError
+from detector.vision.detections import Detections
+
+Made = tuple[list[Record], list[Detections]]
+Make = Callable[..., Made]
+
+
+def value(figure: Figure | None) -> float:
+    assert figure is not None
+    return figure.value
+
+
+def perfect(records: list[Record]) -> list[Detections]:
+    return [Detections(r.xyxy, np.full(len(r.label), 0.9), r.label, r.size_wh) for r in records]
+
+
+def reference_figures(records: list[Record], found: list[Detections]) -> tuple[float, float]:
+    """Mean AP50 and AP50-95 as pycocotools reports them from its own JSON layouts, with COCO's own settings."""
+    from pycocotools.coco import COCO
+    from pycocotools.cocoeval import COCOeval
+
+    def xywh(box: Any) -> list[float]:
+        x1, y1, x2, y2 = (float(v) for v in box)
+        return [x1, y1, x2 - x1, y2 - y1]
+
+    truth = COCO()
+    truth.dataset = {
+        "info": {},
+        "images": [{"id": i + 1} for i in range(len(records))],
+        "categories": [{"id": c + 1, "name": str(c)} for c in range(3)],
+        "annotations": [],
+    }
+    for i, record in enumerate(records):
+        for box, label in zip(record.xyxy, record.label, strict=True):
+            row = {"id": len(truth.dataset["annotations"]) + 1, "image_id": i + 1, "category_id": int(label) + 1, "iscrowd": 0}
+            b = xywh(box)
+            truth.dataset["annotations"].append(row | {"bbox": b, "area": b[2] * b[3]})
+    truth.createIndex()
+    rows = [
+        {"image_id": i + 1, "category_id": int(label) + 1, "bbox": xywh(box), "score": float(score)}
+        for i, d in enumerate(found)
+        for box, label, score in zip(d.xyxy, d.label, d.score, strict=True)
+    ]
+    evaluation = COCOeval(truth, truth.loadRes(rows), "bbox")
+    evaluation.evaluate()
+    evaluation.accumulate()
+    evaluation.summarize()
+    return float(evaluation.stats[1]), float(evaluation.stats[0])
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_equals_the_reference(make: Make, seed: int) -> None:
+    records, found = make(seed)
+    ap50, ap50_95 = reference_figures(records, found)
+    ours = average_precision(records, found)
+    assert value(ours.mean_ap50) == pytest.approx(ap50, abs=1e-9)
+    assert value(ours.mean_ap50_95) == pytest.approx(ap50_95, abs=1e-9)
+    assert 0.3 < ap50 < 1
+
+
+def test_perfect_and_empty_detections(make: Make) -> None:
+    records, _ = make()
+    assert value(average_precision(records, perfect(records)).mean_ap50_95) == pytest.approx(1)
+    nothing = average_precision(records, [Detections.none(r.size_wh) for r in records])
+    assert value(nothing.mean_ap50) == 0
+    assert value(nothing.ap50["Platelets"]) == 0
+
+
+def test_a_class_without_truth_is_undefined(make: Make) -> None:
+    records, found = make(per_class=(10, 0, 2))
+    assert any((d.label == 1).any() for d in found)
+    figures = average_precision(records, found)
+    assert figures.ap50["WBC"] is None
+    assert figures.ap50_95["WBC"] is None
+    assert value(figures.mean_ap50) == pytest.approx((value(figures.ap50["RBC"]) + value(figures.ap50["Platelets"])) / 2)
+
+
+def test_no_truth_at_all_is_undefined(make: Make) -> None:
+    records, found = make(per_class=(0, 0, 0))
+    figures = average_precision(records, found)
+    assert figures.mean_ap50 is None
+    assert figures.mean_ap50_95 is None
+
+
+def test_all_detections_of_a_crowded_field_take_part(make: Make) -> None:
+    """COCO's own figures stop at 100 detections a field, which would halve the recall here."""
+    records, _ = make(fields=2, per_class=(200, 0, 0))
+    figures = average_precision(records, perfect(records))
+    assert value(figures.ap50["RBC"]) == pytest.approx(1)
+
+
+def test_drawn_fields_equal_the_reference_on_repeated_fields(make: Make) -> None:
+    """A field drawn twice is the field in the list twice, and one not drawn is not in it."""
+    records, found = make(5, fields=8)
+    weights = np.array([2.0, 0, 1, 3, 0, 0, 1, 1])
+    again = [i for i, w in enumerate(weights) for _ in range(int(w))]
+    evaluated = precision._evaluated(records, found)
+    repeated = precision._by_class(precision._evaluated([records[i] for i in again], [found[i] for i in again]))
+    for label in range(3):
+        ranked = precision._ranked(evaluated, label, len(records))
+        levels = evaluated.params.recThrs
+        assert precision._weighted(ranked, weights, levels) == pytest.approx(repeated[label], abs=1e-9)
+        plain = precision._weighted(ranked, np.ones(8), levels)
+        assert plain == pytest.approx(precision._by_class(evaluated)[label], abs=1e-9)
+
+
+def test_intervals_hold_the_figure_and_are_repeatable(make: Make) -> None:
+    records, found = make()
+    figure = average_precision(records, found).ap50["RBC"]
+    assert figure is not None
+    assert figure.low is not None
+    assert figure.high is not None
+    assert figure.low < figure.value < figure.high
+    assert average_precision(records, found).ap50["RBC"] == figure
+
+
+def test_one_field_has_no_interval(make: Make) -> None:
+    records, found = make(fields=1)
+    figure = average_precision(records, found).mean_ap50
+    assert figure is not None
+    assert (figure.low, figure.high) == (None, None)
+
+
+def test_no_field_is_undefined() -> None:
+    assert average_precision([], []).mean_ap50 is None
+
+
+def test_nothing_is_printed(make: Make, capsys: pytest.CaptureFixture[str]) -> None:
+    average_precision(*make(fields=2))
+    assert capsys.readouterr().out == ""
+
+
+def test_a_missing_reference_says_what_to_install(monkeypatch: pytest.MonkeyPatch, make: Make) -> None:
+    real = builtins.__import__
+
+    def without(name: str, *args: Any, **kwargs: Any) -> Any:
+        if name.startswith("pycocotools"):
+            raise ImportError(name)
+        return real(name, *args, **kwargs)
+
+    monkeypatch.setattr(builtins, "__import__", without)
+    with pytest.raises(MissingExtraError, match=r"pycocotools.*pip install"):
+        average_precision(*make(fields=1))
+
+
+def test_a_test_split_with_many_candidates_is_affordable(make: Make) -> None:
+    records, _ = make(fields=40, per_class=(20, 1, 2))
+    rng = np.random.default_rng(0)
+    many = []
+    for record in records:
+        corner = rng.uniform(0, 150, (200, 2))
+        xyxy = np.concatenate([record.xyxy, np.concatenate([corner, corner + 15], axis=1)]).astype(np.float32)
+        label = np.concatenate([record.label, rng.integers(0, 3, 200)])
+        score = rng.random(len(label), dtype=np.float32)
+        many.append(Detections(xyxy, score, label, record.size_wh))
+    start = time.process_time()
+    assert average_precision(records, many).mean_ap50 is not None
+    assert time.process_time() - start < 20
