@@ -11,7 +11,6 @@ from detector.annotations import audit, dataset, duplicates, pictures, repair, s
 from detector.annotations.audit import Audit, BoxNote, Comparison, Note, SizeNote, Twins
 from detector.annotations.labels import Item, Labels, Source
 from detector.annotations.pictures import Picture
-from detector.annotations.records import Record
 from detector.errors import ImageError, NothingToDoError, UsageError
 
 
@@ -73,18 +72,14 @@ def convert(request: Request) -> Audit:
     """
     _check(request)
     source, notes = sources.load(request.source), _Notes()
-    plan = request.plan or _default_plan(source)
-    if plan.text == splits.OFFICIAL and not any(item.splits for item in source.items):
-        raise UsageError(f"--splits official: {request.source} has no splits of its own; give a folder of lists or 0.8/0.1/0.1")
-    items = _listed(_relabelled(source, request, notes), plan, source, notes)
-    fields = _readable(items, source, notes)
+    plan = _plan(request, source)
+    fields = _readable(_listed(_relabelled(source, request, notes), plan, source, notes), source, notes)
     if not fields:
         first = f": {notes.failed[0].file}: {notes.failed[0].reason}" if notes.failed else ""
         raise NothingToDoError(f"{request.source}: no field with both a readable image and labels is left to convert{first}")
     sources.require_known_names(request.labels or request.source, [field.labels for field in fields])
     pairs = duplicates.within([field.picture for field in fields])
     placed = _unique(_dealt(fields, plan, pairs, request.seed), fields, notes)
-    compared = tuple(_compared(path, placed, fields) for path in request.against)
     mended = [repair.mend(fields[p.index].labels, fields[p.index].picture.size_wh) for p in placed]
     records = [replace(m.record(p.name, fields[p.index].image), split=p.split) for m, p in zip(mended, placed, strict=True)]
     found = Audit(
@@ -100,9 +95,11 @@ def convert(request: Request) -> Audit:
         remarks=tuple(notes.remarks),
         sizes=tuple(_size_notes(placed, fields)),
         twins=_twins(pairs, placed),
-        against=compared,
+        against=tuple(_compared(path, placed, fields) for path in request.against),
     )
-    _write(request.out, records, found)
+    with dataset.fresh(request.out) as folder:
+        dataset.write(folder, records)
+        found.write(folder)
     return found
 
 
@@ -119,10 +116,15 @@ def _check(request: Request) -> None:
     dataset.refuse_foreign(request.out)
 
 
-def _default_plan(source: Source) -> splits.Plan:
-    if any(item.splits for item in source.items):
-        return splits.Plan(splits.OFFICIAL)
-    return splits.Plan("/".join(f"{share:g}" for share in splits.DEFAULT_RATIOS), ratios=splits.DEFAULT_RATIOS)
+def _plan(request: Request, source: Source) -> splits.Plan:
+    """The plan asked for, or the source's own splits where it has any, or default shares."""
+    official = any(item.splits for item in source.items)
+    if request.plan is None:
+        shares = "/".join(f"{share:g}" for share in splits.DEFAULT_RATIOS)
+        return splits.Plan(splits.OFFICIAL) if official else splits.Plan(shares, ratios=splits.DEFAULT_RATIOS)
+    if request.plan.text == splits.OFFICIAL and not official:
+        raise UsageError(f"--splits official: {request.source} has no splits of its own; give a folder of lists or 0.8/0.1/0.1")
+    return request.plan
 
 
 def _relabelled(source: Source, request: Request, notes: _Notes) -> list[Item]:
@@ -245,9 +247,3 @@ def _box_notes(mended: Sequence[repair.Mended], placed: Sequence[_Placed]) -> tu
 def _size_notes(placed: Sequence[_Placed], fields: Sequence[_Field]) -> list[SizeNote]:
     stated = ((p.name, fields[p.index].labels.declared_wh, fields[p.index].picture.size_wh) for p in placed)
     return [SizeNote(name, declared, actual) for name, declared, actual in stated if declared and declared != actual]
-
-
-def _write(out: Path, records: Sequence[Record], found: Audit) -> None:
-    with dataset.fresh(out) as folder:
-        dataset.write(folder, records)
-        found.write(folder)

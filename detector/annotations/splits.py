@@ -37,7 +37,7 @@ def plan(text: str | None) -> Plan | None:
         return None
     if text == OFFICIAL:
         return Plan(OFFICIAL)
-    if Path(text).is_dir():
+    if text and Path(text).is_dir():
         lists = split_lists(Path(text))
         if not lists:
             raise UsageError(f"--splits {text}: the folder has none of train.txt, val.txt, test.txt")
@@ -61,15 +61,15 @@ def _ratios(text: str) -> tuple[float, float, float]:
 def deal(names: Sequence[str], groups: Sequence[Hashable], ratios: tuple[float, float, float], seed: int) -> list[str]:
     """Split of each field, whole groups going together, as near to the shares as groups allow.
 
-    Depends on the names, the grouping and the seed alone, not on the order in which fields come. Groups are
-    taken in the order of a hash of the seed and their first name, each going to the split that lacks most.
+    Depends on the names, the grouping and the seed alone, not on the order in which fields come. The largest groups are dealt
+    first, and groups of one size in the order of a hash of the seed and their first name, each to the split that lacks most.
     """
     members: dict[Hashable, list[int]] = {}
     for i, group in enumerate(groups):
         members.setdefault(group, []).append(i)
     lacking = [share * len(names) for share in ratios]
     dealt = [""] * len(names)
-    for indices in sorted(members.values(), key=lambda indices: _lot(min(names[i] for i in indices), seed)):
+    for indices in sorted(members.values(), key=lambda indices: (-len(indices), _lot(min(names[i] for i in indices), seed))):
         open_splits = [k for k, share in enumerate(ratios) if share > 0]
         k = max(open_splits, key=lambda k: (lacking[k], -k))
         lacking[k] -= len(indices)

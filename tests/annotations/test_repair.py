@@ -1,0 +1,75 @@
+"""What is mended in a field's boxes, what is dropped, and what is told of it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from detector.annotations.labels import Labels
+from detector.annotations.repair import mend
+from detector.vision.cells import CLASSES
+
+SIZE = (100, 80)
+
+
+def labels(*boxes: tuple[str, float, float, float, float]) -> Labels:
+    return Labels(tuple(name for name, *_ in boxes), np.array([c for _, *c in boxes], dtype=np.float64).reshape(-1, 4))
+
+
+@pytest.mark.parametrize(
+    ("box", "expected", "change"),
+    [
+        ((10, 10, 20, 20), (10, 10, 20, 20), None),
+        ((0, 0, 100, 80), (0, 0, 100, 80), None),
+        ((20, 30, 10, 10), (10, 10, 20, 30), ("repaired", "corners were inverted")),
+        ((90, 70, 101, 82), (90, 70, 100, 80), ("repaired", "reached outside the image and was clipped")),
+        ((90, 70, 100.005, 80), (90, 70, 100, 80), None),
+        ((-30, 10, -2, 20), None, ("dropped", "outside the image")),
+        ((100, 10, 120, 20), None, ("dropped", "outside the image")),
+        ((50, 50, 50, 50), None, ("dropped", "one pixel wide or high")),
+        ((50, 50, 51, 70), None, ("dropped", "one pixel wide or high")),
+        ((99, 10, 130, 20), None, ("dropped", "one pixel wide or high")),
+    ],
+)
+def test_one_box(box: tuple[float, ...], expected: tuple[float, ...] | None, change: tuple[str, str] | None) -> None:
+    mended = mend(labels(("RBC", *box)), SIZE)
+    assert mended.xyxy.tolist() == ([list(expected)] if expected else [])
+    assert [(c.action, c.reason) for c in mended.changes] == ([change] if change else [])
+    assert all(c.xyxy == pytest.approx(box) for c in mended.changes)
+
+
+def test_the_same_box_twice_is_kept_once_and_only_within_its_class() -> None:
+    twice = labels(("RBC", 10, 10, 60, 60), ("WBC", 10, 10, 60, 60), ("rbc", 10, 10, 60, 60), ("RBC", 12, 12, 60, 60))
+    mended = mend(twice, SIZE)
+    assert mended.label.tolist() == [0, 1, 0]
+    assert [(c.name, c.reason) for c in mended.changes] == [("rbc", "the same box twice")]
+
+
+def test_an_unknown_name_drops_its_box_and_no_other() -> None:
+    mended = mend(labels(("Neutrophil", 1, 1, 20, 20), ("WBC", 30, 30, 60, 60)), SIZE)
+    assert mended.label.tolist() == [1]
+    assert [(c.action, c.reason, c.name) for c in mended.changes] == [("dropped", "unknown class name", "Neutrophil")]
+
+
+def test_no_boxes() -> None:
+    mended = mend(labels(), SIZE)
+    assert mended.xyxy.shape == (0, 4)
+    assert mended.xyxy.dtype == np.float32
+    assert mended.label.shape == (0,)
+
+
+coordinate = st.floats(-150, 250, allow_nan=False)
+
+
+@given(st.lists(st.tuples(st.sampled_from(["RBC", "PLT", "smudge"]), coordinate, coordinate, coordinate, coordinate), max_size=8))
+def test_what_stays_is_inside_and_every_box_is_accounted_for(boxes: list[tuple[str, float, float, float, float]]) -> None:
+    mended = mend(labels(*boxes), SIZE)
+    assert (mended.xyxy >= 0).all()
+    assert (mended.xyxy <= [100, 80, 100, 80]).all()
+    assert (mended.xyxy[:, 2:] - mended.xyxy[:, :2] >= 1.49).all()
+    assert len(mended.xyxy) + sum(c.action == "dropped" for c in mended.changes) == len(boxes)
+    again = mend(Labels(tuple(CLASSES[k] for k in mended.label), mended.xyxy.astype(np.float64)), SIZE)
+    assert again.xyxy.tolist() == mended.xyxy.tolist()
+    assert again.changes == ()
