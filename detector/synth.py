@@ -47,8 +47,8 @@ def synth(
 
 
 def _size_wh(text: str) -> tuple[int, int]:
-    found = re.fullmatch(r"(\d{1,6})[xX](\d{1,6})", text.strip())
-    if not found or "0" in (found[1].lstrip("0") or "0", found[2].lstrip("0") or "0"):
+    found = re.fullmatch(r"([1-9]\d{0,5})[xX]([1-9]\d{0,5})", text.strip())
+    if not found:
         raise UsageError(f"--size {text}: give width and height in pixels, such as 640x480")
     return int(found[1]), int(found[2])
 

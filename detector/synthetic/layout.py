@@ -77,7 +77,7 @@ class Density:
 def most_covered(touching: float) -> float:
     """Largest share of the glass that cells can be asked to cover, by the share of red cells that may touch.
 
-    Beyond it there is no room to keep them apart; at it, at most a twelfth of the red cells find no place (measured).
+    Beyond it there is no room to keep them apart; at it, about an eighth of the red cells at most find no place (measured).
     """
     return min(0.49 + 0.45 * touching, 0.65)
 
@@ -123,10 +123,7 @@ def plan(
         UsageError: the size or the scale is not positive, or the density cannot be laid out.
     """
     density = (density or Density()).checked()
-    if min(size_wh) < 1:
-        raise UsageError(f"a smear must be 1x1 px or larger, got {size_wh[0]}x{size_wh[1]}")
-    if not 0.01 <= um_per_px <= 2:
-        raise UsageError(f"um_per_px must be from 0.01 to 2, got {um_per_px:g}; {UM_PER_PX} shows a red cell 100 px wide")
+    check_scale(size_wh, um_per_px)
     rng = np.random.default_rng(seed)
     size_um = (size_wh[0] * um_per_px, size_wh[1] * um_per_px)
     layer = _Layer(rng, size_um)
@@ -135,6 +132,14 @@ def plan(
     _platelets(layer, layer.number(density.platelets_per_mm2))
     _debris(layer, layer.number(density.debris_per_mm2))
     return _plan(layer, look.varied(rng), um_per_px)
+
+
+def check_scale(size_wh: tuple[int, int], um_per_px: float) -> None:
+    """Raise UsageError unless the size in pixels and the scale are ones that can be drawn."""
+    if min(size_wh) < 1:
+        raise UsageError(f"the size must be 1x1 px or larger, got {size_wh[0]}x{size_wh[1]}")
+    if not 0.01 <= um_per_px <= 2:
+        raise UsageError(f"um_per_px must be from 0.01 to 2, got {um_per_px:g}; {UM_PER_PX} shows a red cell 100 px wide")
 
 
 class _Layer:

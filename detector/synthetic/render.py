@@ -14,7 +14,7 @@ from detector.synthetic.layout import Kind, Plan
 from detector.synthetic.shapes import Drawing
 from detector.vision.cells import CLASSES
 
-LEAST_VISIBLE = 0.15
+LEAST_VISIBLE = 0.2
 """Share of its area that a cell must show within the window; one that shows less is neither drawn nor labelled."""
 LEAST_SIDE_PX = 3
 """A cell whose visible part is narrower or lower than this is neither drawn nor labelled either."""

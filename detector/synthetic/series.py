@@ -11,7 +11,7 @@ import numpy as np
 from detector.errors import UsageError
 from detector.synthetic import render, stain
 from detector.synthetic.camera import Camera
-from detector.synthetic.layout import UM_PER_PX, Density, Plan, plan
+from detector.synthetic.layout import UM_PER_PX, Density, Plan, check_scale, plan
 from detector.synthetic.render import Field
 
 MIXED = "mixed"
@@ -51,6 +51,11 @@ class Series:
             raise UsageError(f"fields must be 1 or more, smears 1 to {len(ascii_lowercase)}, and the seed 0 or more")
         if self.stain != MIXED and self.stain not in stain.PRESETS:
             raise UsageError(f"unknown stain {self.stain!r}; known: {', '.join((*stain.PRESETS, MIXED))}")
+        for name in ("rbc", "wbc", "platelets"):
+            if not 0 <= (getattr(self, name) or 0) < np.inf:
+                raise UsageError(f"{name} must be a mean count of 0 or more, got {getattr(self, name):g}")
+        check_scale(self.size_wh, self.um_per_px)
+        self.density().checked()
 
     def density(self) -> Density:
         """The cells per area that give so many a field."""

@@ -50,7 +50,7 @@ def draw(centre_um: tuple[float, float], radius_um: float, name: str, seed: int,
     outline = Outline.drawn(rng, radius_um, 1 + abs(rng.normal(0, 0.07)), rng.uniform(0.012, 0.035))
     grid = Grid.around(centre_um, outline.reach_um + 0.3, um_per_px)
     _, depth = outline.polar(grid)
-    body = soft(depth, um_per_px, 0.45)
+    body = soft(depth, um_per_px, 0.3)
     nucleus = _nucleus(rng, kind, radius_um, grid) * soft(depth - 0.25, um_per_px, 0.4)
     density = _cytoplasm(rng, kind, stain, grid, depth) * (body * (1 - nucleus))[:, :, None]
     density += tinted(nucleus * _chromatin(rng, stain, grid), shifted(rng, stain.nucleus, 0.10, 0.03))

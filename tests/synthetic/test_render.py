@@ -58,21 +58,21 @@ def extent(mask: NDArray[np.bool_]) -> list[int]:
 
 
 @pytest.mark.parametrize("kind", CELLS)
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=4, deadline=None)
 @given(x=st.floats(130, 190), y=st.floats(130, 190), seed=st.integers(0, 2**40), um_per_px=st.floats(0.07, 0.1))
 def test_a_box_is_tight_to_the_pixels_drawn(kind: Kind, x: float, y: float, seed: int, um_per_px: float) -> None:
     field, seen = drawn(few([(kind, x, y, seed)], um_per_px=um_per_px))
     assert field.label.tolist() == [kind.label]
-    np.testing.assert_allclose(field.xyxy[0], extent(seen), atol=3)
+    np.testing.assert_allclose(field.xyxy[0], extent(seen), atol=2)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(kind=st.sampled_from(CELLS), x=st.floats(-60, 380), y=st.floats(-60, 380), seed=st.integers(0, 2**40))
 def test_a_cut_cell_is_labelled_by_what_shows_or_is_not_there(kind: Kind, x: float, y: float, seed: int) -> None:
     field, seen = drawn(few([(kind, x, y, seed)]))
     assert len(field.label) == int(seen.any())
     if seen.any():
-        np.testing.assert_allclose(field.xyxy[0], extent(seen), atol=3)
+        np.testing.assert_allclose(field.xyxy[0], extent(seen), atol=2)
 
 
 @settings(max_examples=10, deadline=None)
@@ -98,7 +98,7 @@ def test_nothing_is_drawn_that_is_not_labelled(seed: int) -> None:
     assert not seen.any()
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=5, deadline=None)
 @given(x=st.integers(0, 500), y=st.integers(0, 300), seed=st.integers(0, 3))
 def test_windows_agree_with_the_whole(x: int, y: int, seed: int) -> None:
     laid = plan((900, 700), stain.preset("bccd"), seed)
@@ -107,9 +107,9 @@ def test_windows_agree_with_the_whole(x: int, y: int, seed: int) -> None:
     rim = 70
     np.testing.assert_array_equal(part.image[rim:-rim, rim:-rim], whole.image[y + rim : y + 400 - rim, x + rim : x + 400 - rim])
     inner = (whole.xyxy[:, :2] > [x, y]).all(axis=1) & (whole.xyxy[:, 2:] < [x + 400, y + 400]).all(axis=1)
-    found = {(*box, label) for box, label in zip((part.xyxy + [x, y, x, y]).tolist(), part.label.tolist(), strict=True)}
+    found = {(*box, label) for box, label in zip((part.xyxy + np.array([x, y, x, y])).tolist(), part.label.tolist(), strict=True)}
     for box, label in zip(whole.xyxy[inner].tolist(), whole.label[inner].tolist(), strict=True):
-        assert (*box, label) in found or 0 in box or 900 == box[2] or 700 == box[3]
+        assert (*box, label) in found or 0 in box or box[2] == 900 or box[3] == 700
 
 
 def test_overlapping_red_cells_absorb_one_after_the_other() -> None:
