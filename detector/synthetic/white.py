@@ -40,8 +40,6 @@ KINDS: dict[str, Kind] = {
     "monocyte": Kind(0.08, (6.8, 8.0), (3, 3), (0.40, 0.46), 0.92, (1.9, 2.8), 0.36, True, 0.12),
     "eosinophil": Kind(0.06, (6.0, 7.0), (2, 3), (0.34, 0.40), 0.55, (2.0, 3.0), 0.44, False, 1.0),
 }
-LARGEST_UM = max(kind.radius_um[1] for kind in KINDS.values())
-"""Mean radius of the largest white cell, in µm."""
 
 
 def draw(centre_um: tuple[float, float], radius_um: float, name: str, seed: int, stain: Stain, um_per_px: float) -> Drawing:
