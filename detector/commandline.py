@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
 
 import typer
 from rich.console import Console
 from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.text import Text
 
 from detector.errors import SmearcountError
 
 EXIT_DONE, EXIT_SOME_FAILED, EXIT_WRONG_USE, EXIT_NOTHING_DONE, EXIT_INTERRUPTED = 0, 1, 2, 3, 130
 
-console = Console(highlight=False)
+console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
 """For results, on standard output."""
 errors = Console(stderr=True, highlight=False)
 """For progress, warnings and errors, on standard error."""
@@ -25,6 +30,7 @@ def run(command: Callable[..., int | None], prog: str) -> None:
     The function returns its exit code (None means 0). A `SmearcountError` is printed as one line and ends with the
     code of its class; Ctrl-C ends with 130. Nobody sees a traceback for what a user can mend.
     """
+    signal.signal(signal.SIGTERM, _interrupt)
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich")
     app.command()(command)
     sys.exit(_exit_code(app, prog))
@@ -48,3 +54,23 @@ def _exit_code(app: typer.Typer, prog: str) -> int:
             return int(error.exit_code)
         raise
     return int(code or EXIT_DONE)
+
+
+@contextmanager
+def progress_bar(what: str, total: int) -> Iterator[Callable[[int], None]]:
+    """Show progress with rate and time left on standard error; gives a function that takes what was done since its last call."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), _Rate(), TimeRemainingColumn())
+    with Progress(*columns, console=errors, transient=True) as progress:
+        task = progress.add_task(what, total=total)
+        yield lambda done: progress.advance(task, done)
+
+
+class _Rate(ProgressColumn):
+    def render(self, task: Task) -> Text:
+        """Things done per second."""
+        return Text(f"{task.speed:.1f}/s" if task.speed else "")
+
+
+def _interrupt(_signal: int, _frame: FrameType | None) -> None:
+    # Ended by a service manager or a closing terminal, a command keeps what it has, as with Ctrl-C.
+    raise KeyboardInterrupt

@@ -24,7 +24,8 @@ def make_model(weights: Path, data: Sequence[Path], target: Path, image_px: int,
     console.print(f"model: {finished.model} (card: {finished.card})", soft_wrap=True)
     console.print("thresholds: " + ", ".join(f"{name} {value:.2f}" for name, value in finished.thresholds.items()))
     console.print(
-        f"same counts as the weights in {parity.equal} of {parity.fields} fields, largest difference {parity.worst}", soft_wrap=True
+        f"same counts as the weights in {parity.equal} of {parity.fields} fields, largest difference {parity.worst}",
+        soft_wrap=True,
     )
     return finished
 

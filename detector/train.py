@@ -18,7 +18,9 @@ RUNS = Path("runs") / "train"
 
 
 def train(
-    data: Annotated[list[Path] | None, typer.Option(help="data.yaml of a converted dataset; named twice, it is sampled twice")] = None,
+    data: Annotated[
+        list[Path] | None, typer.Option(help="data.yaml of a converted dataset; named twice, it is sampled twice")
+    ] = None,
     name: Annotated[str | None, typer.Option(help="folder under runs/train; default: the time")] = None,
     config: Annotated[Path | None, typer.Option(help="YAML file over configs/train.yaml")] = None,
     resume: Annotated[Path | None, typer.Option(help="run folder of a training to continue")] = None,

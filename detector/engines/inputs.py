@@ -39,10 +39,7 @@ def find(inputs: Sequence[str], manifest: Manifest | None = None, um_per_px: flo
     Raises:
         NothingToDoError: there is no field at all; the message says where was looked and for what.
     """
-    if manifest is not None:
-        found = _of_manifest(manifest, inputs, um_per_px)
-    else:
-        found = _of_inputs(inputs, um_per_px)
+    found = _of_inputs(inputs, um_per_px) if manifest is None else _of_manifest(manifest, inputs, um_per_px)
     if not found:
         looked = ", ".join(inputs) or "nothing"
         raise NothingToDoError(f"{looked}: no images in it; looked for names that end with {', '.join(sorted(SUFFIXES))}")

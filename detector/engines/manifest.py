@@ -49,7 +49,9 @@ def read(path: Path) -> Manifest:
     columns = [name.strip() for name in table.fieldnames or []]
     missing = [name for name in ("field", "smear") if name not in columns]
     if missing:
-        raise ManifestError(f"{path}: has no column {' and no column '.join(missing)}; its first line must be field,smear[,um_per_px]")
+        raise ManifestError(
+            f"{path}: has no column {' and no column '.join(missing)}; its first line must be field,smear[,um_per_px]"
+        )
     table.fieldnames = columns
     rows = tuple(_row(path, table.line_num, values) for values in table)
     if not rows:
@@ -76,7 +78,9 @@ def _scale(path: Path, line: int, text: str) -> float | None:
     except ValueError:
         scale = math.nan
     if not (math.isfinite(scale) and scale > 0):
-        raise ManifestError(f"{path}, line {line}: um_per_px is {text!r}; give micrometres per pixel, for example 0.075, or leave it empty")
+        raise ManifestError(
+            f"{path}, line {line}: um_per_px is {text!r}; give micrometres per pixel, for example 0.075, or leave it empty"
+        )
     return scale
 
 
@@ -84,5 +88,7 @@ def _refuse_repeated(path: Path, rows: tuple[Row, ...]) -> None:
     first: dict[str, int] = {}
     for row in rows:
         if row.field in first:
-            raise ManifestError(f"{path}, line {row.line}: {row.field} stands in line {first[row.field]} already; name each field once")
+            raise ManifestError(
+                f"{path}, line {row.line}: {row.field} stands in line {first[row.field]} already; name each field once"
+            )
         first[row.field] = row.line

@@ -60,9 +60,7 @@ def _field_row(field: FieldCount | UnreadField, note: str) -> list[object]:
     return [field.field, field.smear, "ok", note, *raw, *frame, *field.size_wh, field.saturated]
 
 
-def write_smears(
-    target: Path, smears: Sequence[SmearCount], per_ul: Mapping[str, Sequence[PerMicrolitre]]
-) -> None:
+def write_smears(target: Path, smears: Sequence[SmearCount], per_ul: Mapping[str, Sequence[PerMicrolitre]]) -> None:
     """Write a row per smear and class; `per_ul` holds the estimates per µL by smear, where there are any."""
     write_csv(target, SMEARS_COLUMNS, (row for smear in smears for row in _smear_rows(smear, per_ul.get(smear.smear, ()))))
 

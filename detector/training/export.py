@@ -14,6 +14,7 @@ import numpy as np
 
 from detector.annotations.records import Record
 from detector.errors import ModelError
+from detector.training import framework
 from detector.training.fit import start
 from detector.vision import boxes, cells, images
 from detector.vision import card as cards
@@ -43,18 +44,26 @@ def to_onnx(weights: Path, target: Path, card: cards.Card) -> None:
     Raises:
         ModelError: the weights cannot be loaded, or are for other classes than ours.
     """
-    import onnx
-
     model = start(str(weights))
     names = tuple(model.names[key] for key in sorted(model.names))
     if names != cells.CLASSES:
         raise ModelError(f"{weights}: finds {', '.join(names)}; weights for {', '.join(cells.CLASSES)} are needed")
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, framework.quiet():
         # Ultralytics writes beside the weights, which may be a folder that is not ours.
         copy = Path(folder) / "weights.pt"
         shutil.copyfile(weights, copy)
-        exported = start(str(copy)).export(format="onnx", imgsz=card.image_px, dynamic=True, simplify=True, opset=_OPSET, nms=False)
-        content = onnx.load(exported)
+        exported = start(str(copy)).export(
+            format="onnx", imgsz=card.image_px, dynamic=True, simplify=True, opset=_OPSET, nms=False
+        )
+        shutil.copyfile(exported, target)
+    put_card(target, card)
+
+
+def put_card(target: Path, card: cards.Card) -> None:
+    """Replace the metadata of an ONNX file with a card; the network stays as it is."""
+    import onnx
+
+    content = onnx.load(str(target))
     # Ultralytics records the date and paths of the export; the same weights shall give the same file.
     del content.metadata_props[:]
     content.metadata_props.add(key=cards.METADATA_KEY, value=card.model_dump_json())
@@ -93,7 +102,9 @@ def rbc_px(records: Sequence[Record], image_px: int) -> float:
         sides.append(np.sqrt(boxes.area(whole)) * image_px / max(record.size_wh))
     joined = np.concatenate(sides) if sides else np.zeros(0)
     if not len(joined):
-        raise ModelError("the training fields hold no red cell clear of the border, so the model's scale is not known; label some")
+        raise ModelError(
+            "the training fields hold no red cell clear of the border, so the model's scale is not known; label some"
+        )
     return round(float(np.median(joined)), 1)
 
 
@@ -105,17 +116,14 @@ def parity(weights: Path, model: Model, records: Sequence[Record]) -> Parity:
     for record in records:
         if record.image is None:
             continue
-        expected = _reference_counts(reference, record.image, model.card, least)
-        counted = _counts(model, record.image)
+        with framework.quiet():
+            expected = _reference_counts(reference, record.image, model.card, least)
+        counted = model.detect(images.read(record.image)).counts()
         differences = [abs(counted[name] - expected[name]) for name in cells.CLASSES]
         fields += 1
         equal += max(differences) == 0
         worst = max(worst, *differences)
     return Parity(fields, equal, worst)
-
-
-def _counts(model: Model, image: Path) -> dict[str, int]:
-    return model.detect(images.read(image)).counts()
 
 
 def _reference_counts(reference: Any, image: Path, card: cards.Card, least: dict[str, float]) -> dict[str, int]:

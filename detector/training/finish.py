@@ -53,7 +53,9 @@ def finish(
     train = [record for file in named.values() for record in dataset.read(file, "train")]
     val = [(record, name) for name, file in named.items() for record in dataset.read(file, "val")]
     if not val:
-        raise AnnotationError(f"{', '.join(map(str, named.values()))}: no val fields to tune thresholds on; convert again with some")
+        raise AnnotationError(
+            f"{', '.join(map(str, named.values()))}: no val fields to tune thresholds on; convert again with some"
+        )
     records, groups = [record for record, _ in val], [name for _, name in val]
     data = [f"{name}: {sum(_name(f) == name for f in data_files)} x its train split" for name in named]
     draft = export.first_card(target.stem, image_px, train, training, data)
@@ -63,7 +65,7 @@ def finish(
     thresholds, error = tune(records, found, groups)
     origin = f"least count error per field on {len(val)} val fields of {', '.join(named)}, each dataset weighing the same"
     card = draft.model_copy(update={"thresholds": thresholds, "thresholds_from": origin})
-    export.to_onnx(weights, target, card)
+    export.put_card(target, card)
     parity = export.parity(weights, Model.load(target), records)
     beside = target.with_suffix(".json")
     content = {

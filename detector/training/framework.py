@@ -57,3 +57,16 @@ def log_to(path: Path) -> Iterator[None]:
     finally:
         LOGGER.removeHandler(handler)
         handler.close()
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep Ultralytics' own report to errors for the length of a block."""
+    from ultralytics.utils import LOGGER
+
+    level = LOGGER.level
+    LOGGER.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        LOGGER.setLevel(level)

@@ -41,7 +41,7 @@ def iou(a: Boxes, b: Boxes) -> NDArray[np.float32]:
     """Intersection over union of each pair, of shape (len(a), len(b)); 0 where both are empty."""
     shared = intersection(a, b)
     union = area(a)[:, None] + area(b)[None, :] - shared
-    return np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
+    return np.asarray(np.divide(shared, union, out=np.zeros_like(shared), where=union > 0))
 
 
 def suppress(xyxy: Boxes, score: NDArray[np.float32], label: NDArray[np.int64], iou_threshold: float) -> NDArray[np.int64]:

@@ -51,4 +51,6 @@ def label_of(name: str) -> int:
         return _ALIASES[key]
     except KeyError:
         known = ", ".join(CLASSES)
-        raise UnknownClassError(f"unknown cell class {name!r}; known: {known}, or an alias such as Platelet, PLT, erythrocyte") from None
+        raise UnknownClassError(
+            f"unknown cell class {name!r}; known: {known}, or an alias such as Platelet, PLT, erythrocyte"
+        ) from None

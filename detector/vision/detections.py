@@ -42,7 +42,7 @@ class Detections:
         for name, array in (("score", score), ("label", label)):
             if array.shape != (len(xyxy),):
                 raise ValueError(f"{name} must have shape ({len(xyxy)},) to match xyxy, got {array.shape}")
-        if len(label) and not (0 <= label.min() and label.max() < len(self.class_names)):
+        if len(label) and (label.min() < 0 or label.max() >= len(self.class_names)):
             raise ValueError(f"labels must be 0 to {len(self.class_names) - 1}, got {label.min()} to {label.max()}")
         for name, array in (("xyxy", xyxy), ("score", score), ("label", label)):
             array.setflags(write=False)

@@ -47,7 +47,9 @@ class Model:
 
         chosen = SHIPPED if path is None else path
         if not chosen.is_file():
-            raise ModelError(f"{chosen}: no such model file; give the path of an .onnx file made by detector.train or detector.export")
+            raise ModelError(
+                f"{chosen}: no such model file; give the path of an .onnx file made by detector.train or detector.export"
+            )
         if chosen.suffix == ".pt":
             raise ModelError(f"{chosen}: weights are for training; make a model of them with python -m detector.export {chosen}")
         digest = cards.check_hash(chosen)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,7 +34,8 @@ def cut(size_wh: tuple[int, int], tile_px: int, margin_px: int) -> list[Tile]:
 
     Args:
         tile_px: longest side of a window.
-        margin_px: context around the owned part; must exceed half of the longest cell for each cell to be seen whole by its owner.
+        margin_px: context around the owned part; for each cell to be seen whole by every tile that may keep it, this must be
+            at least half of the longest cell and twice the `band_px` of `own`.
 
     Raises:
         ValueError: the margins leave no area to own.
@@ -43,9 +45,7 @@ def cut(size_wh: tuple[int, int], tile_px: int, margin_px: int) -> list[Tile]:
     w, h = size_wh
     columns, rows = _spans(w, tile_px, margin_px), _spans(h, tile_px, margin_px)
     return [
-        Tile((wx1, wy1, wx2, wy2), (ox1, oy1, ox2, oy2))
-        for (oy1, oy2), (wy1, wy2) in rows
-        for (ox1, ox2), (wx1, wx2) in columns
+        Tile((wx1, wy1, wx2, wy2), (ox1, oy1, ox2, oy2)) for (oy1, oy2), (wy1, wy2) in rows for (ox1, ox2), (wx1, wx2) in columns
     ]
 
 
@@ -55,8 +55,7 @@ def _spans(length: int, tile_px: int, margin_px: int) -> list[tuple[tuple[int, i
     # The outer tiles have a margin on one side only, so they own up to one margin more.
     count = math.ceil((length - 2 * margin_px) / (tile_px - 2 * margin_px))
     seams = [0, *(margin_px + round(i * (length - 2 * margin_px) / count) for i in range(1, count)), length]
-    spans = zip(seams[:-1], seams[1:], strict=True)
-    return [((a, b), (max(0, a - margin_px), min(length, b + margin_px))) for a, b in spans]
+    return [((a, b), (max(0, a - margin_px), min(length, b + margin_px))) for a, b in pairwise(seams)]
 
 
 def own(tiles: Sequence[Tile], found: Sequence[Detections], size_wh: tuple[int, int], band_px: float) -> Detections:
@@ -72,7 +71,7 @@ def own(tiles: Sequence[Tile], found: Sequence[Detections], size_wh: tuple[int, 
     label = np.concatenate([p[2] for p in parts]) if parts else np.zeros(0, np.int64)
     inside = np.concatenate([p[3] for p in parts]) if parts else np.zeros(0, bool)
     tile_of = np.repeat(np.arange(len(parts)), sizes)
-    at_seam = np.flatnonzero(_near_seam(boxes.centre(xyxy), tiles, tile_of, band_px))
+    at_seam = np.flatnonzero(_near_seam(boxes.centre(xyxy), tiles, tile_of, 2 * band_px))
     drop = _seen_twice(xyxy[at_seam], score[at_seam], label[at_seam], inside[at_seam], tile_of[at_seam])
     keep = np.ones(len(score), dtype=bool)
     keep[at_seam[drop]] = False
@@ -99,13 +98,13 @@ def _within(centre: NDArray[np.float32], area: tuple[int, int, int, int], band_p
 
 
 def _near_seam(
-    centre: NDArray[np.float32], tiles: Sequence[Tile], tile_of: NDArray[np.int64], band_px: float
+    centre: NDArray[np.float32], tiles: Sequence[Tile], tile_of: NDArray[np.int64], reach_px: float
 ) -> NDArray[np.bool_]:
     if not len(centre):
         return np.zeros(0, dtype=bool)
     owned = np.array([tile.owned for tile in tiles], dtype=np.float32)[tile_of]
     gap = np.abs(np.concatenate([centre - owned[:, :2], owned[:, 2:] - centre], axis=1))
-    return np.asarray(gap.min(axis=1) <= band_px)
+    return np.asarray(gap.min(axis=1) <= reach_px)
 
 
 def _seen_twice(

@@ -1,0 +1,75 @@
+"""The agreement of counts with truth, as files and for people at a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from detector.accuracy.agreement import Agreement
+from detector.accuracy.bootstrap import Figure
+from detector.accuracy.comparison import Comparison
+from detector.output.files import write_csv
+
+_FIGURES = ("mae", "rmse", "bias", "pooled_accuracy", "exact", "within_one", "loa_low", "loa_high", "pearson_r", "concordance")
+_MOST_NAMES = 5
+
+
+def write(folder: Path, comparison: Comparison) -> None:
+    """Write `errors.csv`, a row per field and class, and `agreement.csv`, a row per class with the interval of each figure."""
+    write_csv(
+        folder / "errors.csv",
+        ("field", "smear", "class", "counted", "truth", "error"),
+        (
+            (field.field, field.smear, name, field.counted[name], field.truth[name], error)
+            for field in comparison.fields
+            for name, error in field.error.items()
+        ),
+    )
+    columns = [column for name in _FIGURES for column in (name, f"{name}_low", f"{name}_high")]
+    rows = ((name, a.fields, a.counted, a.truth, *_cells(a)) for name, a in comparison.classes.items())
+    write_csv(folder / "agreement.csv", ("class", "fields", "counted", "truth", *columns), rows)
+
+
+def print_comparison(console: Console, comparison: Comparison) -> None:
+    """Print the error of each class, and the fields that stand on one side only."""
+    table = Table(title=f"Against truth, {len(comparison.fields)} fields, with 95 % intervals", title_justify="left")
+    table.add_column("cells")
+    headings = ("counted", "truth", "MAE a field", "bias", "exact", "within 1", "pooled")
+    for heading in headings:
+        table.add_column(heading, justify="right", no_wrap=True)
+    for name, a in comparison.classes.items():
+        shares = [_percent(figure) for figure in (a.exact, a.within_one, a.pooled_accuracy)]
+        table.add_row(name, str(a.counted), str(a.truth), _number(a.mae), _number(a.bias), *shares)
+    console.print(table)
+    _print_names(console, "counted without truth", comparison.only_counted)
+    _print_names(console, "truth without a counted field", comparison.only_truth)
+    _print_names(console, "name stands for several fields, left out", comparison.ambiguous)
+
+
+def _cells(agreement: Agreement) -> Iterable[float | None]:
+    for name in _FIGURES:
+        figure: Figure | None = getattr(agreement, name)
+        yield from (None, None, None) if figure is None else (figure.value, figure.low, figure.high)
+
+
+def _number(figure: Figure | None) -> str:
+    if figure is None:
+        return "-"
+    interval = "" if figure.low is None or figure.high is None else f" ({figure.low:.2f}–{figure.high:.2f})"
+    return f"{figure.value:.2f}{interval}"
+
+
+def _percent(figure: Figure | None) -> str:
+    return "-" if figure is None else f"{100 * figure.value:.1f} %"
+
+
+def _print_names(console: Console, what: str, names: Iterable[str]) -> None:
+    listed = list(names)
+    if listed:
+        more = "" if len(listed) <= _MOST_NAMES else ", ..."
+        shown = escape(", ".join(listed[:_MOST_NAMES]))
+        console.print(f"[yellow]{len(listed)} {what}:[/] {shown}{more}", soft_wrap=True)

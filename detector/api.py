@@ -1,0 +1,68 @@
+"""Counting from Python, by the same functions that the commands call."""
+
+from __future__ import annotations
+
+from os import PathLike
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detector.engines import inputs, job
+from detector.engines import manifest as manifests
+from detector.engines.job import Outcome
+from detector.vision import finder, images
+from detector.vision.detections import Detections
+from detector.vision.model import Model, processors
+
+
+class Detector:
+    """A model ready to find and count cells; safe to share between threads."""
+
+    def __init__(self, model: str | PathLike[str] | None = None) -> None:
+        """Load a model.
+
+        Args:
+            model: an `.onnx` file made by detector.train or detector.export; None is the one shipped.
+
+        Raises:
+            ModelError: no such file, no model of ours, or not the one that its card describes.
+        """
+        self.model = Model.load(None if model is None else Path(model))
+
+    def detect(self, field: str | PathLike[str] | NDArray[np.uint8], um_per_px: float | None = None) -> Detections:
+        """Cells of one field.
+
+        Args:
+            field: an image file, or pixels of shape (h, w, 3), uint8, red, green, blue.
+            um_per_px: micrometres per pixel, where known.
+
+        Raises:
+            ImageError: the file cannot be read. ValueError: the array has another shape or type.
+        """
+        if isinstance(field, np.ndarray):
+            if field.ndim != 3 or field.shape[2] != 3 or field.dtype != np.uint8 or not field.size:
+                raise ValueError(f"pixels must have shape (h, w, 3) and type uint8, got {field.shape} and {field.dtype}")
+            rgb = field
+        else:
+            rgb = images.read(Path(field))
+        return finder.find(self.model, rgb, um_per_px)[0]
+
+    def count(
+        self,
+        *paths: str | PathLike[str],
+        manifest: str | PathLike[str] | None = None,
+        um_per_px: float | None = None,
+    ) -> Outcome:
+        """Counts of fields and smears in files, folders (each subfolder is a smear) and patterns; writes nothing.
+
+        Args:
+            manifest: CSV file with the columns `field,smear[,um_per_px]`.
+            um_per_px: micrometres per pixel of fields for which the manifest gives none.
+
+        Raises:
+            NothingToDoError: there is no field. ManifestError: the manifest is not valid.
+        """
+        table = None if manifest is None else manifests.read(Path(manifest))
+        fields = inputs.find([str(path) for path in paths], table, um_per_px)
+        return job.count(fields, self.model, processors())

@@ -1,0 +1,141 @@
+"""Count red cells, white cells and platelets in photographs of blood smears."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from detector.accuracy import tables as accuracy_tables
+from detector.accuracy import truth as manual
+from detector.accuracy.comparison import Comparison, compare
+from detector.annotations import sources
+from detector.commandline import (
+    EXIT_DONE,
+    EXIT_INTERRUPTED,
+    EXIT_NOTHING_DONE,
+    EXIT_SOME_FAILED,
+    console,
+    errors,
+    progress_bar,
+    run,
+)
+from detector.counting import density
+from detector.engines import inputs as engine_inputs
+from detector.engines import job, manifest
+from detector.engines.job import Outcome
+from detector.errors import OutputError, UsageError
+from detector.output import results, terminal
+from detector.output.journal import Journal
+from detector.vision.model import Model, processors
+
+
+def count(
+    inputs: Annotated[
+        list[str] | None, typer.Argument(metavar="INPUT...", help="images, folders (each subfolder is a smear), patterns")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="folder for the results; default: runs/count/<time>")] = None,
+    model: Annotated[Path | None, typer.Option(help="an .onnx model of ours; default: the one shipped")] = None,
+    manifest_file: Annotated[Path | None, typer.Option("--manifest", help="CSV: field,smear[,um_per_px]")] = None,
+    um_per_px: Annotated[float | None, typer.Option(help="micrometres per pixel: gives counts per mm²")] = None,
+    rbc_per_ul: Annotated[float | None, typer.Option(help="red cells per µL from an analyser: gives counts per µL")] = None,
+    ul_factor: Annotated[float | None, typer.Option(help="your own factor from cells per mm² to cells per µL")] = None,
+    truth: Annotated[Path | None, typer.Option(help="labels (VOC, YOLO, COCO) or a CSV of manual counts to compare with")] = None,
+    overlays: Annotated[bool, typer.Option("--overlays", help="draw the cells on each field")] = False,
+    threads: Annotated[int | None, typer.Option(min=1, help="fields worked on at a time; default: one per processor")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="continue the interrupted count in --out")] = False,
+) -> int:
+    """Count red cells, white cells and platelets in photographs of blood smears.
+
+    Writes counts.csv (a row per field), smears.csv (a row per smear and class, with 95 % intervals), detections.json and
+    run.json. Assists a trained eye; it is not for diagnosis.
+    """
+    started = time.time()
+    _check(inputs, out, manifest_file, um_per_px, rbc_per_ul, ul_factor, resume)
+    listed = manifest.read(manifest_file) if manifest_file else None
+    fields = engine_inputs.find(inputs or [], listed, um_per_px)
+    loaded = Model.load(model)
+    folder = out or results.default_folder("count")
+    results.prepare(folder, resume)
+    try:
+        with Journal(folder / results.JOURNAL, job.journal_key(loaded), resume) as journal:
+            with progress_bar("counting", len(fields)) as advance:
+                drawn = folder / "overlays" if overlays else None
+                outcome = job.count(fields, loaded, threads or processors(), journal, drawn, advance)
+            per_ul = {smear.smear: _per_ul(smear, rbc_per_ul, ul_factor) for smear in outcome.smears}
+            settings = {"inputs": inputs, "manifest": manifest_file and str(manifest_file), "um_per_px": um_per_px,
+                        "rbc_per_ul": rbc_per_ul, "ul_factor": ul_factor, "truth": truth and str(truth), "threads": threads}  # fmt: skip
+            described = results.describe_run(loaded, settings, outcome.fields, started, time.time())
+            entries = job.entries(fields, journal)
+            results.write(folder, outcome.fields, outcome.notes, outcome.smears, per_ul, entries, described)
+    except KeyboardInterrupt:
+        errors.print(f"interrupted; continue with the same command and: --out {folder} --resume", markup=False, soft_wrap=True)
+        return EXIT_INTERRUPTED
+    terminal.print_smears(console, outcome.smears, per_ul)
+    if truth is not None:
+        _report_truth(folder, outcome, truth)
+    terminal.print_problems(errors, outcome.fields)
+    _print_summary(outcome, folder, time.time() - started)
+    if not outcome.read:
+        return EXIT_NOTHING_DONE
+    return EXIT_SOME_FAILED if outcome.unread else EXIT_DONE
+
+
+def _check(
+    inputs: Sequence[str] | None, out: Path | None, manifest_file: Path | None,
+    um_per_px: float | None, rbc_per_ul: float | None, ul_factor: float | None, resume: bool,
+) -> None:  # fmt: skip
+    if not inputs and manifest_file is None:
+        raise UsageError("no INPUT: give images, a folder or a pattern, for example python -m detector.count datasets/samples")
+    if resume and out is None:
+        raise UsageError("--resume needs --out, the folder of the count to continue")
+    for name, value in (("--um-per-px", um_per_px), ("--rbc-per-ul", rbc_per_ul), ("--ul-factor", ul_factor)):
+        if value is not None and not (math.isfinite(value) and value > 0):
+            raise UsageError(f"{name} must be a positive number, got {value:g}")
+    if rbc_per_ul is not None and ul_factor is not None:
+        raise UsageError("--rbc-per-ul and --ul-factor are two ways to counts per µL; give one of them")
+    if ul_factor is not None and um_per_px is None and manifest_file is None:
+        raise UsageError("--ul-factor needs cells per mm²: give --um-per-px too, or a manifest with a um_per_px column")
+
+
+def _per_ul(smear: Any, rbc_per_ul: float | None, ul_factor: float | None) -> list[density.PerMicrolitre]:
+    if rbc_per_ul is not None:
+        return density.from_red_cells(smear, rbc_per_ul)
+    return density.from_area(smear, ul_factor) if ul_factor is not None else []
+
+
+def _report_truth(folder: Path, outcome: Outcome, truth: Path) -> None:
+    comparison = _compare(outcome, truth)
+    try:
+        accuracy_tables.write(folder, comparison)
+    except OSError as error:
+        raise OutputError(f"{folder}: cannot be written ({error.strerror})") from None
+    accuracy_tables.print_comparison(console, comparison)
+
+
+def _compare(outcome: Outcome, truth: Path) -> Comparison:
+    if truth.suffix.lower() == ".csv":
+        return compare(outcome.read, manual.read_counts(truth))
+    sizes = {Path(field.field).stem: field.size_wh for field in outcome.read}
+    records = sources.load_truth(truth, sizes)
+    return compare(outcome.read, {key: manual.of_records([record])[record.name] for key, record in records.items()})
+
+
+def _print_summary(outcome: Outcome, folder: Path, seconds: float) -> None:
+    rate = len(outcome.fields) / max(seconds, 1e-9)
+    unread = f", {len(outcome.unread)} unread" if outcome.unread else ""
+    console.print(f"{len(outcome.read)} fields counted{unread} in {seconds:.1f} s ({rate:.1f} fields/s)")
+    console.print(f"results: {folder}", markup=False, soft_wrap=True)
+
+
+def main() -> None:
+    """Entry point."""
+    run(count, "python -m detector.count")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,68 @@
+"""Tables of results for people at a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from detector.counting.density import PerMicrolitre
+from detector.counting.fields import FieldCount, UnreadField
+from detector.counting.intervals import Estimate
+from detector.counting.smears import ClassCount, SmearCount
+
+_MOST_ROWS = 60
+
+
+def print_smears(console: Console, smears: Sequence[SmearCount], per_ul: Mapping[str, Sequence[PerMicrolitre]]) -> None:
+    """Print each smear's counts with their 95 % intervals; columns that no smear fills are left out."""
+    rows = [(smear, name, count) for smear in smears for name, count in smear.classes.items()]
+    with_area = any(count.per_mm2 for _, _, count in rows)
+    with_volume = any(per_ul.values())
+    table = Table(title="Counts, with 95 % intervals", title_justify="left")
+    table.add_column("smear", overflow="fold")
+    table.add_column("fields", justify="right")
+    table.add_column("cells", no_wrap=True)
+    for heading in ("total", "mean per field", "per red cell", *["per mm²"] * with_area, *["per µL"] * with_volume):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for smear, name, count in rows[:_MOST_ROWS]:
+        first = name == next(iter(smear.classes))
+        cells = _count_cells(count, with_area)
+        if with_volume:
+            cells.append(_estimate(next((one.estimate for one in per_ul.get(smear.smear, ()) if one.class_name == name), None)))
+        last = name == list(smear.classes)[-1]
+        table.add_row(escape(smear.smear) if first else "", str(smear.fields) if first else "", name, *cells, end_section=last)
+    console.print(table)
+    if len(rows) > _MOST_ROWS:
+        console.print(f"... and {len(rows) - _MOST_ROWS} rows more in smears.csv")
+
+
+def print_problems(console: Console, fields: Sequence[FieldCount | UnreadField]) -> None:
+    """Name the fields that could not be read, and those that held as many cells as the model reports."""
+    unread = [field for field in fields if isinstance(field, UnreadField)]
+    for field in unread[:_MOST_ROWS]:
+        console.print(f"[yellow]unread:[/] {escape(field.field)}: {escape(field.reason)}", soft_wrap=True)
+    if len(unread) > _MOST_ROWS:
+        console.print(f"... and {len(unread) - _MOST_ROWS} more unread, in counts.csv")
+    full = [field.field for field in fields if isinstance(field, FieldCount) and field.saturated]
+    if full:
+        console.print(
+            f"[yellow]saturated:[/] {len(full)} fields hold more cells than the model reports: {escape(', '.join(full[:5]))}"
+        )
+
+
+def _count_cells(count: ClassCount, with_area: bool) -> list[str]:
+    cells = [str(count.total), _estimate(count.mean), _estimate(count.per_rbc)]
+    return [*cells, _estimate(count.per_mm2)] if with_area else cells
+
+
+def _estimate(one: Estimate | None) -> str:
+    if one is None:
+        return "-"
+    return f"{_short(one.value)} ({_short(one.low)}–{_short(one.high)})"
+
+
+def _short(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
