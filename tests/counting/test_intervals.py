@@ -129,7 +129,7 @@ def clustered(rng: np.random.Generator, mean: float, cv2: float, shape: tuple[in
 @pytest.mark.parametrize("fields", [2, 3, 5, 12, 40])
 def test_coverage(fields: int, cv2: float) -> None:
     """At its nominal rate: 0.93 and more in every cell of the grid, less three standard errors of the simulation."""
-    rng, samples, means = np.random.default_rng(7), 1000, (0.2, 1.0, 4.0, 20.0)
+    rng, samples, means = np.random.default_rng(7), 1000, (0.2, 1.0, 4.0, 20.0, 100.0)
     covered = []
     for mean in means:
         found = [rate(k) for k in clustered(rng, mean, cv2, (samples, fields)).tolist()]
@@ -138,14 +138,36 @@ def test_coverage(fields: int, cv2: float) -> None:
     assert np.mean(covered) >= 0.94
 
 
-@pytest.mark.parametrize(("fields", "times"), [(5, 1.5), (12, 1.25), (40, 1.12)])
-@pytest.mark.parametrize("cv2", [0.1, 0.5])
-def test_width_is_near_that_of_t_where_counts_are_large(fields: int, times: float, cv2: float) -> None:
-    """Coverage is not bought with width: with 20 cells a field, Student's interval is the yardstick."""
-    k = clustered(np.random.default_rng(3), 20.0, cv2, (400, fields))
+@pytest.mark.parametrize("cv2", [0.0, 0.25])
+@pytest.mark.parametrize("fields", [3, 8, 20])
+def test_coverage_with_fields_of_unlike_area(fields: int, cv2: float) -> None:
+    rng, samples = np.random.default_rng(13), 1000
+    areas = [1.0, 2.5, 4.0] * fields
+    for per_area in (0.5, 8.0):
+        rates = rng.gamma(1 / cv2, per_area * cv2, (samples, fields)) if cv2 else np.full((samples, fields), per_area)
+        k = rng.poisson(rates * areas[:fields])
+        found = [e for e in (rate(row, areas[:fields]) for row in k.tolist()) if e]
+        assert np.mean([e.low <= per_area <= e.high for e in found]) >= 0.93 - 3 * np.sqrt(0.93 * 0.07 / samples)
+
+
+@pytest.mark.parametrize(("fields", "times"), [(2, 1.3), (5, 1.15), (12, 1.1), (40, 1.06)])
+@pytest.mark.parametrize("cv2", [0.0, 0.1, 0.5])
+@pytest.mark.parametrize("mean", [20.0, 100.0])
+def test_width_is_near_that_of_t_where_counts_are_large(mean: float, cv2: float, fields: int, times: float) -> None:
+    """Coverage is not bought with width: for large counts, Student's interval (cut at 0) is the yardstick."""
+    k = clustered(np.random.default_rng(3), mean, cv2, (600, fields))
     half = special.stdtrit(fields - 1, 0.975) * k.std(axis=1, ddof=1) / np.sqrt(fields)
+    students = np.mean(k.mean(axis=1) + half - np.maximum(k.mean(axis=1) - half, 0))
     ours = np.mean([e.high - e.low for e in map(rate, k.tolist()) if e])
-    assert 0.95 <= ours / np.mean(2 * half) <= times
+    assert 0.9 <= ours / students <= times
+
+
+@pytest.mark.parametrize(("fields", "times"), [(2, 2.2), (5, 1.5), (20, 1.2)])
+def test_width_is_near_poissons_where_counts_are_small(fields: int, times: float) -> None:
+    k = clustered(np.random.default_rng(5), 0.5, 0.0, (600, fields))
+    exact = [rate([sum(row)]) for row in k.tolist()]
+    ours = np.mean([e.high - e.low for e in map(rate, k.tolist()) if e])
+    assert 1 <= ours / np.mean([(e.high - e.low) / fields for e in exact if e]) <= times
 
 
 @pytest.mark.parametrize(("ratio_cv2", "base_cv2"), [(0.0, 0.0), (0.0, 0.1), (0.25, 0.1)])
