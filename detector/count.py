@@ -59,6 +59,9 @@ def count(
     listed = manifest.read(manifest_file) if manifest_file else None
     fields = engine_inputs.find(inputs or [], listed, um_per_px)
     loaded = Model.load(model)
+    if truth is not None:
+        # Read now for its faults, which nobody wants to learn after an hour of counting.
+        manual.read_counts(truth) if _is_table(truth) else sources.load(truth)
     folder = out or results.default_folder("count")
     results.prepare(folder, resume)
     try:
@@ -118,11 +121,15 @@ def _report_truth(folder: Path, outcome: Outcome, truth: Path) -> None:
 
 
 def _compare(outcome: Outcome, truth: Path) -> Comparison:
-    if truth.suffix.lower() == ".csv":
+    if _is_table(truth):
         return compare(outcome.read, manual.read_counts(truth))
     sizes = {Path(field.field).stem: field.size_wh for field in outcome.read}
     records = sources.load_truth(truth, sizes)
     return compare(outcome.read, {key: manual.of_records([record])[record.name] for key, record in records.items()})
+
+
+def _is_table(truth: Path) -> bool:
+    return truth.suffix.lower() == ".csv"
 
 
 def _print_summary(outcome: Outcome, folder: Path, seconds: float) -> None:

@@ -49,7 +49,8 @@ def _cell(value: object) -> object:
         return "true" if value else "false"
     if isinstance(value, float):
         return f"{value:.6g}"
-    # Spreadsheets take text that begins with these for a formula (OWASP, CSV injection).
-    if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r"):
-        return f"'{value}"
+    if isinstance(value, str):
+        # Spreadsheets take text that begins with these for a formula (OWASP, CSV injection).
+        disarmed = f"'{value}" if value[:1] in ("=", "+", "-", "@", "\t", "\r") else value
+        return " ".join(disarmed.splitlines())
     return value

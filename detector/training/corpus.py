@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
@@ -12,27 +13,36 @@ from detector.errors import AnnotationError
 from detector.vision import cells
 
 
-def join(data_files: Sequence[Path], target: Path) -> Path:
-    """Write a data file that joins converted datasets; one that is named twice is sampled twice in training.
+@dataclass(frozen=True)
+class Corpus:
+    """Images of a training, and folders of those it is validated on."""
 
-    Only paths and our own class names are written: a stranger's data file may hold code that Ultralytics runs.
+    train: tuple[str, ...]
+    val: tuple[str, ...]
+
+    def write(self, target: Path) -> Path:
+        """Write the data file for Ultralytics, with the list of training images beside it.
+
+        Only paths and our own class names are written: a stranger's data file may hold code that Ultralytics runs.
+        """
+        images = target.with_suffix(".train.txt")
+        images.write_text("".join(f"{image}\n" for image in self.train), encoding="utf-8")
+        content = {"train": str(images.resolve()), "val": list(self.val), "names": dict(enumerate(cells.CLASSES))}
+        target.write_text(yaml.safe_dump(content, sort_keys=False, allow_unicode=True), encoding="utf-8")
+        return target
+
+
+def join(data_files: Sequence[Path]) -> Corpus:
+    """The fields of converted datasets; those of one that is named twice are sampled twice in training.
 
     Raises:
         AnnotationError: a dataset without training or validation images, or with other classes than ours.
     """
-    train: list[str] = []
-    val: list[str] = []
     for data_file in data_files:
         _check_classes(data_file)
-        train.append(str(_images(data_file, "train")))
-        images = str(_images(data_file, "val"))
-        if images not in val:
-            val.append(images)
-    lists = target.with_suffix(".train.txt")
-    lists.write_text("".join(f"{image}\n" for image in _listed(train)), encoding="utf-8")
-    content = {"train": str(lists.resolve()), "val": val, "names": dict(enumerate(cells.CLASSES))}
-    target.write_text(yaml.safe_dump(content, sort_keys=False, allow_unicode=True), encoding="utf-8")
-    return target
+    train = [image for file in data_files for image in sorted(_images(file, "train").iterdir()) if image.is_file()]
+    val = dict.fromkeys(str(_images(file, "val")) for file in data_files)
+    return Corpus(tuple(map(str, train)), tuple(val))
 
 
 def _check_classes(data_file: Path) -> None:
@@ -50,7 +60,3 @@ def _images(data_file: Path, split: str) -> Path:
     if split not in content or not folder.is_dir() or not any(folder.iterdir()):
         raise AnnotationError(f"{data_file}: has no {split} images; convert again with a split that gives it some")
     return folder
-
-
-def _listed(folders: Sequence[str]) -> list[str]:
-    return [str(image) for folder in folders for image in sorted(Path(folder).iterdir()) if image.is_file()]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 from detector.annotations import dataset
 from detector.annotations.records import Record
 from detector.errors import AnnotationError
-from detector.training import export
+from detector.training import export, page
 from detector.vision import card as cards
 from detector.vision import images
 from detector.vision.detections import Detections
@@ -59,23 +60,27 @@ def finish(
     records, groups = [record for record, _ in val], [name for _, name in val]
     data = [f"{name}: {sum(_name(f) == name for f in data_files)} x its train split" for name in named]
     draft = export.first_card(target.stem, image_px, train, training, data)
-    export.to_onnx(weights, target, draft)
-    model = Model.load(target)
-    found = [model.detect(images.read(record.image), min_score=least_score) for record in records if record.image]
-    thresholds, error = tune(records, found, groups)
     origin = f"least count error per field on {len(val)} val fields of {', '.join(named)}, each dataset weighing the same"
-    card = draft.model_copy(update={"thresholds": thresholds, "thresholds_from": origin})
-    export.put_card(target, card)
-    parity = export.parity(weights, Model.load(target), records)
-    beside = target.with_suffix(".json")
-    content = {
-        **card.model_dump(),
-        "sha256": cards.sha256(target),
-        "val_count_error_per_field": error,
-        "parity_with_weights": asdict(parity),
-    }
-    beside.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    return Finished(target, beside, thresholds, parity)
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".export-") as folder:
+        made = Path(folder) / target.name
+        export.to_onnx(weights, made, draft)
+        model = Model.load(made)
+        found = [model.detect(images.read(record.image), min_score=least_score) for record in records if record.image]
+        thresholds, error = tune(records, found, groups)
+        card = draft.model_copy(update={"thresholds": thresholds, "thresholds_from": origin})
+        export.put_card(made, card)
+        parity = export.parity(weights, Model.load(made), records)
+        content = {
+            **card.model_dump(),
+            "sha256": cards.sha256(made),
+            "val_count_error_per_field": error,
+            "parity_with_weights": asdict(parity),
+        }
+        made.with_suffix(".json").write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+        made.with_suffix(".md").write_text(page.render(content), encoding="utf-8")
+        for suffix in (".onnx", ".json", ".md"):
+            made.with_suffix(suffix).replace(target.with_suffix(suffix))
+    return Finished(target, target.with_suffix(".json"), thresholds, parity)
 
 
 def _name(data_file: Path) -> str:

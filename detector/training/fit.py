@@ -23,17 +23,18 @@ def fit(settings: TrainSettings, data_files: Sequence[Path], run_folder: Path) -
         AnnotationError: a dataset that cannot be trained on.
         ModelError, DownloadError: weights that cannot be loaded or fetched.
     """
+    if run_folder.exists():
+        raise OutputError(f"{run_folder}: exists already; choose another --name, or continue it with --resume")
+    joined = corpus.join(data_files)
     try:
+        framework.ultralytics(run_folder.parent / ".ultralytics")
+        model = start(settings.model)
         run_folder.mkdir(parents=True)
-    except FileExistsError:
-        raise OutputError(f"{run_folder}: exists already; choose another --name, or continue it with --resume") from None
     except OSError as error:
         raise OutputError(f"{run_folder}: cannot be made ({error.strerror})") from None
-    data = corpus.join(data_files, run_folder / "data.yaml")
+    data = joined.write(run_folder / "data.yaml")
     record = {"settings": settings.model_dump(), "data": [str(f) for f in data_files]}
     (run_folder / "settings.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
-    framework.ultralytics(run_folder.parent / ".ultralytics")
-    model = start(settings.model)
     arguments = _arguments(settings, data, run_folder)
     return _train(model, run_folder, _threads(settings), arguments)
 

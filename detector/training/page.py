@@ -1,0 +1,68 @@
+"""The model card as a page for people, made from the card for programs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+_USE = """\
+## Use
+
+For counting red cells, white cells and platelets in stained, thin blood smears photographed through a microscope, by people who
+check the counts. Not for diagnosis, and not a medical device. White cells are counted, not told apart. Smears, stains and cameras
+unlike those of the training data must be checked against counts by hand before the counts are used
+(`python -m detector.count FIELDS --truth COUNTS.csv`)."""
+
+
+def render(card: Mapping[str, Any]) -> str:
+    """Markdown of a model card, from the content of the `.json` beside the model."""
+    lines = [
+        f"# Model card: {card['name']}",
+        "",
+        f"SHA-256 of the `.onnx` file: `{card['sha256']}`. Licence: {card['licence']}.",
+        "",
+        _USE,
+        "",
+        "## How it counts",
+        "",
+        fX
+        "they would be much smaller or larger are shown at that scale, in tiles.",
+        "",
+        f"Thresholds: {card['thresholds_from']}.",
+        "",
+        "| cells | least score |",
+        "|---|---|",
+        *(f"| {name} | {value:.2f} |" for name, value in card["thresholds"].items()),
+        "",
+        "Error of the count on the validation fields that the thresholds were tuned on (mean absolute error per field, so better "
+        "than on other fields):",
+        "",
+        *_error_table(card),
+        "",
+        _parity(card["parity_with_weights"]),
+        "",
+        "## Training data",
+        "",
+        *(f"- {line}" for line in card["data"]),
+        "",
+        "## Training",
+        "",
+        ", ".join(f"{key} {value}" for key, value in card["training"].items()) + ".",
+        "",
+        "Versions: " + ", ".join(f"{key} {value}" for key, value in card["versions"].items()) + ".",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _error_table(card: Mapping[str, Any]) -> list[str]:
+    names = card["class_names"]
+    rows = [f"| {group} | " + " | ".join(f"{error[name]:.2f}" for name in names) + " |" for group, error in
+            card["val_count_error_per_field"].items()]  # fmt: skip
+    return ["| fields | " + " | ".join(names) + " |", "|---|" + "---|" * len(names), *rows]
+
+
+def _parity(parity: Mapping[str, int]) -> str:
+    return (
+        f"The file counts the same as the weights that it was made from in {parity['equal']} of {parity['fields']} validation fields; "
+        f"the largest difference of a class in a field is {parity['worst']}."
+    )

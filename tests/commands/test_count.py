@@ -1,0 +1,273 @@
+"""`python -m detector.count` from its options to its files and exit codes."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from detector import count
+from detector.vision.model import SHIPPED
+
+Run = Callable[..., int]
+ROOT = Path(__file__).parents[2]
+SAMPLES = ROOT / "datasets" / "samples"
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_samples_are_counted_within_five_percent_of_truth(run_command: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command(count.main, SAMPLES, "--out", "out", "--truth", SAMPLES / "truth.csv") == 0
+    printed = capsys.readouterr().out
+    assert "smear_a" in printed
+    assert "Against truth, 8 fields" in printed
+    for row in rows(Path("out/agreement.csv")):
+        assert abs(int(row["counted"]) - int(row["truth"])) <= 0.05 * int(row["truth"]), row["class"]
+
+
+def test_every_file_tells_the_same(fields: Path, run_command: Run) -> None:
+    assert run_command(count.main, fields, "--out", "out", "--overlays") == 0
+    counts, smears = rows(Path("out/counts.csv")), rows(Path("out/smears.csv"))
+    assert list(counts[0]) == [
+        "field", "smear", "status", "reason", "RBC", "WBC", "Platelets", "RBC_frame", "WBC_frame", "Platelets_frame",
+        "width_px", "height_px", "saturated",
+    ]  # fmt: skip
+    assert [row["field"] for row in counts] == [
+        "smear_a/field_01.jpg", "smear_a/field_02.jpg", "smear_b/field_01.jpg", "smear_b/field_02.jpg",
+    ]  # fmt: skip
+    assert {row["status"] for row in counts} == {"ok"}
+    found = json.loads(Path("out/detections.json").read_text(encoding="utf-8"))
+    names = {one["id"]: one["name"] for one in found["categories"]}
+    for image, row in zip(found["images"], counts, strict=True):
+        mine = [one for one in found["annotations"] if one["image_id"] == image["id"]]
+        for name in ("RBC", "WBC", "Platelets"):
+            assert sum(names[one["category_id"]] == name for one in mine) == int(row[name])
+            assert int(row[f"{name}_frame"]) <= int(row[name])
+        assert image["file_name"] == row["field"]
+        drawn = cv2.imread(str(Path("out/overlays") / row["field"]))
+        assert drawn.shape[1] == int(row["width_px"])
+    for row in smears:
+        own = [one for one in counts if one["smear"] == row["smear"]]
+        assert int(row["total"]) == sum(int(one[row["class"]]) for one in own)
+        assert float(row["mean_low"]) <= float(row["mean_per_field"]) <= float(row["mean_high"])
+        assert row["per_mm2"] == ""
+    run = json.loads(Path("out/run.json").read_text(encoding="utf-8"))
+    assert run["fields"] == {"read": 4, "unread": 0, "saturated": 0}
+    assert run["model"]["sha256"] == json.loads(SHIPPED.with_suffix(".json").read_text(encoding="utf-8"))["sha256"]
+
+
+def test_calibrated_fields_give_densities_and_volumes_with_their_source(fields: Path, run_command: Run) -> None:
+    assert run_command(count.main, fields, "--out", "a", "--um-per-px", 0.075, "--ul-factor", 500) == 0
+    assert run_command(count.main, fields, "--out", "b", "--rbc-per-ul", 4.5e6) == 0
+    for row in rows(Path("a/smears.csv")):
+        assert float(row["per_ul"]) == pytest.approx(500 * float(row["per_mm2"]), rel=1e-4)
+        assert "500 mm² per µL as given" in row["per_ul_source"]
+    for row in rows(Path("b/smears.csv")):
+        if row["class"] == "RBC":
+            assert row["per_ul"] == ""
+        else:
+            assert float(row["per_ul"]) == pytest.approx(4.5e6 * float(row["per_rbc"]), rel=1e-4)
+            assert "4.5e+06 red cells per µL as given" in row["per_ul_source"]
+
+
+def _bad_images(folder: Path) -> dict[str, str]:
+    """Files that are no images, by name, with a word of the reason that each must get."""
+    folder.mkdir()
+    noise = np.random.default_rng(0).integers(0, 255, (200, 200, 3), dtype=np.uint8)
+    whole = cv2.imencode(".jpg", noise)[1].tobytes()
+    (folder / "truncated.jpg").write_bytes(whole[: len(whole) // 2])
+    (folder / "zero.jpg").write_bytes(b"")
+    (folder / "text.jpg").write_text("RBC 12\n", encoding="utf-8")
+    (folder / "pages.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    return {"truncated.jpg": "truncated", "zero.jpg": "empty", "text.jpg": "not an image", "pages.png": ""}
+
+
+def _odd_images(folder: Path, sample: Path) -> list[str]:
+    """Images of unusual kinds that can all be counted, by name."""
+    folder.mkdir()
+    picture = Image.open(sample)
+    rgb = np.asarray(picture)
+    picture.convert("L").save(folder / "grey.png")
+    picture.convert("RGBA").save(folder / "alpha.png")
+    picture.convert("CMYK").save(folder / "cmyk.jpg")
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    picture.save(folder / "turned.jpg", exif=turned)
+    cv2.imwrite(str(folder / "deep.png"), (rgb[:, :, ::-1].astype(np.uint16) * 16))
+    Image.new("RGB", (1, 1), "white").save(folder / "dot.png")
+    shutil.copy(sample, folder / "name with spaces äß 細胞.jpg")
+    return ["grey.png", "alpha.png", "cmyk.jpg", "turned.jpg", "deep.png", "dot.png", "name with spaces äß 細胞.jpg"]
+
+
+def test_bad_images_get_their_line_and_cost_no_other_its_count(
+    fields: Path, run_command: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    expected = _bad_images(fields / "bad")
+    odd = _odd_images(fields / "odd", fields / "smear_a" / "field_01.jpg")
+    assert run_command(count.main, fields, "--out", "out") == 1
+    by_field = {row["field"]: row for row in rows(Path("out/counts.csv"))}
+    for name, reason in expected.items():
+        row = by_field[f"bad/{name}"]
+        assert row["status"] == "unread"
+        assert reason in row["reason"]
+        assert row["reason"]
+        assert (row["RBC"], row["width_px"], row["saturated"]) == ("", "", "")
+    for name in odd:
+        assert by_field[f"odd/{name}"]["status"] == "ok", name
+    right = by_field["smear_a/field_01.jpg"]
+    same = by_field["odd/name with spaces äß 細胞.jpg"]
+    assert [same[name] for name in ("RBC", "WBC", "Platelets")] == [right[name] for name in ("RBC", "WBC", "Platelets")]
+    assert int(by_field["odd/deep.png"]["RBC"]) == pytest.approx(int(right["RBC"]), abs=2)
+    turned = by_field["odd/turned.jpg"]
+    assert (turned["width_px"], turned["height_px"]) == (right["height_px"], right["width_px"])
+    assert by_field["odd/dot.png"]["RBC"] == "0"
+    bad = [row for row in rows(Path("out/smears.csv")) if row["smear"] == "bad"]
+    assert {(row["fields"], row["unread"], row["total"]) for row in bad} == {("0", "4", "")}
+    assert "truncated.jpg" in capsys.readouterr().err
+
+
+def test_all_unread_is_nothing_done(tmp_path: Path, run_command: Run) -> None:
+    _bad_images(tmp_path / "bad")
+    assert run_command(count.main, tmp_path / "bad", "--out", "out") == 3
+    assert {row["status"] for row in rows(Path("out/counts.csv"))} == {"unread"}
+
+
+def test_a_manifest_says_which_smear_a_field_is_of(fields: Path, run_command: Run) -> None:
+    text = "field,smear,um_per_px\nsmear_a/field_01.jpg,P1,0.075\nsmear_b/field_01.jpg,P1,0.075\nsmear_a/field_02.jpg,P2,\ngone.jpg,P2,\n"
+    (fields / "manifest.csv").write_text(text, encoding="utf-8")
+    assert run_command(count.main, fields, "--manifest", fields / "manifest.csv", "--out", "out") == 1
+    assert [(row["field"], row["smear"], row["status"]) for row in rows(Path("out/counts.csv"))] == [
+        ("smear_a/field_01.jpg", "P1", "ok"),
+        ("smear_b/field_01.jpg", "P1", "ok"),
+        ("gone.jpg", "P2", "unread"),
+        ("smear_a/field_02.jpg", "P2", "ok"),
+    ]
+    densities = {row["smear"]: row["per_mm2"] for row in rows(Path("out/smears.csv"))}
+    assert densities["P1"] != ""
+    assert densities["P2"] == ""
+
+
+@pytest.mark.parametrize("kind", ["coco", "csv"])
+def test_truth_of_several_kinds_gives_the_same_error(run_command: Run, kind: str) -> None:
+    truth = SAMPLES / ("truth.json" if kind == "coco" else "truth.csv")
+    assert run_command(count.main, SAMPLES, "--out", "out", "--truth", truth) == 0
+    by_class = {row["class"]: row for row in rows(Path("out/agreement.csv"))}
+    assert {name: row["truth"] for name, row in by_class.items()} == {"RBC": "130", "WBC": "27", "Platelets": "46"}
+    errors = rows(Path("out/errors.csv"))
+    assert len(errors) == 24
+    for row in errors:
+        assert int(row["error"]) == int(row["counted"]) - int(row["truth"])
+    mae = sum(abs(int(row["error"])) for row in errors if row["class"] == "RBC") / 8
+    assert float(by_class["RBC"]["mae"]) == pytest.approx(mae, abs=1e-5)
+
+
+def test_fields_without_truth_are_named(fields: Path, run_command: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    (fields / "manual.csv").write_text("field,RBC\nsmear_a/field_01.jpg,15\nother.jpg,3\n", encoding="utf-8")
+    assert run_command(count.main, fields, "--out", "out", "--truth", fields / "manual.csv") == 0
+    printed = capsys.readouterr().out
+    assert "3 counted without truth" in printed
+    assert "1 truth without a counted field: other.jpg" in printed
+
+
+def _unwritable(tmp_path: Path) -> Path:
+    (tmp_path / "file").write_text("in the way", encoding="utf-8")
+    return tmp_path / "file" / "out"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        ([], 2, "no INPUT"),
+        (["gone"], 3, "does not exist"),
+        (["bare"], 3, "no images in it"),
+        (["text"], 3, "no images in it"),
+        (["fields", "--bogus"], 2, "No such option"),
+        (["fields", "--model", "gone.onnx"], 3, "no such model file"),
+        (["fields", "--model", "text/a.txt"], 3, "no ONNX model"),
+        (["fields", "--manifest", "gone.csv"], 2, "cannot be read"),
+        (["fields", "--manifest", "text/a.txt"], 2, "no column field"),
+        (["fields", "--um-per-px", "0"], 2, "--um-per-px must be a positive number"),
+        (["fields", "--um-per-px", "wide"], 2, "um-per-px"),
+        (["fields", "--rbc-per-ul", "nan"], 2, "--rbc-per-ul must be a positive number"),
+        (["fields", "--ul-factor", "3"], 2, "--ul-factor needs cells per mm²"),
+        (["fields", "--ul-factor", "3", "--um-per-px", "1", "--rbc-per-ul", "4e6"], 2, "two ways"),
+        (["fields", "--resume"], 2, "--resume needs --out"),
+        (["fields", "--resume", "--out", "new"], 3, "no count to resume"),
+        (["fields", "--out", "file/out"], 3, "cannot be written"),
+        (["fields", "--threads", "0"], 2, "threads"),
+        (["fields", "--truth", "gone"], 3, "gone"),
+    ],
+)
+def test_wrong_use_is_one_line_and_its_exit_code(
+    fields: Path,
+    tmp_path: Path,
+    run_command: Run,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    code: int,
+    message: str,
+) -> None:
+    (tmp_path / "bare").mkdir()
+    (tmp_path / "text").mkdir()
+    (tmp_path / "text" / "a.txt").write_text("x\n", encoding="utf-8")
+    _unwritable(tmp_path)
+    assert run_command(count.main, *arguments) == code
+    told = capsys.readouterr().err
+    assert message in " ".join(told.split())
+    assert "Traceback" not in told
+
+
+def test_results_are_never_overwritten(fields: Path, run_command: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command(count.main, fields, "--out", "out") == 0
+    before = {path.name: path.read_bytes() for path in Path("out").iterdir()}
+    assert run_command(count.main, fields, "--out", "out") == 3
+    assert "holds results already" in capsys.readouterr().err
+    assert {path.name: path.read_bytes() for path in Path("out").iterdir()} == before
+    assert run_command(count.main, fields, "--out", "out", "--resume") == 0
+    assert Path("out/counts.csv").read_bytes() == before["counts.csv"]
+
+
+def test_inputs_are_left_as_they_are(fields: Path, run_command: Run) -> None:
+    before = {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in fields.rglob("*") if path.is_file()}
+    assert run_command(count.main, fields, "--out", "out", "--overlays") == 0
+    assert {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in fields.rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals differ on Windows")
+def test_an_interrupted_count_says_how_to_go_on_and_ends_the_same(fields: Path, tmp_path: Path, run_command: Run) -> None:
+    many = tmp_path / "many"
+    many.mkdir()
+    for number in range(300):
+        shutil.copy(fields / "smear_a" / "field_01.jpg", many / f"{number:03}.jpg")
+    command = [sys.executable, "-m", "detector.count", str(many), "--out", "out", "--threads", "1"]
+    process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    journal = tmp_path / "out" / "journal.jsonl"
+    deadline = time.monotonic() + 60
+    while not (journal.is_file() and journal.read_bytes().count(b"\n") > 5) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    _, told = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "--out out --resume" in told
+    assert "Traceback" not in told
+    done = journal.read_bytes().count(b"\n") - 1
+    assert 5 <= done < 300
+    assert run_command(count.main, many, "--out", "out", "--threads", "2", "--resume") == 0
+    counts = rows(Path("out/counts.csv"))
+    assert len(counts) == 300
+    assert len({tuple(row[name] for name in ("RBC", "WBC", "Platelets")) for row in counts}) == 1

@@ -1,0 +1,132 @@
+"""From synthetic fields to a model that counts, by the commands that a user calls."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("ultralytics", reason="needs the train extra: pip install -e '.[train]'")
+
+ROOT = Path(__file__).parents[2]
+
+
+def call(folder: Path, name: str, *arguments: object) -> subprocess.CompletedProcess[str]:
+    """Run a command in a folder as its user would."""
+    command = [sys.executable, "-m", f"detector.{name}", *map(str, arguments)]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=600)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which a tiny model was trained for two epochs on synthetic fields."""
+    folder = tmp_path_factory.mktemp("train")
+    made = call(folder, "synth", "--out", "smears", "--fields", 10, "--size", "160x128", "--rbc", 4, "--um-per-px", 0.2)
+    assert made.returncode == 0, made.stderr
+    converted = call(folder, "convert", "smears/truth.json", "--out", "data", "--splits", "0.6/0.2/0.2")
+    assert converted.returncode == 0, converted.stderr
+    options = ("--model", "yolo11n.yaml", "--epochs", 2, "--image-px", 64, "--batch", 3, "--close-mosaic-epochs", 1)
+    done = call(folder, "train", "--data", "data/data.yaml", "--name", "tiny", *options)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "same counts as the weights in 2 of 2 fields" in done.stdout
+    return folder
+
+
+def test_a_run_leaves_its_settings_log_curves_and_weights(trained: Path) -> None:
+    run = trained / "runs" / "train" / "tiny"
+    for name in ("settings.json", "train.log", "results.csv", "results.png", "weights/best.pt", "weights/last.pt", "model.onnx"):
+        assert (run / name).is_file(), name
+    record = json.loads((run / "settings.json").read_text(encoding="utf-8"))
+    assert (record["settings"]["epochs"], record["settings"]["image_px"]) == (2, 64)
+    assert len((run / "results.csv").read_text(encoding="utf-8").splitlines()) == 3
+
+
+def test_the_card_says_what_a_user_must_know(trained: Path) -> None:
+    card = json.loads((trained / "runs" / "train" / "tiny" / "model.json").read_text(encoding="utf-8"))
+    assert card["class_names"] == ["RBC", "WBC", "Platelets"]
+    assert card["licence"] == "AGPL-3.0-only"
+    assert card["image_px"] == 64
+    assert set(card["thresholds"]) == set(card["class_names"])
+    assert "2 val fields of data" in card["thresholds_from"]
+    # Red cells of 7.6 µm at 0.2 µm/px are 38 px wide in fields of 160 px, which are shown at 64.
+    assert card["rbc_px"] == pytest.approx(38 * 64 / 160, rel=0.1)
+    assert card["parity_with_weights"]["fields"] == 2
+    assert (trained / "runs" / "train" / "tiny" / "model.md").is_file()
+
+
+def test_the_new_model_counts(trained: Path) -> None:
+    done = call(trained, "count", "smears", "--model", "runs/train/tiny/model.onnx", "--out", "counted")
+    assert done.returncode == 0, done.stderr
+    run = json.loads((trained / "counted" / "run.json").read_text(encoding="utf-8"))
+    assert run["fields"]["read"] == 10
+    assert run["model"]["image_px"] == 64
+
+
+def test_export_makes_the_same_model_of_the_weights(trained: Path) -> None:
+    weights = "runs/train/tiny/weights/best.pt"
+    done = call(trained, "export", weights, "--data", "data/data.yaml", "--out", "own/again.onnx", "--image-px", 64)
+    assert done.returncode == 0, done.stderr
+    own = json.loads((trained / "own" / "again.json").read_text(encoding="utf-8"))
+    first = json.loads((trained / "runs" / "train" / "tiny" / "model.json").read_text(encoding="utf-8"))
+    assert own["thresholds"] == first["thresholds"]
+    again = call(trained, "export", weights, "--data", "data/data.yaml", "--out", "own/again.onnx")
+    assert again.returncode == 3
+    assert "exists already" in again.stderr
+
+
+def test_a_finished_training_is_not_trained_further_by_resume(trained: Path) -> None:
+    before = (trained / "runs" / "train" / "tiny" / "results.csv").read_bytes()
+    done = call(trained, "train", "--resume", "runs/train/tiny")
+    assert done.returncode == 0, done.stderr
+    assert (trained / "runs" / "train" / "tiny" / "results.csv").read_bytes() == before
+
+
+def test_an_interrupted_training_is_continued(trained: Path) -> None:
+    code = (
+        "from pathlib import Path\n"
+        "from detector.training import fit, settings\n"
+        "original = fit.start\n"
+        "def start(model):\n"
+        "    yolo = original(model)\n"
+        "    def stop(trainer):\n"
+        "        if trainer.epoch == 1: raise KeyboardInterrupt\n"
+        "    yolo.add_callback('on_train_epoch_start', stop)\n"
+        "    return yolo\n"
+        "fit.start = start\n"
+        "chosen = settings.load(None, dict(model='yolo11n.yaml', epochs=3, image_px=64, batch=3))\n"
+        "fit.fit(chosen, [Path('data/data.yaml')], Path('runs/train/cut'))\n"
+    )
+    cut = subprocess.run([sys.executable, "-c", code], cwd=trained, capture_output=True, text=True, timeout=600)
+    assert "KeyboardInterrupt" in cut.stderr
+    results = trained / "runs" / "train" / "cut" / "results.csv"
+    assert len(results.read_text(encoding="utf-8").splitlines()) == 2
+    done = call(trained, "train", "--resume", "runs/train/cut")
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert len(results.read_text(encoding="utf-8").splitlines()) == 4
+    assert (trained / "runs" / "train" / "cut" / "model.onnx").is_file()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        ((), 2, "--data is missing"),
+        (("--data", "gone.yaml"), 2, "gone.yaml: cannot be read"),
+        (("--data", "data/data.yaml", "--epochs", "0"), 2, "epochs"),
+        (("--data", "data/data.yaml", "--name", "tiny"), 3, "exists already"),
+        (("--data", "data/data.yaml", "--name", "n1", "--model", "yolo11n"), 2, "must be weights (.pt) or an architecture"),
+        (("--data", "data/data.yaml", "--name", "n2", "--model", "none.yaml"), 3, "no architecture"),
+        (("--data", "data/data.yaml", "--name", "n3", "--model", "data/fake.pt"), 3, "no YOLO model that can be loaded safely"),
+        (("--resume", "runs/train/none"), 3, "to resume"),
+        (("--resume", "runs/train/tiny", "--epochs", "9"), 2, "leave out --epochs"),
+    ],
+)
+def test_wrong_use_is_one_line_and_its_exit_code(trained: Path, arguments: tuple[str, ...], code: int, message: str) -> None:
+    (trained / "data" / "fake.pt").write_bytes(b"not weights")
+    done = call(trained, "train", *arguments)
+    told = " ".join(done.stderr.split())
+    assert message in told
+    assert done.returncode == code
+    assert "Traceback" not in told

@@ -1,0 +1,129 @@
+"""What a user may name, and the fields and smears that come of it."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import pytest
+
+from detector.engines import inputs, manifest
+from detector.engines.inputs import FieldInput
+from detector.errors import ManifestError, NothingToDoError
+
+
+def _make(root: Path, *names: str) -> Path:
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(b"x")
+    return root
+
+
+def _named(found: list[FieldInput]) -> list[tuple[str, str]]:
+    return [(one.field, one.smear) for one in found]
+
+
+def test_each_subfolder_is_a_smear_and_a_flat_folder_is_one(tmp_path: Path) -> None:
+    root = _make(tmp_path / "slides", "b/2.jpg", "b/1.PNG", "a/x/3.tif", "0.jpeg", "b/notes.txt", ".hidden/1.jpg", "b/._1.jpg")
+    assert _named(inputs.find([str(root)])) == [
+        ("a/x/3.tif", "a/x"),
+        ("b/1.PNG", "b"),
+        ("b/2.jpg", "b"),
+        ("0.jpeg", "slides"),
+    ]
+
+
+def test_the_same_name_in_two_folders_stays_two_fields(tmp_path: Path) -> None:
+    _make(tmp_path, "one/f.jpg", "two/f.jpg")
+    found = inputs.find([str(tmp_path / "two"), str(tmp_path / "one")])
+    assert _named(found) == [("one/f.jpg", "one"), ("two/f.jpg", "two")]
+
+
+def test_the_order_and_repetition_of_inputs_change_nothing(tmp_path: Path) -> None:
+    _make(tmp_path, "a/1.jpg", "a/2.jpg", "b/1.jpg")
+    names = [str(tmp_path / "a"), str(tmp_path / "b"), str(tmp_path / "a" / "1.jpg"), str(tmp_path / "*" / "*.jpg")]
+    expected = _named(inputs.find(names))
+    assert len(expected) == 3
+    for seed in range(5):
+        shuffled = random.Random(seed).sample(names, len(names))
+        assert _named(inputs.find(shuffled)) == expected
+
+
+def test_a_file_of_any_name_is_tried_when_it_is_named(tmp_path: Path) -> None:
+    _make(tmp_path, "scan.dat")
+    assert _named(inputs.find([str(tmp_path / "scan.dat")])) == [("scan.dat", tmp_path.name)]
+
+
+def test_a_pattern_reaches_into_folders_and_odd_names(tmp_path: Path) -> None:
+    _make(tmp_path, "s 1/ä.jpg", "s 2/細胞.jpg")
+    assert _named(inputs.find([str(tmp_path / "**" / "*.jpg")])) == [("s 1/ä.jpg", "s 1"), ("s 2/細胞.jpg", "s 2")]
+
+
+def test_results_of_an_earlier_count_are_no_fields(tmp_path: Path) -> None:
+    _make(tmp_path, "a/1.jpg", "out/run.json", "out/counts.csv", "out/overlays/a/1.jpg")
+    assert _named(inputs.find([str(tmp_path)])) == [("a/1.jpg", "a")]
+
+
+def test_one_name_among_several_that_leads_nowhere_is_a_line(tmp_path: Path) -> None:
+    _make(tmp_path, "a/1.jpg")
+    (tmp_path / "bare").mkdir()
+    found = inputs.find([str(tmp_path / "a"), str(tmp_path / "gone"), str(tmp_path / "bare")])
+    problems = {Path(one.field).name: one.problem for one in found}
+    assert problems == {"1.jpg": "", "gone": "does not exist", "bare": "holds no images"}
+
+
+@pytest.mark.parametrize(("name", "message"), [("gone", "does not exist"), ("bare", "no images"), ("*.jpg", "does not exist")])
+def test_nothing_to_count_is_an_error(tmp_path: Path, name: str, message: str) -> None:
+    (tmp_path / "bare").mkdir()
+    with pytest.raises(NothingToDoError, match=message):
+        inputs.find([str(tmp_path / name)])
+
+
+def _manifest(tmp_path: Path, text: str) -> manifest.Manifest:
+    (tmp_path / "m.csv").write_text(text, encoding="utf-8")
+    return manifest.read(tmp_path / "m.csv")
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+def test_a_manifest_names_fields_smears_and_scales(tmp_path: Path, delimiter: str) -> None:
+    _make(tmp_path, "a/1.jpg", "a/2.jpg", "other.jpg")
+    text = "\ufefffield,smear,um_per_px\na/1.jpg,P7,0.1\na\\2.jpg,P7,\ngone.jpg,P8,\n".replace(",", delimiter)
+    found = inputs.find([str(tmp_path)], _manifest(tmp_path, text), um_per_px=0.2)
+    assert [(one.field, one.smear, one.um_per_px) for one in found] == [
+        ("a/1.jpg", "P7", 0.1),
+        ("a/2.jpg", "P7", 0.2),
+        ("gone.jpg", "P8", 0.2),
+    ]
+    assert [bool(one.problem) for one in found] == [False, False, True]
+    assert "line 4 of m.csv" in found[2].problem
+
+
+def test_without_inputs_a_manifest_looks_beside_itself(tmp_path: Path) -> None:
+    _make(tmp_path, "1.jpg")
+    assert inputs.find([], _manifest(tmp_path, "field,smear\n1.jpg,s\n"))[0].path == tmp_path / "1.jpg"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "no column field and no column smear"),
+        ("field\n1.jpg\n", "no column smear"),
+        ("field,smear\n", "names no field"),
+        ("field,smear\n1.jpg,\n", "line 2: field and smear"),
+        ("field,smear\n1.jpg,a\n1.jpg,b\n", "line 3: 1.jpg stands in line 2"),
+        ("field,smear,um_per_px\n1.jpg,a,wide\n", "line 2: um_per_px is 'wide'"),
+        ("field,smear,um_per_px\n1.jpg,a,0\n", "um_per_px is '0'"),
+        ("field,smear,um_per_px\n1.jpg,a,nan\n", "um_per_px is 'nan'"),
+    ],
+)
+def test_a_manifest_that_is_wrong_says_where(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(ManifestError, match=message):
+        _manifest(tmp_path, text)
+
+
+def test_a_manifest_that_cannot_be_read_says_why(tmp_path: Path) -> None:
+    with pytest.raises(ManifestError, match="cannot be read"):
+        manifest.read(tmp_path / "none.csv")
+    (tmp_path / "latin.csv").write_bytes(b"field,smear\n\xe4.jpg,a\n")
+    with pytest.raises(ManifestError, match="UTF-8"):
+        manifest.read(tmp_path / "latin.csv")

@@ -1,0 +1,87 @@
+"""A count gives the same table however it is worked through, and goes on where it was interrupted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from detector.engines import inputs, job, local
+from detector.engines.job import Outcome
+from detector.errors import OutputError
+from detector.output.journal import Journal
+from detector.vision.model import Model
+
+
+def _table(outcome: Outcome) -> list[object]:
+    return [outcome.fields, outcome.notes, outcome.smears]
+
+
+def test_workers_order_and_journal_change_nothing(fields: Path, tmp_path: Path, model: Model) -> None:
+    found = inputs.find([str(fields)])
+    alone = job.count(found, model, workers=1)
+    assert len(alone.read) == 4
+    assert _table(job.count(found, model, workers=3)) == _table(alone)
+    with Journal(tmp_path / "j.jsonl", job.journal_key(model), resume=False) as journal:
+        assert _table(job.count(found, model, 2, journal)) == _table(alone)
+    backwards = job.count(found[::-1], model, workers=2)
+    assert backwards.smears == alone.smears
+    assert backwards.fields == alone.fields[::-1]
+
+
+def test_a_field_that_cannot_be_read_costs_no_other_its_count(fields: Path, model: Model) -> None:
+    (fields / "smear_a" / "bad.jpg").write_bytes(b"no image")
+    outcome = job.count(inputs.find([str(fields)]), model, workers=2)
+    assert len(outcome.read) == 4
+    assert [(one.field, one.smear) for one in outcome.unread] == [("smear_a/bad.jpg", "smear_a")]
+    assert outcome.smears[0].unread == 1
+    assert outcome.smears[0].fields == 2
+
+
+def test_an_interrupted_count_goes_on_and_ends_the_same(
+    fields: Path, tmp_path: Path, model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = inputs.find([str(fields)])
+    expected = job.count(found, model, workers=1)
+    path, key = tmp_path / "j.jsonl", job.journal_key(model)
+
+    def stop_after_two(done: int) -> None:
+        seen.append(done)
+        if sum(seen) == 2:
+            raise KeyboardInterrupt
+
+    seen: list[int] = []
+    with pytest.raises(KeyboardInterrupt), Journal(path, key, resume=False) as journal:
+        job.count(found, model, 1, journal, progress=stop_after_two)
+    path.write_bytes(path.read_bytes() + b'{"field":"smear_b/fie')
+
+    worked: list[str] = []
+    real = local.detect_field
+
+    def spied(one: inputs.FieldInput, *rest: object) -> local.FieldResult:
+        worked.append(one.field)
+        return real(one, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(local, "detect_field", spied)
+    with Journal(path, key, resume=True) as journal:
+        assert _table(job.count(found, model, 1, journal)) == _table(expected)
+    assert worked == [one.field for one in found[2:]]
+
+
+def test_a_field_that_changed_is_counted_again(fields: Path, tmp_path: Path, model: Model) -> None:
+    found = inputs.find([str(fields)])
+    path, key = tmp_path / "j.jsonl", job.journal_key(model)
+    with Journal(path, key, resume=False) as journal:
+        job.count(found, model, 1, journal)
+    found[0].path.write_bytes(found[1].path.read_bytes())
+    with Journal(path, key, resume=True) as journal:
+        again = job.count(found, model, 1, journal)
+    assert again.read[0].raw == again.read[1].raw
+
+
+def test_another_model_does_not_continue_a_count(tmp_path: Path, model: Model) -> None:
+    path = tmp_path / "j.jsonl"
+    with Journal(path, {"model_sha256": "other"}, resume=False):
+        pass
+    with pytest.raises(OutputError, match="model_sha256"):
+        Journal(path, job.journal_key(model), resume=True)

@@ -1,0 +1,57 @@
+"""Files are whole or absent, and tables run nothing."""
+
+from __future__ import annotations
+
+import csv
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from detector.output import files, overlay
+
+
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    target = tmp_path / "counts.csv"
+    files.write_text(target, "old")
+
+    def full(_handle: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        files.write_text(target, "new")
+    assert target.read_text(encoding="utf-8") == "old"
+    assert [path.name for path in tmp_path.iterdir()] == ["counts.csv"]
+
+
+@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(A1)", "\tx"])
+def test_text_that_a_spreadsheet_would_run_is_disarmed(tmp_path: Path, text: str) -> None:
+    files.write_csv(tmp_path / "t.csv", ["field"], [[text]])
+    with (tmp_path / "t.csv").open(encoding="utf-8", newline="") as file:
+        assert list(csv.reader(file)) == [["field"], [f"'{text}"]]
+
+
+def test_a_name_with_a_line_break_stays_in_its_row(tmp_path: Path) -> None:
+    files.write_csv(tmp_path / "t.csv", ["field", "n"], [["a\r=1\nb", 3]])
+    assert (tmp_path / "t.csv").read_text(encoding="utf-8") == "field,n\na =1 b,3\n"
+
+
+def test_numbers_truth_and_nothing_have_one_form(tmp_path: Path) -> None:
+    files.write_csv(tmp_path / "t.csv", list("abcdef"), [[-3, -0.5, 1 / 3, None, True, "plain"]])
+    assert (tmp_path / "t.csv").read_text(encoding="utf-8") == "a,b,c,d,e,f\n-3,-0.5,0.333333,,true,plain\n"
+
+
+@given(st.lists(st.sampled_from(["a", "ü b", "..", "x.y", "c:"]), max_size=3), st.sampled_from(["f.jpg", "f.PNG", "f"]))
+def test_overlays_stay_in_their_folder(parts: list[str], name: str) -> None:
+    root = Path("results") / "overlays"
+    target = overlay.path_of(root, "/".join([*parts, name]))
+    assert root in target.parents
+    assert ".." not in target.parts
+    assert target.suffix == ".jpg"
+
+
+def test_overlays_of_one_name_and_two_kinds_differ() -> None:
+    assert overlay.path_of(Path("o"), "a/f.jpg") != overlay.path_of(Path("o"), "a/f.png")

@@ -1,0 +1,80 @@
+"""What is written down is what comes back, whatever happens to the end of the file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from detector.errors import OutputError
+from detector.output.journal import Entry, Journal
+from detector.vision.detections import Detections, Unread
+
+KEY = {"model_sha256": "abc"}
+
+
+def _entry(name: str, n: int, seed: int = 0) -> Entry:
+    generator = np.random.default_rng(seed)
+    corner = generator.uniform(0, 500, (n, 2)).round(2)
+    xyxy = np.concatenate([corner, corner + generator.uniform(1, 90, (n, 2)).round(2)], axis=1).round(2)
+    found = Detections(xyxy, generator.uniform(0, 1, n).round(4), generator.integers(0, 3, n), (640, 480), saturated=n > 5)
+    return Entry(name, "smear", 0.1, (12, 34), found, "a note")
+
+
+def _equal(a: Entry, b: Entry) -> bool:
+    if isinstance(a.found, Unread) or isinstance(b.found, Unread):
+        return a == b
+    arrays = all(np.array_equal(getattr(a.found, k), getattr(b.found, k)) for k in ("xyxy", "score", "label"))
+    plain = (a.field, a.smear, a.um_per_px, a.stamp, a.note, a.found.size_wh, a.found.saturated)
+    return arrays and plain == (b.field, b.smear, b.um_per_px, b.stamp, b.note, b.found.size_wh, b.found.saturated)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 9), st.integers(0, 10**6), st.text(st.characters(codec=None), min_size=1, max_size=12))
+def test_an_entry_comes_back_as_it_was(tmp_path_factory: pytest.TempPathFactory, n: int, seed: int, name: str) -> None:
+    path = tmp_path_factory.mktemp("j") / "j.jsonl"
+    entry = _entry(name, n, seed)
+    with Journal(path, KEY, resume=False) as journal:
+        journal.add(entry)
+        assert _equal(journal.read(name), entry)
+    with Journal(path, KEY, resume=True) as journal:
+        assert journal.has(name, (12, 34))
+        assert not journal.has(name, (12, 35))
+        assert _equal(journal.read(name), entry)
+
+
+def test_a_journal_cut_anywhere_keeps_its_whole_lines(tmp_path: Path) -> None:
+    path = tmp_path / "j.jsonl"
+    entries = [_entry("a", 2), Entry("b", "s", None, None, Unread("b", "is empty")), _entry("c", 3)]
+    with Journal(path, KEY, resume=False) as journal:
+        for entry in entries:
+            journal.add(entry)
+    whole = path.read_bytes()
+    ends = [i + 1 for i, byte in enumerate(whole) if byte == ord("\n")]
+    for cut in range(ends[0], len(whole)):
+        path.write_bytes(whole[:cut])
+        kept = sum(end <= cut for end in ends) - 1
+        with Journal(path, KEY, resume=True) as journal:
+            assert [journal.has(e.field, e.stamp) for e in entries] == [i < kept for i in range(3)]
+            journal.add(entries[2])
+            assert _equal(journal.read("c"), entries[2])
+
+
+def test_a_second_entry_of_a_field_replaces_the_first(tmp_path: Path) -> None:
+    path = tmp_path / "j.jsonl"
+    with Journal(path, KEY, resume=False) as journal:
+        journal.add(_entry("a", 2))
+        journal.add(_entry("a", 4, seed=1))
+    with Journal(path, KEY, resume=True) as journal:
+        assert _equal(journal.read("a"), _entry("a", 4, seed=1))
+
+
+def test_an_existing_journal_is_not_begun_anew(tmp_path: Path) -> None:
+    path = tmp_path / "j.jsonl"
+    with Journal(path, KEY, resume=False):
+        pass
+    with pytest.raises(OutputError, match="exists already"):
+        Journal(path, KEY, resume=False)

@@ -1,0 +1,48 @@
+"""The same count from Python, in a few lines."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from detector import Detector
+from detector.errors import ImageError, ModelError, NothingToDoError
+from detector.vision import images
+
+
+def test_a_path_and_its_pixels_give_the_same_cells(fields: Path) -> None:
+    detector = Detector()
+    path = fields / "smear_a" / "field_01.jpg"
+    from_path, from_pixels = detector.detect(path), detector.detect(images.read(path))
+    assert from_path.counts() == from_pixels.counts()
+    assert np.array_equal(from_path.xyxy, from_pixels.xyxy)
+    assert len(from_path) > 5
+
+
+def test_folders_are_counted_by_smear_and_nothing_is_written(
+    fields: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "empty").mkdir()
+    monkeypatch.chdir(tmp_path / "empty")
+    detector = Detector()
+    outcome = detector.count(fields, um_per_px=0.075)
+    assert [smear.smear for smear in outcome.smears] == ["smear_a", "smear_b"]
+    one = detector.detect(fields / "smear_a" / "field_01.jpg", um_per_px=0.075)
+    assert outcome.read[0].raw == one.counts()
+    assert outcome.smears[0].classes["RBC"].per_mm2 is not None
+    assert list(Path.cwd().iterdir()) == []
+
+
+def test_wrong_input_says_why(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="no such model"):
+        Detector(tmp_path / "none.onnx")
+    detector = Detector()
+    with pytest.raises(ImageError, match="No such file"):
+        detector.detect(tmp_path / "none.jpg")
+    with pytest.raises(NothingToDoError, match="does not exist"):
+        detector.count(tmp_path / "none")
+    for wrong in (np.zeros((5, 5), np.uint8), np.zeros((5, 5, 3), np.float32), np.zeros((0, 5, 3), np.uint8)):
+        with pytest.raises(ValueError, match="pixels must have shape"):
+            detector.detect(wrong)  # type: ignore[arg-type]

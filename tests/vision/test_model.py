@@ -1,0 +1,142 @@
+"""The model file, its card, and that nothing but the field decides the count."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from detector.errors import ModelError
+from detector.synthetic.layout import plan
+from detector.synthetic.render import window
+from detector.synthetic.stain import preset
+from detector.vision import cells, finder, images
+from detector.vision.detections import Detections
+from detector.vision.model import SHIPPED, Model
+
+SAMPLES = sorted((Path(__file__).parents[2] / "datasets" / "samples").glob("*/*.jpg"))
+
+
+def _same(a: Detections, b: Detections) -> bool:
+    return np.array_equal(a.xyxy, b.xyxy) and np.array_equal(a.score, b.score) and np.array_equal(a.label, b.label)
+
+
+def test_the_shipped_model_is_the_one_its_card_describes(model: Model) -> None:
+    card = json.loads(SHIPPED.with_suffix(".json").read_text(encoding="utf-8"))
+    assert card["sha256"] == model.sha256
+    assert card["thresholds"] == model.card.thresholds
+    assert card["licence"] == "AGPL-3.0-only"
+    assert SHIPPED.stat().st_size <= 12_000_000
+    assert SHIPPED.with_suffix(".md").is_file()
+
+
+def test_the_number_of_threads_changes_nothing(model: Model) -> None:
+    several = Model.load(threads=3)
+    for path in SAMPLES[:4]:
+        rgb = images.read(path)
+        assert _same(finder.find(model, rgb)[0], finder.find(several, rgb)[0])
+
+
+def test_swapped_channels_change_what_is_found(model: Model) -> None:
+    rgb = images.read(SAMPLES[0])
+    right = model.detect(rgb)
+    swapped = model.detect(np.ascontiguousarray(rgb[:, :, ::-1]))
+    assert right.counts()["WBC"] != swapped.counts()["WBC"] or right.counts()["Platelets"] != swapped.counts()["Platelets"]
+
+
+def test_boxes_lie_in_the_field_and_scores_reach_the_thresholds(model: Model) -> None:
+    for path in SAMPLES:
+        rgb = images.read(path)
+        found = model.detect(rgb)
+        h, w = rgb.shape[:2]
+        assert ((found.xyxy >= 0) & (found.xyxy <= [w, h, w, h])).all()
+        assert (found.score >= np.array(model.card.minimum())[found.label]).all()
+        assert len(found) > 5
+
+
+def test_a_lower_score_only_adds_cells(model: Model) -> None:
+    rgb = images.read(SAMPLES[0])
+    counted, more = model.detect(rgb), model.detect(rgb, min_score=0.01)
+    above = more[more.score >= np.array(model.card.minimum())[more.label]]
+    assert len(more) > len(counted)
+    assert _same(above, counted)
+
+
+def test_saturation_is_said(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(model, "card", model.card.model_copy(update={"max_cells": 3}))
+    found = model.detect(images.read(SAMPLES[0]))
+    assert (len(found), found.saturated) == (3, True)
+
+
+@pytest.mark.parametrize("size_wh", [(1, 1), (1, 500), (700, 2), (33, 31)])
+def test_fields_of_odd_sizes_hold_no_cells(model: Model, size_wh: tuple[int, int]) -> None:
+    blank = np.full((size_wh[1], size_wh[0], 3), 235, dtype=np.uint8)
+    found = finder.find(model, blank)[0]
+    assert found.size_wh == size_wh
+    assert len(found) == 0
+
+
+def test_a_field_of_another_resolution_counts_the_same_cells(model: Model) -> None:
+    rgb = images.read(SAMPLES[0])
+    expected = finder.find(model, rgb)[0].counts()
+    for factor in (0.5, 2.5):
+        other = cv2.resize(rgb, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC)
+        counted = finder.find(model, other)[0].counts()
+        assert abs(counted["RBC"] - expected["RBC"]) <= 2
+        assert abs(counted["WBC"] - expected["WBC"]) <= 1
+
+
+@pytest.mark.parametrize("um_per_px", [None, 0.15])
+def test_a_large_field_is_counted_in_tiles_at_the_scale_that_the_model_knows(model: Model, um_per_px: float | None) -> None:
+    whole = plan((1500, 1100), preset("bccd"), 7, um_per_px=0.15)
+    field = window(whole, 0, 0, 1500, 1100)
+    found, note = finder.find(model, field.image, um_per_px)
+    truth = int((field.label == cells.RBC).sum())
+    assert truth > 100
+    assert found.counts()["RBC"] == pytest.approx(truth, rel=0.08)
+    assert note == ""
+
+
+def test_a_large_field_without_cells_says_that_its_scale_is_not_known(model: Model) -> None:
+    found, note = finder.find(model, np.full((1200, 1600, 3), 230, dtype=np.uint8))
+    assert len(found) == 0
+    assert "no red cells" in note
+
+
+def _copy(tmp_path: Path) -> Path:
+    shutil.copy(SHIPPED, tmp_path / "own.onnx")
+    return tmp_path / "own.onnx"
+
+
+def test_a_model_without_a_card_beside_it_is_used(tmp_path: Path, model: Model) -> None:
+    assert Model.load(_copy(tmp_path)).sha256 == model.sha256
+
+
+def test_a_model_that_is_not_the_one_on_its_card_is_refused(tmp_path: Path) -> None:
+    path = _copy(tmp_path)
+    path.with_suffix(".json").write_text('{"sha256": "0123"}', encoding="utf-8")
+    with pytest.raises(ModelError, match="its card says 0123"):
+        Model.load(path)
+    path.with_suffix(".json").write_text("not json", encoding="utf-8")
+    with pytest.raises(ModelError, match="no model card"):
+        Model.load(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("none.onnx", None, "no such model file"),
+        ("text.onnx", b"RBC,WBC\n", "no ONNX model"),
+        ("empty.onnx", b"", "no ONNX model"),
+        ("weights.pt", b"PK", "detector.export"),
+    ],
+)
+def test_what_is_no_model_says_what_would_work(tmp_path: Path, name: str, content: bytes | None, message: str) -> None:
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    with pytest.raises(ModelError, match=message):
+        Model.load(tmp_path / name)
