@@ -25,8 +25,8 @@ def render(card: Mapping[str, Any]) -> str:
         "",
         "## How it counts",
         "",
-        fX
-        "they would be much smaller or larger are shown at that scale, in tiles.",
+        f"A field is scaled to {card['image_px']} px on its long side; red cells are then about {card['rbc_px']:g} px wide. "
+        "Fields in which they would be much smaller or larger are shown at that scale, in tiles.",
         "",
         f"Thresholds: {card['thresholds_from']}.",
         "",
