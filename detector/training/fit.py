@@ -118,7 +118,7 @@ def _finished(last: Path) -> bool:
 
 def _arguments(settings: TrainSettings, data: Path, run_folder: Path) -> dict[str, Any]:
     return {
-        "data": str(data),
+        "data": str(data.resolve()),
         "project": str(run_folder.parent.resolve()),
         "name": run_folder.name,
         "exist_ok": True,
