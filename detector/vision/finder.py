@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,63 +12,54 @@ from detector.vision.detections import Detections
 from detector.vision.model import Model
 
 LARGE_PX = 800
-"""A field with a longer side is first looked at for the size of its red cells."""
+"""A field with a longer side may well not be at the model's scale, so where that cannot be told the user is."""
 
 _TILE_INPUT_PX = 640
 _SCALE_RANGE = 1.6
 _LEAST_RED_CELLS = 5
 
 
-@dataclass(frozen=True)
-class Scale:
-    """How a field is shown to the model."""
-
-    zoom: float | None
-    """Model input pixels per field pixel; None shows the field whole, its long side at the model's own size."""
-    note: str = ""
-    """What a user should know of it; else empty."""
-
-
 def find(model: Model, rgb: NDArray[np.uint8], um_per_px: float | None = None) -> tuple[Detections, str]:
     """Cells of a field of shape (h, w, 3), uint8 RGB, of any size, and a note for the user, mostly empty.
 
-    A field like those of the training is shown whole. One whose red cells would then be too small or too large for the
-    model, by `um_per_px` or by a look at the field itself, is shown at the scale that the model knows, in tiles where
-    it is larger than one.
+    A field like those of the training is shown to the model whole. One whose red cells would then be too small or too large
+    for it, by `um_per_px` or by what is seen of them, is shown at the scale that the model knows, in tiles where it is
+    larger than one. Small cells shown whole would be missed, or taken for platelets.
     """
-    scale = choose_scale(model, rgb, um_per_px)
-    found = model.detect(rgb) if scale.zoom is None else _in_tiles(model, rgb, scale.zoom)
-    return _rounded(found), scale.note
-
-
-def choose_scale(model: Model, rgb: NDArray[np.uint8], um_per_px: float | None) -> Scale:
-    """The scale at which a field's red cells have the size that the model knows."""
     long_side = max(rgb.shape[:2])
     if um_per_px is not None:
         rbc_px: float | None = cells.RBC_DIAMETER_UM / um_per_px
-    elif long_side > LARGE_PX:
-        rbc_px = estimate_rbc_px(model, rgb)
-        if rbc_px is None:
-            return Scale(None, "scale not known: no red cells to estimate it from")
+        if _fits(model, long_side, rbc_px):
+            return _rounded(model.detect(rgb)), ""
     else:
-        return Scale(None)
+        whole = model.detect(rgb)
+        if _fits(model, long_side, _typical_rbc_px(whole)):
+            return _rounded(whole), ""
+        rbc_px = estimate_rbc_px(model, rgb)
+        if rbc_px is None or _fits(model, long_side, rbc_px):
+            unsure = rbc_px is None and long_side > LARGE_PX
+            return _rounded(whole), "scale not known: no red cells to estimate it from" if unsure else ""
     assert rbc_px is not None
-    shown_whole = rbc_px * model.card.image_px / long_side
-    ratio = shown_whole / model.card.rbc_px
-    if 1 / _SCALE_RANGE <= ratio <= _SCALE_RANGE:
-        return Scale(None)
-    return Scale(model.card.rbc_px / rbc_px)
+    return _rounded(_in_tiles(model, rgb, model.card.rbc_px / rbc_px)), ""
+
+
+def _fits(model: Model, long_side: int, rbc_px: float | None) -> bool:
+    """Whether red cells of this size in field pixels have nearly the size that the model knows when a field is shown whole."""
+    if rbc_px is None:
+        return False
+    ratio = rbc_px * model.card.image_px / long_side / model.card.rbc_px
+    return 1 / _SCALE_RANGE <= ratio <= _SCALE_RANGE
 
 
 def estimate_rbc_px(model: Model, rgb: NDArray[np.uint8]) -> float | None:
     """Typical side of a red cell's box in field pixels, or None where too few are found.
 
-    Looks at crops from the whole field down to small ones, each shown at the model's own size, and believes the one
-    in which the red cells found have most nearly the size that the model knows.
+    Looks at ever smaller crops of the field, each shown at the model's own size, and believes the one in which the red
+    cells found have most nearly the size that the model knows.
     """
     best: tuple[float, float] | None = None
-    side = max(rgb.shape[:2])
-    while side >= model.card.image_px / 2:
+    side = max(rgb.shape[:2]) // 2
+    while side >= model.card.image_px / 4:
         for crop in _crops(rgb, side):
             typical = _typical_rbc_px(model.detect(crop))
             if typical is None:
@@ -82,10 +72,8 @@ def estimate_rbc_px(model: Model, rgb: NDArray[np.uint8]) -> float | None:
 
 
 def _crops(rgb: NDArray[np.uint8], side: int) -> list[NDArray[np.uint8]]:
-    """The middle of the field and, where they differ, the middles of its quarters, `side` px long."""
+    """Crops of `side` px from the middle of the field and of two of its quarters."""
     h, w = rgb.shape[:2]
-    if side >= max(h, w):
-        return [rgb]
     places = [(0.5, 0.5), (0.25, 0.25), (0.75, 0.75)]
     crops = []
     for fx, fy in places:
