@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
-from detector import Detector
+from detector import Detector, count
 from detector.errors import ImageError, ModelError, NothingToDoError
 from detector.vision import images
 
@@ -33,6 +35,18 @@ def test_folders_are_counted_by_smear_and_nothing_is_written(
     assert outcome.read[0].raw == one.counts()
     assert outcome.smears[0].classes["RBC"].per_mm2 is not None
     assert list(Path.cwd().iterdir()) == []
+
+
+def test_tables_are_those_of_the_files(fields: Path, tmp_path: Path, run_command: Callable[..., int]) -> None:
+    (fields / "smear_b" / "bad.jpg").write_bytes(b"")
+    outcome = Detector().count(fields, um_per_px=0.075)
+    assert run_command(count.main, fields, "--out", "out", "--um-per-px", 0.075) == 1
+    written = pd.read_csv("out/counts.csv").convert_dtypes()
+    pd.testing.assert_frame_equal(outcome.counts_table().replace("", pd.NA), written, check_dtype=False)
+    smears = pd.read_csv("out/smears.csv").convert_dtypes()
+    mine = outcome.smears_table()
+    assert list(mine.columns) == [name for name in smears.columns if not name.startswith("per_ul")]
+    pd.testing.assert_frame_equal(mine, smears[mine.columns], check_dtype=False, rtol=1e-5)
 
 
 def test_wrong_input_says_why(tmp_path: Path) -> None:

@@ -5,15 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from detector.counting.fields import FieldCount, UnreadField
 from detector.counting.smears import SmearCount, aggregate
 from detector.engines import local
 from detector.engines.inputs import FieldInput
+from detector.output import tables
 from detector.output.journal import Entry, Journal, stamp_of
 from detector.vision.detections import Unread
 from detector.vision.model import Model
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Progress = Callable[[int], None]
 """Called with the number of fields that were done since the last call."""
@@ -38,6 +42,14 @@ class Outcome:
     def unread(self) -> list[UnreadField]:
         """Fields that could not be read."""
         return [field for field in self.fields if isinstance(field, UnreadField)]
+
+    def counts_table(self) -> pd.DataFrame:
+        """A row per field, with the columns of `counts.csv`."""
+        return tables.counts_frame(self.fields, self.notes)
+
+    def smears_table(self) -> pd.DataFrame:
+        """A row per smear and class, with the columns of `smears.csv` but for those per µL."""
+        return tables.smears_frame(self.smears)
 
 
 def journal_key(model: Model) -> dict[str, Any]:

@@ -70,7 +70,7 @@ def write(
         OutputError: one of them cannot be written.
     """
     try:
-        tables.write_counts(folder / "counts.csv", ((field, notes.get(field.field, "")) for field in fields))
+        tables.write_counts(folder / "counts.csv", fields, notes)
         tables.write_smears(folder / "smears.csv", smears, per_ul)
         coco.write(folder / "detections.json", entries)
         write_text(folder / "run.json", json.dumps(run, indent=2, ensure_ascii=False) + "\n")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from detector.counting.density import PerMicrolitre
 from detector.counting.fields import FieldCount, UnreadField
@@ -11,6 +12,9 @@ from detector.counting.intervals import Estimate
 from detector.counting.smears import SmearCount
 from detector.output.files import write_csv
 from detector.vision.cells import CLASSES
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 COUNTS_COLUMNS = (
     "field",
@@ -47,17 +51,33 @@ SMEARS_COLUMNS = (
 )
 
 
-def write_counts(target: Path, fields: Iterable[tuple[FieldCount | UnreadField, str]]) -> None:
-    """Write a row per field, in the order given, with the note that goes into `reason` for a field that was read."""
-    write_csv(target, COUNTS_COLUMNS, (_field_row(field, note) for field, note in fields))
+def write_counts(target: Path, fields: Iterable[FieldCount | UnreadField], notes: Mapping[str, str]) -> None:
+    """Write a row per field, in the order given; `notes` holds what goes into `reason` for a field that was read."""
+    write_csv(target, COUNTS_COLUMNS, (_field_row(field, notes) for field in fields))
 
 
-def _field_row(field: FieldCount | UnreadField, note: str) -> list[object]:
+def counts_frame(fields: Iterable[FieldCount | UnreadField], notes: Mapping[str, str]) -> pd.DataFrame:
+    """The rows and columns of `counts.csv`; what is not known is missing."""
+    import pandas as pd
+
+    return pd.DataFrame([_field_row(field, notes) for field in fields], columns=list(COUNTS_COLUMNS)).convert_dtypes()
+
+
+def smears_frame(smears: Sequence[SmearCount]) -> pd.DataFrame:
+    """The rows of `smears.csv` and its columns but for those per µL; what is not known is missing."""
+    import pandas as pd
+
+    rows = [row for smear in smears for row in _smear_rows(smear, ())]
+    frame = pd.DataFrame(rows, columns=list(SMEARS_COLUMNS)).convert_dtypes()
+    return frame.drop(columns=[name for name in SMEARS_COLUMNS if name.startswith("per_ul")])
+
+
+def _field_row(field: FieldCount | UnreadField, notes: Mapping[str, str]) -> list[object]:
     if isinstance(field, UnreadField):
         return [field.field, field.smear, "unread", field.reason, *[None] * (2 * len(CLASSES) + 3)]
     raw = [field.raw[name] for name in CLASSES]
     frame = [field.frame[name] for name in CLASSES]
-    return [field.field, field.smear, "ok", note, *raw, *frame, *field.size_wh, field.saturated]
+    return [field.field, field.smear, "ok", notes.get(field.field, ""), *raw, *frame, *field.size_wh, field.saturated]
 
 
 def write_smears(target: Path, smears: Sequence[SmearCount], per_ul: Mapping[str, Sequence[PerMicrolitre]]) -> None:
