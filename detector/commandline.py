@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import functools
+import io
 import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import Any
 
 import typer
 from rich.console import Console
@@ -31,9 +34,27 @@ def run(command: Callable[..., int | None], prog: str) -> None:
     code of its class; Ctrl-C ends with 130. Nobody sees a traceback for what a user can mend.
     """
     signal.signal(signal.SIGTERM, _interrupt)
+    for stream in (sys.stdout, sys.stderr):
+        # A name that the terminal's encoding lacks must not cost the result.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich")
-    app.command()(command)
+    app.command()(_interruptible(command))
     sys.exit(_exit_code(app, prog))
+
+
+def _interruptible(command: Callable[..., int | None]) -> Callable[..., int | None]:
+    """The same command, which says so where it was interrupted; typer by itself ends in silence."""
+
+    @functools.wraps(command)
+    def called(*arguments: Any, **options: Any) -> int | None:
+        try:
+            return command(*arguments, **options)
+        except KeyboardInterrupt:
+            errors.print("interrupted")
+            return EXIT_INTERRUPTED
+
+    return called
 
 
 def _exit_code(app: typer.Typer, prog: str) -> int:
@@ -42,11 +63,6 @@ def _exit_code(app: typer.Typer, prog: str) -> int:
     except SmearcountError as error:
         errors.print(f"[bold red]error:[/] {escape(str(error))}", soft_wrap=True)
         return error.exit_code
-    except typer.Abort:
-        return EXIT_INTERRUPTED
-    except KeyboardInterrupt:
-        errors.print("interrupted")
-        return EXIT_INTERRUPTED
     except Exception as error:
         # Click's own errors of use know how to show themselves and which code they end with.
         if hasattr(error, "show") and hasattr(error, "exit_code"):
@@ -72,5 +88,5 @@ class _Rate(ProgressColumn):
 
 
 def _interrupt(_signal: int, _frame: FrameType | None) -> None:
-    # Ended by a service manager or a closing terminal, a command keeps what it has, as with Ctrl-C.
+    # Ended by a service manager, a command keeps what it has, as with Ctrl-C.
     raise KeyboardInterrupt

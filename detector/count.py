@@ -12,8 +12,7 @@ import typer
 
 from detector.accuracy import tables as accuracy_tables
 from detector.accuracy import truth as manual
-from detector.accuracy.comparison import Comparison, compare
-from detector.annotations import sources
+from detector.accuracy.comparison import compare
 from detector.commandline import (
     EXIT_DONE,
     EXIT_INTERRUPTED,
@@ -31,6 +30,7 @@ from detector.engines.job import Outcome
 from detector.errors import OutputError, UsageError
 from detector.output import results, terminal
 from detector.output.journal import Journal
+from detector.vision.finder import check_scale
 from detector.vision.model import Model, processors
 
 
@@ -58,16 +58,17 @@ def count(
     _check(inputs, out, manifest_file, um_per_px, rbc_per_ul, ul_factor, resume)
     listed = manifest.read(manifest_file) if manifest_file else None
     fields = engine_inputs.find(inputs or [], listed, um_per_px)
+    if ul_factor is not None and all(field.um_per_px is None for field in fields):
+        raise UsageError("--ul-factor needs cells per mm²: give --um-per-px too, or a manifest with a um_per_px column")
     loaded = Model.load(model)
-    if truth is not None:
-        # Read now for its faults, which nobody wants to learn after an hour of counting.
-        manual.read_counts(truth) if _is_table(truth) else sources.load(truth)
+    # Read now, for its faults are nothing to learn of after an hour of counting.
+    known = None if truth is None else manual.read(truth)
     folder = out or results.default_folder("count")
     results.prepare(folder, resume)
     try:
         with Journal(folder / results.JOURNAL, job.journal_key(loaded), resume) as journal:
             with progress_bar("counting", len(fields)) as advance:
-                drawn = folder / "overlays" if overlays else None
+                drawn = folder / results.OVERLAYS if overlays else None
                 outcome = job.count(fields, loaded, threads or processors(), journal, drawn, advance)
             per_ul = {smear.smear: _per_ul(smear, rbc_per_ul, ul_factor) for smear in outcome.smears}
             settings = {"inputs": inputs, "manifest": manifest_file and str(manifest_file), "um_per_px": um_per_px,
@@ -79,8 +80,8 @@ def count(
         errors.print(f"interrupted; continue with the same command and: --out {folder} --resume", markup=False, soft_wrap=True)
         return EXIT_INTERRUPTED
     terminal.print_smears(console, outcome.smears, per_ul)
-    if truth is not None:
-        _report_truth(folder, outcome, truth)
+    if known is not None:
+        _report_truth(folder, outcome, known)
     terminal.print_problems(errors, outcome.fields)
     _print_summary(outcome, folder, time.time() - started)
     if not outcome.read:
@@ -96,13 +97,13 @@ def _check(
         raise UsageError("no INPUT: give images, a folder or a pattern, for example python -m detector.count datasets/samples")
     if resume and out is None:
         raise UsageError("--resume needs --out, the folder of the count to continue")
-    for name, value in (("--um-per-px", um_per_px), ("--rbc-per-ul", rbc_per_ul), ("--ul-factor", ul_factor)):
+    if um_per_px is not None:
+        check_scale(um_per_px, "--um-per-px")
+    for name, value in (("--rbc-per-ul", rbc_per_ul), ("--ul-factor", ul_factor)):
         if value is not None and not (math.isfinite(value) and value > 0):
             raise UsageError(f"{name} must be a positive number, got {value:g}")
     if rbc_per_ul is not None and ul_factor is not None:
         raise UsageError("--rbc-per-ul and --ul-factor are two ways to counts per µL; give one of them")
-    if ul_factor is not None and um_per_px is None and manifest_file is None:
-        raise UsageError("--ul-factor needs cells per mm²: give --um-per-px too, or a manifest with a um_per_px column")
 
 
 def _per_ul(smear: Any, rbc_per_ul: float | None, ul_factor: float | None) -> list[density.PerMicrolitre]:
@@ -111,25 +112,13 @@ def _per_ul(smear: Any, rbc_per_ul: float | None, ul_factor: float | None) -> li
     return density.from_area(smear, ul_factor) if ul_factor is not None else []
 
 
-def _report_truth(folder: Path, outcome: Outcome, truth: Path) -> None:
-    comparison = _compare(outcome, truth)
+def _report_truth(folder: Path, outcome: Outcome, truth: manual.Truth) -> None:
+    comparison = compare(outcome.read, truth.counts)
     try:
         accuracy_tables.write(folder, comparison)
     except OSError as error:
         raise OutputError(f"{folder}: cannot be written ({error.strerror})") from None
-    accuracy_tables.print_comparison(console, comparison)
-
-
-def _compare(outcome: Outcome, truth: Path) -> Comparison:
-    if _is_table(truth):
-        return compare(outcome.read, manual.read_counts(truth))
-    sizes = {Path(field.field).stem: field.size_wh for field in outcome.read}
-    records = sources.load_truth(truth, sizes)
-    return compare(outcome.read, {key: manual.of_records([record])[record.name] for key, record in records.items()})
-
-
-def _is_table(truth: Path) -> bool:
-    return truth.suffix.lower() == ".csv"
+    accuracy_tables.print_comparison(console, comparison, truth.remarks)
 
 
 def _print_summary(outcome: Outcome, folder: Path, seconds: float) -> None:

@@ -19,9 +19,11 @@ from detector.accuracy.bootstrap import Figure
 from detector.accuracy.evaluation import Evaluation, evaluate
 from detector.accuracy.precision import MIN_SCORE
 from detector.annotations import dataset
+from detector.annotations.labels import SPLITS
 from detector.annotations.records import Record
 from detector.commandline import EXIT_DONE, EXIT_SOME_FAILED, console, errors, run
-from detector.errors import ConfigError, NothingToDoError, OutputError
+from detector.errors import ConfigError, NothingToDoError, OutputError, UsageError
+from detector.output.files import write_text
 from detector.vision import finder
 from detector.vision.model import Model
 
@@ -40,6 +42,8 @@ def command(
     Intervals are 95 %, by bootstrap over fields. The constant guess (median counts of the training split, without looking)
     stands beside the counts: a figure that does not beat it is worth nothing.
     """
+    if split not in SPLITS:
+        raise UsageError(f"--split {split}: no such split; known: {', '.join(SPLITS)}")
     loaded = Model.load(model)
     records = _without(dataset.read(data, split), exclude)
     if not records:
@@ -47,7 +51,7 @@ def command(
     result = evaluate(
         track(records, "fields", console=errors),
         find=lambda rgb: finder.find(loaded, rgb)[0],
-        search=lambda rgb: loaded.detect(rgb, min_score=MIN_SCORE),
+        search=lambda rgb: finder.find(loaded, rgb, min_score=MIN_SCORE)[0],
         train=dataset.read(data, "train"),
     )
     _show(result)
@@ -115,11 +119,9 @@ def _text(figure: Figure | None, digits: int) -> str:
 
 def _write(out: Path, result: Evaluation, about: dict[str, str]) -> None:
     document = {"format": "smearcount-metrics", "version": 1, **about, **dataclasses.asdict(result)}
-    beside = out.with_name(f".{out.name}.partial")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        beside.write_text(json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
-        beside.replace(out)
+        write_text(out, json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
     except OSError as error:
         raise OutputError(f"{out}: cannot be written: {error.strerror}") from None
 

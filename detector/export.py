@@ -11,7 +11,7 @@ import typer
 from detector.accuracy import thresholds
 from detector.annotations.records import Record
 from detector.commandline import EXIT_DONE, console, run
-from detector.errors import ModelError, OutputError
+from detector.errors import ModelError, OutputError, UsageError
 from detector.training import framework
 from detector.training.finish import Finished, finish
 from detector.vision.detections import Detections
@@ -21,7 +21,7 @@ def make_model(weights: Path, data: Sequence[Path], target: Path, image_px: int,
     """Export weights with tuned thresholds and a card, and tell the user what came of it."""
     finished = finish(weights, data, target, image_px, training, _tune, thresholds.LEAST_SCORE)
     parity = finished.parity
-    console.print(f"model: {finished.model} (card: {finished.card})", soft_wrap=True)
+    console.print(f"model: {finished.model} (card: {finished.card})", markup=False, soft_wrap=True)
     console.print("thresholds: " + ", ".join(f"{name} {value:.2f}" for name, value in finished.thresholds.items()))
     console.print(
         f"same counts as the weights in {parity.equal} of {parity.fields} fields, largest difference {parity.worst}",
@@ -48,8 +48,11 @@ def export(
         raise ModelError(f"{weights}: no such file; give weights such as runs/train/NAME/weights/best.pt")
     if out.suffix != ".onnx":
         raise OutputError(f"{out}: must end with .onnx")
-    if out.exists():
-        raise OutputError(f"{out}: exists already; choose another --out")
+    if image_px < 64 or image_px % 32:
+        raise UsageError(f"--image-px {image_px}: must be a multiple of 32, 64 or more")
+    for made in (out, out.with_suffix(".json"), out.with_suffix(".md")):
+        if made.exists():
+            raise OutputError(f"{made}: exists already; choose another --out")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:

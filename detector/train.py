@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from detector.commandline import EXIT_DONE, console, run
+from detector.commandline import EXIT_DONE, EXIT_INTERRUPTED, console, errors, run
 from detector.errors import UsageError
 from detector.export import make_model
 from detector.training import fit, settings
@@ -32,20 +32,27 @@ def train(
     its card model.json, which python -m detector.count --model takes.
     """
     if resume is not None:
-        given = [key for key, value in {"data": data, "name": name, "config": config, **overrides}.items() if value]
+        given = [
+            key for key, value in {"data": data, "name": name, "config": config, **overrides}.items() if value not in (None, [])
+        ]
         if given:
-            raise UsageError(f"--resume continues a training as it was begun; leave out --{', --'.join(given)}")
+            raise UsageError(f"--resume continues a training as it was begun; leave out --{', --'.join(given)}".replace("_", "-"))
         folder = resume
-        weights = fit.resume(folder)
     else:
         if not data:
             raise UsageError("--data is missing: give the data.yaml of a dataset made by python -m detector.convert")
         chosen = settings.load(config, overrides)
         folder = RUNS / (name or time.strftime("%Y%m%d-%H%M%S"))
-        weights = fit.fit(chosen, data, folder)
+    try:
+        weights = fit.resume(folder) if resume else fit.fit(chosen, data or [], folder)
+    except KeyboardInterrupt:
+        if (folder / "weights" / "last.pt").is_file():
+            errors.print(f"interrupted; continue with: python -m detector.train --resume {folder}", markup=False, soft_wrap=True)
+            return EXIT_INTERRUPTED
+        raise
     used = fit.recorded_settings(folder)
     finished = make_model(weights, fit.recorded_data(folder), folder / "model.onnx", used.image_px, used.model_dump())
-    console.print(f"count with it: python -m detector.count --model {finished.model} INPUT", soft_wrap=True)
+    console.print(f"count with it: python -m detector.count --model {finished.model} INPUT", markup=False, soft_wrap=True)
     return EXIT_DONE
 
 

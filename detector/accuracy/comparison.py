@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -105,7 +106,8 @@ def _grouped(names: Iterable[str], reduced: Callable[[str], str]) -> dict[str, l
 
 
 def _path(name: str) -> str:
-    return str(PurePosixPath(name.replace("\\", "/")))
+    # Names from a Mac may have their accents apart.
+    return str(PurePosixPath(unicodedata.normalize("NFC", name).replace("\\", "/")))
 
 
 def _bare(name: str) -> str:

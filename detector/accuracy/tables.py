@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -34,8 +34,8 @@ def write(folder: Path, comparison: Comparison) -> None:
     write_csv(folder / "agreement.csv", ("class", "fields", "counted", "truth", *columns), rows)
 
 
-def print_comparison(console: Console, comparison: Comparison) -> None:
-    """Print the error of each class, and the fields that stand on one side only."""
+def print_comparison(console: Console, comparison: Comparison, remarks: Sequence[str]) -> None:
+    """Print the error of each class, the fields that stand on one side only, and what of the truth could not be used."""
     table = Table(title=f"Against truth, {len(comparison.fields)} fields, with 95 % intervals", title_justify="left")
     table.add_column("cells")
     headings = ("counted", "truth", "MAE a field", "bias", "exact", "within 1", "pooled")
@@ -47,6 +47,7 @@ def print_comparison(console: Console, comparison: Comparison) -> None:
     console.print(table)
     _print_names(console, "counted without truth", comparison.only_counted)
     _print_names(console, "truth without a counted field", comparison.only_truth)
+    _print_names(console, "parts of the truth could not be used", remarks)
     _print_names(console, "name stands for several fields, left out", comparison.ambiguous)
 
 

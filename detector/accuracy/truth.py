@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from detector.annotations import sources
 from detector.annotations.records import Record
 from detector.errors import ManifestError, UnknownClassError
 from detector.vision.cells import CLASSES, label_of
@@ -19,12 +21,36 @@ Counts = Mapping[str, int]
 """Cells of one field by class name; a class that was not counted is not in it."""
 
 
+@dataclass(frozen=True)
+class Truth:
+    """True counts by field, and what of their source could not be used."""
+
+    counts: Mapping[str, Counts]
+    """By the name that the source has for the field."""
+    remarks: Sequence[str] = ()
+    """Label files and classes that are in no count, a line each."""
+
+
+def read(path: Path) -> Truth:
+    """Read true counts from a CSV file of manual counts, or from boxes in any layout that conversion reads.
+
+    Raises:
+        ManifestError: a table that is not valid. AnnotationError: no label set, or none with known classes.
+    """
+    if path.suffix.lower() == ".csv":
+        return Truth(read_counts(path))
+    labelled = sources.load_truth(path)
+    unknown = [f"{n} boxes of class {name!r}, which is none of ours" for name, n in labelled.unknown.items()]
+    counts = {key: of_records([record])[record.name] for key, record in labelled.records.items()}
+    return Truth(counts, [*labelled.broken, *unknown])
+
+
 def read_counts(path: Path) -> dict[str, Counts]:
     """Read manual counts from a CSV file: counts by field, as the file names fields.
 
-    The file has a column `field` (a relative path or a name) and at least one of the cell classes, under any name that
-    `cells.label_of` knows; other columns are left alone. A count is a whole number, and every cell must hold one: an
-    empty cell could mean none or not counted.
+    Columns stand apart by comma, semicolon or tab. There is a column `field` (a relative path or a name) and at least one of the
+    cell classes, under any name that `cells.label_of` knows; other columns are left alone. A count is a whole number, and every
+    cell must hold one: an empty cell could mean none or not counted.
 
     Raises:
         ManifestError: the file cannot be read, lacks a column, names a field twice, or holds a cell that is no count; the
@@ -32,7 +58,9 @@ def read_counts(path: Path) -> dict[str, Counts]:
     """
     try:
         with path.open(encoding="utf-8-sig", newline="") as lines:
-            rows = csv.reader(lines)
+            first = lines.readline()
+            lines.seek(0)
+            rows = csv.reader(lines, delimiter=max(",;\t", key=first.count))
             header = [name.strip() for name in next(rows, [])]
             columns = _columns(path, header)
             return _read(path, rows, header, columns)

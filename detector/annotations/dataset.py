@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import yaml
 
 from detector.annotations import pictures, repair, yolo
@@ -17,6 +18,7 @@ from detector.annotations.labels import SPLITS
 from detector.annotations.layouts import read_yolo
 from detector.annotations.records import Record
 from detector.errors import AnnotationError, ImageError, OutputError
+from detector.vision import images
 from detector.vision.cells import CLASSES
 
 AUDIT = "audit.json"
@@ -54,14 +56,15 @@ def refuse_foreign(out: Path) -> None:
     Raises:
         OutputError: something else is there.
     """
-    if out.is_dir() and (not any(out.iterdir()) or _is_ours(out)):
+    if out.is_dir() and (not any(out.iterdir()) or is_ours(out)):
         return
     if out.exists() or out.is_symlink():
         raise OutputError(f"{out}: exists and is no earlier conversion (no {AUDIT} of ours); choose another --out or remove it")
 
 
 def write(folder: Path, records: Sequence[Record]) -> None:
-    """Copy the images of records (each with its split) and write labels and `data.yaml`; images are copied byte by byte.
+    """Copy the images of records (each with its split) and write labels and `data.yaml`; images are copied byte by byte, but for
+    those of more than 8 bits a channel, which become 8-bit PNG as counting sees them.
 
     Training repairs damaged JPEGs in place, so nothing in the folder is ever a link to a source's file.
     """
@@ -71,12 +74,21 @@ def write(folder: Path, records: Sequence[Record]) -> None:
     for record in records:
         if record.image is None or record.split is None:
             raise ValueError(f"record {record.name} has no image or no split")
-        # Only the content is copied, so that the copy of a read-only file can be written.
-        shutil.copyfile(record.image, folder / "images" / record.split / f"{record.name}{record.image.suffix}")
+        _copy(record.image, folder / "images" / record.split, record.name)
         (folder / "labels" / record.split / f"{record.name}.txt").write_text(yolo.text(record), encoding="utf-8")
     # Without `path`, the splits are looked for beside data.yaml, wherever the folder is moved to.
     layout = {**{split: f"images/{split}" for split in SPLITS}, "names": dict(enumerate(CLASSES))}
     (folder / "data.yaml").write_text(yaml.safe_dump(layout, sort_keys=False), encoding="utf-8")
+
+
+def _copy(image: Path, folder: Path, name: str) -> None:
+    if images.is_deep(image):
+        # Training would keep the high byte of 16 bits, which leaves a 12-bit camera black.
+        bgr = images.read(image)[:, :, ::-1]
+        (folder / f"{name}.png").write_bytes(cv2.imencode(".png", bgr)[1].tobytes())
+    else:
+        # Only the content is copied, so that the copy of a read-only file can be written.
+        shutil.copyfile(image, folder / f"{name}{image.suffix}")
 
 
 def read(data_yaml: Path, split: str) -> list[Record]:
@@ -106,7 +118,8 @@ def read(data_yaml: Path, split: str) -> list[Record]:
     return sorted(records, key=lambda record: record.name)
 
 
-def _is_ours(folder: Path) -> bool:
+def is_ours(folder: Path) -> bool:
+    """Whether a folder is a conversion of ours, by its audit."""
     try:
         document = json.loads((folder / AUDIT).read_bytes())
     except (OSError, ValueError):

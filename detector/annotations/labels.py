@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detector.errors import AnnotationError
+from detector.vision.images import SUFFIXES
 
 SPLITS = ("train", "val", "test")
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"})
 
 _SPLIT_NAMES = {
     "train": "train",
@@ -100,7 +100,7 @@ def name_of(path: Path | str) -> str:
 
 def is_image(path: Path) -> bool:
     """Whether a path looks like an image file of a dataset; hidden files never do."""
-    return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
+    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
 
 
 def split_named(text: str) -> str | None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+
+import numpy as np
 
 from detector.annotations import pictures, repair
 from detector.annotations.labels import Item, Labels, Source
@@ -51,26 +53,38 @@ def load_images(path: Path) -> Source:
     return found
 
 
-def load_truth(path: Path, sizes: Mapping[str, tuple[int, int]] | None = None) -> dict[str, Record]:
-    """Boxes by field name, mended as conversion mends them; the images themselves may be elsewhere or nowhere.
+@dataclass(frozen=True)
+class Truth:
+    """The labelled fields of a set, and what of it could not be used."""
 
-    A field's key is its image name without extension; fields that share a name are keyed by their path below the image or
-    label folder instead (`train/name`). The image size is, in this order, what `sizes` gives for that key, the image file's, what
-    the label file states. Where none is known the size is (1, 1) and the boxes are fractions of the image.
+    records: Mapping[str, Record]
+    """By image name without extension; fields that share a name are keyed by their path below the image or label folder
+    instead (`train/name`)."""
+    broken: Sequence[str]
+    """Label files that cannot be understood, each with its reason; their fields have no record."""
+    unknown: Mapping[str, int]
+    """Boxes of classes that are none of ours, by their name; they are in no record."""
+
+
+def load_truth(path: Path) -> Truth:
+    """Boxes by field, mended as conversion mends them; the images themselves may be elsewhere or nowhere.
+
+    The size of a field is its image's, or what the label file states. Where neither is known, boxes stay as the file has them:
+    fractions of an image of size (1, 1), or pixels of one that just holds them.
 
     Raises:
-        AnnotationError: no label set, a label file that cannot be understood, or boxes in pixels with no size known.
-        UnknownClassError: no box has a known class name.
+        AnnotationError: no label set. UnknownClassError: no box has a known class name.
     """
     source = load(path)
     labelled = [item for item in source.items if item.label_file is not None]
-    broken = next((item for item in labelled if item.labels is None), None)
-    if broken is not None:
-        raise AnnotationError(f"{source.relative(broken.place)}: {broken.problem}")
-    require_known_names(path, [item.labels for item in labelled if item.labels is not None])
+    sound = [(item, item.labels) for item in labelled if item.labels is not None]
+    require_known_names(path, [labels for _, labels in sound])
     shared = Counter(item.name for item in labelled)
-    keys = [item.name if shared[item.name] == 1 else item.key for item in labelled]
-    return {key: _record(key, item, sizes or {}) for key, item in zip(keys, labelled, strict=True)}
+    keys = [item.name if shared[item.name] == 1 else item.key for item, _ in sound]
+    records = {key: _record(key, item, labels) for key, (item, labels) in zip(keys, sound, strict=True)}
+    broken = [f"{source.relative(item.label_file or item.place)}: {item.problem}" for item in labelled if item.labels is None]
+    unknown = Counter(name for _, labels in sound for name in labels.names if not repair.known(name))
+    return Truth(records, broken, dict(sorted(unknown.items())))
 
 
 def require_known_names(root: Path, labels: Iterable[Labels]) -> None:
@@ -100,21 +114,23 @@ def _is_label_set(folder: Path) -> bool:
         return False
 
 
-def _record(key: str, item: Item, sizes: Mapping[str, tuple[int, int]]) -> Record:
-    if item.labels is None:
-        raise AnnotationError(f"{item.place}: has no labels")
-    size_wh = sizes.get(key) or _size_of(item)
-    if size_wh is None and not item.labels.normalised:
-        raise AnnotationError(f"{item.place}: boxes are in pixels and the image size is unknown; put the images beside them")
-    mended = repair.mend(item.labels, size_wh or (1, 1), smallest_px=repair.SMALLEST_PX if size_wh else 0.0)
+def _record(key: str, item: Item, labels: Labels) -> Record:
+    size_wh = _size_of(item) or labels.declared_wh
+    mended = repair.mend(labels, size_wh or _extent(labels), smallest_px=repair.SMALLEST_PX if size_wh else 0.0)
     split = item.splits[0] if item.splits else None
     return replace(mended.record(key, item.image), split=split)
 
 
 def _size_of(item: Item) -> tuple[int, int] | None:
-    if item.image is not None:
-        try:
-            return pictures.size_of(item.image)
-        except ImageError as error:
-            raise AnnotationError(f"{item.image}: {error}") from None
-    return item.labels.declared_wh if item.labels else None
+    try:
+        return pictures.size_of(item.image) if item.image is not None else None
+    except ImageError:
+        return None
+
+
+def _extent(labels: Labels) -> tuple[int, int]:
+    """Size of the smallest image that holds the boxes."""
+    if labels.normalised or not len(labels.xyxy):
+        return 1, 1
+    w, h = np.ceil(labels.xyxy.reshape(-1, 2).max(axis=0)).astype(int).tolist()
+    return max(w, 1), max(h, 1)

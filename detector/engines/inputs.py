@@ -9,11 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from detector.engines.manifest import Manifest
-from detector.errors import NothingToDoError
+from detector.errors import NothingToDoError, UsageError
+from detector.output.results import JOURNAL, OVERLAYS
 from detector.vision.images import SUFFIXES
-
-RESULT_FILES = ("run.json", "counts.csv")
-"""A folder that holds these is a result of ours; its pictures are no fields."""
 
 
 @dataclass(frozen=True)
@@ -49,26 +47,31 @@ def find(inputs: Sequence[str], manifest: Manifest | None = None, um_per_px: flo
 def _of_inputs(inputs: Sequence[str], um_per_px: float | None) -> list[FieldInput]:
     groups = [(name, _expand(name)) for name in inputs]
     base = _common([root for _, roots in groups for root in roots])
-    found: list[FieldInput] = []
-    seen: set[Path] = set()
+    found: dict[str, FieldInput] = {}
+
+    def add(path: Path, problem: str = "") -> None:
+        field, smear = _names(path, base)
+        found.setdefault(field, FieldInput(path, field, smear, um_per_px, problem))
+
     for name, roots in groups:
-        paths = [path for root in roots for path in _images(root)]
-        if not paths and len(inputs) > 1:
+        images = [one for root in roots for one in _images(root)]
+        for path, problem in images:
+            add(path, problem)
+        if not images and len(groups) == 1:
+            if not roots:
+                raise NothingToDoError(f"{name}: does not exist; give a folder, image files or a pattern such as 'slides/*.jpg'")
+            return []
+        if not images:
             # With one input this is an error of its own; among others it is a line in the table.
-            problem = "holds no images" if roots else "does not exist"
-            found.append(FieldInput(Path(name), Path(name).as_posix(), "", um_per_px, problem))
-        elif not roots:
-            raise NothingToDoError(f"{name}: does not exist; give a folder, image files or a pattern such as 'slides/*.jpg'")
-        for path in paths:
-            if path not in seen:
-                seen.add(path)
-                field, smear = _names(path, base)
-                found.append(FieldInput(path, field, smear, um_per_px))
-    return found
+            add(Path(os.path.abspath(name)), "holds no images" if roots else "does not exist")
+    return list(found.values())
 
 
 def _of_manifest(manifest: Manifest, inputs: Sequence[str], um_per_px: float | None) -> list[FieldInput]:
     folders = [Path(name) for name in inputs] or [manifest.path.parent]
+    for folder in folders:
+        if not folder.is_dir():
+            raise UsageError(f"{folder}: is no folder; with --manifest, INPUT is the folder that its fields are named from")
     found = []
     for row in manifest.rows:
         places = [folder / row.field for folder in folders]
@@ -80,24 +83,39 @@ def _of_manifest(manifest: Manifest, inputs: Sequence[str], um_per_px: float | N
 
 
 def _expand(name: str) -> list[Path]:
-    path = Path(name).expanduser()
-    if path.exists():
-        return [Path(os.path.abspath(path))]
-    return sorted(Path(os.path.abspath(match)) for match in glob.glob(str(path), recursive=True))
+    if not name.strip():
+        raise UsageError("an INPUT is empty; give a folder, image files or a pattern such as 'slides/*.jpg'")
+    try:
+        if Path(name).exists():
+            return [Path(os.path.abspath(name))]
+        return sorted(Path(os.path.abspath(match)) for match in glob.glob(name, recursive=True))
+    except OSError:
+        return []
 
 
-def _images(root: Path) -> Iterator[Path]:
+def _images(root: Path) -> Iterator[tuple[Path, str]]:
+    """Images in a folder, or a file itself, each with a problem or an empty word."""
     if not root.is_dir():
-        yield root
+        yield root, ""
         return
-    for folder, subfolders, names in os.walk(root):
-        if all((Path(folder) / name).is_file() for name in RESULT_FILES):
+    closed: list[OSError] = []
+    visited: set[str] = set()
+    for place, subfolders, names in os.walk(root, onerror=closed.append, followlinks=True):
+        folder = Path(place)
+        # A link may lead back to a folder above it.
+        real = os.path.realpath(folder)
+        own_result = (folder / JOURNAL).exists()
+        if real in visited or (own_result and folder != root):
             subfolders.clear()
             continue
-        subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
+        visited.add(real)
+        left_out = {OVERLAYS} if own_result else set()
+        subfolders[:] = sorted(name for name in subfolders if not name.startswith(".") and name not in left_out)
         for name in sorted(names):
             if Path(name).suffix.lower() in SUFFIXES and not name.startswith("."):
-                yield Path(folder) / name
+                yield folder / name, ""
+    for error in closed:
+        yield Path(error.filename), f"cannot be searched ({error.strerror})"
 
 
 def _common(roots: Sequence[Path]) -> Path | None:
@@ -109,7 +127,7 @@ def _common(roots: Sequence[Path]) -> Path | None:
 
 
 def _names(path: Path, base: Path | None) -> tuple[str, str]:
-    if base is None:
+    if base is None or not path.is_relative_to(base):
         return path.as_posix(), path.parent.as_posix()
     relative = path.relative_to(base)
     smear = relative.parent.as_posix()

@@ -11,8 +11,9 @@ from detector.counting.fields import FieldCount, UnreadField
 from detector.counting.smears import SmearCount, aggregate
 from detector.engines import local
 from detector.engines.inputs import FieldInput
-from detector.output import tables
+from detector.output import overlay, tables
 from detector.output.journal import Entry, Journal, stamp_of
+from detector.output.results import version
 from detector.vision.detections import Unread
 from detector.vision.model import Model
 
@@ -54,7 +55,7 @@ class Outcome:
 
 def journal_key(model: Model) -> dict[str, Any]:
     """What must be equal for a count to be continued: everything, beside the image itself, that decides its result."""
-    return {"model_sha256": model.sha256}
+    return {"model_sha256": model.sha256, "smearcount": version()}
 
 
 def count(
@@ -71,7 +72,7 @@ def count(
     smear or scale has changed.
     """
     tell = progress or (lambda _done: None)
-    todo = [one for one in fields if journal is None or not _known(journal, one)]
+    todo = [one for one in fields if journal is None or not _known(journal, one, overlays)]
     tell(len(fields) - len(todo))
     fresh: dict[str, FieldCount | UnreadField] = {}
     notes: dict[str, str] = {}
@@ -112,8 +113,10 @@ def field_of(entry: Entry) -> FieldCount | UnreadField:
     return FieldCount.of(entry.found, entry.field, entry.smear, entry.um_per_px)
 
 
-def _known(journal: Journal, one: FieldInput) -> bool:
+def _known(journal: Journal, one: FieldInput, overlays: Path | None) -> bool:
     if not journal.has(one.field, stamp_of(one.path)):
+        return False
+    if overlays is not None and not overlay.path_of(overlays, one.field).is_file():
         return False
     entry = journal.read(one.field)
     return (entry.smear, entry.um_per_px) == (one.smear, one.um_per_px) and not isinstance(entry.found, Unread)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import csv
-import math
+import posixpath
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
 
-from detector.errors import ManifestError
+from detector.errors import ManifestError, UsageError
+from detector.vision.finder import check_scale
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ def _row(path: Path, line: int, values: Mapping[str, str | None]) -> Row:
         raise ManifestError(f"{path}, line {line}: field and smear must both be filled in")
     # A manifest written on Windows may separate folders with backslashes.
     posix = PureWindowsPath(field).as_posix() if "\\" in field else field
-    return Row(line, posix, smear, _scale(path, line, (values.get("um_per_px") or "").strip()))
+    return Row(line, posixpath.normpath(posix), smear, _scale(path, line, (values.get("um_per_px") or "").strip()))
 
 
 def _scale(path: Path, line: int, text: str) -> float | None:
@@ -75,12 +76,13 @@ def _scale(path: Path, line: int, text: str) -> float | None:
         return None
     try:
         scale = float(text.replace(",", "."))
+        check_scale(scale, f"{path}, line {line}")
+    except UsageError as error:
+        raise ManifestError(str(error)) from None
     except ValueError:
-        scale = math.nan
-    if not (math.isfinite(scale) and scale > 0):
         raise ManifestError(
             f"{path}, line {line}: um_per_px is {text!r}; give micrometres per pixel, for example 0.075, or leave it empty"
-        )
+        ) from None
     return scale
 
 

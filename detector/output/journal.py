@@ -105,20 +105,22 @@ class Journal:
         length = 0
         with self.path.open("rb") as file:
             for number, line in enumerate(file):
+                if not line.endswith(b"\n"):
+                    break  # torn by a crash
                 content = _parsed(line)
-                if content is None:
-                    break
                 if number == 0:
                     self._check(content, key)
-                else:
-                    stamp = content["stamp"]
+                elif content is not None and "field" in content:
+                    stamp = content.get("stamp")
                     self._offsets[content["field"]] = length
                     self._stamps[content["field"]] = None if stamp is None else (stamp[0], stamp[1])
                 length += len(line)
         return length
 
-    def _check(self, header: Mapping[str, Any], key: Mapping[str, Any]) -> None:
-        made = header.get("key", {})
+    def _check(self, header: Mapping[str, Any] | None, key: Mapping[str, Any]) -> None:
+        made = None if header is None else header.get("key")
+        if header is None or not isinstance(made, dict):
+            raise OutputError(f"{self.path}: is no journal of a count; choose another --out")
         different = sorted(name for name in {*made, *key} if made.get(name) != key.get(name))
         if header.get("layout") != LAYOUT or different:
             what = ", ".join(different) or "another version"
@@ -149,8 +151,6 @@ def stamp_of(path: Path) -> tuple[int, int] | None:
 
 
 def _parsed(line: bytes) -> dict[str, Any] | None:
-    if not line.endswith(b"\n"):
-        return None
     try:
         content = json.loads(line)
     except ValueError:

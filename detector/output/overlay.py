@@ -19,12 +19,13 @@ COLOURS: dict[str, tuple[int, int, int]] = {
 """Box colour of each class, RGB: blue, vermilion and green of Okabe and Ito's palette for all kinds of colour vision."""
 
 _JPEG_QUALITY = 90
+_MOST_PX = 16_000
 
 
 def path_of(folder: Path, field: str) -> Path:
     """Where a field's overlay goes: its own relative path, ending with .jpg."""
     relative = PurePosixPath(field.replace(":", "_"))
-    parts = [part for part in relative.parts if part not in ("/", "..")]
+    parts = ["__" if part == ".." else part for part in relative.parts if part != "/"]
     name = parts[-1] if relative.suffix.lower() == ".jpg" else f"{parts[-1]}.jpg"
     return folder.joinpath(*parts[:-1], name)
 
@@ -51,11 +52,16 @@ def _strip(width: int, unit: int, counts: dict[str, int]) -> NDArray[np.uint8]:
 
 
 def write(rgb: NDArray[np.uint8], found: Detections, target: Path) -> None:
-    """Draw a field and write it as JPEG.
+    """Draw a field and write it as JPEG, made smaller where it is larger than viewers open.
 
     Raises:
         OSError: it cannot be written.
     """
+    shrink = min(1.0, _MOST_PX / max(rgb.shape[:2]))
+    if shrink < 1:
+        wh = (max(1, int(rgb.shape[1] * shrink)), max(1, int(rgb.shape[0] * shrink)))
+        rgb = np.asarray(cv2.resize(rgb, wh, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+        found = Detections(found.xyxy * np.float32(shrink), found.score, found.label, wh, found.class_names)
     drawn = draw(rgb, found)
     _, encoded = cv2.imencode(".jpg", drawn[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
     target.parent.mkdir(parents=True, exist_ok=True)

@@ -21,6 +21,10 @@ from detector.output.journal import Entry
 from detector.vision.model import Model
 
 JOURNAL = "journal.jsonl"
+"""A folder that holds this is one of results; its pictures are no fields."""
+OVERLAYS = "overlays"
+FILES = (JOURNAL, "counts.csv", "smears.csv", "detections.json", "run.json", "errors.csv", "agreement.csv", OVERLAYS)
+"""What a count may leave in its folder."""
 RUN_LAYOUT = 1
 """Version of the layout of `run.json`."""
 
@@ -42,8 +46,10 @@ def prepare(folder: Path, resume: bool) -> None:
     Raises:
         OutputError: it cannot be made or written, or holds results already and is not to be continued.
     """
-    if not resume and (folder / JOURNAL).exists():
-        raise OutputError(f"{folder}: holds results already; choose another --out, or continue with --resume")
+    if not resume:
+        present = [name for name in FILES if (folder / name).exists()]
+        if present:
+            raise OutputError(f"{folder}: holds {', '.join(present)} already; choose another --out, or continue with --resume")
     if resume and not (folder / JOURNAL).exists():
         raise OutputError(f"{folder}: holds no count to resume; leave out --resume to begin one")
     try:

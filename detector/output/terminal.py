@@ -29,7 +29,7 @@ def print_smears(console: Console, smears: Sequence[SmearCount], per_ul: Mapping
         table.add_column(heading, justify="right", no_wrap=True)
     for smear, name, count in rows[:_MOST_ROWS]:
         first = name == next(iter(smear.classes))
-        cells = _count_cells(count, with_area)
+        cells = _count_cells(count, with_area) if smear.fields else ["-"] * (3 + with_area)
         if with_volume:
             cells.append(_estimate(next((one.estimate for one in per_ul.get(smear.smear, ()) if one.class_name == name), None)))
         last = name == list(smear.classes)[-1]

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import yaml
 
+from detector.annotations import dataset
 from detector.configuration import read_yaml
 from detector.errors import AnnotationError
 from detector.vision import cells
@@ -36,27 +37,30 @@ def join(data_files: Sequence[Path]) -> Corpus:
     """The fields of converted datasets; those of one that is named twice are sampled twice in training.
 
     Raises:
-        AnnotationError: a dataset without training or validation images, or with other classes than ours.
+        AnnotationError: a dataset that was not converted by us, or without training or validation images.
     """
     for data_file in data_files:
-        _check_classes(data_file)
+        _check(data_file)
     train = [image for file in data_files for image in sorted(_images(file, "train").iterdir()) if image.is_file()]
     val = dict.fromkeys(str(_images(file, "val")) for file in data_files)
     return Corpus(tuple(map(str, train)), tuple(val))
 
 
-def _check_classes(data_file: Path) -> None:
+def _check(data_file: Path) -> None:
     names = read_yaml(data_file).get("names")
     found = [str(names[key]) for key in sorted(names)] if isinstance(names, dict) else names
     if not isinstance(found, list) or tuple(found) != cells.CLASSES:
         raise AnnotationError(
-            f"{data_file}: its classes are {found}, not {list(cells.CLASSES)}; convert the dataset with python -m detector.convert first"
+            f"{data_file}: its classes are {found}, not {list(cells.CLASSES)}; "
+            "convert the dataset with python -m detector.convert first"
         )
+    if not dataset.is_ours(data_file.parent):
+        # Ultralytics rewrites damaged images where it finds them, which must never be a user's own folder.
+        raise AnnotationError(f"{data_file}: was not made by python -m detector.convert; convert the dataset first")
 
 
 def _images(data_file: Path, split: str) -> Path:
-    content = read_yaml(data_file)
-    folder = (data_file.parent / str(content.get(split, ""))).resolve()
-    if split not in content or not folder.is_dir() or not any(folder.iterdir()):
+    folder = (data_file.parent / "images" / split).resolve()
+    if not folder.is_dir() or not any(folder.iterdir()):
         raise AnnotationError(f"{data_file}: has no {split} images; convert again with a split that gives it some")
     return folder

@@ -14,7 +14,7 @@ from detector.annotations.records import Record
 from detector.errors import AnnotationError
 from detector.training import export, page
 from detector.vision import card as cards
-from detector.vision import images
+from detector.vision import finder, images
 from detector.vision.detections import Detections
 from detector.vision.model import Model
 
@@ -50,7 +50,7 @@ def finish(
     Raises:
         AnnotationError: the datasets hold no validation fields. ModelError: the weights cannot be exported.
     """
-    named = {_name(file): file for file in dict.fromkeys(data_files)}
+    named = _named(data_files)
     train = [record for file in named.values() for record in dataset.read(file, "train")]
     val = [(record, name) for name, file in named.items() for record in dataset.read(file, "val")]
     if not val:
@@ -58,14 +58,14 @@ def finish(
             f"{', '.join(map(str, named.values()))}: no val fields to tune thresholds on; convert again with some"
         )
     records, groups = [record for record, _ in val], [name for _, name in val]
-    data = [f"{name}: {sum(_name(f) == name for f in data_files)} x its train split" for name in named]
+    data = [f"{name}: {sum(f.resolve() == file for f in data_files)} x its train split" for name, file in named.items()]
     draft = export.first_card(target.stem, image_px, train, training, data)
     origin = f"least count error per field on {len(val)} val fields of {', '.join(named)}, each dataset weighing the same"
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".export-") as folder:
         made = Path(folder) / target.name
         export.to_onnx(weights, made, draft)
         model = Model.load(made)
-        found = [model.detect(images.read(record.image), min_score=least_score) for record in records if record.image]
+        found = [finder.find(model, images.read(r.image), min_score=least_score)[0] for r in records if r.image]
         thresholds, error = tune(records, found, groups)
         card = draft.model_copy(update={"thresholds": thresholds, "thresholds_from": origin})
         export.put_card(made, card)
@@ -83,5 +83,12 @@ def finish(
     return Finished(target, target.with_suffix(".json"), thresholds, parity)
 
 
-def _name(data_file: Path) -> str:
-    return data_file.resolve().parent.name
+def _named(data_files: Sequence[Path]) -> dict[str, Path]:
+    """Each data file once, by the name of its folder, with a number where two folders share one."""
+    named: dict[str, Path] = {}
+    for file in dict.fromkeys(path.resolve() for path in data_files):
+        name, number = file.parent.name, 2
+        while name in named:
+            name, number = f"{file.parent.name} ({number})", number + 1
+        named[name] = file
+    return named

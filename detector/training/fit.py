@@ -33,7 +33,7 @@ def fit(settings: TrainSettings, data_files: Sequence[Path], run_folder: Path) -
     except OSError as error:
         raise OutputError(f"{run_folder}: cannot be made ({error.strerror})") from None
     data = joined.write(run_folder / "data.yaml")
-    record = {"settings": settings.model_dump(), "data": [str(f) for f in data_files]}
+    record = {"settings": settings.model_dump(), "data": [str(f.resolve()) for f in data_files]}
     (run_folder / "settings.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
     arguments = _arguments(settings, data, run_folder)
     return _train(model, run_folder, _threads(settings), arguments)

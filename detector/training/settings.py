@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from detector import configuration
 
@@ -26,7 +26,7 @@ class TrainSettings(BaseModel):
     """Long side that fields are scaled to, then and for ever after; larger sees more and is slower by its square."""
     batch: int = Field(ge=1)
     """Fields a step; more need more memory and learn less from each."""
-    device: str
+    device: Annotated[str, BeforeValidator(str)]
     """auto, cpu, mps, or numbers of GPUs such as 0 or 0,1."""
     threads: int | Literal["auto"]
     """Threads that compute on a CPU; auto is one per core."""

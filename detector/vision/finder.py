@@ -7,6 +7,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from detector.errors import UsageError
 from detector.vision import boxes, cells, tiles
 from detector.vision.detections import Detections
 from detector.vision.model import Model
@@ -14,33 +15,73 @@ from detector.vision.model import Model
 LARGE_PX = 800
 """A field with a longer side may well not be at the model's scale, so where that cannot be told the user is."""
 
+UM_PER_PX_RANGE = (0.01, 1.0)
+"""Scales of smear photographs: at the finest a red cell is 750 px wide, at the coarsest 7 px, too few to tell it."""
+
 _TILE_INPUT_PX = 640
 _SCALE_RANGE = 1.6
 _LEAST_RED_CELLS = 5
 
 
-def find(model: Model, rgb: NDArray[np.uint8], um_per_px: float | None = None) -> tuple[Detections, str]:
-    """Cells of a field of shape (h, w, 3), uint8 RGB, of any size, and a note for the user, mostly empty.
+def find(
+    model: Model, rgb: NDArray[np.uint8], um_per_px: float | None = None, min_score: float | None = None
+) -> tuple[Detections, str]:
+    """Cells of a field of any size, and a note for the user, mostly empty.
 
     A field like those of the training is shown to the model whole. One whose red cells would then be too small or too large
     for it, by `um_per_px` or by what is seen of them, is shown at the scale that the model knows, in tiles where it is
     larger than one. Small cells shown whole would be missed, or taken for platelets.
+
+    Args:
+        rgb: pixels of shape (h, w, 3), uint8.
+        um_per_px: micrometres per pixel, where known.
+        min_score: least score of a reported cell; None takes the model's threshold of each class.
+
+    Raises:
+        UsageError: `um_per_px` is out of range.
+    """
+    whole = model.detect(rgb)
+    zoom, note = choose_zoom(model, rgb, whole, um_per_px)
+    if zoom is not None:
+        return _rounded(_in_tiles(model, rgb, zoom, min_score)), note
+    return _rounded(whole if min_score is None else model.detect(rgb, min_score)), note
+
+
+def check_scale(um_per_px: float, source: str) -> None:
+    """Refuse a scale that no photograph of a smear has.
+
+    Raises:
+        UsageError: it is out of `UM_PER_PX_RANGE`; the message names `source`.
+    """
+    low, high = UM_PER_PX_RANGE
+    if not low <= um_per_px <= high:  # nor where it is not a number
+        raise UsageError(
+            f"{source}: {um_per_px:g} micrometres per pixel is no scale of a smear, which is {low:g} to {high:g}; "
+            f"red cells are {cells.RBC_DIAMETER_UM:g} micrometres wide"
+        )
+
+
+def choose_zoom(model: Model, rgb: NDArray[np.uint8], whole: Detections, um_per_px: float | None) -> tuple[float | None, str]:
+    """Model input pixels per field pixel, None for the field whole at the model's own size, and a note for the user.
+
+    Args:
+        whole: what the model finds in the field when it is shown whole.
     """
     long_side = max(rgb.shape[:2])
+    seen = _typical_rbc_px(whole)
     if um_per_px is not None:
-        rbc_px: float | None = cells.RBC_DIAMETER_UM / um_per_px
-        if _fits(model, long_side, rbc_px):
-            return _rounded(model.detect(rgb)), ""
-    else:
-        whole = model.detect(rgb)
-        if _fits(model, long_side, _typical_rbc_px(whole)):
-            return _rounded(whole), ""
-        rbc_px = estimate_rbc_px(model, rgb)
-        if rbc_px is None or _fits(model, long_side, rbc_px):
-            unsure = rbc_px is None and long_side > LARGE_PX
-            return _rounded(whole), "scale not known: no red cells to estimate it from" if unsure else ""
-    assert rbc_px is not None
-    return _rounded(_in_tiles(model, rgb, model.card.rbc_px / rbc_px)), ""
+        check_scale(um_per_px, "um_per_px")
+        given_px = cells.RBC_DIAMETER_UM / um_per_px
+        if _fits(model, long_side, given_px):
+            return None, ""
+        doubt = f"by um_per_px red cells are {given_px:.0f} px wide, in the field they seem to be {seen:.0f} px" if seen else ""
+        return model.card.rbc_px / given_px, doubt if _fits(model, long_side, seen) else ""
+    if _fits(model, long_side, seen):
+        return None, ""
+    rbc_px = estimate_rbc_px(model, rgb)
+    if rbc_px is None:
+        return None, "scale not known: no red cells to estimate it from" if long_side > LARGE_PX else ""
+    return (None if _fits(model, long_side, rbc_px) else model.card.rbc_px / rbc_px), ""
 
 
 def _fits(model: Model, long_side: int, rbc_px: float | None) -> bool:
@@ -91,14 +132,14 @@ def _typical_rbc_px(found: Detections) -> float | None:
     return float(np.median(np.sqrt(boxes.area(whole))))
 
 
-def _in_tiles(model: Model, rgb: NDArray[np.uint8], zoom: float) -> Detections:
+def _in_tiles(model: Model, rgb: NDArray[np.uint8], zoom: float, min_score: float | None) -> Detections:
     size_wh = (rgb.shape[1], rgb.shape[0])
     rbc_px = model.card.rbc_px / zoom
     # White cells are up to three times as long as red ones, and each must be seen whole by the tile that owns it.
     margin_px = math.ceil(1.6 * rbc_px)
     tile_px = max(math.ceil(_TILE_INPUT_PX / zoom), 3 * margin_px)
     pieces = tiles.cut(size_wh, tile_px, margin_px)
-    found = [model.detect(rgb[y1:y2, x1:x2], zoom=zoom) for x1, y1, x2, y2 in (piece.window for piece in pieces)]
+    found = [model.detect(rgb[y1:y2, x1:x2], min_score, zoom) for x1, y1, x2, y2 in (piece.window for piece in pieces)]
     return tiles.own(pieces, found, size_wh, band_px=0.15 * rbc_px)
 
 

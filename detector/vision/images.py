@@ -7,6 +7,7 @@ import threading
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -80,6 +81,14 @@ def decode(content: bytes) -> Picture:
     return Picture(rgb, note)
 
 
+def is_deep(path: Path) -> bool:
+    """Whether an image file holds more than 8 bits a channel; false for what is no image."""
+    try:
+        return _is_deep(_identify(path.read_bytes()))
+    except (OSError, ImageError):
+        return False
+
+
 def _identify(content: bytes) -> Image.Image:
     try:
         # Pillow's guard against decompression bombs stays on: it warns first, then refuses at twice the size.
@@ -99,7 +108,12 @@ def _is_deep(image: Image.Image) -> bool:
     if image.mode in ("I", "I;16", "I;16B", "I;16L", "F"):
         return True
     # Sixteen-bit colour shows only in the raw mode of the encoded data, for example RGB;16B.
-    return any("16" in str(tile[3]) for tile in getattr(image, "tile", []))
+    return any(";16" in _raw_mode(tile[3]) for tile in getattr(image, "tile", []))
+
+
+def _raw_mode(arguments: object) -> str:
+    first = arguments[0] if isinstance(arguments, tuple) and arguments else arguments
+    return first if isinstance(first, str) else ""
 
 
 def _pixels(image: Image.Image) -> Rgb:
@@ -118,6 +132,9 @@ def _deep_pixels(content: bytes, image: Image.Image) -> Rgb:
     image.load()
     encoded = np.frombuffer(content, dtype=np.uint8)
     bgr = cv2.imdecode(encoded, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
+    if "A" in image.getbands():
+        bgra = cv2.imdecode(encoded, cv2.IMREAD_UNCHANGED)
+        bgr = None if bgra is None else _over_white(bgra)
     if bgr is None:
         raise ImageError("is truncated or damaged, or of a kind that cannot be read; save it as 8- or 16-bit PNG or TIFF")
     if bgr.dtype != np.uint8:
@@ -125,6 +142,12 @@ def _deep_pixels(content: bytes, image: Image.Image) -> Rgb:
         depth = next((bits for bits in (8, 10, 12, 14, 16) if brightest < 1 << bits), 16)
         bgr = (bgr.astype(np.uint32) * 255 // ((1 << depth) - 1)).clip(0, 255).astype(np.uint8)
     return np.ascontiguousarray(bgr[:, :, ::-1])
+
+
+def _over_white(bgra: NDArray[Any]) -> NDArray[Any]:
+    white = np.float64(np.iinfo(bgra.dtype).max)
+    alpha = bgra[:, :, 3:] / white
+    return np.asarray(np.rint(bgra[:, :, :3] * alpha + white * (1 - alpha)), dtype=bgra.dtype)
 
 
 def _one_line(error: Exception) -> str:

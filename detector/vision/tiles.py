@@ -72,9 +72,12 @@ def own(tiles: Sequence[Tile], found: Sequence[Detections], size_wh: tuple[int, 
     inside = np.concatenate([p[3] for p in parts]) if parts else np.zeros(0, bool)
     tile_of = np.repeat(np.arange(len(parts)), sizes)
     at_seam = np.flatnonzero(_near_seam(boxes.centre(xyxy), tiles, tile_of, 2 * band_px))
-    drop = _seen_twice(xyxy[at_seam], score[at_seam], label[at_seam], inside[at_seam], tile_of[at_seam])
+    pairs = _seen_twice(tiles, xyxy, label, tile_of, at_seam)
     keep = np.ones(len(score), dtype=bool)
-    keep[at_seam[drop]] = False
+    # A box outside its tile's part that no owner confirmed stays: its owner may have put the centre across the seam.
+    for i in np.lexsort((-score, ~inside)):
+        if keep[i]:
+            keep[pairs.get(int(i), [])] = False
     saturated = any(one.saturated for one in found)
     names = found[0].class_names if found else Detections.none(size_wh).class_names
     return Detections(xyxy[keep], score[keep], label[keep], size_wh, names, saturated)
@@ -108,17 +111,23 @@ def _near_seam(
 
 
 def _seen_twice(
+    tiles: Sequence[Tile],
     xyxy: NDArray[np.float32],
-    score: NDArray[np.float32],
     label: NDArray[np.int64],
-    inside: NDArray[np.bool_],
     tile_of: NDArray[np.int64],
-) -> NDArray[np.int64]:
-    order = np.lexsort((-score, ~inside))
-    same = (boxes.iou(xyxy, xyxy) > SEAM_OVERLAP) & (label[:, None] == label[None, :]) & (tile_of[:, None] != tile_of[None, :])
-    dropped = np.zeros(len(score), dtype=bool)
-    # A box outside its tile's part that no owner confirmed stays: its owner may have put the centre across the seam.
-    for i in order:
-        if not dropped[i]:
-            dropped |= same[i]
-    return np.flatnonzero(dropped)
+    at_seam: NDArray[np.int64],
+) -> dict[int, list[int]]:
+    """For each box at a seam, the boxes of other tiles that are the same cell; tile by tile, so that memory stays small."""
+    members = {t: at_seam[tile_of[at_seam] == t] for t in np.unique(tile_of[at_seam]).tolist()}
+    windows = np.array([tile.window for tile in tiles], dtype=np.float32)
+    pairs: dict[int, list[int]] = {}
+    for t, mine in members.items():
+        for u in np.flatnonzero(boxes.intersection(windows[t : t + 1], windows[t + 1 :])[0] > 0) + t + 1:
+            theirs = members.get(int(u))
+            if theirs is None:
+                continue
+            same = (boxes.iou(xyxy[mine], xyxy[theirs]) > SEAM_OVERLAP) & (label[mine][:, None] == label[theirs][None, :])
+            for i, j in zip(*np.nonzero(same), strict=True):
+                pairs.setdefault(int(mine[i]), []).append(int(theirs[j]))
+                pairs.setdefault(int(theirs[j]), []).append(int(mine[i]))
+    return pairs

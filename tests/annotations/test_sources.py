@@ -38,7 +38,7 @@ def test_cbc_layout(make: Any, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["a", "train/a", "valid/a b", "test/\u00e4.1"])
 def test_yolo_layout_by_name_of_class(make: Any, tmp_path: Path, name: str) -> None:
-    records = sources.load_truth(make.yolo(tmp_path, {name: make.CELLS}))
+    records = sources.load_truth(make.yolo(tmp_path, {name: make.CELLS})).records
     record = records[name.rsplit("/", 1)[-1]]
     assert record.label.tolist() == [0, 1, 2]
     assert abs(record.xyxy - BOXES).max() < 1e-3
@@ -50,7 +50,7 @@ def test_yolo_folders_by_split(make: Any, tmp_path: Path) -> None:
     for split in ("train", "valid"):
         make.yolo(tmp_path / split, {f"{split}_a": make.CELLS})
     (tmp_path / "data.yaml").write_text("names: {0: WBC, 1: RBC, 2: Platelet}\n", encoding="utf-8")
-    records = sources.load_truth(tmp_path)
+    records = sources.load_truth(tmp_path).records
     assert {name: record.split for name, record in records.items()} == {"train_a": "train", "valid_a": "val"}
 
 
@@ -59,7 +59,7 @@ def test_coco_file_with_ids_of_its_own(make: Any, tmp_path: Path) -> None:
     (tmp_path / "truth.json").write_text(make.coco_json({"a.png": make.CELLS}), encoding="utf-8")
     source = sources.load(tmp_path / "truth.json")
     assert source.items[0].image == tmp_path / "images" / "a.png"
-    record = sources.load_truth(tmp_path / "truth.json")["a"]
+    record = sources.load_truth(tmp_path / "truth.json").records["a"]
     assert record.label.tolist() == [0, 1, 2]
     assert record.xyxy.tolist() == BOXES
 
@@ -89,27 +89,23 @@ def test_truth_without_images_takes_sizes_as_given_or_stays_in_fractions(make: A
     make.yolo(tmp_path, {"a": make.CELLS, "b": make.CELLS})
     for path in (tmp_path / "images").iterdir():
         path.unlink()
-    records = sources.load_truth(tmp_path, {"a": (192, 128)})
-    assert records["a"].size_wh == (192, 128)
-    assert records["a"].xyxy[0].tolist() == pytest.approx([8, 12, 60, 56], abs=1e-3)
+    records = sources.load_truth(tmp_path).records
     assert records["b"].size_wh == (1, 1)
     assert records["b"].xyxy[0].tolist() == pytest.approx([4 / 96, 6 / 64, 30 / 96, 28 / 64], abs=1e-6)
 
 
 def test_truth_of_fields_that_share_a_name_is_keyed_by_path(make: Any, tmp_path: Path) -> None:
     make.yolo(tmp_path, {"train/a": make.CELLS, "val/a": make.CELLS[:1], "val/b": ()})
-    counts = {key: len(record.xyxy) for key, record in sources.load_truth(tmp_path).items()}
+    counts = {key: len(record.xyxy) for key, record in sources.load_truth(tmp_path).records.items()}
     assert counts == {"train/a": 3, "val/a": 1, "b": 0}
 
 
 def test_voc_truth_without_images_uses_the_stated_size(make: Any, tmp_path: Path) -> None:
     (tmp_path / "Annotations").mkdir()
     (tmp_path / "Annotations" / "a.xml").write_text(make.voc_xml(make.CELLS), encoding="utf-8")
-    assert sources.load_truth(tmp_path)["a"].size_wh == (96, 64)
+    assert sources.load_truth(tmp_path).records["a"].size_wh == (96, 64)
     (tmp_path / "Annotations" / "b.xml").write_text(make.voc_xml(make.CELLS, size_wh=None), encoding="utf-8")
-    with pytest.raises(AnnotationError, match=r"b\.xml: boxes are in pixels and the image size is unknown"):
-        sources.load_truth(tmp_path)
-    assert sources.load_truth(tmp_path, {"b": (96, 64)})["b"].xyxy.tolist() == BOXES
+    assert sources.load_truth(tmp_path).records["b"].xyxy.tolist() == BOXES
 
 
 @pytest.mark.parametrize(
@@ -138,8 +134,17 @@ def test_a_bad_xml_is_a_problem_of_its_field(make: Any, tmp_path: Path, text: st
     bad, good = sorted(sources.load(tmp_path).items, key=lambda item: item.name)
     assert reason in str(bad.problem)
     assert good.problem is None
-    with pytest.raises(AnnotationError, match=r"Annotations/bad\.xml"):
-        sources.load_truth(tmp_path)
+    truth = sources.load_truth(tmp_path)
+    assert list(truth.records) == ["good"]
+    assert [line.split(":")[0] for line in truth.broken] == ["Annotations/bad.xml"]
+    assert reason in truth.broken[0]
+
+
+def test_boxes_of_other_classes_are_told_and_not_counted(make: Any, tmp_path: Path) -> None:
+    make.voc(tmp_path, {"a": [("RBC", 1, 1, 20, 20), ("Lymphocyte", 30, 30, 60, 60), ("Lymphocyte", 5, 30, 20, 60)]})
+    truth = sources.load_truth(tmp_path)
+    assert truth.records["a"].label.tolist() == [0]
+    assert truth.unknown == {"Lymphocyte": 2}
 
 
 @pytest.mark.parametrize(

@@ -201,7 +201,9 @@ def _unwritable(tmp_path: Path) -> Path:
         (["fields", "--model", "text/a.txt"], 3, "no ONNX model"),
         (["fields", "--manifest", "gone.csv"], 2, "cannot be read"),
         (["fields", "--manifest", "text/a.txt"], 2, "no column field"),
-        (["fields", "--um-per-px", "0"], 2, "--um-per-px must be a positive number"),
+        (["fields", "--um-per-px", "0"], 2, "--um-per-px: 0 micrometres per pixel is no scale"),
+        (["fields", "--um-per-px", "13.3"], 2, "--um-per-px: 13.3 micrometres per pixel is no scale"),
+        (["fields", "--um-per-px", "nan"], 2, "is no scale"),
         (["fields", "--um-per-px", "wide"], 2, "um-per-px"),
         (["fields", "--rbc-per-ul", "nan"], 2, "--rbc-per-ul must be a positive number"),
         (["fields", "--ul-factor", "3"], 2, "--ul-factor needs cells per mm²"),
@@ -236,10 +238,51 @@ def test_results_are_never_overwritten(fields: Path, run_command: Run, capsys: p
     assert run_command(count.main, fields, "--out", "out") == 0
     before = {path.name: path.read_bytes() for path in Path("out").iterdir()}
     assert run_command(count.main, fields, "--out", "out") == 3
-    assert "holds results already" in capsys.readouterr().err
+    assert "holds journal.jsonl, counts.csv" in capsys.readouterr().err
     assert {path.name: path.read_bytes() for path in Path("out").iterdir()} == before
     assert run_command(count.main, fields, "--out", "out", "--resume") == 0
     assert Path("out/counts.csv").read_bytes() == before["counts.csv"]
+
+
+@pytest.mark.parametrize("name", ["counts.csv", "run.json", "overlays"])
+def test_a_users_own_file_of_the_same_name_is_never_overwritten(fields: Path, run_command: Run, name: str) -> None:
+    own = fields / name
+    own.write_text("field,RBC\nsmear_a/field_01.jpg,99\n", encoding="utf-8")
+    assert run_command(count.main, fields, "--out", fields) == 3
+    assert own.read_text(encoding="utf-8") == "field,RBC\nsmear_a/field_01.jpg,99\n"
+
+
+def test_results_inside_the_input_folder_are_no_fields(fields: Path, run_command: Run) -> None:
+    assert run_command(count.main, fields, "--out", fields / "out", "--overlays") == 0
+    (fields / "out" / "run.json").unlink()
+    assert run_command(count.main, fields, "--out", "again") == 0
+    assert len(rows(Path("again/counts.csv"))) == 4
+
+
+def test_truth_that_is_partly_broken_is_used_and_told(fields: Path, run_command: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = fields / "truth" / "Annotations"
+    folder.mkdir(parents=True)
+    box = "<bndbox><xmin>5</xmin><ymin>5</ymin><xmax>90</xmax><ymax>90</ymax></bndbox>"
+    cells = "".join(f"<object><name>{name}</name>{box}</object>" for name in ("RBC", "Lymphocyte"))
+    size = "<size><width>640</width><height>480</height><depth>3</depth></size>"
+    for name in ("smear_a/field_01", "broken"):
+        text = f"<annotation>{size}{cells}</annotation>" if name != "broken" else "<annotation>"
+        (folder / f"{Path(name).name}.xml").write_text(text, encoding="utf-8")
+    (fields / "smear_b" / "field_01.jpg").unlink()
+    assert run_command(count.main, fields, "--out", "out", "--truth", fields / "truth") == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "2 parts of the truth could not be used" in printed
+    assert "broken.xml" in printed
+    assert "Lymphocyte" in printed
+    assert {row["class"]: row["truth"] for row in rows(Path("out/agreement.csv"))} == {"RBC": "1", "WBC": "0", "Platelets": "0"}
+
+
+def test_a_terminal_of_another_encoding_costs_nothing(fields: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "detector.count", str(fields), "--out", "out", "--um-per-px", "0.075"]
+    environment = {**os.environ, "PYTHONIOENCODING": "cp932"}
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, env=environment, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert b"Traceback" not in done.stderr
 
 
 def test_inputs_are_left_as_they_are(fields: Path, run_command: Run) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import cv2
@@ -14,7 +15,7 @@ from detector import evaluate
 from detector.annotations import dataset
 from detector.annotations.records import Record
 from detector.commandline import EXIT_DONE, console
-from detector.errors import AnnotationError, ConfigError, NothingToDoError, OutputError
+from detector.errors import ConfigError, NothingToDoError, OutputError, UsageError
 from detector.vision.detections import Detections
 from detector.vision.model import Model
 
@@ -27,6 +28,7 @@ class FakeModel:
 
     path = Path("fake.onnx")
     sha256 = "0" * 64
+    card = SimpleNamespace(image_px=200, rbc_px=20.0)
 
     def detect(self, rgb: np.ndarray, min_score: float | None = None, zoom: float | None = None) -> Detections:
         n, _, stats, _ = cv2.connectedComponentsWithStats((rgb[:, :, 0] > FOUND).astype(np.uint8))
@@ -100,7 +102,7 @@ def test_names_can_be_left_out(data: Path, tmp_path: Path, capsys: pytest.Captur
 def test_an_empty_split_is_nothing_to_do(data: Path) -> None:
     with pytest.raises(NothingToDoError, match="'val'"):
         evaluate.command(data, split="val")
-    with pytest.raises(AnnotationError, match="no split"):
+    with pytest.raises(UsageError, match="no such split"):
         evaluate.command(data, split="exam")
 
 

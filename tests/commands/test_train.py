@@ -65,6 +65,43 @@ def test_the_new_model_counts(trained: Path) -> None:
     assert run["model"]["image_px"] == 64
 
 
+PARITY = """
+import sys
+from pathlib import Path
+import numpy as np
+from PIL import Image
+from detector.training import framework
+framework.ultralytics(Path("state"))
+from ultralytics import YOLO
+from detector.vision import images
+from detector.vision.model import Model
+
+rgb = images.read(Path("smears/smear_a/field_01.jpg"))
+if "swap" in sys.argv:
+    rgb = np.ascontiguousarray(rgb[:, :, ::-1])
+ours = Model.load(Path("runs/train/tiny/model.onnx")).detect(rgb, min_score=1e-4)
+Image.open("smears/smear_a/field_01.jpg").save("field.png")
+theirs = YOLO("runs/train/tiny/weights/best.pt").predict(
+    "field.png", imgsz=64, conf=1e-4, iou=0.6, max_det=1000, device="cpu", verbose=False
+)[0].boxes
+top = min(len(ours), len(theirs), 15)
+assert top >= 5, top
+print("boxes", np.abs(ours.xyxy[:top] - theirs.xyxy.numpy()[:top]).max() < 0.1)
+print("scores", np.allclose(ours.score[:top], theirs.conf.numpy()[:top], rtol=1e-3, atol=1e-6))
+"""
+
+
+@pytest.mark.parametrize("how", ["as it is", "swap"])
+def test_the_model_finds_what_its_weights_find_box_by_box(trained: Path, how: str) -> None:
+    done = subprocess.run([sys.executable, "-c", PARITY, how], cwd=trained, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr[-2000:]
+    # Channels in the wrong order, which nobody sees in a count, must not pass.
+    expected = "False" if how == "swap" else "True"
+    assert f"scores {expected}" in done.stdout
+    if how != "swap":
+        assert "boxes True" in done.stdout
+
+
 def test_export_makes_the_same_model_of_the_weights(trained: Path) -> None:
     weights = "runs/train/tiny/weights/best.pt"
     done = call(trained, "export", weights, "--data", "data/data.yaml", "--out", "own/again.onnx", "--image-px", 64)

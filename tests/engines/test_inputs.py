@@ -9,7 +9,7 @@ import pytest
 
 from detector.engines import inputs, manifest
 from detector.engines.inputs import FieldInput
-from detector.errors import ManifestError, NothingToDoError
+from detector.errors import ManifestError, NothingToDoError, UsageError
 
 
 def _make(root: Path, *names: str) -> Path:
@@ -60,7 +60,9 @@ def test_a_pattern_reaches_into_folders_and_odd_names(tmp_path: Path) -> None:
 
 
 def test_results_of_an_earlier_count_are_no_fields(tmp_path: Path) -> None:
-    _make(tmp_path, "a/1.jpg", "out/run.json", "out/counts.csv", "out/overlays/a/1.jpg")
+    _make(tmp_path, "a/1.jpg", "out/journal.jsonl", "out/overlays/a/1.jpg")
+    assert _named(inputs.find([str(tmp_path)])) == [("a/1.jpg", "a")]
+    _make(tmp_path, "journal.jsonl", "overlays/a/1.jpg")
     assert _named(inputs.find([str(tmp_path)])) == [("a/1.jpg", "a")]
 
 
@@ -70,6 +72,41 @@ def test_one_name_among_several_that_leads_nowhere_is_a_line(tmp_path: Path) -> 
     found = inputs.find([str(tmp_path / "a"), str(tmp_path / "gone"), str(tmp_path / "bare")])
     problems = {Path(one.field).name: one.problem for one in found}
     assert problems == {"1.jpg": "", "gone": "does not exist", "bare": "holds no images"}
+
+
+def test_names_of_what_is_absent_meet_no_other_field(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _make(tmp_path, "slides/x.jpg")
+    monkeypatch.chdir(tmp_path)
+    found = inputs.find(["slides", "x.jpg", "gone", "gone"])
+    assert len({one.field for one in found}) == len(found) == 3
+    assert sorted(one.problem for one in found) == ["", "does not exist", "does not exist"]
+
+
+def test_a_name_that_begins_with_a_tilde_is_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _make(tmp_path, "~scan.jpg")
+    monkeypatch.chdir(tmp_path)
+    assert [one.field for one in inputs.find(["~scan.jpg"])] == ["~scan.jpg"]
+
+
+def test_linked_folders_are_searched_and_circles_end(tmp_path: Path) -> None:
+    _make(tmp_path, "store/1.jpg", "slides/0.jpg")
+    try:
+        (tmp_path / "slides" / "p1").symlink_to(tmp_path / "store", target_is_directory=True)
+        (tmp_path / "slides" / "round").symlink_to(tmp_path / "slides", target_is_directory=True)
+    except OSError:
+        pytest.skip("links cannot be made here")
+    assert _named(inputs.find([str(tmp_path / "slides")])) == [("p1/1.jpg", "p1"), ("0.jpg", "slides")]
+
+
+@pytest.mark.parametrize("name", ["", "  "])
+def test_an_empty_name_is_wrong_use(name: str) -> None:
+    with pytest.raises(UsageError, match="empty"):
+        inputs.find([name])
+
+
+def test_a_name_that_no_system_takes_does_not_exist(tmp_path: Path) -> None:
+    with pytest.raises(NothingToDoError, match="does not exist"):
+        inputs.find(["x" * 5000])
 
 
 @pytest.mark.parametrize(("name", "message"), [("gone", "does not exist"), ("bare", "no images"), ("*.jpg", "does not exist")])
@@ -111,14 +148,22 @@ def test_without_inputs_a_manifest_looks_beside_itself(tmp_path: Path) -> None:
         ("field,smear\n", "names no field"),
         ("field,smear\n1.jpg,\n", "line 2: field and smear"),
         ("field,smear\n1.jpg,a\n1.jpg,b\n", "line 3: 1.jpg stands in line 2"),
+        ("field,smear\na/1.jpg,a\n./a/1.jpg,b\n", "line 3: a/1.jpg stands in line 2"),
         ("field,smear,um_per_px\n1.jpg,a,wide\n", "line 2: um_per_px is 'wide'"),
-        ("field,smear,um_per_px\n1.jpg,a,0\n", "um_per_px is '0'"),
-        ("field,smear,um_per_px\n1.jpg,a,nan\n", "um_per_px is 'nan'"),
+        ("field,smear,um_per_px\n1.jpg,a,0\n", "line 2: 0 micrometres per pixel is no scale"),
+        ("field,smear,um_per_px\n1.jpg,a,13.3\n", "line 2: 13.3 micrometres per pixel is no scale"),
+        ("field,smear,um_per_px\n1.jpg,a,nan\n", "nan micrometres per pixel is no scale"),
     ],
 )
 def test_a_manifest_that_is_wrong_says_where(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(ManifestError, match=message):
         _manifest(tmp_path, text)
+
+
+def test_with_a_manifest_inputs_are_folders(tmp_path: Path) -> None:
+    _make(tmp_path, "1.jpg")
+    with pytest.raises(UsageError, match="is no folder"):
+        inputs.find([str(tmp_path / "1.jpg")], _manifest(tmp_path, "field,smear\n1.jpg,s\n"))
 
 
 def test_a_manifest_that_cannot_be_read_says_why(tmp_path: Path) -> None:

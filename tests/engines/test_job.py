@@ -79,6 +79,17 @@ def test_a_field_that_changed_is_counted_again(fields: Path, tmp_path: Path, mod
     assert again.read[0].raw == again.read[1].raw
 
 
+def test_overlays_asked_for_later_are_drawn(fields: Path, tmp_path: Path, model: Model) -> None:
+    found = inputs.find([str(fields)])
+    path, key = tmp_path / "j.jsonl", job.journal_key(model)
+    with Journal(path, key, resume=False) as journal:
+        first = job.count(found, model, 1, journal)
+    with Journal(path, key, resume=True) as journal:
+        again = job.count(found, model, 1, journal, overlays=tmp_path / "overlays")
+    assert _table(again) == _table(first)
+    assert len(list((tmp_path / "overlays").rglob("*.jpg"))) == 4
+
+
 def test_another_model_does_not_continue_a_count(tmp_path: Path, model: Model) -> None:
     path = tmp_path / "j.jsonl"
     with Journal(path, {"model_sha256": "other"}, resume=False):

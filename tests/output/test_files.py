@@ -6,11 +6,14 @@ import csv
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from detector.output import files, overlay
+from detector.vision.detections import Detections
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -51,6 +54,18 @@ def test_overlays_stay_in_their_folder(parts: list[str], name: str) -> None:
     assert root in target.parents
     assert ".." not in target.parts
     assert target.suffix == ".jpg"
+
+
+def test_overlays_of_fields_above_the_folder_meet_no_other() -> None:
+    assert overlay.path_of(Path("o"), "../a.jpg") != overlay.path_of(Path("o"), "a.jpg")
+
+
+def test_an_overlay_of_a_huge_field_is_made_smaller(tmp_path: Path) -> None:
+    rgb = np.zeros((20, 40_000, 3), dtype=np.uint8)
+    found = Detections(np.array([[39_000, 2, 39_900, 18]]), np.array([0.9]), np.array([0]), (40_000, 20))
+    overlay.write(rgb, found, tmp_path / "o.jpg")
+    with Image.open(tmp_path / "o.jpg") as drawn:
+        assert drawn.size[0] == 16_000
 
 
 def test_overlays_of_one_name_and_two_kinds_differ() -> None:

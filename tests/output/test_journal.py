@@ -72,6 +72,28 @@ def test_a_second_entry_of_a_field_replaces_the_first(tmp_path: Path) -> None:
         assert _equal(journal.read("a"), _entry("a", 4, seed=1))
 
 
+@pytest.mark.parametrize("text", ["my own notes\nline two\n", "[1, 2]\n", '{"a": 1}\n'])
+def test_a_file_that_is_no_journal_is_left_alone(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "j.jsonl"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(OutputError, match="is no journal"):
+        Journal(path, KEY, resume=True)
+    assert path.read_text(encoding="utf-8") == text
+
+
+def test_a_damaged_line_costs_only_its_own_field(tmp_path: Path) -> None:
+    path = tmp_path / "j.jsonl"
+    with Journal(path, KEY, resume=False) as journal:
+        for name in "abc":
+            journal.add(_entry(name, 2))
+    lines = path.read_bytes().splitlines(keepends=True)
+    lines[2] = b"\x00damage\n"
+    path.write_bytes(b"".join(lines))
+    with Journal(path, KEY, resume=True) as journal:
+        assert [journal.has(name, (12, 34)) for name in "abc"] == [True, False, True]
+        assert _equal(journal.read("c"), _entry("c", 2))
+
+
 def test_an_existing_journal_is_not_begun_anew(tmp_path: Path) -> None:
     path = tmp_path / "j.jsonl"
     with Journal(path, KEY, resume=False):

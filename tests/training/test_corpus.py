@@ -16,6 +16,7 @@ def _dataset(folder: Path, names: object = None, splits: tuple[str, ...] = ("tra
         (folder / "images" / split).mkdir(parents=True)
         (folder / "images" / split / f"{folder.name}_{split}.jpg").write_bytes(b"x")
     content = {**{split: f"images/{split}" for split in ("train", "val")}, "names": names or {0: "RBC", 1: "WBC", 2: "Platelets"}}
+    (folder / "audit.json").write_text('{"format": "smearcount-audit"}', encoding="utf-8")
     (folder / "data.yaml").write_text(yaml.safe_dump({**content, "download": "print('run')"}), encoding="utf-8")
     return folder / "data.yaml"
 
@@ -32,6 +33,13 @@ def test_a_dataset_named_twice_is_sampled_twice_and_validated_once(tmp_path: Pat
 def test_nothing_that_could_run_is_handed_on(tmp_path: Path) -> None:
     joined = corpus.join([_dataset(tmp_path / "a")]).write(tmp_path / "joined.yaml")
     assert set(yaml.safe_load(joined.read_text(encoding="utf-8"))) == {"train", "val", "names"}
+
+
+def test_a_folder_that_conversion_did_not_make_is_refused(tmp_path: Path) -> None:
+    data = _dataset(tmp_path / "a")
+    (tmp_path / "a" / "audit.json").unlink()
+    with pytest.raises(AnnotationError, match="was not made by"):
+        corpus.join([data])
 
 
 @pytest.mark.parametrize(

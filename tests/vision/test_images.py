@@ -96,6 +96,24 @@ def test_deep_images_keep_their_brightness(tmp_path: Path, rgb: np.ndarray, dept
     assert _close(images.read(path), expected, tolerance=1)
 
 
+def test_deep_transparency_lies_over_white_too(tmp_path: Path) -> None:
+    deep = np.zeros((6, 6, 4), dtype=np.uint16)
+    deep[0, 0] = (0, 0, 65535, 65535)
+    cv2.imwrite(str(tmp_path / "a.png"), deep)
+    read = images.read(tmp_path / "a.png")
+    assert read[0, 0].tolist() == [255, 0, 0]
+    assert read[3, 3].tolist() == [255, 255, 255]
+
+
+def test_eight_bits_are_not_taken_for_sixteen_by_a_number_in_their_header(tmp_path: Path) -> None:
+    for width in (16, 160, 161, 616):
+        Image.new("RGB", (width, 4), (10, 20, 30)).save(tmp_path / "a.bmp")
+        assert not images.is_deep(tmp_path / "a.bmp")
+    cv2.imwrite(str(tmp_path / "deep.png"), np.zeros((4, 4, 3), dtype=np.uint16))
+    assert images.is_deep(tmp_path / "deep.png")
+    assert not images.is_deep(tmp_path / "none.png")
+
+
 def test_the_first_of_several_pages_is_read_and_said_so(tmp_path: Path, rgb: np.ndarray) -> None:
     first, second = Image.fromarray(rgb), Image.fromarray(255 - rgb)
     first.save(tmp_path / "pages.tif", save_all=True, append_images=[second])

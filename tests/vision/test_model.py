@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
-from detector.errors import ModelError
+from detector.errors import ModelError, UsageError
 from detector.synthetic.layout import plan
 from detector.synthetic.render import window
 from detector.synthetic.stain import preset
@@ -112,6 +112,18 @@ def test_a_large_field_without_cells_says_that_its_scale_is_not_known(model: Mod
     found, note = finder.find(model, np.full((1200, 1600, 3), 230, dtype=np.uint8))
     assert len(found) == 0
     assert "no red cells" in note
+
+
+@pytest.mark.parametrize("um_per_px", [0.0, -1.0, 0.001, 13.3, float("nan"), float("inf")])
+def test_a_scale_that_no_smear_has_is_refused(model: Model, um_per_px: float) -> None:
+    with pytest.raises(UsageError, match="no scale of a smear"):
+        finder.find(model, images.read(SAMPLES[0]), um_per_px)
+
+
+def test_a_scale_that_the_field_contradicts_is_told(model: Model) -> None:
+    rgb = images.read(SAMPLES[0])
+    assert finder.find(model, rgb, 0.075)[1] == ""
+    assert "by um_per_px red cells are 30 px wide, in the field they seem" in finder.find(model, rgb, 0.25)[1]
 
 
 def _copy(tmp_path: Path) -> Path:
