@@ -65,6 +65,12 @@ def fetch(dataset: Descriptor, folder: Path, told: Callable[[int, int], None] | 
     pooch.get_logger().setLevel(logging.WARNING)
     store = pooch.create(path=folder, base_url=dataset.url, registry=dataset.files, retry_if_failed=1)
     downloader = pooch.HTTPDownloader(timeout=_TIMEOUT_S)
+    try:
+        # Made beforehand, for the fetcher trips over a folder that another thread has just made.
+        for path in dataset.files:
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DownloadError(f"{folder}: cannot be written ({error.strerror}); work where files can be stored") from None
     pool = ThreadPoolExecutor(_CONNECTIONS)
     try:
         tasks = {pool.submit(store.fetch, path, downloader=downloader): path for path in dataset.files}
