@@ -15,6 +15,7 @@ from detector.errors import AnnotationError
 from detector.training import export, page
 from detector.vision import card as cards
 from detector.vision import finder, images
+from detector.vision.cells import CLASSES
 from detector.vision.detections import Detections
 from detector.vision.model import Model
 
@@ -51,15 +52,16 @@ def finish(
         AnnotationError: the datasets hold no validation fields. ModelError: the weights cannot be exported.
     """
     named = _named(data_files)
-    train = [record for file in named.values() for record in dataset.read(file, "train")]
+    train = {name: dataset.read(file, "train") for name, file in named.items()}
     val = [(record, name) for name, file in named.items() for record in dataset.read(file, "val")]
     if not val:
         raise AnnotationError(
             f"{', '.join(map(str, named.values()))}: no val fields to tune thresholds on; convert again with some"
         )
     records, groups = [record for record, _ in val], [name for _, name in val]
-    data = [f"{name}: {sum(f.resolve() == file for f in data_files)} x its train split" for name, file in named.items()]
-    draft = export.first_card(target.stem, image_px, train, training, data)
+    times = {name: sum(path.resolve() == file for path in data_files) for name, file in named.items()}
+    data = [_described(name, train[name], times[name]) for name in named]
+    draft = export.first_card(target.stem, image_px, [r for fields in train.values() for r in fields], training, data)
     origin = f"least count error per field on {len(val)} val fields of {', '.join(named)}, each dataset weighing the same"
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".export-") as folder:
         made = Path(folder) / target.name
@@ -81,6 +83,12 @@ def finish(
         for suffix in (".onnx", ".json", ".md"):
             made.with_suffix(suffix).replace(target.with_suffix(suffix))
     return Finished(target, target.with_suffix(".json"), thresholds, parity)
+
+
+def _described(name: str, fields: Sequence[Record], times: int) -> str:
+    cells = ", ".join(f"{sum(int((r.label == i).sum()) for r in fields)} {c}" for i, c in enumerate(CLASSES))
+    sampled = "" if times == 1 else f", sampled {times} times"
+    return f"{name}: {len(fields)} fields with {cells}{sampled}"
 
 
 def _named(data_files: Sequence[Path]) -> dict[str, Path]:
