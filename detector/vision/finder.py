@@ -20,7 +20,10 @@ UM_PER_PX_RANGE = (0.01, 1.0)
 
 _TILE_INPUT_PX = 640
 _SCALE_RANGE = 1.6
-_LEAST_RED_CELLS = 5
+_LEAST_TO_BELIEVE = 2
+"""Red cells of the expected size that suffice to take a field as it is: at a wrong scale, what is taken for red cells is much
+smaller than those that the model knows."""
+_LEAST_TO_ESTIMATE = 5
 
 
 def find(
@@ -68,7 +71,7 @@ def choose_zoom(model: Model, rgb: NDArray[np.uint8], whole: Detections, um_per_
         whole: what the model finds in the field when it is shown whole.
     """
     long_side = max(rgb.shape[:2])
-    seen = _typical_rbc_px(whole)
+    seen = _typical_rbc_px(whole, _LEAST_TO_BELIEVE)
     if um_per_px is not None:
         check_scale(um_per_px, "um_per_px")
         given_px = cells.RBC_DIAMETER_UM / um_per_px
@@ -102,7 +105,7 @@ def estimate_rbc_px(model: Model, rgb: NDArray[np.uint8]) -> float | None:
     side = max(rgb.shape[:2]) // 2
     while side >= model.card.image_px / 4:
         for crop in _crops(rgb, side):
-            typical = _typical_rbc_px(model.detect(crop))
+            typical = _typical_rbc_px(model.detect(crop), _LEAST_TO_ESTIMATE)
             if typical is None:
                 continue
             off = abs(math.log(typical * model.card.image_px / max(crop.shape[:2]) / model.card.rbc_px))
@@ -124,10 +127,11 @@ def _crops(rgb: NDArray[np.uint8], side: int) -> list[NDArray[np.uint8]]:
     return crops
 
 
-def _typical_rbc_px(found: Detections) -> float | None:
+def _typical_rbc_px(found: Detections, least: int) -> float | None:
+    """Median side of the red cells clear of the border, in pixels, or None where there are fewer than `least`."""
     red = found.xyxy[found.label == cells.RBC]
     whole = red[~boxes.touches(red, found.size_wh, 2.0).any(axis=1)]
-    if len(whole) < _LEAST_RED_CELLS:
+    if len(whole) < least:
         return None
     return float(np.median(np.sqrt(boxes.area(whole))))
 

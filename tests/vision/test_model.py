@@ -101,11 +101,12 @@ def test_a_large_field_is_counted_in_tiles_at_the_scale_that_the_model_knows(mod
     assert note == ""
 
 
-def test_a_small_field_of_small_cells_is_looked_at_again_at_their_scale(model: Model) -> None:
-    field = window(plan((640, 480), preset("bccd"), 3, um_per_px=0.16), 0, 0, 640, 480)
+@pytest.mark.parametrize("stain", ["bccd", "pbc", "raabin"])
+@pytest.mark.parametrize("um_per_px", [0.05, 0.11, 0.22, 0.45])
+def test_the_scale_is_seen_where_it_is_not_told(model: Model, stain: str, um_per_px: float) -> None:
+    field = window(plan((640, 480), preset(stain), 3, um_per_px=um_per_px), 0, 0, 640, 480)
     truth = int((field.label == cells.RBC).sum())
-    assert truth > 40
-    assert finder.find(model, field.image)[0].counts()["RBC"] == pytest.approx(truth, rel=0.1)
+    assert finder.find(model, field.image)[0].counts()["RBC"] == pytest.approx(truth, rel=0.03, abs=1)
 
 
 def test_a_large_field_without_cells_says_that_its_scale_is_not_known(model: Model) -> None:
