@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -24,6 +24,7 @@ from detector.commandline import (
     run,
 )
 from detector.counting import density
+from detector.counting.smears import SmearCount
 from detector.engines import inputs as engine_inputs
 from detector.engines import job, manifest
 from detector.engines.job import Outcome
@@ -106,7 +107,7 @@ def _check(
         raise UsageError("--rbc-per-ul and --ul-factor are two ways to counts per µL; give one of them")
 
 
-def _per_ul(smear: Any, rbc_per_ul: float | None, ul_factor: float | None) -> list[density.PerMicrolitre]:
+def _per_ul(smear: SmearCount, rbc_per_ul: float | None, ul_factor: float | None) -> list[density.PerMicrolitre]:
     if rbc_per_ul is not None:
         return density.from_red_cells(smear, rbc_per_ul)
     return density.from_area(smear, ul_factor) if ul_factor is not None else []
