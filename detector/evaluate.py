@@ -45,7 +45,8 @@ def command(
     if split not in SPLITS:
         raise UsageError(f"--split {split}: no such split; known: {', '.join(SPLITS)}")
     loaded = Model.load(model)
-    records = _without(dataset.read(data, split), exclude)
+    labelled = dataset.read(data, split)
+    records = _without(labelled, exclude)
     if not records:
         raise NothingToDoError(f"{data}: split {split!r} has no fields to evaluate")
     result = evaluate(
@@ -56,7 +57,8 @@ def command(
     )
     _show(result)
     if out is not None:
-        _write(out, result, {"data": str(data), "split": split, "model": loaded.path.name, "model_sha256": loaded.sha256})
+        about: dict[str, str | int] = {"data": data.as_posix(), "split": split, "left_out": len(labelled) - len(records)}
+        _write(out, result, {**about, "model": loaded.path.name, "model_sha256": loaded.sha256})
     return EXIT_SOME_FAILED if result.unread else EXIT_DONE
 
 
@@ -117,7 +119,7 @@ def _text(figure: Figure | None, digits: int) -> str:
     return f"{figure.value:.{digits}f}\n{figure.low:.{digits}f} to {figure.high:.{digits}f}"
 
 
-def _write(out: Path, result: Evaluation, about: dict[str, str]) -> None:
+def _write(out: Path, result: Evaluation, about: dict[str, str | int]) -> None:
     document = {"format": "smearcount-metrics", "version": 1, **about, **dataclasses.asdict(result)}
     try:
         out.parent.mkdir(parents=True, exist_ok=True)

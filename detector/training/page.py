@@ -41,6 +41,7 @@ def render(card: Mapping[str, Any]) -> str:
         "",
         _parity(card["parity_with_weights"]),
         "",
+        *_figures(card),
         "## Training data",
         "",
         *(f"- {line}" for line in card["data"]),
@@ -52,6 +53,35 @@ def render(card: Mapping[str, Any]) -> str:
         "Versions: " + ", ".join(f"{key} {value}" for key, value in card["versions"].items()) + ".",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _figures(card: Mapping[str, Any]) -> list[str]:
+    """A table for each evaluation on the card, with 95 % intervals."""
+    lines: list[str] = []
+    for one in card.get("figures", ()):
+        left_out = f" ({one['left_out']} left out)" if one["left_out"] else ""
+        lines += [
+            f"## On {one['fields']} fields of {one['data']}, split {one['split']}{left_out}",
+            "",
+            f"mAP50 {_figure(one['map50'], 3)}, mAP50-95 {_figure(one['map50_95'], 3)}. Mean absolute error of the count per field:",
+            "",
+            "| cells | all | clear of the border | guess without looking |",
+            "|---|---|---|---|",
+            *(
+                f"| {name} | {_figure(one['all_cells'][name], 2)} | {_figure(one['clear_cells'][name], 2)} | "
+                f"{_figure(one['guess'].get(name), 2)} |"
+                for name in card["class_names"]
+            ),
+            "",
+        ]
+    return lines
+
+
+def _figure(one: Mapping[str, float | None] | None, digits: int) -> str:
+    if one is None:
+        return "undefined"
+    interval = "" if one["low"] is None else f" ({one['low']:.{digits}f} to {one['high']:.{digits}f})"
+    return f"{one['value']:.{digits}f}{interval}"
 
 
 def _error_table(card: Mapping[str, Any]) -> list[str]:
