@@ -95,7 +95,8 @@ def _identify(content: bytes) -> Image.Image:
         with _warnings_lock, warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             return Image.open(io.BytesIO(content))
-    except UnidentifiedImageError:
+    # Ultralytics, where it shares the process, looks for a plug-in that is not there before it gives up.
+    except (UnidentifiedImageError, ImportError):
         raise ImageError("is not an image (its content is no known image format)") from None
     except Image.DecompressionBombError:
         limit = 2 * (Image.MAX_IMAGE_PIXELS or 0) // 10**6

@@ -303,7 +303,8 @@ def test_an_interrupted_count_says_how_to_go_on_and_ends_the_same(fields: Path, 
     deadline = time.monotonic() + 60
     while not (journal.is_file() and journal.read_bytes().count(b"\n") > 5) and time.monotonic() < deadline:
         time.sleep(0.02)
-    process.send_signal(signal.SIGINT)
+    # Not SIGINT, which a shell lets its background jobs ignore.
+    process.send_signal(signal.SIGTERM)
     _, told = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "--out out --resume" in told

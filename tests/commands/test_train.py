@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
-pytest.importorskip("ultralytics", reason="needs the train extra: pip install -e '.[train]'")
+# Looked for and not imported: imported by itself, it changes how Pillow opens images in this whole process.
+pytestmark = pytest.mark.skipif(find_spec("ultralytics") is None, reason="needs the train extra: pip install -e '.[train]'")
 
 ROOT = Path(__file__).parents[2]
 
@@ -68,38 +70,43 @@ def test_the_new_model_counts(trained: Path) -> None:
 PARITY = """
 import sys
 from pathlib import Path
+import cv2
 import numpy as np
-from PIL import Image
+import torch
 from detector.training import framework
 framework.ultralytics(Path("state"))
 from ultralytics import YOLO
 from detector.vision import images
 from detector.vision.model import Model
 
-rgb = images.read(Path("smears/smear_a/field_01.jpg"))
+bgr = images.read(Path("smears/smear_a/field_01.jpg"))[:, :, ::-1]
+cv2.imwrite("field.png", bgr)
+rgb = images.read(Path("field.png"))
 if "swap" in sys.argv:
     rgb = np.ascontiguousarray(rgb[:, :, ::-1])
-ours = Model.load(Path("runs/train/tiny/model.onnx")).detect(rgb, min_score=1e-4)
-Image.open("smears/smear_a/field_01.jpg").save("field.png")
-theirs = YOLO("runs/train/tiny/weights/best.pt").predict(
-    "field.png", imgsz=64, conf=1e-4, iou=0.6, max_det=1000, device="cpu", verbose=False
-)[0].boxes
-top = min(len(ours), len(theirs), 15)
-assert top >= 5, top
-print("boxes", np.abs(ours.xyxy[:top] - theirs.xyxy.numpy()[:top]).max() < 0.1)
-print("scores", np.allclose(ours.score[:top], theirs.conf.numpy()[:top], rtol=1e-3, atol=1e-6))
+ours = Model.load(Path("runs/train/tiny/model.onnx"))
+weights = YOLO("runs/train/tiny/weights/best.pt")
+weights.predict("field.png", imgsz=64, device="cpu", verbose=False)
+shown = weights.predictor.preprocess([cv2.imread("field.png")])
+with torch.no_grad():
+    expected = weights.predictor.model(shown)
+expected = (expected[0] if isinstance(expected, (list, tuple)) else expected).numpy()
+tensor = ours._tensor(rgb, None)[0]
+output = ours._session.run(None, {ours._input: tensor})[0]
+assert output.shape == expected.shape and output.shape[1] == 7, (output.shape, expected.shape)
+print("input", np.allclose(tensor, shown.numpy(), atol=1e-6))
+print("output", np.allclose(output, expected, rtol=1e-3, atol=1e-4))
 """
 
 
 @pytest.mark.parametrize("how", ["as it is", "swap"])
-def test_the_model_finds_what_its_weights_find_box_by_box(trained: Path, how: str) -> None:
+def test_the_model_sees_and_answers_what_its_weights_do(trained: Path, how: str) -> None:
     done = subprocess.run([sys.executable, "-c", PARITY, how], cwd=trained, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr[-2000:]
     # Channels in the wrong order, which nobody sees in a count, must not pass.
-    expected = "False" if how == "swap" else "True"
-    assert f"scores {expected}" in done.stdout
-    if how != "swap":
-        assert "boxes True" in done.stdout
+    assert f"input {how == 'as it is'}" in done.stdout
+    # So short a training has not learnt to tell colours, so what it answers says nothing of them.
+    assert how == "swap" or "output True" in done.stdout
 
 
 def test_export_makes_the_same_model_of_the_weights(trained: Path) -> None:
