@@ -37,7 +37,7 @@ from detector.vision.model import Model, processors
 
 def count(
     inputs: Annotated[
-        list[str] | None, typer.Argument(metavar="INPUT...", help="images, folders (each subfolder is a smear), patterns")
+        list[str] | None, typer.Argument(metavar="INPUT", help="images, folders (each subfolder is a smear), patterns")
     ] = None,
     out: Annotated[Path | None, typer.Option(help="folder for the results; default: runs/count/<time>")] = None,
     model: Annotated[Path | None, typer.Option(help="an .onnx model of ours; default: the one shipped")] = None,
