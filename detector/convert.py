@@ -7,13 +7,12 @@ from typing import Annotated
 
 import typer
 from rich.markup import escape
-from rich.progress import Progress
 from rich.table import Table
 
 from detector.annotations import conversion, download, splits
 from detector.annotations.audit import Audit
 from detector.annotations.repair import DROPPED, REPAIRED
-from detector.commandline import EXIT_DONE, EXIT_SOME_FAILED, console, errors, run
+from detector.commandline import EXIT_DONE, EXIT_SOME_FAILED, console, errors, progress_bar, run
 from detector.errors import UsageError
 from detector.vision.cells import CLASSES
 
@@ -80,9 +79,8 @@ def _source(source: Path | None, download_name: str | None) -> Path:
     if source is not None:
         return source
     dataset = download.descriptor(str(download_name))
-    with Progress(console=errors, transient=True) as progress:
-        task = progress.add_task(f"fetching {dataset.name}", total=len(dataset.files))
-        return download.fetch(dataset, _DOWNLOADS / dataset.name, lambda done, _: progress.update(task, completed=done))
+    with progress_bar(f"fetching {dataset.name}", len(dataset.files)) as advance:
+        return download.fetch(dataset, _DOWNLOADS / dataset.name, lambda _done, _all: advance(1))
 
 
 def _show(audit: Audit, out: Path) -> None:

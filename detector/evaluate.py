@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich import box
 from rich.markup import escape
-from rich.progress import track
 from rich.table import Table
 
 from detector.accuracy.agreement import Agreement
@@ -21,7 +20,7 @@ from detector.accuracy.precision import MIN_SCORE
 from detector.annotations import dataset
 from detector.annotations.labels import SPLITS
 from detector.annotations.records import Record
-from detector.commandline import EXIT_DONE, EXIT_SOME_FAILED, console, errors, run
+from detector.commandline import EXIT_DONE, EXIT_SOME_FAILED, console, errors, progress_bar, run
 from detector.errors import ConfigError, NothingToDoError, OutputError, UsageError
 from detector.output.files import write_text
 from detector.vision import finder
@@ -49,17 +48,24 @@ def command(
     records = _without(labelled, exclude)
     if not records:
         raise NothingToDoError(f"{data}: split {split!r} has no fields to evaluate")
-    result = evaluate(
-        track(records, "fields", console=errors),
-        find=lambda rgb: finder.find(loaded, rgb)[0],
-        search=lambda rgb: finder.find(loaded, rgb, min_score=MIN_SCORE)[0],
-        train=dataset.read(data, "train"),
-    )
+    with progress_bar("evaluating", len(records)) as advance:
+        result = evaluate(
+            _told(records, advance),
+            find=lambda rgb: finder.find(loaded, rgb)[0],
+            search=lambda rgb: finder.find(loaded, rgb, min_score=MIN_SCORE)[0],
+            train=dataset.read(data, "train"),
+        )
     _show(result)
     if out is not None:
         about: dict[str, str | int] = {"data": data.as_posix(), "split": split, "left_out": len(labelled) - len(records)}
         _write(out, result, {**about, "model": loaded.path.name, "model_sha256": loaded.sha256})
     return EXIT_SOME_FAILED if result.unread else EXIT_DONE
+
+
+def _told(records: list[Record], advance: Callable[[int], None]) -> Iterator[Record]:
+    for record in records:
+        yield record
+        advance(1)
 
 
 def _without(records: list[Record], exclude: Path | None) -> list[Record]:

@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from detector.commandline import console, errors, run
+from detector.commandline import console, progress_bar, run
 from detector.errors import OutputError, UsageError
 from detector.synthetic.layout import UM_PER_PX, Density
 from detector.synthetic.series import MIXED, Series
@@ -63,11 +62,11 @@ def _refuse_full(out: Path) -> None:
 def _write(series: Series, out: Path) -> Truth:
     settings = ", ".join(f"{name} {value}" for name, value in asdict(series).items() if value is not None)
     truth = Truth(f"synthetic blood smear fields: {settings}")
-    columns = (TextColumn("rendering"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=errors) as progress:
-        for name, field in progress.track(series.render(), total=series.fields * series.smears):
+    with progress_bar("rendering", series.fields * series.smears) as advance:
+        for name, field in series.render():
             write_jpeg(out / name, field)
             truth.add(name, field)
+            advance(1)
     (out / COUNTS).write_text(truth.csv(), encoding="utf-8", newline="\n")
     (out / BOXES).write_text(truth.coco(), encoding="utf-8", newline="\n")
     return truth

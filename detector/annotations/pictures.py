@@ -35,12 +35,7 @@ def look(path: Path) -> Picture:
     Raises:
         ImageError: it cannot be decoded to its end; the message is the reason without the path.
     """
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise ImageError(f"cannot be opened ({error.strerror or error})") from None
-    if not content:
-        raise ImageError("is empty (0 bytes)")
+    content = images.encoded(path)
     rgb = images.decode(content).rgb
     small = cv2.resize(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), (THUMBNAIL_PX, THUMBNAIL_PX), interpolation=cv2.INTER_AREA)
     return Picture((rgb.shape[1], rgb.shape[0]), hashlib.sha256(content).hexdigest(), np.asarray(small, dtype=np.float32))

@@ -53,13 +53,22 @@ def load(path: Path) -> Picture:
     Raises:
         ImageError: the file cannot be opened or is no complete image.
     """
+    return decode(encoded(path))
+
+
+def encoded(path: Path) -> bytes:
+    """The bytes of an image file.
+
+    Raises:
+        ImageError: it cannot be opened or is empty.
+    """
     try:
         content = path.read_bytes()
     except OSError as error:
         raise ImageError(f"cannot be opened ({error.strerror or error})") from None
     if not content:
         raise ImageError("is empty (0 bytes)")
-    return decode(content)
+    return content
 
 
 def decode(content: bytes) -> Picture:
@@ -131,10 +140,10 @@ def _deep_pixels(content: bytes, image: Image.Image) -> Rgb:
         raise ImageError("holds floating-point values; save it with 8 or 16 bits a channel")
     # Pillow finds truncation, which OpenCV passes over in silence.
     image.load()
-    encoded = np.frombuffer(content, dtype=np.uint8)
-    bgr = cv2.imdecode(encoded, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
+    buffer = np.frombuffer(content, dtype=np.uint8)
+    bgr = cv2.imdecode(buffer, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
     if "A" in image.getbands():
-        bgra = cv2.imdecode(encoded, cv2.IMREAD_UNCHANGED)
+        bgra = cv2.imdecode(buffer, cv2.IMREAD_UNCHANGED)
         bgr = None if bgra is None else _over_white(bgra)
     if bgr is None:
         raise ImageError("is truncated or damaged, or of a kind that cannot be read; save it as 8- or 16-bit PNG or TIFF")
