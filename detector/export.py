@@ -10,7 +10,7 @@ import typer
 
 from detector.accuracy import thresholds
 from detector.annotations.records import Record
-from detector.commandline import EXIT_DONE, console, run
+from detector.commandline import EXIT_DONE, console, errors, run
 from detector.errors import ModelError, OutputError, UsageError
 from detector.training import framework
 from detector.training.finish import Finished, finish
@@ -34,6 +34,8 @@ def _tune(
     records: Sequence[Record], found: Sequence[Detections], groups: Sequence[str]
 ) -> tuple[dict[str, float], dict[str, Any]]:
     tuned = thresholds.tune(records, found, groups)
+    if tuned.unfound:
+        errors.print(f"[yellow]finds no {', '.join(tuned.unfound)} in the val fields at any score: train longer[/]")
     return tuned.thresholds, tuned.error
 
 

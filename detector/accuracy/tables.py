@@ -60,7 +60,7 @@ def _cells(agreement: Agreement) -> Iterable[float | None]:
 def _number(figure: Figure | None) -> str:
     if figure is None:
         return "-"
-    interval = "" if figure.low is None or figure.high is None else f" ({figure.low:.2f}–{figure.high:.2f})"
+    interval = "" if figure.low is None or figure.high is None else f" ({figure.low:.2f} to {figure.high:.2f})"
     return f"{figure.value:.2f}{interval}"
 
 

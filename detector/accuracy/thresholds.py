@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,6 +28,8 @@ class Tuned:
     """By class name."""
     error: dict[str, dict[str, float]]
     """Mean absolute error of the count per field, by group of fields and class name."""
+    unfound: tuple[str, ...]
+    """Classes of which there are cells and none is found at any threshold: these need longer training or other data."""
 
 
 def tune(records: Sequence[Record], found: Sequence[Detections], groups: Sequence[str]) -> Tuned:
@@ -58,7 +60,14 @@ def tune(records: Sequence[Record], found: Sequence[Detections], groups: Sequenc
         thresholds[class_name] = float(GRID[chosen])
         for i, name in enumerate(names):
             error[name][class_name] = float(by_group[i, chosen])
-    return Tuned(thresholds, error)
+    return Tuned(thresholds, error, tuple(_unfound(records, found)))
+
+
+def _unfound(records: Sequence[Record], found: Sequence[Detections]) -> Iterator[str]:
+    for label, name in enumerate(CLASSES):
+        there = any((record.label == label).any() for record in records)
+        if there and not any((one.score[one.label == label] >= GRID[0]).any() for one in found):
+            yield name
 
 
 def _errors(records: Sequence[Record], found: Sequence[Detections], label: int) -> NDArray[np.float64]:

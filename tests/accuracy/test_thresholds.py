@@ -48,6 +48,12 @@ def test_a_small_group_weighs_as_much_as_a_large_one() -> None:
     assert alone.thresholds["RBC"] <= 0.5
 
 
+def test_a_class_that_is_never_found_is_named() -> None:
+    records = [_record(2), _record(1, label=1)]
+    assert thresholds.tune(records, [_found([0.9]), _found([0.06], label=1)], ["a", "a"]).unfound == ("WBC",)
+    assert thresholds.tune(records[:1], [_found([0.9])], ["a"]).unfound == ()
+
+
 @pytest.mark.parametrize("groups", [[], ["a", "b"]])
 def test_arguments_that_disagree_are_refused(groups: list[str]) -> None:
     with pytest.raises(ValueError, match="equal, positive numbers"):

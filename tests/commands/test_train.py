@@ -34,6 +34,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     done = call(folder, "train", "--data", "data/data.yaml", "--name", "tiny", *options)
     assert done.returncode == 0, done.stderr[-3000:]
     assert "same counts as the weights in 2 of 2 fields" in done.stdout
+    assert "train longer" in done.stderr
     return folder
 
 
