@@ -53,7 +53,7 @@ def count(
     """Count red cells, white cells and platelets in photographs of blood smears.
 
     Writes counts.csv (a row per field), smears.csv (a row per smear and class, with 95 % intervals), detections.json and
-    run.json. Assists a trained eye; it is not for diagnosis.
+    run.json, and says which fields could not be read and why.
     """
     started = time.time()
     _check(inputs, out, manifest_file, um_per_px, rbc_per_ul, ul_factor, resume)
