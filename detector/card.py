@@ -27,8 +27,9 @@ def command(
     content = json.loads(beside.read_text(encoding="utf-8"))
     content["figures"] = [_of(path, digest) for path in figures]
     try:
+        text = page.render(content)
         write_text(beside, json.dumps(content, indent=2) + "\n")
-        write_text(model.with_suffix(".md"), page.render(content))
+        write_text(model.with_suffix(".md"), text)
     except (OSError, KeyError) as error:
         raise OutputError(f"{beside}: cannot be written, or is no card that detector.export made ({error})") from None
     console.print(f"{len(figures)} evaluations on the card {beside}", markup=False, soft_wrap=True)

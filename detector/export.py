@@ -59,7 +59,7 @@ def export(
         out.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(f"{out.parent}: cannot be made ({error.strerror})") from None
-    framework.ultralytics(Path("runs") / "train" / ".ultralytics")
+    framework.prepare(Path("runs") / "train" / ".ultralytics")
     make_model(weights, data, out, image_px, {"weights": weights.name})
     return EXIT_DONE
 

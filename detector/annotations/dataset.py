@@ -99,8 +99,7 @@ def read(data_yaml: Path, split: str) -> list[Record]:
     """
     if split not in SPLITS:
         raise AnnotationError(f"{split!r} is no split; known: {', '.join(SPLITS)}")
-    if not data_yaml.is_file():
-        raise AnnotationError(f"{data_yaml}: no such file; python -m detector.convert writes one")
+    require(data_yaml)
     source = read_yolo(data_yaml.parent)
     if source is None:
         raise AnnotationError(f"{data_yaml}: there are no label files in 'labels' beside it")
@@ -116,6 +115,16 @@ def read(data_yaml: Path, split: str) -> list[Record]:
             raise AnnotationError(f"{item.image}: {error}") from None
         records.append(replace(mended.record(item.name, item.image), split=split))
     return sorted(records, key=lambda record: record.name)
+
+
+def require(data_yaml: Path) -> None:
+    """Refuse a data file that is not there.
+
+    Raises:
+        AnnotationError: it is not.
+    """
+    if not data_yaml.is_file():
+        raise AnnotationError(f"{data_yaml}: no such file; python -m detector.convert writes one")
 
 
 def is_ours(folder: Path) -> bool:

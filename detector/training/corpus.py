@@ -47,6 +47,7 @@ def join(data_files: Sequence[Path]) -> Corpus:
 
 
 def _check(data_file: Path) -> None:
+    dataset.require(data_file)
     names = read_yaml(data_file).get("names")
     found = [str(names[key]) for key in sorted(names)] if isinstance(names, dict) else names
     if not isinstance(found, list) or tuple(found) != cells.CLASSES:

@@ -15,14 +15,13 @@ import numpy as np
 from detector.annotations.records import Record
 from detector.errors import ModelError
 from detector.training import framework
-from detector.training.fit import start
+from detector.training.fit import MAX_CELLS, start
 from detector.vision import boxes, cells, images
 from detector.vision import card as cards
 from detector.vision.model import Model
 
 LICENCE = "AGPL-3.0-only"
 NMS_IOU = 0.6
-MAX_CELLS = 1000
 
 _OPSET = 17
 
@@ -95,11 +94,7 @@ def rbc_px(records: Sequence[Record], image_px: int) -> float:
     Raises:
         ModelError: no field has a red cell clear of the border.
     """
-    sides = []
-    for record in records:
-        red = record.xyxy[record.label == cells.RBC]
-        whole = red[~boxes.touches(red, record.size_wh, 2.0).any(axis=1)]
-        sides.append(np.sqrt(boxes.area(whole)) * image_px / max(record.size_wh))
+    sides = [boxes.sides_clear_of_border(r.xyxy[r.label == cells.RBC], r.size_wh) * (image_px / max(r.size_wh)) for r in records]
     joined = np.concatenate(sides) if sides else np.zeros(0)
     if not len(joined):
         raise ModelError(

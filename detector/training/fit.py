@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,10 @@ from typing import Any
 from detector.errors import DownloadError, ModelError, NothingToDoError, OutputError, UsageError
 from detector.training import augment, corpus, framework
 from detector.training.settings import TrainSettings
+from detector.vision.model import processors
+
+MAX_CELLS = 1000
+"""Most cells found in a crop, in training and afterwards: Ultralytics would stop at 300 and say nothing."""
 
 
 def fit(settings: TrainSettings, data_files: Sequence[Path], run_folder: Path) -> Path:
@@ -27,7 +30,7 @@ def fit(settings: TrainSettings, data_files: Sequence[Path], run_folder: Path) -
         raise OutputError(f"{run_folder}: exists already; choose another --name, or continue it with --resume")
     joined = corpus.join(data_files)
     try:
-        framework.ultralytics(run_folder.parent / ".ultralytics")
+        framework.prepare(run_folder.parent / ".ultralytics")
         model = start(settings.model)
         run_folder.mkdir(parents=True)
     except OSError as error:
@@ -48,7 +51,7 @@ def resume(run_folder: Path) -> Path:
     last = run_folder / "weights" / "last.pt"
     if not last.is_file() or not (run_folder / "settings.json").is_file():
         raise NothingToDoError(f"{run_folder}: holds no weights/last.pt and settings.json of a training to resume")
-    framework.ultralytics(run_folder.parent / ".ultralytics")
+    framework.prepare(run_folder.parent / ".ultralytics")
     settings = recorded_settings(run_folder)
     if _finished(last):
         return run_folder / "weights" / "best.pt"
@@ -105,7 +108,7 @@ def _train(model: Any, run_folder: Path, threads: int, arguments: dict[str, Any]
 
 
 def _threads(settings: TrainSettings) -> int:
-    return (os.cpu_count() or 1) if settings.threads == "auto" else settings.threads
+    return processors() if settings.threads == "auto" else settings.threads
 
 
 def _finished(last: Path) -> bool:
@@ -147,8 +150,7 @@ def _arguments(settings: TrainSettings, data: Path, run_folder: Path) -> dict[st
         "fliplr": 0.5,
         "flipud": 0.5,
         "augmentations": augment.transforms(settings),
-        # A smear holds more cells than the 300 that Ultralytics would stop at.
-        "max_det": 1000,
+        "max_det": MAX_CELLS,
         "cache": "ram",
         "plots": True,
     }

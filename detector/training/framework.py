@@ -7,13 +7,13 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from detector.errors import MissingExtraError
+from detector.vision.model import processors
 
 
-def ultralytics(state_folder: Path) -> Any:
-    """The `ultralytics` module, imported with its automatic installs, telemetry and unsafe loading off.
+def prepare(state_folder: Path) -> None:
+    """Import ultralytics with its automatic installs, telemetry and unsafe loading off; call it before anything imports it.
 
     Args:
         state_folder: where it may keep its own settings file.
@@ -26,15 +26,13 @@ def ultralytics(state_folder: Path) -> Any:
     os.environ["YOLO_AUTOINSTALL"] = "0"
     os.environ["ULTRALYTICS_SAFE_LOAD"] = "1"
     os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"
-    os.environ.setdefault("OMP_NUM_THREADS", str(os.cpu_count() or 1))
+    os.environ.setdefault("OMP_NUM_THREADS", str(processors()))
     try:
-        import ultralytics as module
         from ultralytics.utils import SETTINGS
     except ImportError:
         raise MissingExtraError("ultralytics", "train", "training") from None
     integrations = ("clearml", "comet", "dvc", "hub", "mlflow", "neptune", "raytune", "tensorboard", "wandb")
     SETTINGS.update({"sync": False, **{name: False for name in integrations if name in SETTINGS}})
-    return module
 
 
 def use_threads(threads: int) -> None:

@@ -63,6 +63,12 @@ def suppress(xyxy: Boxes, score: NDArray[np.float32], label: NDArray[np.int64], 
     return np.array(kept, dtype=np.int64)
 
 
+def sides_clear_of_border(xyxy: Boxes, size_wh: tuple[int, int], margin_px: float = 2.0) -> NDArray[np.float32]:
+    """Geometric mean of width and height, in pixels, of the boxes that reach no image edge; of shape (m,), m <= n."""
+    whole = xyxy[~touches(xyxy, size_wh, margin_px).any(axis=1)]
+    return np.asarray(np.sqrt(area(whole)), dtype=np.float32)
+
+
 def touches(xyxy: Boxes, size_wh: tuple[int, int], margin_px: float) -> NDArray[np.bool_]:
     """Which image edges each box reaches to within `margin_px`: left, top, right, bottom; of shape (n, 4)."""
     w, h = size_wh

@@ -129,11 +129,8 @@ def _crops(rgb: NDArray[np.uint8], side: int) -> list[NDArray[np.uint8]]:
 
 def _typical_rbc_px(found: Detections, least: int) -> float | None:
     """Median side of the red cells clear of the border, in pixels, or None where there are fewer than `least`."""
-    red = found.xyxy[found.label == cells.RBC]
-    whole = red[~boxes.touches(red, found.size_wh, 2.0).any(axis=1)]
-    if len(whole) < least:
-        return None
-    return float(np.median(np.sqrt(boxes.area(whole))))
+    sides_px = boxes.sides_clear_of_border(found.xyxy[found.label == cells.RBC], found.size_wh)
+    return float(np.median(sides_px)) if len(sides_px) >= least else None
 
 
 def _in_tiles(model: Model, rgb: NDArray[np.uint8], zoom: float, min_score: float | None) -> Detections:

@@ -109,6 +109,7 @@ class Model:
         label = scores.argmax(axis=0)
         score = scores[label, np.arange(scores.shape[1])]
         chosen = np.flatnonzero(score >= least[label])
+        overflown = len(chosen) > _MOST_CANDIDATES
         chosen = chosen[np.argsort(-score[chosen], kind="stable")][:_MOST_CANDIDATES]
         centre, half = output[:2, chosen].T, output[2:4, chosen].T / 2
         xyxy = boxes.clip((np.concatenate([centre - half, centre + half], axis=1) - offset) / scale, size_wh)
@@ -117,7 +118,7 @@ class Model:
         xyxy, chosen = xyxy[real], chosen[real]
         kept = boxes.suppress(xyxy, score[chosen], label[chosen], self.card.nms_iou)
         most = self.card.max_cells
-        saturated = len(kept) > most
+        saturated = overflown or len(kept) > most
         kept = kept[:most]
         return Detections(xyxy[kept], score[chosen][kept], label[chosen][kept], size_wh, self.card.class_names, saturated)
 

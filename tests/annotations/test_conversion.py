@@ -18,6 +18,7 @@ from PIL import Image
 from detector.annotations import dataset, splits
 from detector.annotations.conversion import Request, convert
 from detector.errors import AnnotationError, NothingToDoError, OutputError, UnknownClassError, UsageError
+from detector.vision import images
 
 
 def tree(root: Path) -> dict[str, str]:
@@ -49,6 +50,20 @@ def test_official_splits_and_what_is_written(bccd: Path, tmp_path: Path) -> None
     assert copy.read_bytes() == (bccd / "JPEGImages" / "d e.jpg").read_bytes()
     assert not copy.is_symlink()
     assert copy.stat().st_nlink == 1
+
+
+def test_deep_images_become_eight_bits_as_counting_sees_them(make: Any, bccd: Path, tmp_path: Path) -> None:
+    source = bccd / "JPEGImages" / "b.jpg"
+    rgb = images.read(source)
+    twelve_bits = np.round(rgb.astype(np.float64) * 4095 / 255).astype(np.uint16)
+    twelve_bits[0, 0] = 4095
+    source.unlink()
+    cv2.imwrite(str(source.with_suffix(".png")), twelve_bits[:, :, ::-1])
+    convert(Request(bccd, tmp_path / "out"))
+    copy = tmp_path / "out" / "images" / "val" / "b.png"
+    stored = cv2.imread(str(copy), cv2.IMREAD_UNCHANGED)
+    assert stored.dtype == np.uint8
+    assert np.abs(stored[1:, 1:, ::-1].astype(int) - rgb[1:, 1:]).max() <= 1
 
 
 def test_reading_the_dataset_gives_the_boxes_back(make: Any, bccd: Path, tmp_path: Path) -> None:

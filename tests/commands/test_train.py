@@ -75,7 +75,7 @@ import cv2
 import numpy as np
 import torch
 from detector.training import framework
-framework.ultralytics(Path("state"))
+framework.prepare(Path("state"))
 from ultralytics import YOLO
 from detector.vision import images
 from detector.vision.model import Model
@@ -158,7 +158,7 @@ def test_an_interrupted_training_is_continued(trained: Path) -> None:
     ("arguments", "code", "message"),
     [
         ((), 2, "--data is missing"),
-        (("--data", "gone.yaml"), 2, "gone.yaml: cannot be read"),
+        (("--data", "gone.yaml"), 3, "gone.yaml: no such file; python -m detector.convert writes one"),
         (("--data", "data/data.yaml", "--epochs", "0"), 2, "epochs"),
         (("--data", "data/data.yaml", "--name", "tiny"), 3, "exists already"),
         (("--data", "data/data.yaml", "--name", "n1", "--model", "yolo11n"), 2, "must be weights (.pt) or an architecture"),
