@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from detector.engines.inputs import FieldInput
-from detector.errors import ImageError, OutputError
+from detector.errors import ImageError, OutputError, SmearcountError
 from detector.output import overlay
 from detector.vision import finder, images
 from detector.vision.detections import Detections, Unread
@@ -38,7 +38,14 @@ def detect_field(one: FieldInput, model: Model, overlays: Path | None = None) ->
         picture = images.load(one.path)
     except ImageError as error:
         return FieldResult(one, Unread(one.field, str(error)))
-    found, note = finder.find(model, picture.rgb, one.um_per_px)
+    try:
+        found, note = finder.find(model, picture.rgb, one.um_per_px)
+    except SmearcountError:
+        raise
+    # Whatever one field does to the model (out of memory, a failure in native code) must not cost the others their counts.
+    except Exception as error:
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        return FieldResult(one, Unread(one.field, f"could not be searched for cells ({reason})"))
     if overlays is not None:
         target = overlay.path_of(overlays, one.field)
         try:

@@ -10,6 +10,7 @@ from detector.engines import inputs, job, local
 from detector.engines.job import Outcome
 from detector.errors import OutputError
 from detector.output.journal import Journal
+from detector.vision import finder
 from detector.vision.model import Model
 
 
@@ -36,6 +37,26 @@ def test_a_field_that_cannot_be_read_costs_no_other_its_count(fields: Path, mode
     assert [(one.field, one.smear) for one in outcome.unread] == [("smear_a/bad.jpg", "smear_a")]
     assert outcome.smears[0].unread == 1
     assert outcome.smears[0].fields == 2
+
+
+def test_a_field_that_the_model_fails_on_costs_no_other_its_count(
+    fields: Path, model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = finder.find
+    failures: list[Exception] = [MemoryError(), RuntimeError("native code failed")]
+
+    def failing(*arguments: object) -> object:
+        if failures:
+            raise failures.pop(0)
+        return real(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(finder, "find", failing)
+    outcome = job.count(inputs.find([str(fields)]), model, workers=1)
+    assert [one.reason for one in outcome.unread] == [
+        "could not be searched for cells (MemoryError)",
+        "could not be searched for cells (native code failed)",
+    ]
+    assert len(outcome.read) == 2
 
 
 def test_an_interrupted_count_goes_on_and_ends_the_same(
