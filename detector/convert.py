@@ -11,6 +11,7 @@ from rich.table import Table
 
 from detector.annotations import conversion, download, splits
 from detector.annotations.audit import Audit
+from detector.annotations.corrections import ADD, RELABEL, REMOVE, Outcome
 from detector.annotations.repair import DROPPED, REPAIRED
 from detector.commandline import EXIT_DONE, EXIT_SOME_FAILED, console, errors, progress_bar, run
 from detector.errors import UsageError
@@ -48,6 +49,13 @@ def command(
     only_relabelled: Annotated[
         bool, typer.Option("--only-relabelled", help="Keep only fields that --labels has labels for.")
     ] = False,
+    corrections: Annotated[
+        Path | None,
+        typer.Option(
+            help="A reviewed CSV file of boxes to remove, relabel or add, as in datasets/corrections; split test is never corrected.",
+            show_default=False,
+        ),
+    ] = None,
     against: Annotated[
         list[Path] | None,
         typer.Option(help="Another dataset to look for the same fields in; may be given again.", show_default=False),
@@ -55,7 +63,8 @@ def command(
 ) -> int:
     """Turn a labelled set of fields into a YOLO dataset folder, and say what is wrong with it.
 
-    The source is never written to. Ends with 1 where some files could not be used; audit.md in the dataset folder lists them.
+    The source is never written to. Ends with 1 where some files could not be used or some corrections not be applied; audit.md in
+    the dataset folder lists them.
     """
     plan = splits.plan(split_plan)
     request = conversion.Request(
@@ -66,11 +75,13 @@ def command(
         labels=labels,
         only_relabelled=only_relabelled,
         against=tuple(against or ()),
+        corrections=corrections,
     )
     with errors.status("reading and comparing the images"):
         audit = conversion.convert(request)
     _show(audit, out)
-    return EXIT_SOME_FAILED if audit.failed else EXIT_DONE
+    stale = audit.corrections is not None and audit.corrections.not_applied
+    return EXIT_SOME_FAILED if audit.failed or stale else EXIT_DONE
 
 
 def _source(source: Path | None, download_name: str | None) -> Path:
@@ -96,11 +107,29 @@ def _show(audit: Audit, out: Path) -> None:
         console.print(f"fields also in {escape(other.folder)}: {len({(pair.first, pair.first_split) for pair in other.twins})}")
     if audit.left_out:
         console.print(f"left out: {len(audit.left_out)} fields")
-    for note in audit.failed[:_SHOWN]:
-        errors.print(f"[yellow]could not be used:[/] {escape(note.file)}: {escape(note.reason)}", soft_wrap=True)
-    if len(audit.failed) > _SHOWN:
-        errors.print(f"and {len(audit.failed) - _SHOWN} more that could not be used")
+    _warn("could not be used", [f"{note.file}: {note.reason}" for note in audit.failed])
+    if audit.corrections is not None:
+        _show_corrections(audit.corrections)
     console.print(f"audit: {escape((out / 'audit.md').as_posix())}", soft_wrap=True)
+
+
+def _show_corrections(outcome: Outcome) -> None:
+    removed, relabelled, added = (outcome.rows(action) for action in (REMOVE, RELABEL, ADD))
+    elsewhere = f", {sum(outcome.absent.values())} for fields that are not converted" if outcome.absent else ""
+    console.print(
+        f"corrections: {removed} removed, {relabelled} relabelled, {added} added, "
+        f"{len(outcome.not_applied)} could not be applied{elsewhere}",
+        soft_wrap=True,
+    )
+    rows = outcome.not_applied
+    _warn("could not be applied", [f"{outcome.file}, line {row.line}: {row.image}: {row.reason}" for row in rows])
+
+
+def _warn(what: str, lines: list[str]) -> None:
+    for line in lines[:_SHOWN]:
+        errors.print(f"[yellow]{what}:[/] {escape(line)}", soft_wrap=True)
+    if len(lines) > _SHOWN:
+        errors.print(f"and {len(lines) - _SHOWN} more that {what}")
 
 
 def main() -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from detector.annotations.corrections import ACTIONS, Applied, Outcome
 from detector.annotations.dataset import AUDIT, FORMAT
 from detector.annotations.labels import SPLITS
 from detector.annotations.records import Record
@@ -112,6 +113,8 @@ class Audit:
     sizes: tuple[SizeNote, ...]
     twins: tuple[Twins, ...]
     against: tuple[Comparison, ...]
+    corrections: Outcome | None = None
+    """What became of the corrections file, where one was given; audits of earlier conversions do not have this."""
 
     def changed(self, action: str) -> list[BoxNote]:
         """Boxes that were `repaired` or `dropped`."""
@@ -150,6 +153,7 @@ def markdown(audit: Audit) -> str:
         _section("The same cells in two splits", (_twins(pair) for pair in audit.twins if pair.leaks)),
         *(_section(f"Also in {_code(other.folder)}", (_twins(pair) for pair in other.twins)) for other in audit.against),
         _section("The same cells twice in one split", (_twins(pair) for pair in audit.twins if not pair.leaks)),
+        _section("Corrections", _corrections(audit.corrections)),
         _section("Boxes dropped", (_box(note) for note in audit.changed(DROPPED))),
         _section("Boxes repaired", (_box(note) for note in audit.changed(REPAIRED))),
         _section("Fields without a red-cell box", (f"{split}: {_listed(t.without_rbc)}" for split, t in audit.splits.items())),
@@ -184,8 +188,27 @@ def _twins(pair: Twins) -> str:
 
 
 def _box(note: BoxNote) -> str:
-    corners = ", ".join(f"{value:g}" for value in np.round(note.xyxy, 2))
-    return f"{_code(note.field)} ({note.split}): {note.name} [{corners}] {note.reason}"
+    return f"{_code(note.field)} ({note.split}): {note.name} {_corners(note.xyxy)} {note.reason}"
+
+
+def _corners(xyxy: tuple[float, float, float, float]) -> str:
+    return f"[{', '.join(f'{value:g}' for value in np.round(xyxy, 2))}]"
+
+
+def _corrections(outcome: Outcome | None) -> Iterable[str]:
+    if outcome is None:
+        return
+    yield f"{_code(outcome.file)}, SHA-256 `{outcome.sha256}`"
+    for action in ACTIONS:
+        kinds = ", ".join(f"{_kind(kind)} {kind.rows}" for kind in outcome.applied if kind.action == action)
+        yield f"{action}: {outcome.rows(action)}{f' ({kinds})' if kinds else ''}"
+    yield f"could not be applied: {len(outcome.not_applied)}"
+    for row in outcome.not_applied:
+        yield f"line {row.line}: {_code(row.image)}: {row.action} {row.name} {_corners(row.xyxy)}: {row.reason}"
+
+
+def _kind(kind: Applied) -> str:
+    return f"{kind.name} to {kind.new_name}" if kind.new_name else kind.name
 
 
 def _size(note: SizeNote) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 
-from detector.annotations import audit, dataset, duplicates, pictures, repair, sources, splits
+from detector.annotations import audit, corrections, dataset, duplicates, pictures, repair, revision, sources, splits
 from detector.annotations.audit import Audit, BoxNote, Comparison, Note, SizeNote, Twins
 from detector.annotations.labels import Item, Labels, Source
 from detector.annotations.pictures import Picture
@@ -30,6 +30,8 @@ class Request:
     """Leave out fields that `labels` has nothing for."""
     against: tuple[Path, ...] = ()
     """Other datasets in which to look for the same fields."""
+    corrections: Path | None = None
+    """Reviewed corrections of the labels, to be applied outside split `test`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,12 +67,14 @@ def convert(request: Request) -> Audit:
 
     Raises:
         UsageError: the request contradicts itself.
-        AnnotationError: the source, or a set it is compared with or relabelled from, is no label set.
+        AnnotationError: the source, or a set it is compared with or relabelled from, is no label set; or the corrections are not
+            valid.
         UnknownClassError: no box has a known class name.
         NothingToDoError: no field is left to convert.
         OutputError: the dataset folder cannot be written.
     """
     _check(request)
+    sheet = corrections.read(request.corrections) if request.corrections is not None else None
     source, notes = sources.load(request.source), _Notes()
     plan = _plan(request, source)
     fields = _readable(_listed(_relabelled(source, request, notes), plan, source, notes), source, notes)
@@ -80,6 +84,7 @@ def convert(request: Request) -> Audit:
     sources.require_known_names(request.labels or request.source, [field.labels for field in fields])
     pairs = duplicates.within([field.picture for field in fields])
     placed = _unique(_dealt(fields, plan, pairs, request.seed), fields, notes)
+    fields, outcome = _corrected(fields, placed, sheet, source, notes)
     mended = [repair.mend(fields[p.index].labels, fields[p.index].picture.size_wh) for p in placed]
     records = [replace(m.record(p.name, fields[p.index].image), split=p.split) for m, p in zip(mended, placed, strict=True)]
     found = Audit(
@@ -96,6 +101,7 @@ def convert(request: Request) -> Audit:
         sizes=tuple(_size_notes(placed, fields)),
         twins=_twins(pairs, placed),
         against=tuple(_compared(path, placed, fields) for path in request.against),
+        corrections=outcome,
     )
     with dataset.fresh(request.out) as folder:
         dataset.write(folder, records)
@@ -107,7 +113,7 @@ def _check(request: Request) -> None:
     if request.only_relabelled and request.labels is None:
         raise UsageError("--only-relabelled needs --labels, the set that the labels come from")
     out = request.out.resolve()
-    for path in (request.source, request.labels):
+    for path in (request.source, request.labels, request.corrections):
         if path is None:
             continue
         given = path.resolve()
@@ -204,6 +210,28 @@ def _unique(placed: Sequence[_Placed], fields: Sequence[_Field], notes: _Notes) 
         taken[p.split, name.casefold()] = field.picture.sha256
         result.append(replace(p, name=name))
     return result
+
+
+def _corrected(
+    fields: list[_Field], placed: Sequence[_Placed], sheet: corrections.Sheet | None, source: Source, notes: _Notes
+) -> tuple[list[_Field], corrections.Outcome | None]:
+    """Fields with their labels corrected, those with a place in a split at least, and what became of the corrections."""
+    if sheet is None:
+        return fields, None
+    splits_of: dict[int, list[str]] = {}
+    for p in placed:
+        splits_of.setdefault(p.index, []).append(p.split)
+    at = {
+        i: revision.Field(fields[i].item.name, fields[i].labels, fields[i].picture.size_wh, tuple(names))
+        for i, names in splits_of.items()
+    }
+    corrected, outcome = revision.apply(sheet, list(at.values()))
+    known = {item.name for item in source.items}
+    for image, rows in outcome.absent.items():
+        why = "is not converted" if image in known else "is not in the source"
+        notes.remarks.append(Note(image, f"has {rows} correction{'s' * (rows > 1)} and {why}"))
+    labels = dict(zip(at, corrected, strict=True))
+    return [replace(field, labels=labels.get(i, field.labels)) for i, field in enumerate(fields)], outcome
 
 
 def _twins(pairs: Sequence[duplicates.Pair], placed: Sequence[_Placed]) -> tuple[Twins, ...]:

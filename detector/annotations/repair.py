@@ -80,7 +80,7 @@ def mend(labels: Labels, size_wh: tuple[int, int], smallest_px: float = SMALLEST
         kept.append(i)
     xyxy = mended[kept].astype(np.float32).reshape(-1, 4)
     label = np.array([cells.label_of(labels.names[i]) for i in kept], dtype=np.int64)
-    second = _seconds(xyxy, label)
+    second = firsts(xyxy, label) != np.arange(len(label))
     for k in np.flatnonzero(second):
         x1, y1, x2, y2 = (float(value) for value in raw[kept[k]])
         changes.append(Change(DROPPED, "the same box twice", labels.names[kept[k]], (x1, y1, x2, y2)))
@@ -105,7 +105,11 @@ def _mend_one(
     return inside, repairs, None
 
 
-def _seconds(xyxy: NDArray[np.float32], label: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Which boxes repeat an earlier one, of shape (n,)."""
+def firsts(xyxy: NDArray[np.float32], label: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Index of the first box that each of (n, 4) boxes repeats, of shape (n,); a box that repeats none has its own."""
     same = (boxes.iou(xyxy, xyxy) >= _DUPLICATE_IOU) & (label[:, None] == label[None, :])
-    return np.asarray(np.tril(same, k=-1).any(axis=1))
+    first = np.arange(len(label), dtype=np.int64)
+    for i, earlier in enumerate(np.tril(same, k=-1)):
+        if earlier.any():
+            first[i] = first[earlier.argmax()]
+    return first
