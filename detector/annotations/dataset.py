@@ -14,7 +14,7 @@ import cv2
 import yaml
 
 from detector.annotations import pictures, repair, yolo
-from detector.annotations.labels import SPLITS
+from detector.annotations.labels import SPLITS, Source
 from detector.annotations.layouts import read_yolo
 from detector.annotations.records import Record
 from detector.errors import AnnotationError, ImageError, OutputError
@@ -99,12 +99,8 @@ def read(data_yaml: Path, split: str) -> list[Record]:
     """
     if split not in SPLITS:
         raise AnnotationError(f"{split!r} is no split; known: {', '.join(SPLITS)}")
-    require(data_yaml)
-    source = read_yolo(data_yaml.parent)
-    if source is None:
-        raise AnnotationError(f"{data_yaml}: there are no label files in 'labels' beside it")
     records = []
-    for item in source.items:
+    for item in _source(data_yaml).items:
         if item.splits != (split,) or item.image is None:
             continue
         if item.labels is None:
@@ -115,6 +111,23 @@ def read(data_yaml: Path, split: str) -> list[Record]:
             raise AnnotationError(f"{item.image}: {error}") from None
         records.append(replace(mended.record(item.name, item.image), split=split))
     return sorted(records, key=lambda record: record.name)
+
+
+def names(data_yaml: Path) -> list[str]:
+    """Names of the labelled fields of all splits of a dataset folder, sorted.
+
+    Raises:
+        AnnotationError: `data_yaml` is no dataset's.
+    """
+    return sorted(item.name for item in _source(data_yaml).items if item.image is not None)
+
+
+def _source(data_yaml: Path) -> Source:
+    require(data_yaml)
+    source = read_yolo(data_yaml.parent)
+    if source is None:
+        raise AnnotationError(f"{data_yaml}: there are no label files in 'labels' beside it")
+    return source
 
 
 def require(data_yaml: Path) -> None:
