@@ -102,13 +102,13 @@ def _corrected(field: Field, rows: Sequence[Correction]) -> tuple[Labels, dict[i
     for row in sound:
         if row.new_label is not None and row.line in chosen:
             if draft.has(row.new_label, draft.xyxy[chosen[row.line]]):
-                faults[row.line] = f"there is a {cells.CLASSES[row.new_label]} box already; {REMOVE} this one instead"
+                faults[row.line] = f"a box of class {cells.CLASSES[row.new_label]} is there already; {REMOVE} this one instead"
             else:
                 draft.relabel(chosen[row.line], row.new_label)
     for row in sound:
         if row.action == ADD:
             if draft.has(row.label, np.array(row.xyxy, dtype=np.float32)):
-                faults[row.line] = f"there is a {cells.CLASSES[row.label]} box already"
+                faults[row.line] = f"a box of class {cells.CLASSES[row.label]} is there already"
             else:
                 draft.add(row)
     return draft.labels(), faults

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import subprocess
@@ -38,6 +39,12 @@ def source(tmp_path: Path) -> Path:
         field(root / f"f{i}", i)
     (root / "classes.txt").write_text("WBC\nRBC\nPlatelet\n", encoding="utf-8")
     return root
+
+
+def corrections_file(path: Path, *rows: str) -> Path:
+    """A corrections file of those rows, the first of which is line 2."""
+    path.write_text("\n".join(["image,action,label,x1,y1,x2,y2,new_label,reason", *rows, ""]), encoding="utf-8")
+    return path
 
 
 def run(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
@@ -80,6 +87,14 @@ def test_some_inputs_failed(
         (["{source}", "--out", "out", "--only-relabelled"], 2, "needs --labels"),
         (["{source}", "--out", "out", "--labels", "nowhere"], 3, "nowhere: no such file or folder"),
         (["{source}", "--out", "out", "--against", "nowhere"], 3, "nowhere: no such folder"),
+        (["{source}", "--out", "out", "--corrections", "nowhere.csv"], 3, "nowhere.csv: cannot be read"),
+        (["{source}", "--out", "out", "--corrections", "file"], 3, "file: has no column image"),
+        (
+            ["{source}", "--out", "out", "--corrections", "bad.csv"],
+            3,
+            "bad.csv, line 3: action is 'shrink', expected remove, relabel",
+        ),
+        (["{source}", "--out", "out", "--corrections", "out/c.csv"], 2, "lies in or around"),
         (["{source}", "--out", "{source}"], 2, "lies in or around"),
         (["{source}/images", "--out", "out"], 3, "holds no label set"),
         (["{source}/classes.txt", "--out", "out"], 3, "not a label set"),
@@ -99,11 +114,145 @@ def test_wrong_use(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "file").write_text("a file", encoding="utf-8")
+    corrections_file(tmp_path / "bad.csv", "f0,add,RBC,1,1,9,9,,why", "f0,shrink,RBC,1,1,9,9,,why")
     assert run(monkeypatch, *(argument.format(source=source) for argument in arguments)) == code
     printed = capsys.readouterr()
     assert message in " ".join(printed.err.split())
     assert "Traceback" not in printed.err
     assert not (tmp_path / "out").exists()
+
+
+@pytest.fixture
+def listed(source: Path, tmp_path: Path) -> Path:
+    """Lists that put f8 into val, f9 into test and all others but f7 into train."""
+    folder = tmp_path / "lists"
+    folder.mkdir()
+    for split, numbers in (("train", range(7)), ("val", [8]), ("test", [9])):
+        (folder / f"{split}.txt").write_text("".join(f"f{i}\n" for i in numbers), encoding="utf-8")
+    return folder
+
+
+# The labelled box of every field, as pixels.
+MIDDLE = "36,24,60,40"
+
+
+def test_corrections_are_applied(
+    source: Path, listed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sheet = corrections_file(
+        tmp_path / "corrections.csv",
+        f"f0,remove,RBC,{MIDDLE},,no cell in the box",
+        f"f1,relabel,RBC,{MIDDLE},WBC,a neutrophil",
+        "f1,add,PLT,1,2,9,10.5,,a platelet without a box",
+        f"f8,remove,erythrocyte,{MIDDLE},,no cell in the box",
+    )
+    plain = ("--splits", listed, "--out", tmp_path / "out")
+    assert run(monkeypatch, source, *plain) == 0
+    assert "corrections:" not in capsys.readouterr().out
+    before = json.loads((tmp_path / "out" / "audit.json").read_text(encoding="utf-8"))
+    assert before["corrections"] is None
+    assert run(monkeypatch, source, *plain, "--corrections", sheet) == 0
+    printed = capsys.readouterr()
+    assert "corrections: 2 removed, 1 relabelled, 1 added, 0 could not be applied\n" in printed.out
+    assert printed.err == ""
+    labels = tmp_path / "out" / "labels"
+    assert (labels / "train" / "f0.txt").read_text(encoding="utf-8") == ""
+    assert [line.split()[0] for line in (labels / "train" / "f1.txt").read_text(encoding="utf-8").splitlines()] == ["1", "2"]
+    assert (labels / "train" / "f2.txt").read_text(encoding="utf-8").startswith("0 0.5")
+    audit = json.loads((tmp_path / "out" / "audit.json").read_text(encoding="utf-8"))
+    assert audit["version"] == before["version"]
+    assert audit["splits"]["train"]["boxes"] == {"RBC": 5, "WBC": 1, "Platelets": 1}
+    assert audit["splits"]["val"]["without_rbc"] == ["f8"]
+    assert audit["corrections"] == {
+        "file": sheet.as_posix(),
+        "sha256": hashlib.sha256(sheet.read_bytes()).hexdigest(),
+        "applied": [
+            {"action": "remove", "name": "RBC", "new_name": None, "rows": 2},
+            {"action": "relabel", "name": "RBC", "new_name": "WBC", "rows": 1},
+            {"action": "add", "name": "Platelets", "new_name": None, "rows": 1},
+        ],
+        "not_applied": [],
+        "absent": {},
+    }
+    page = (tmp_path / "out" / "audit.md").read_text(encoding="utf-8")
+    assert audit["corrections"]["sha256"] in page
+    assert "- remove: 2 (RBC 2)\n- relabel: 1 (RBC to WBC 1)\n- add: 1 (Platelets 1)\n- could not be applied: 0\n" in page
+
+
+def test_corrections_that_cannot_be_applied_are_told_and_the_others_are(
+    source: Path, listed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sheet = corrections_file(
+        tmp_path / "corrections.csv",
+        f"f9,remove,RBC,{MIDDLE},,no cell in the box",
+        f"f0,remove,WBC,{MIDDLE},,no cell in the box",
+        f"f2,add,RBC,{MIDDLE},,a red cell without a box",
+        "f3,add,RBC,90,50,97,60,,a red cell without a box",
+        f"f0,relabel,RBC,{MIDDLE},WBC,a neutrophil",
+        f"f7,remove,RBC,{MIDDLE},,no cell in the box",
+        f"ghost,remove,RBC,{MIDDLE},,no cell in the box",
+        f"ghost,add,WBC,{MIDDLE},,a white cell without a box",
+        f"f4,remove,RBC,{MIDDLE},,no cell in the box",
+        f"f4,remove,RBC,{MIDDLE},,twice",
+        "f5,add,RBC,0,0,1,9,,a sliver",
+    )
+    assert run(monkeypatch, source, "--splits", listed, "--out", tmp_path / "out", "--corrections", sheet) == 1
+    printed = capsys.readouterr()
+    summary = "corrections: 1 removed, 1 relabelled, 0 added, 6 could not be applied, 3 for fields that are not converted"
+    assert summary in " ".join(printed.out.split())
+    told = [
+        (2, "f9", "the field is in split test, whose labels stay as published"),
+        (3, "f0", "fits no labelled WBC box with an IoU of at least 0.9"),
+        (4, "f2", "a box of class RBC is there already"),
+        (5, "f3", "the box reaches outside the image, which is 96x64"),
+        (11, "f4", "the RBC box that it fits is another row's"),
+        (12, "f5", "the box has a side under 1.5 px"),
+    ]
+    for line, image, reason in told[:5]:
+        assert f"could not be applied: {sheet}, line {line}: {image}: {reason}\n" in printed.err
+    assert "and 1 more that could not be applied" in printed.err
+    audit = json.loads((tmp_path / "out" / "audit.json").read_text(encoding="utf-8"))
+    refused = audit["corrections"]["not_applied"]
+    assert [(row["line"], row["image"], row["reason"]) for row in refused] == told
+    assert (refused[3]["action"], refused[3]["name"], refused[3]["xyxy"]) == ("add", "RBC", [90, 50, 97, 60])
+    assert audit["remarks"] == [
+        {"file": "f7", "reason": "has 1 correction and is not converted"},
+        {"file": "ghost", "reason": "has 2 corrections and is not in the source"},
+    ]
+    assert audit["splits"]["train"]["boxes"] == {"RBC": 5, "WBC": 1, "Platelets": 0}
+    assert audit["splits"]["test"]["boxes"] == {"RBC": 1, "WBC": 0, "Platelets": 0}
+    page = (tmp_path / "out" / "audit.md").read_text(encoding="utf-8")
+    assert "- line 5: `f3`: add RBC [90, 50, 97, 60]: the box reaches outside the image" in page
+
+
+def test_corrections_of_fields_that_are_all_elsewhere_are_no_failure(
+    source: Path, listed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sheet = corrections_file(tmp_path / "corrections.csv", "ghost,add,RBC,1,1,9,9,,why")
+    assert run(monkeypatch, source, "--splits", listed, "--out", tmp_path / "out", "--corrections", sheet) == 0
+    assert "0 could not be applied, 1 for fields that are not converted" in " ".join(capsys.readouterr().out.split())
+
+
+def test_corrections_come_after_the_labels_of_another_set(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    other = tmp_path / "other"
+    field(other / "f1", 1, "0 0.5 0.5 0.25 0.25\n")
+    (other / "classes.txt").write_text("WBC\nRBC\nPlatelet\n", encoding="utf-8")
+    sheet = corrections_file(tmp_path / "corrections.csv", f"f1,relabel,WBC,{MIDDLE},Platelets,a giant platelet")
+    options = ("--splits", "1/0/0", "--labels", other, "--only-relabelled", "--corrections", sheet)
+    assert run(monkeypatch, source, *options, "--out", tmp_path / "out") == 0
+    audit = json.loads((tmp_path / "out" / "audit.json").read_text(encoding="utf-8"))
+    assert audit["splits"]["train"]["boxes"] == {"RBC": 0, "WBC": 0, "Platelets": 1}
+
+
+def test_a_bad_corrections_file_leaves_the_earlier_conversion(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+    assert run(monkeypatch, source, "--out", out) == 0
+    before = (out / "audit.json").read_bytes()
+    sheet = corrections_file(tmp_path / "bad.csv", "f0,add,cat,1,1,9,9,,why")
+    assert run(monkeypatch, source, "--out", out, "--corrections", sheet) == 3
+    assert (out / "audit.json").read_bytes() == before
 
 
 def test_download_then_convert(
