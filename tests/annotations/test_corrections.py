@@ -11,6 +11,7 @@ from detector.annotations.corrections import COLUMNS, Correction, read
 from detector.errors import AnnotationError, UnknownClassError
 
 HEADER = ",".join(COLUMNS)
+DATASETS = Path(__file__).parents[2] / "datasets"
 
 
 @pytest.fixture
@@ -102,3 +103,10 @@ def test_a_file_that_is_not_there(sheet: Path) -> None:
         read(sheet)
     with pytest.raises(AnnotationError, match="cannot be read"):
         read(sheet.parent)
+
+
+@pytest.mark.parametrize("path", sorted((DATASETS / "corrections").glob("*.csv")), ids=lambda path: path.stem)
+def test_committed_corrections_are_of_fields_to_train_and_tune_on(path: Path) -> None:
+    lists = DATASETS / "splits" / path.stem
+    free = {name for split in ("train", "val") for name in (lists / f"{split}.txt").read_text(encoding="utf-8").splitlines()}
+    assert {row.image for row in read(path).rows} <= free
