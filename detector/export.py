@@ -8,12 +8,12 @@ from typing import Annotated, Any
 
 import typer
 
-from detector.accuracy import thresholds
+from detector.accuracy import plots, thresholds
 from detector.annotations.records import Record
 from detector.commandline import EXIT_DONE, console, errors, run
 from detector.errors import ModelError, OutputError, UsageError
 from detector.training import framework
-from detector.training.finish import Finished, finish
+from detector.training.finish import PLOT, Finished, Tuning, finish
 from detector.vision.detections import Detections
 
 
@@ -30,13 +30,11 @@ def make_model(weights: Path, data: Sequence[Path], target: Path, image_px: int,
     return finished
 
 
-def _tune(
-    records: Sequence[Record], found: Sequence[Detections], groups: Sequence[str]
-) -> tuple[dict[str, float], dict[str, Any]]:
-    tuned = thresholds.tune(records, found, groups)
+def _tune(records: Sequence[Record], found: Sequence[Detections], domains: Sequence[str]) -> Tuning:
+    tuned = thresholds.tune(records, found, domains)
     if tuned.unfound:
         errors.print(f"[yellow]finds no {', '.join(tuned.unfound)} in the val fields at any score: train longer[/]")
-    return tuned.thresholds, tuned.error
+    return Tuning(tuned.thresholds, thresholds.TUNED_ON, tuned.document(), lambda path: plots.thresholds(tuned, path))
 
 
 def export(
@@ -52,7 +50,7 @@ def export(
         raise OutputError(f"{out}: must end with .onnx")
     if image_px < 64 or image_px % 32:
         raise UsageError(f"--image-px {image_px}: must be a multiple of 32, 64 or more")
-    for made in (out, out.with_suffix(".json"), out.with_suffix(".md")):
+    for made in (out, *(out.with_suffix(suffix) for suffix in (".json", ".md", PLOT))):
         if made.exists():
             raise OutputError(f"{made}: exists already; choose another --out")
     try:

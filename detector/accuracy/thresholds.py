@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from detector.accuracy.agreement import clear_of_border
+from detector.accuracy.bootstrap import LEVEL, SAMPLES, SEED, Floats, resamples
 from detector.annotations.records import Record
 from detector.vision.cells import CLASSES
 from detector.vision.detections import Detections
@@ -16,51 +19,133 @@ GRID = np.arange(10, 91) / 100
 """Thresholds that are tried."""
 LEAST_SCORE = 0.05
 """Detections for tuning must reach down to this score."""
+TUNED_ON = "cells clear of the border"
+"""The cells whose count is tuned; `docs/thresholds.md` says why not all."""
 
 _PLATEAU = 0.01
+
+
+@dataclass(frozen=True, eq=False)
+class DomainTuning:
+    """What a class's common threshold does in one domain; errors are mean absolute errors of the count per field."""
+
+    fields: int
+    error: Floats
+    """Error of cells clear of the border at each threshold of `GRID`, of shape (thresholds,)."""
+    all_error: Floats
+    """The same of all cells."""
+    own: int
+    """Index of the threshold that this domain would choose by itself."""
+
+
+@dataclass(frozen=True, eq=False)
+class ClassTuning:
+    """The threshold of one class, and what it rests on."""
+
+    chosen: int
+    """Index of the threshold in `GRID`."""
+    low: float
+    """Lower limit of 95 % of the thresholds chosen from resampled fields; far from `high`, it could as well be another."""
+    high: float
+    domains: dict[str, DomainTuning]
+    """By name of the domain, sorted."""
+
+    @property
+    def threshold(self) -> float:
+        """Score from which a detection counts as a cell."""
+        return float(GRID[self.chosen])
+
+    def document(self) -> dict[str, Any]:
+        """As plain JSON values: the threshold's limits, and its price in each domain."""
+        domains = {
+            name: {
+                "fields": one.fields,
+                "error": float(one.error[self.chosen]),
+                "own_threshold": float(GRID[one.own]),
+                "own_error": float(one.error[one.own]),
+            }
+            for name, one in self.domains.items()
+        }
+        return {"low": self.low, "high": self.high, "domains": domains}
 
 
 @dataclass(frozen=True)
 class Tuned:
     """Thresholds and the error that they leave on the fields they were tuned on."""
 
-    thresholds: dict[str, float]
+    classes: dict[str, ClassTuning]
     """By class name."""
-    error: dict[str, dict[str, float]]
-    """Mean absolute error of the count per field, by group of fields and class name."""
     unfound: tuple[str, ...]
     """Classes of which there are cells and none is found at any threshold: these need longer training or other data."""
 
+    @property
+    def thresholds(self) -> dict[str, float]:
+        """By class name."""
+        return {name: one.threshold for name, one in self.classes.items()}
 
-def tune(records: Sequence[Record], found: Sequence[Detections], groups: Sequence[str]) -> Tuned:
-    """Choose each class's threshold for the least mean absolute error of the count per field.
+    @property
+    def error(self) -> dict[str, dict[str, float]]:
+        """Mean absolute error of the count of all cells per field, by domain and class name."""
+        domains = next(iter(self.classes.values())).domains
+        return {
+            domain: {name: float(one.domains[domain].all_error[one.chosen]) for name, one in self.classes.items()}
+            for domain in domains
+        }
 
-    Every group of fields (a dataset, a stain) weighs the same, whatever its number of fields. Where neighbouring thresholds
-    do about as well, the middle of them is taken, which other fields upset least.
+    def document(self) -> dict[str, Any]:
+        """What a model's card says of the thresholds, as plain JSON values."""
+        return {
+            "val_count_error_per_field": self.error,
+            "threshold_tuning": {name: one.document() for name, one in self.classes.items()},
+        }
+
+
+def tune(records: Sequence[Record], found: Sequence[Detections], domains: Sequence[str]) -> Tuned:
+    """Choose each class's threshold for the least mean absolute error of the count of cells clear of the border, per field.
+
+    Every domain weighs the same, whatever its number of fields. Where neighbouring thresholds do about as well, the
+    middle of them is taken, which other fields upset least.
 
     Args:
         found: detections of each record's image, down to `LEAST_SCORE`.
-        groups: the group of each record.
+        domains: the domain of each record, such as a dataset, a stain or a camera.
 
     Raises:
         ValueError: there is no field, or the arguments differ in length.
     """
-    if not records or not len(records) == len(found) == len(groups):
+    if not records or not len(records) == len(found) == len(domains):
         raise ValueError(
-            f"need equal, positive numbers of records, detections and groups: {len(records)}, {len(found)}, {len(groups)}"
+            f"need equal, positive numbers of records, detections and domains: {len(records)}, {len(found)}, {len(domains)}"
         )
-    names = sorted(set(groups))
-    group = np.array([names.index(one) for one in groups])
-    thresholds: dict[str, float] = {}
-    error: dict[str, dict[str, float]] = {name: {} for name in names}
-    for label, class_name in enumerate(CLASSES):
-        by_field = _errors(records, found, label)
-        by_group = np.stack([by_field[group == i].mean(axis=0) for i in range(len(names))])
-        chosen = _middle_of_best(by_group.mean(axis=0))
-        thresholds[class_name] = float(GRID[chosen])
-        for i, name in enumerate(names):
-            error[name][class_name] = float(by_group[i, chosen])
-    return Tuned(thresholds, error, tuple(_unfound(records, found)))
+    of_domain = {name: np.flatnonzero(np.array(domains) == name) for name in sorted(set(domains))}
+    classes = {name: _tuned(records, found, of_domain, label) for label, name in enumerate(CLASSES)}
+    return Tuned(classes, tuple(_unfound(records, found)))
+
+
+def _tuned(
+    records: Sequence[Record], found: Sequence[Detections], of_domain: dict[str, NDArray[np.intp]], label: int
+) -> ClassTuning:
+    clear, every = _errors(records, found, label, clear=True), _errors(records, found, label, clear=False)
+    domains = {}
+    for name, fields in of_domain.items():
+        error = clear[fields].mean(axis=0)
+        domains[name] = DomainTuning(len(fields), error, every[fields].mean(axis=0), _middle_of_best(error))
+    chosen = _middle_of_best(np.mean([one.error for one in domains.values()], axis=0))
+    low, high = _spread([clear[fields] for fields in of_domain.values()])
+    return ClassTuning(chosen, low, high, domains)
+
+
+def _spread(errors: Sequence[Floats]) -> tuple[float, float]:
+    """Limits of the thresholds chosen from resampled fields, drawn in each domain by themselves; `errors` as of `_errors`."""
+    means = []
+    for i, of_domain in enumerate(errors):
+        fields = len(of_domain)
+        # One field has nothing to be drawn from, and is in every sample.
+        weights = resamples(fields, seed=SEED + i) if fields > 1 else np.ones((SAMPLES, 1))
+        means.append(weights @ of_domain / fields)
+    thresholds = GRID[[_middle_of_best(error) for error in np.mean(means, axis=0)]]
+    low, high = np.quantile(thresholds, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return float(low), float(high)
 
 
 def _unfound(records: Sequence[Record], found: Sequence[Detections]) -> Iterator[str]:
@@ -70,17 +155,21 @@ def _unfound(records: Sequence[Record], found: Sequence[Detections]) -> Iterator
             yield name
 
 
-def _errors(records: Sequence[Record], found: Sequence[Detections], label: int) -> NDArray[np.float64]:
+def _errors(records: Sequence[Record], found: Sequence[Detections], label: int, clear: bool) -> Floats:
     """Absolute error of the count of each field at each threshold of the grid, of shape (fields, thresholds)."""
     errors = np.empty((len(records), len(GRID)))
     for i, (record, one) in enumerate(zip(records, found, strict=True)):
-        score = np.sort(one.score[one.label == label].astype(np.float64))
+        labelled, seen = record.label == label, one.label == label
+        if clear:
+            labelled &= clear_of_border(record.xyxy, record.size_wh)
+            seen &= clear_of_border(one.xyxy, one.size_wh)
+        score = np.sort(one.score[seen].astype(np.float64))
         counted = len(score) - np.searchsorted(score, GRID - 1e-9)
-        errors[i] = np.abs(counted - int((record.label == label).sum()))
+        errors[i] = np.abs(counted - int(labelled.sum()))
     return errors
 
 
-def _middle_of_best(error: NDArray[np.float64]) -> int:
+def _middle_of_best(error: Floats) -> int:
     """Index in the middle of the run of thresholds around the best that are about as good."""
     best = int(error.argmin())
     good = error <= error[best] + _PLATEAU

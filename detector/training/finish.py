@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from detector.annotations import dataset
+from detector.annotations import dataset, domains
 from detector.annotations.records import Record
 from detector.errors import AnnotationError
 from detector.training import export, page
@@ -19,8 +19,26 @@ from detector.vision.cells import CLASSES
 from detector.vision.detections import Detections
 from detector.vision.model import Model
 
-Tuner = Callable[[Sequence[Record], Sequence[Detections], Sequence[str]], tuple[dict[str, float], dict[str, Any]]]
-"""From fields, their detections and their groups to thresholds by class name, and the error that these leave."""
+PLOT = ".thresholds.png"
+"""Ending of the plot of count error against threshold, beside the model."""
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """Thresholds and what they rest on."""
+
+    thresholds: dict[str, float]
+    """By class name."""
+    tuned_on: str
+    """The cells whose count was tuned, in words."""
+    card: dict[str, Any]
+    """What the model's card says of them, as plain JSON values."""
+    draw: Callable[[Path], None]
+    """Draws the error of the count against the threshold into a PNG file."""
+
+
+Tuner = Callable[[Sequence[Record], Sequence[Detections], Sequence[str]], Tuning]
+"""From fields, their detections and their domains to thresholds."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +63,7 @@ def finish(
     """Export weights, tune thresholds on the validation fields of the datasets, and compare counts with the weights' own.
 
     Args:
-        target: the `.onnx` file to write; its card goes beside it as `.json`.
+        target: the `.onnx` file to write; its card goes beside it as `.json` and `.md`, a plot of the thresholds as `PLOT`.
         tune: chooses the thresholds from detections down to `least_score`.
 
     Raises:
@@ -53,36 +71,44 @@ def finish(
     """
     named = _named(data_files)
     train = {name: dataset.read(file, "train") for name, file in named.items()}
-    val = [(record, name) for name, file in named.items() for record in dataset.read(file, "val")]
+    domain_of = {name: domains.of_dataset(file, name) for name, file in named.items()}
+    val = [(record, domain_of[name](record.name)) for name, file in named.items() for record in dataset.read(file, "val")]
     if not val:
         raise AnnotationError(
             f"{', '.join(map(str, named.values()))}: no val fields to tune thresholds on; convert again with some"
         )
-    records, groups = [record for record, _ in val], [name for _, name in val]
+    records, of_domain = [record for record, _ in val], [domain for _, domain in val]
     times = {name: sum(path.resolve() == file for path in data_files) for name, file in named.items()}
     data = [_described(name, train[name], times[name]) for name in named]
     draft = export.first_card(target.stem, image_px, [r for fields in train.values() for r in fields], training, data)
-    origin = f"least count error per field on {len(val)} val fields of {', '.join(named)}, each dataset weighing the same"
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".export-") as folder:
         made = Path(folder) / target.name
         export.to_onnx(weights, made, draft)
         model = Model.load(made)
         found = [finder.find(model, images.read(r.image), min_score=least_score)[0] for r in records if r.image]
-        thresholds, error = tune(records, found, groups)
-        card = draft.model_copy(update={"thresholds": thresholds, "thresholds_from": origin})
+        tuning = tune(records, found, of_domain)
+        origin = _origin(tuning, of_domain)
+        card = draft.model_copy(update={"thresholds": tuning.thresholds, "thresholds_from": origin})
         export.put_card(made, card)
         parity = export.parity(weights, Model.load(made), records)
         content = {
             **card.model_dump(),
             "sha256": cards.sha256(made),
-            "val_count_error_per_field": error,
+            **tuning.card,
             "parity_with_weights": asdict(parity),
         }
         made.with_suffix(".json").write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
         made.with_suffix(".md").write_text(page.render(content), encoding="utf-8")
-        for suffix in (".onnx", ".json", ".md"):
+        tuning.draw(made.with_suffix(PLOT))
+        for suffix in (".onnx", ".json", ".md", PLOT):
             made.with_suffix(suffix).replace(target.with_suffix(suffix))
-    return Finished(target, target.with_suffix(".json"), thresholds, parity)
+    return Finished(target, target.with_suffix(".json"), tuning.thresholds, parity)
+
+
+def _origin(tuning: Tuning, of_domain: Sequence[str]) -> str:
+    domains = sorted(set(of_domain))
+    weighed = ", each domain weighing the same" if len(domains) > 1 else ""
+    return f"least error per field of the count of {tuning.tuned_on}, on {len(of_domain)} val fields of {', '.join(domains)}{weighed}"
 
 
 def _described(name: str, fields: Sequence[Record], times: int) -> str:

@@ -30,9 +30,7 @@ def render(card: Mapping[str, Any]) -> str:
         "",
         f"Thresholds: {card['thresholds_from']}.",
         "",
-        "| cells | least score |",
-        "|---|---|",
-        *(f"| {name} | {value:.2f} |" for name, value in card["thresholds"].items()),
+        *_thresholds(card),
         "",
         "Error of the count on the validation fields that the thresholds were tuned on (mean absolute error per field, so better "
         "than on other fields):",
@@ -53,6 +51,34 @@ def render(card: Mapping[str, Any]) -> str:
         "Versions: " + ", ".join(f"{key} {value}" for key, value in card["versions"].items()) + ".",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _thresholds(card: Mapping[str, Any]) -> list[str]:
+    """The threshold of each class, and what it costs each domain beside the one that the domain would choose by itself."""
+    tuning = card.get("threshold_tuning")
+    if tuning is None:
+        return [
+            "| cells | least score |",
+            "|---|---|",
+            *(f"| {name} | {value:.2f} |" for name, value in card["thresholds"].items()),
+        ]
+    domains = list(next(iter(tuning.values()))["domains"])
+    lines = [f"| cells | least score | {' | '.join(domains)} |", "|---|---|" + "---|" * len(domains)]
+    for name, value in card["thresholds"].items():
+        one = tuning[name]
+        costs = (
+            f"{at['error']:.2f} ({at['own_error']:.2f} at its own best, {at['own_threshold']:.2f})"
+            for at in (one["domains"][domain] for domain in domains)
+        )
+        lines.append(f"| {name} | {value:.2f} ({one['low']:.2f} to {one['high']:.2f}) | {' | '.join(costs)} |")
+    return [
+        *lines,
+        "",
+        "In brackets after a threshold: 95 % of those that are chosen when the fields are drawn anew. For each domain: the mean error "
+        "per field at the common threshold, and what it would be at the threshold that is best for that domain alone.",
+        "",
+        f"![Error of the count against the threshold]({card['name']}.thresholds.png)",
+    ]
 
 
 def _figures(card: Mapping[str, Any]) -> list[str]:

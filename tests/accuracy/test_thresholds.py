@@ -15,18 +15,19 @@ SIZE = (100, 100)
 
 
 def _record(n: int, label: int = 0) -> Record:
-    return Record("f", Path("f.jpg"), SIZE, np.tile(np.array([[0, 0, 9, 9]], np.float32), (n, 1)), np.full(n, label))
+    return Record("f", Path("f.jpg"), SIZE, np.tile(np.array([[20, 20, 29, 29]], np.float32), (n, 1)), np.full(n, label))
 
 
 def _found(scores: list[float], label: int = 0) -> Detections:
     n = len(scores)
-    return Detections(np.tile(np.array([[0, 0, 9, 9]], np.float32), (n, 1)), np.array(scores), np.full(n, label), SIZE)
+    return Detections(np.tile(np.array([[20, 20, 29, 29]], np.float32), (n, 1)), np.array(scores), np.full(n, label), SIZE)
 
 
 def test_the_middle_of_the_gap_between_false_and_true_cells_is_taken() -> None:
     tuned = thresholds.tune([_record(2)], [_found([0.9, 0.7, 0.3])], ["a"])
     assert tuned.thresholds["RBC"] == pytest.approx(0.5, abs=0.011)
     assert tuned.error == {"a": {"RBC": 0.0, "WBC": 0.0, "Platelets": 0.0}}
+    assert (tuned.classes["RBC"].low, tuned.classes["RBC"].high) == (tuned.thresholds["RBC"],) * 2
 
 
 def test_each_class_has_its_own() -> None:
@@ -37,12 +38,12 @@ def test_each_class_has_its_own() -> None:
     assert 0.2 < tuned.thresholds["WBC"] <= 0.4
 
 
-def test_a_small_group_weighs_as_much_as_a_large_one() -> None:
+def test_a_small_domain_weighs_as_much_as_a_large_one() -> None:
     many = [(_record(1), _found([0.5]))] * 9
     few = [(_record(1), _found([0.9, 0.6, 0.6]))]
     records, found = zip(*many, *few, strict=True)
     tuned = thresholds.tune(records, found, ["large"] * 9 + ["small"])
-    # Alone, the nine fields would be right at 0.5; the small group is wrong there by two cells, the large one above by one.
+    # Alone, the nine fields would be right at 0.5; the small domain is wrong there by two cells, the large one above by one.
     assert tuned.thresholds["RBC"] > 0.6
     alone = thresholds.tune(records, found, ["one"] * 10)
     assert alone.thresholds["RBC"] <= 0.5
@@ -54,7 +55,51 @@ def test_a_class_that_is_never_found_is_named() -> None:
     assert thresholds.tune(records[:1], [_found([0.9])], ["a"]).unfound == ()
 
 
-@pytest.mark.parametrize("groups", [[], ["a", "b"]])
-def test_arguments_that_disagree_are_refused(groups: list[str]) -> None:
+def _at(threshold: float) -> int:
+    return int(np.flatnonzero(np.isclose(thresholds.GRID, threshold))[0])
+
+
+def test_what_a_common_threshold_costs_each_domain_is_told() -> None:
+    """A stain whose cells score low beside one whose false finds score as high: no threshold suits both."""
+    pale, dark = (_record(2), _found([0.45, 0.4])), (_record(1), _found([0.9, 0.6, 0.55]))
+    records, found = zip(pale, dark, dark, strict=True)
+    tuned = thresholds.tune(records, found, ["pale", "dark", "dark"]).classes["RBC"]
+    assert list(tuned.domains) == ["dark", "pale"]
+    for name, fields in (("pale", 1), ("dark", 2)):
+        one = tuned.domains[name]
+        assert one.fields == fields
+        assert one.error[one.own] == 0
+        assert one.error[_at(0.5)] == 2
+    assert thresholds.GRID[tuned.domains["pale"].own] <= 0.4
+    assert thresholds.GRID[tuned.domains["dark"].own] > 0.6
+    assert sum(one.error[tuned.chosen] for one in tuned.domains.values()) == 2
+
+
+def test_cut_cells_weigh_on_the_error_of_all_cells_alone() -> None:
+    """Slivers at the border that the labels leave out, of high score, do not raise the threshold over true cells."""
+    boxes = np.array([[20, 20, 29, 29], [0, 50, 3, 60], [0, 70, 3, 80]], np.float32)
+    one = Detections(boxes, np.array([0.3, 0.8, 0.7]), np.zeros(3, int), SIZE)
+    tuned = thresholds.tune([_record(1)], [one], ["a"])
+    assert tuned.thresholds["RBC"] <= 0.3
+    domain = tuned.classes["RBC"].domains["a"]
+    assert (domain.error[_at(0.2)], domain.all_error[_at(0.2)]) == (0, 2)
+    assert tuned.error["a"]["RBC"] == 2
+
+
+def test_a_threshold_that_few_fields_decide_has_wide_limits() -> None:
+    clear_cut = [(_record(1), _found([0.9, 0.2]))] * 20
+    torn = [(_record(1), _found([0.9, 0.7]))] * 10 + [(_record(2), _found([0.9, 0.4]))] * 11
+    limits = {}
+    for name, fields in (("clear", clear_cut), ("torn", torn)):
+        records, found = zip(*fields, strict=True)
+        one = thresholds.tune(records, found, ["a"] * len(records)).classes["RBC"]
+        assert one.low <= one.threshold <= one.high
+        limits[name] = one.high - one.low
+    assert limits["clear"] == 0
+    assert limits["torn"] > 0.3
+
+
+@pytest.mark.parametrize("domains", [[], ["a", "b"]])
+def test_arguments_that_disagree_are_refused(domains: list[str]) -> None:
     with pytest.raises(ValueError, match="equal, positive numbers"):
-        thresholds.tune([_record(1)] if groups else [], [_found([0.5])], groups)
+        thresholds.tune([_record(1)] if domains else [], [_found([0.5])], domains)

@@ -1,0 +1,57 @@
+"""Pictures of figures, for people."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from detector.accuracy.thresholds import GRID, TUNED_ON, ClassTuning, Tuned
+from detector.errors import MissingExtraError
+
+_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
+"""Okabe and Ito's palette, which the colour-blind can tell apart."""
+_DASHES = ("solid", "dashed", "dotted", "dashdot")
+"""So that a copy in grey can be read too."""
+_AROUND = 0.25
+"""The valley around the chosen threshold fills the height; what rises beyond it is cut off."""
+
+
+def thresholds(tuned: Tuned, target: Path) -> None:
+    """Draw the error of the count against the threshold, a panel a class and a line a domain, into a PNG file.
+
+    Raises:
+        MissingExtraError: matplotlib is not installed.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise MissingExtraError("matplotlib", "train", "a plot") from None
+    figure = Figure(figsize=(4 * len(tuned.classes), 4.6), dpi=110, layout="constrained")
+    panels = figure.subplots(1, len(tuned.classes), squeeze=False)[0]
+    for axes, (name, one) in zip(panels, tuned.classes.items(), strict=True):
+        _panel(axes, name, one)
+    panels[0].set_ylabel(f"mean absolute error of the count of\n{TUNED_ON} (cells per field)")
+    handles, labels = panels[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=min(len(labels), 3), frameon=False)
+    figure.savefig(target, format="png", metadata={"Software": None})
+
+
+def _panel(axes: Any, name: str, one: ClassTuning) -> None:
+    for i, (domain, at) in enumerate(one.domains.items()):
+        label = f"{domain} ({at.fields} val fields)"
+        axes.plot(
+            GRID, at.error, color=_COLOURS[i % len(_COLOURS)], linestyle=_DASHES[i % len(_DASHES)], linewidth=2.2, label=label
+        )
+    if len(one.domains) > 1:
+        mean = np.mean([at.error for at in one.domains.values()], axis=0)
+        axes.plot(GRID, mean, color="black", linewidth=1, label="mean of the domains")
+    axes.axvline(one.threshold, color="black", linewidth=1.4, linestyle=(0, (6, 3)), label="chosen threshold")
+    axes.axvspan(one.low, one.high, color="black", alpha=0.09, linewidth=0, label="chosen from 95 % of resampled fields")
+    near = np.abs(GRID - one.threshold) <= _AROUND
+    highest = max(float(at.error[near].max()) for at in one.domains.values()) or 1.0
+    # A little below 0, where a line would else lie under the frame.
+    axes.set(xlim=(0, 1), ylim=(-0.02 * highest, 1.1 * highest), xlabel="threshold (least score of a counted cell)")
+    axes.set_title(f"{name}: {one.threshold:.2f}")
+    axes.grid(alpha=0.3)
