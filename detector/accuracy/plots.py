@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from detector.accuracy.thresholds import GRID, TUNED_ON, ClassTuning, Tuned
+from detector.accuracy.thresholds import GRID, ClassTuning, Tuned
 from detector.errors import MissingExtraError
 
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
@@ -32,7 +32,7 @@ def thresholds(tuned: Tuned, target: Path) -> None:
     panels = figure.subplots(1, len(tuned.classes), squeeze=False)[0]
     for axes, (name, one) in zip(panels, tuned.classes.items(), strict=True):
         _panel(axes, name, one)
-    panels[0].set_ylabel(f"mean absolute error of the count of\n{TUNED_ON} (cells per field)")
+    panels[0].set_ylabel("mean absolute error of the count of\ncells clear of the border (cells per field)")
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=min(len(labels), 3), frameon=False)
     figure.savefig(target, format="png", metadata={"Software": None})

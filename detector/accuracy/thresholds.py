@@ -19,8 +19,10 @@ GRID = np.arange(10, 91) / 100
 """Thresholds that are tried."""
 LEAST_SCORE = 0.05
 """Detections for tuning must reach down to this score."""
-TUNED_ON = "cells clear of the border"
-"""The cells whose count is tuned; `docs/thresholds.md` says why not all."""
+ALL_WEIGHT = 0.1
+"""What the error of all cells weighs beside that of cells clear of the border. Whether slivers at the border are labelled differs
+from one stain's annotators to the next, and would else decide; `docs/thresholds.md` has the figures."""
+TUNED_ON = f"cells clear of the border (that of all cells weighs {ALL_WEIGHT:g} beside it)"
 
 _PLATEAU = 0.01
 
@@ -101,10 +103,11 @@ class Tuned:
 
 
 def tune(records: Sequence[Record], found: Sequence[Detections], domains: Sequence[str]) -> Tuned:
-    """Choose each class's threshold for the least mean absolute error of the count of cells clear of the border, per field.
+    """Choose each class's threshold for the least mean absolute error of the count per field, of cells clear of the border first.
 
-    Every domain weighs the same, whatever its number of fields. Where neighbouring thresholds do about as well, the
-    middle of them is taken, which other fields upset least.
+    Where these leave a choice, the error of all cells decides, by its weight of `ALL_WEIGHT`. Every domain weighs the same,
+    whatever its number of fields. Where neighbouring thresholds do about as well, the middle of them is taken, which other
+    fields upset least.
 
     Args:
         found: detections of each record's image, down to `LEAST_SCORE`.
@@ -126,24 +129,27 @@ def _tuned(
     records: Sequence[Record], found: Sequence[Detections], of_domain: dict[str, NDArray[np.intp]], label: int
 ) -> ClassTuning:
     clear, every = _errors(records, found, label, clear=True), _errors(records, found, label, clear=False)
-    domains = {}
-    for name, fields in of_domain.items():
-        error = clear[fields].mean(axis=0)
-        domains[name] = DomainTuning(len(fields), error, every[fields].mean(axis=0), _middle_of_best(error))
-    chosen = _middle_of_best(np.mean([one.error for one in domains.values()], axis=0))
-    low, high = _spread([clear[fields] for fields in of_domain.values()])
-    return ClassTuning(chosen, low, high, domains)
+    goal = clear + ALL_WEIGHT * every
+    domains = {
+        name: DomainTuning(
+            len(fields), clear[fields].mean(axis=0), every[fields].mean(axis=0), _middle_of_best(goal[fields].mean(axis=0))
+        )
+        for name, fields in of_domain.items()
+    }
+    goals = [goal[fields] for fields in of_domain.values()]
+    chosen = _middle_of_best(np.mean([of.mean(axis=0) for of in goals], axis=0))
+    return ClassTuning(chosen, *_spread(goals), domains)
 
 
-def _spread(errors: Sequence[Floats]) -> tuple[float, float]:
-    """Limits of the thresholds chosen from resampled fields, drawn in each domain by themselves; `errors` as of `_errors`."""
+def _spread(goals: Sequence[Floats]) -> tuple[float, float]:
+    """Limits of the thresholds chosen from resampled fields; `goals` of each domain, of shape (fields, thresholds)."""
     means = []
-    for i, of_domain in enumerate(errors):
-        fields = len(of_domain)
+    for i, goal in enumerate(goals):
+        fields = len(goal)
         # One field has nothing to be drawn from, and is in every sample.
         weights = resamples(fields, seed=SEED + i) if fields > 1 else np.ones((SAMPLES, 1))
-        means.append(weights @ of_domain / fields)
-    thresholds = GRID[[_middle_of_best(error) for error in np.mean(means, axis=0)]]
+        means.append(weights @ goal / fields)
+    thresholds = GRID[[_middle_of_best(mean) for mean in np.mean(means, axis=0)]]
     low, high = np.quantile(thresholds, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return float(low), float(high)
 

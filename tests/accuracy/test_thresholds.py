@@ -81,6 +81,8 @@ def test_cut_cells_weigh_on_the_error_of_all_cells_alone() -> None:
     one = Detections(boxes, np.array([0.3, 0.8, 0.7]), np.zeros(3, int), SIZE)
     tuned = thresholds.tune([_record(1)], [one], ["a"])
     assert tuned.thresholds["RBC"] <= 0.3
+    # Without the cell that is clear of the border, they do.
+    assert thresholds.tune([_record(0)], [one[1:]], ["a"]).thresholds["RBC"] > 0.8
     domain = tuned.classes["RBC"].domains["a"]
     assert (domain.error[_at(0.2)], domain.all_error[_at(0.2)]) == (0, 2)
     assert tuned.error["a"]["RBC"] == 2
