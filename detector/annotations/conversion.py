@@ -9,7 +9,7 @@ from pathlib import Path
 
 from detector.annotations import audit, corrections, dataset, duplicates, pictures, repair, revision, sources, splits
 from detector.annotations.audit import Audit, BoxNote, Comparison, Note, SizeNote, Twins
-from detector.annotations.labels import Item, Labels, Source
+from detector.annotations.labels import TEST, Item, Labels, Source
 from detector.annotations.pictures import Picture
 from detector.errors import ImageError, NothingToDoError, UsageError
 
@@ -85,7 +85,7 @@ def convert(request: Request) -> Audit:
     pairs = duplicates.within([field.picture for field in fields])
     placed = _unique(_dealt(fields, plan, pairs, request.seed), fields, notes)
     fields, outcome = _corrected(fields, placed, sheet, source, notes)
-    mended = [repair.mend(fields[p.index].labels, fields[p.index].picture.size_wh) for p in placed]
+    mended = [_mended(fields[p.index], p.split) for p in placed]
     records = [replace(m.record(p.name, fields[p.index].image), split=p.split) for m, p in zip(mended, placed, strict=True)]
     found = Audit(
         source=request.source.as_posix(),
@@ -107,6 +107,12 @@ def convert(request: Request) -> Audit:
         dataset.write(folder, records)
         found.write(folder)
     return found
+
+
+def _mended(field: _Field, split: str) -> repair.Mended:
+    mended = repair.mend(field.labels, field.picture.size_wh)
+    # What is tested on stays as its authors labelled it.
+    return mended if split == TEST else repair.without_slivers(mended)
 
 
 def _check(request: Request) -> None:

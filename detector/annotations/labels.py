@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from detector.errors import AnnotationError
 from detector.vision.images import SUFFIXES
 
-SPLITS = ("train", "val", "test")
+TEST = "test"
+SPLITS = ("train", "val", TEST)
 
 _SPLIT_NAMES = {
     "train": "train",

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from detector.annotations.labels import Labels
 from detector.annotations.records import Record
 from detector.errors import UnknownClassError
-from detector.vision import boxes, cells
+from detector.vision import border, boxes, cells
 
 SMALLEST_PX = 1.5
 """A side shorter than this is a slip of the mouse: one pixel, with room for the rounding of fractions."""
@@ -20,6 +20,7 @@ _SLACK_PX = 0.01
 """An edge may leave the image by this much through the rounding of fractions alone, which is not worth a line."""
 
 REPAIRED, DROPPED = "repaired", "dropped"
+SLIVER = "a sliver of a red cell at the border"
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,18 @@ def mend(labels: Labels, size_wh: tuple[int, int], smallest_px: float = SMALLEST
         x1, y1, x2, y2 = (float(value) for value in raw[kept[k]])
         changes.append(Change(DROPPED, "the same box twice", labels.names[kept[k]], (x1, y1, x2, y2)))
     return Mended(size_wh, xyxy[~second], label[~second], tuple(changes))
+
+
+def without_slivers(mended: Mended) -> Mended:
+    """Drop the slivers of red cells at the border that do not count, where the field shows how large its red cells are."""
+    rbc_px = border.rbc_px(mended.xyxy, mended.label, mended.size_wh)
+    if rbc_px is None:
+        return mended
+    sliver = border.slivers(mended.xyxy, mended.label, mended.size_wh, rbc_px)
+    told = []
+    for x1, y1, x2, y2 in mended.xyxy[sliver].tolist():
+        told.append(Change(DROPPED, SLIVER, cells.CLASSES[cells.RBC], (x1, y1, x2, y2)))
+    return Mended(mended.size_wh, mended.xyxy[~sliver], mended.label[~sliver], (*mended.changes, *told))
 
 
 def _mend_one(

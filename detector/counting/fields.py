@@ -3,7 +3,8 @@
 The counting frame (Gundersen, J. Microsc. 111:219-223, 1977) leaves out cells cut by two adjacent exclusion edges, here
 left and top, and counts those cut by right and bottom. For boxes this means that a cell belongs to the field that holds
 its box's top left corner, so a cell on the seam of adjoining fields is counted once and a large cell is no more likely to
-be counted than a small one. One case escapes a rule that sees no further than the image: a round cell that reaches three
+be counted than a small one. Red cells of which the border shows less than `border.LEAST_SEEN` are not counted at all, so one that lies in
+the left or upper neighbour by less than that belongs to this field. One case escapes a rule that sees no further than the image: a round cell that reaches three
 of four adjoining fields but not the upper left one touches the exclusion edge of only one of them and counts twice.
 """
 
@@ -15,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from detector.vision import boxes
+from detector.vision import border, boxes, cells
 from detector.vision.detections import Detections
 
 EDGE_SHARE = 0.004
@@ -55,7 +56,7 @@ class FieldCount:
         """
         if um_per_px is not None and not (np.isfinite(um_per_px) and um_per_px > 0):
             raise ValueError(f"um_per_px must be positive, got {um_per_px}")
-        framed = detections[in_frame(detections.xyxy, detections.size_wh)]
+        framed = detections[in_frame(detections.xyxy, detections.label, detections.size_wh)]
         return cls(field, smear, detections.size_wh, detections.counts(), framed.counts(), detections.saturated, um_per_px)
 
 
@@ -74,10 +75,18 @@ def edge_px(size_wh: tuple[int, int]) -> float:
     return min(max(EDGE_SHARE * min(size_wh), low), high)
 
 
-def in_frame(xyxy: boxes.Boxes, size_wh: tuple[int, int]) -> NDArray[np.bool_]:
-    """Which boxes the counting frame counts: those that reach neither the left nor the top edge; of shape (n,)."""
-    cut = boxes.touches(xyxy, size_wh, edge_px(size_wh))
-    return np.asarray(~(cut[:, 0] | cut[:, 1]))
+def in_frame(xyxy: boxes.Boxes, label: NDArray[np.int64], size_wh: tuple[int, int]) -> NDArray[np.bool_]:
+    """Which boxes the counting frame counts: those that reach neither the left nor the top edge; of shape (n,).
+
+    A red cell may reach it where all but a sliver is seen, because the neighbouring field does not count the sliver.
+    """
+    edge = edge_px(size_wh)
+    cut = boxes.touches(xyxy, size_wh, edge)[:, :2]
+    rbc_px = border.rbc_px(xyxy, label, size_wh)
+    if rbc_px is not None:
+        nearly_whole = xyxy[:, 2:] - xyxy[:, :2] > (1 - border.LEAST_SEEN) * rbc_px + edge
+        cut = cut & ~(nearly_whole & (label == cells.RBC)[:, None])
+    return np.asarray(~cut.any(axis=1))
 
 
 def frame_area_px(size_wh: tuple[int, int]) -> float:

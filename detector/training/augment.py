@@ -1,10 +1,15 @@
-"""What a microscope, a stain and a camera do to a field, as albumentations transforms."""
+"""What a microscope, a stain and a camera do to a field, as albumentations transforms, and boxes of cells that a crop cuts."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
+
 from detector.training.settings import TrainSettings
+from detector.vision import border, boxes, cells
 
 
 def transforms(settings: TrainSettings) -> list[Any]:
@@ -18,3 +23,51 @@ def transforms(settings: TrainSettings) -> list[Any]:
         A.CLAHE(clip_limit=(1, 3), p=settings.contrast),
         A.ImageCompression(quality_range=(50, 95), p=settings.jpeg),
     ]
+
+
+def visible(xyxy: boxes.Boxes, size_wh: tuple[int, int]) -> boxes.Boxes:
+    """Boxes of what an image `(width, height)` shows of the ellipses in these boxes.
+
+    A box that is merely clipped is higher than the part of a round cell that is left in the image.
+    """
+    centre, half = (xyxy[:, :2] + xyxy[:, 2:]) / 2, np.maximum((xyxy[:, 2:] - xyxy[:, :2]) / 2, 1e-6)
+    clipped = boxes.clip(xyxy, size_wh)
+    nearest = np.clip(centre, clipped[:, :2], clipped[:, 2:])
+    # How high the ellipse is where the image comes nearest to its centre, and how wide, as shares of the whole.
+    share = np.sqrt(np.maximum(1 - ((nearest - centre) / half) ** 2, 0))[:, ::-1]
+    return boxes.clip(np.concatenate([centre - half * share, centre + half * share], axis=1), size_wh)
+
+
+@contextmanager
+def cut_like_the_border() -> Iterator[None]:
+    """Let Ultralytics' random crops cut cells as the border of a field does, for the length of a block.
+
+    Boxes follow the part of a cell that is left, and slivers of red cells that would not be counted are not labelled.
+    """
+    from ultralytics.data import augment
+    from ultralytics.utils.instance import Instances
+
+    original = augment.RandomPerspective
+
+    class Crop(original):  # type: ignore[misc, valid-type]
+        def apply_instances(self, labels: dict[str, Any], params: dict[str, Any] | None = None) -> dict[str, Any]:
+            assert params is not None
+            instances = labels.pop("instances")
+            instances.convert_bbox(format="xyxy")
+            instances.denormalize(*params["orig_shape"][::-1])
+            whole = self.apply_bboxes(instances.bboxes, params["M"])
+            seen = visible(whole, params["size"])
+            kept = self.box_candidates(whole.T, seen.T, area_thr=0.1)
+            label = labels["cls"].reshape(-1).astype(np.int64)
+            sides_px = np.sqrt(boxes.area(whole[label == cells.RBC]))
+            if len(sides_px):
+                kept &= ~border.slivers(seen, label, params["size"], float(np.median(sides_px)))
+            labels["instances"] = Instances(seen, instances.segments, bbox_format="xyxy", normalized=False)[kept]
+            labels["cls"] = labels["cls"][kept]
+            return labels
+
+    augment.RandomPerspective = Crop
+    try:
+        yield
+    finally:
+        augment.RandomPerspective = original

@@ -33,15 +33,19 @@ class Corpus:
         return target
 
 
-def join(data_files: Sequence[Path]) -> Corpus:
+def join(data_files: Sequence[Path], platelets_times: int = 1) -> Corpus:
     """The fields of converted datasets; those of one that is named twice are sampled twice in training.
+
+    Args:
+        platelets_times: how often fields with labelled platelets, which are few, are sampled for each time of the others.
 
     Raises:
         AnnotationError: a dataset that was not converted by us, or without training or validation images.
     """
     for data_file in data_files:
         _check(data_file)
-    train = [image for file in data_files for image in sorted(_images(file, "train").iterdir()) if image.is_file()]
+    fields = [image for file in data_files for image in sorted(_images(file, "train").iterdir()) if image.is_file()]
+    train = [image for image in fields for _ in range(platelets_times if _has_platelets(image) else 1)]
     val = dict.fromkeys(str(_images(file, "val")) for file in data_files)
     return Corpus(tuple(map(str, train)), tuple(val))
 
@@ -65,3 +69,8 @@ def _images(data_file: Path, split: str) -> Path:
     if not folder.is_dir() or not any(folder.iterdir()):
         raise AnnotationError(f"{data_file}: has no {split} images; convert again with a split that gives it some")
     return folder
+
+
+def _has_platelets(image: Path) -> bool:
+    labels = image.parents[2] / "labels" / image.parent.name / f"{image.stem}.txt"
+    return any(line.startswith(f"{cells.PLATELETS} ") for line in labels.read_text(encoding="utf-8").splitlines())

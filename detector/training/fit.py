@@ -12,6 +12,10 @@ from detector.training import augment, corpus, framework
 from detector.training.settings import TrainSettings
 from detector.vision.model import processors
 
+SHIPPED = "smearcount"
+"""What names the weights of the shipped model, from which it is best to start."""
+_SHIPPED_WEIGHTS = Path(__file__).parents[1] / "models" / "smearcount.pt"
+
 MAX_CELLS = 1000
 """Most cells found in a crop, in training and afterwards: Ultralytics would stop at 300 and say nothing."""
 
@@ -28,7 +32,7 @@ def fit(settings: TrainSettings, data_files: Sequence[Path], run_folder: Path) -
     """
     if run_folder.exists():
         raise OutputError(f"{run_folder}: exists already; choose another --name, or continue it with --resume")
-    joined = corpus.join(data_files)
+    joined = corpus.join(data_files, settings.platelets_times)
     try:
         framework.prepare(run_folder.parent / ".ultralytics")
         model = start(settings.model)
@@ -71,16 +75,20 @@ def recorded_data(run_folder: Path) -> list[Path]:
 
 
 def start(model: str) -> Any:
-    """An Ultralytics model from a local or public `.pt`, or from nothing by an architecture `.yaml`.
+    """An Ultralytics model from the shipped weights, from a local or public `.pt`, or from nothing by an architecture `.yaml`.
 
     Raises:
         UsageError: neither kind of name. ModelError: not loadable. DownloadError: not here and not to be had.
     """
     from ultralytics import YOLO
 
+    if model == SHIPPED:
+        model = str(_SHIPPED_WEIGHTS)
     suffix = Path(model).suffix
     if suffix not in (".pt", ".yaml"):
-        raise UsageError(f"--model {model}: must be weights (.pt) or an architecture (.yaml, for example yolo11n.yaml)")
+        raise UsageError(
+            f"--model {model}: must be {SHIPPED}, weights (.pt) or an architecture (.yaml, for example yolo11n.yaml)"
+        )
     here = Path(model).is_file()
     try:
         return YOLO(model, task="detect")
@@ -92,14 +100,14 @@ def start(model: str) -> Any:
             raise ModelError(f"{model}: is no architecture that Ultralytics knows; try yolo11n.yaml") from None
         raise DownloadError(
             f"{model}: is not on this computer and could not be downloaded ({reason}); "
-            "without network give --model a local .pt file, or --model yolo11n.yaml to start from nothing"
+            "without network give --model smearcount, a local .pt file, or yolo11n.yaml to start from nothing"
         ) from None
 
 
 def _train(model: Any, run_folder: Path, threads: int, arguments: dict[str, Any]) -> Path:
     # Ultralytics sets its own number of threads while it selects the device, so ours is set after that.
     model.add_callback("on_train_start", lambda _trainer: framework.use_threads(threads))
-    with framework.log_to(run_folder / "train.log"):
+    with framework.log_to(run_folder / "train.log"), augment.cut_like_the_border():
         model.train(**arguments)
     best = run_folder / "weights" / "best.pt"
     if not best.is_file():

@@ -33,6 +33,9 @@ class TrainSettings(BaseModel):
     seed: int = Field(ge=0)
     """Seed of everything drawn at random."""
 
+    platelets_times: int = Field(ge=1, le=10)
+    """How often a field with platelets is seen for each time of one without: few fields have any."""
+
     optimizer: Literal["SGD", "Adam", "AdamW", "auto"]
     """SGD, Adam, AdamW, or auto for Ultralytics' choice."""
     learning_rate: float = Field(gt=0)

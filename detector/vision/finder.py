@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detector.errors import UsageError
-from detector.vision import boxes, cells, tiles
+from detector.vision import border, boxes, cells, tiles
 from detector.vision.detections import Detections
 from detector.vision.model import Model
 
@@ -46,8 +46,10 @@ def find(
     whole = model.detect(rgb)
     zoom, note = choose_zoom(model, rgb, whole, um_per_px)
     if zoom is not None:
-        return _rounded(_in_tiles(model, rgb, zoom, min_score)), note
-    return _rounded(whole if min_score is None else model.detect(rgb, min_score)), note
+        found = _in_tiles(model, rgb, zoom, min_score)
+    else:
+        found = whole if min_score is None else model.detect(rgb, min_score)
+    return _without_slivers(_rounded(found), model, zoom), note
 
 
 def check_scale(um_per_px: float, source: str) -> None:
@@ -142,6 +144,15 @@ def _in_tiles(model: Model, rgb: NDArray[np.uint8], zoom: float, min_score: floa
     pieces = tiles.cut(size_wh, tile_px, margin_px)
     found = [model.detect(rgb[y1:y2, x1:x2], min_score, zoom) for x1, y1, x2, y2 in (piece.window for piece in pieces)]
     return tiles.own(pieces, found, size_wh, band_px=0.15 * rbc_px)
+
+
+def _without_slivers(found: Detections, model: Model, zoom: float | None) -> Detections:
+    """Leave out what `border` does not count."""
+    certain = found[found.score >= np.array(model.card.minimum())[found.label]]
+    rbc_px = border.rbc_px(certain.xyxy, certain.label, found.size_wh)
+    if rbc_px is None:
+        rbc_px = model.card.rbc_px / (model.card.image_px / max(found.size_wh) if zoom is None else zoom)
+    return found[~border.slivers(found.xyxy, found.label, found.size_wh, rbc_px)]
 
 
 def _rounded(found: Detections) -> Detections:

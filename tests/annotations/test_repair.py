@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from detector.annotations.labels import Labels
-from detector.annotations.repair import mend
+from detector.annotations.repair import SLIVER, mend, without_slivers
 from detector.vision.cells import CLASSES
 
 SIZE = (100, 80)
@@ -73,3 +73,19 @@ def test_what_stays_is_inside_and_every_box_is_accounted_for(boxes: list[tuple[s
     again = mend(Labels(tuple(CLASSES[k] for k in mended.label), mended.xyxy.astype(np.float64)), SIZE)
     assert again.xyxy.tolist() == mended.xyxy.tolist()
     assert again.changes == ()
+
+
+WHOLE = (("RBC", 20, 20, 40, 40), ("RBC", 45, 20, 65, 40), ("RBC", 20, 45, 40, 65))
+"""Red cells that show how large red cells are in a field."""
+
+
+def test_a_sliver_of_a_red_cell_at_the_border_is_dropped_and_told() -> None:
+    mended = without_slivers(mend(labels(*WHOLE, ("RBC", 0, 20, 3, 40), ("RBC", 50, 75, 70, 80), ("WBC", 97, 20, 100, 50)), SIZE))
+    assert mended.label.tolist() == [0, 0, 0, 0, 1]
+    assert [(c.action, c.reason, c.name, c.xyxy) for c in mended.changes] == [("dropped", SLIVER, "RBC", (0, 20, 3, 40))]
+
+
+def test_slivers_stay_where_nothing_shows_how_large_red_cells_are() -> None:
+    mended = without_slivers(mend(labels(*WHOLE[:2], ("RBC", 0, 20, 3, 40)), SIZE))
+    assert len(mended.label) == 3
+    assert mended.changes == ()

@@ -65,6 +65,21 @@ def test_all_well(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     assert (audit["split_plan"], audit["seed"]) == ("0.8/0.1/0.1", 0)
 
 
+def test_slivers_go_from_the_labels_to_train_on_and_stay_in_those_to_test_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = tmp_path / "set"
+    whole = "".join(f"1 {0.2 + 0.3 * i:.1f} 0.5 0.2 0.2\n" for i in range(3))
+    for i in range(10):
+        field(root / f"f{i}", i, whole + "1 0.01 0.5 0.02 0.2\n" + "1 0.5 0.05 0.2 0.1\n")
+    (root / "classes.txt").write_text("WBC\nRBC\nPlatelet\n", encoding="utf-8")
+    assert run(monkeypatch, root, "--out", tmp_path / "out", "--splits", "0.6/0.2/0.2") == 0
+    assert "8 dropped" in capsys.readouterr().out
+    for split, lines in (("train", 4), ("val", 4), ("test", 5)):
+        for labels in (tmp_path / "out" / "labels" / split).iterdir():
+            assert len(labels.read_text(encoding="utf-8").splitlines()) == lines, labels
+
+
 def test_some_inputs_failed(
     source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from detector.counting.fields import FieldCount, edge_px, frame_area_px, frame_areas_mm2, in_frame
-from detector.vision import boxes
+from detector.vision import border, boxes
+from detector.vision.cells import RBC, WBC
 from detector.vision.detections import Detections
 
 W, H = 120, 90
@@ -87,6 +88,28 @@ def test_adjoining_fields_count_each_cell_once(cells: list[tuple[tuple[float, fl
         for row in range(3):
             local = boxes.clip(xyxy - np.array([column * W, row * H] * 2, dtype=np.float32), (W, H))
             seen = local[boxes.area(local) > 0]
+            found = detections(*map(tuple, seen.tolist()), label=WBC)
+            counted += FieldCount.of(found, f"{column}-{row}", "s").frame["WBC"]
+    assert counted == expected
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_adjoining_fields_count_each_red_cell_once_without_slivers(seed: int) -> None:
+    """Nine fields of red cells of one size, of which none shows its slivers: each cell of the inner region counts once."""
+    cell = 12.0
+    at = np.random.default_rng(seed).uniform((-cell, -cell), (3 * W, 3 * H), (150, 2))
+    # Within the tolerance around the two places where a cell changes its field, the area corrects the count.
+    offset = np.stack([at % (W, H), (at + border.LEAST_SEEN * cell) % (W, H)])
+    at = at[((offset > edge_px((W, H))) & (offset < np.array([W, H]) - 0.1)).all(axis=(0, 2))]
+    xyxy = np.concatenate([at, at + cell], axis=1).astype(np.float32)
+    limits = -border.LEAST_SEEN * cell, np.array([3 * W, 3 * H]) - border.LEAST_SEEN * cell
+    expected = int(((at > limits[0]) & (at < limits[1])).all(axis=1).sum())
+    counted = 0
+    for column in range(3):
+        for row in range(3):
+            local = boxes.clip(xyxy - np.array([column * W, row * H] * 2, dtype=np.float32), (W, H))
+            seen = local[boxes.area(local) > 0]
+            seen = seen[~border.slivers(seen, np.full(len(seen), RBC), (W, H), cell)]
             counted += FieldCount.of(detections(*map(tuple, seen.tolist())), f"{column}-{row}", "s").frame["RBC"]
     assert counted == expected
 
@@ -98,8 +121,20 @@ def test_frame_count_over_frame_area_is_the_density(cell: int) -> None:
     x, y = np.meshgrid(np.arange(-cell, W, step) + step / 2, np.arange(-cell, H, step) + step / 2)
     at = np.stack([x.ravel(), y.ravel(), x.ravel() + cell, y.ravel() + cell], axis=1).astype(np.float32)
     seen = boxes.clip(at, (W, H))
-    places = in_frame(seen[boxes.area(seen) > 0], (W, H)).sum() * step**2
+    seen = seen[boxes.area(seen) > 0]
+    places = in_frame(seen, np.full(len(seen), WBC), (W, H)).sum() * step**2
     assert places == pytest.approx(frame_area_px((W, H)))
+
+
+def test_red_cells_without_slivers_over_frame_area_are_the_density() -> None:
+    """The same for red cells, of which slivers do not count; three whole ones stand by to show their size."""
+    cell, step = 20.0, 0.25
+    x, y = np.meshgrid(np.arange(-cell, W, step) + step / 2, np.arange(-cell, H, step) + step / 2)
+    seen = boxes.clip(np.stack([x.ravel(), y.ravel(), x.ravel() + cell, y.ravel() + cell], axis=1).astype(np.float32), (W, H))
+    seen = seen[boxes.area(seen) > 0]
+    seen = seen[~border.slivers(seen, np.full(len(seen), RBC), (W, H), cell)]
+    places = in_frame(seen, np.full(len(seen), RBC), (W, H)).sum() * step**2
+    assert places == pytest.approx(frame_area_px((W, H)), rel=0.005)
 
 
 def test_area_needs_every_field_calibrated() -> None:
