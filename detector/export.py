@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from detector.accuracy import plots, thresholds
+from detector.accuracy.sums import precision_recall, val_sums
 from detector.annotations.records import Record
 from detector.commandline import EXIT_DONE, console, errors, run
 from detector.errors import ModelError, OutputError, UsageError
 from detector.training import framework
-from detector.training.finish import PLOT, Finished, Tuning, finish
+from detector.training.finish import PLOT, Finished, Measured, Tuning, finish
 from detector.vision.detections import Detections
 
 
 def make_model(weights: Path, data: Sequence[Path], target: Path, image_px: int, training: dict[str, Any]) -> Finished:
     """Export weights with tuned thresholds and a card, and tell the user what came of it."""
-    finished = finish(weights, data, target, image_px, training, _tune, thresholds.LEAST_SCORE)
+    finished = finish(weights, data, target, image_px, training, _tune, thresholds.LEAST_SCORE, _measure)
     parity = finished.parity
     console.print(f"model: {finished.model} (card: {finished.card})", markup=False, soft_wrap=True)
     console.print("thresholds: " + ", ".join(f"{name} {value:.2f}" for name, value in finished.thresholds.items()))
@@ -35,6 +37,12 @@ def _tune(records: Sequence[Record], found: Sequence[Detections], domains: Seque
     if tuned.unfound:
         errors.print(f"[yellow]finds no {', '.join(tuned.unfound)} in the val fields at any score: train longer[/]")
     return Tuning(tuned.thresholds, thresholds.TUNED_ON, tuned.document(), lambda path: plots.thresholds(tuned, path))
+
+
+def _measure(records: Sequence[Record], found: Sequence[Detections], domains: Sequence[str]) -> Measured:
+    shares = precision_recall(records, found)
+    card = {name: {key: share and asdict(share) for key, share in one.items()} for name, one in shares.items()}
+    return Measured(val_sums(records, found, domains), {"val_precision_recall": card})
 
 
 def export(

@@ -34,13 +34,19 @@ class Operating:
 
 def operating(records: Sequence[Record], found: Sequence[Detections]) -> dict[str, Operating]:
     """Figures of each class over fields, intervals by bootstrap over fields; `found` is parallel to `records`."""
-    tally = np.zeros((len(records), 3, len(CLASSES)))
+    tallied = tally(records, found)
+    weights = resamples(len(records))
+    return {name: _class(tallied[:, :, label], weights) for label, name in enumerate(CLASSES)}
+
+
+def tally(records: Sequence[Record], found: Sequence[Detections]) -> Floats:
+    """How many were found truly, found falsely and missed in each field, by class; of shape (fields, 3, classes)."""
+    tallied = np.zeros((len(records), 3, len(CLASSES)))
     for i, (record, detections) in enumerate(zip(records, found, strict=True)):
         pairs = match(detections, record.xyxy, record.label)
         for j, labels in enumerate((record.label[pairs.truth], detections.label[pairs.false], record.label[pairs.missed])):
-            tally[i, j] = np.bincount(labels, minlength=len(CLASSES))
-    weights = resamples(len(records))
-    return {name: _class(tally[:, :, label], weights) for label, name in enumerate(CLASSES)}
+            tallied[i, j] = np.bincount(labels, minlength=len(CLASSES))
+    return tallied
 
 
 def _class(tally: Floats, weights: Floats) -> Operating:

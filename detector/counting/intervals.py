@@ -104,6 +104,16 @@ def ratio(counts: Sequence[int], per: Sequence[int]) -> Estimate | None:
     return Estimate(total / base, low, high)
 
 
+def dispersion(counts: Sequence[int]) -> float:
+    """Variance of the total over fields like these, over that of Poisson's law: what `rate` divides the counts by; at least 1.
+
+    Raises:
+        ValueError: a count is negative.
+    """
+    k = _counts(counts)
+    return _dispersion(k, np.ones(len(k)), 1 / float(k.sum())) if k.any() else 1.0
+
+
 def _counts(values: Sequence[int]) -> Floats:
     array = np.asarray(values, dtype=np.float64)
     if array.ndim != 1 or np.any(array < 0):
@@ -125,11 +135,11 @@ def _dispersion(counts: Floats, sizes: Floats, poisson: float) -> float:
     seen = n / (n - 1) * np.sum(residual**2) / total**2
     prior = PRIOR_CV2 * np.sum(sizes**2) / size**2
     excess = ((n - 1) * max(seen - poisson, 0.0) + prior) / (n * poisson)
-    steadied = 1 + _inflation(n) * excess
-    return float(min(steadied, max(1.0, _inflation(n - 1) * seen / poisson)))
+    steadied = 1 + inflation(n) * excess
+    return float(min(steadied, max(1.0, inflation(n - 1) * seen / poisson)))
 
 
-def _inflation(degrees: int) -> float:
+def inflation(degrees: int) -> float:
     """Student's quantile over the normal one, squared: the price of a variance estimated from so many degrees of freedom."""
     return float(special.stdtrit(degrees, _HIGH) / special.ndtri(_HIGH)) ** 2
 

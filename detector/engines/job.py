@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from detector.counting import expected
 from detector.counting.fields import FieldCount, UnreadField
 from detector.counting.smears import SmearCount, aggregate
 from detector.engines import local
@@ -92,7 +93,7 @@ def count(
     read = [field for field in ordered if isinstance(field, FieldCount)]
     unread = [field for field in ordered if isinstance(field, UnreadField)]
     kept_notes = {one.field: notes[one.field] for one in fields if notes[one.field]}
-    return Outcome(ordered, kept_notes, tuple(aggregate(read, unread)))
+    return Outcome(ordered, kept_notes, tuple(aggregate(read, unread, expected.corrections(model.card.val_sums))))
 
 
 def entries(fields: Sequence[FieldInput], journal: Journal) -> Iterator[Entry]:

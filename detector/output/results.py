@@ -6,11 +6,13 @@ import json
 import platform
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from detector.counting import expected
 from detector.counting.density import PerMicrolitre
 from detector.counting.fields import FieldCount, UnreadField
 from detector.counting.smears import SmearCount
@@ -25,7 +27,7 @@ JOURNAL = "journal.jsonl"
 OVERLAYS = "overlays"
 FILES = (JOURNAL, "counts.csv", "smears.csv", "detections.json", "run.json", "errors.csv", "agreement.csv", OVERLAYS)
 """What a count may leave in its folder."""
-RUN_LAYOUT = 1
+RUN_LAYOUT = 2
 """Version of the layout of `run.json`."""
 
 
@@ -97,6 +99,7 @@ def describe_run(
         started, finished: seconds since the epoch.
     """
     read = [field for field in fields if isinstance(field, FieldCount)]
+    corrected = expected.corrections(model.card.val_sums)
     return {
         "layout": RUN_LAYOUT,
         "versions": {"smearcount": version(), "python": platform.python_version(), **_versions()},
@@ -107,6 +110,7 @@ def describe_run(
             "thresholds": model.card.thresholds,
             "nms_iou": model.card.nms_iou,
             "image_px": model.card.image_px,
+            "true_per_counted": {name: one and asdict(one.factor) for name, one in corrected.items()},
         },
         "settings": dict(settings),
         "started": _utc(started),

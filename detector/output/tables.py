@@ -37,6 +37,12 @@ SMEARS_COLUMNS = (
     "mean_per_field",
     "mean_low",
     "mean_high",
+    "expected_total",
+    "expected_total_low",
+    "expected_total_high",
+    "expected_mean",
+    "expected_mean_low",
+    "expected_mean_high",
     "total_frame",
     "per_mm2",
     "per_mm2_low",
@@ -67,7 +73,8 @@ def smears_frame(smears: Sequence[SmearCount]) -> pd.DataFrame:
     """The rows of `smears.csv` and its columns but for those per µL; what is not known is missing."""
     import pandas as pd
 
-    rows = [row for smear in smears for row in _smear_rows(smear, ())]
+    # In a column in which nothing is known, None would stay None.
+    rows = [[pd.NA if cell is None else cell for cell in row] for smear in smears for row in _smear_rows(smear, ())]
     frame = pd.DataFrame(rows, columns=list(SMEARS_COLUMNS)).convert_dtypes()
     return frame.drop(columns=[name for name in SMEARS_COLUMNS if name.startswith("per_ul")])
 
@@ -97,6 +104,8 @@ def _smear_rows(smear: SmearCount, per_ul: Sequence[PerMicrolitre]) -> Iterable[
             smear.saturated,
             count.total if smear.fields else None,
             *_three(count.mean),
+            *_three(count.expected_total),
+            *_three(count.expected_mean),
             count.frame_total if smear.fields else None,
             *_three(count.per_mm2),
             *_three(count.per_rbc),

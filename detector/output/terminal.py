@@ -20,16 +20,18 @@ def print_smears(console: Console, smears: Sequence[SmearCount], per_ul: Mapping
     """Print each smear's counts with their 95 % intervals; columns that no smear fills are left out."""
     rows = [(smear, name, count) for smear in smears for name, count in smear.classes.items()]
     with_area = any(count.per_mm2 for _, _, count in rows)
+    with_expected = any(count.expected_total for _, _, count in rows)
     with_volume = any(per_ul.values())
     table = Table(title="Counts, with 95 % intervals", title_justify="left")
     table.add_column("smear", overflow="fold")
     table.add_column("fields", justify="right")
     table.add_column("cells", no_wrap=True)
-    for heading in ("total", "mean per field", "per red cell", *["per mm²"] * with_area, *["per µL"] * with_volume):
+    expected = ["expected true"] * with_expected
+    for heading in ("total", *expected, "mean per field", "per red cell", *["per mm²"] * with_area, *["per µL"] * with_volume):
         table.add_column(heading, justify="right", no_wrap=True)
     for smear, name, count in rows[:_MOST_ROWS]:
         first = name == next(iter(smear.classes))
-        cells = _count_cells(count, with_area) if smear.fields else ["-"] * (3 + with_area)
+        cells = _count_cells(count, with_expected, with_area) if smear.fields else ["-"] * (3 + with_expected + with_area)
         if with_volume:
             cells.append(_estimate(next((one.estimate for one in per_ul.get(smear.smear, ()) if one.class_name == name), None)))
         last = name == list(smear.classes)[-1]
@@ -53,9 +55,9 @@ def print_problems(console: Console, fields: Sequence[FieldCount | UnreadField])
         )
 
 
-def _count_cells(count: ClassCount, with_area: bool) -> list[str]:
-    cells = [str(count.total), _estimate(count.mean), _estimate(count.per_rbc)]
-    return [*cells, _estimate(count.per_mm2)] if with_area else cells
+def _count_cells(count: ClassCount, with_expected: bool, with_area: bool) -> list[str]:
+    expected, area = [_estimate(count.expected_total)] * with_expected, [_estimate(count.per_mm2)] * with_area
+    return [str(count.total), *expected, _estimate(count.mean), _estimate(count.per_rbc), *area]
 
 
 def _estimate(one: Estimate | None) -> str:

@@ -18,6 +18,7 @@ from detector.vision import finder, images
 from detector.vision.cells import CLASSES
 from detector.vision.detections import Detections
 from detector.vision.model import Model
+from detector.vision.sums import ValSums
 
 PLOT = ".thresholds.png"
 """Ending of the plot of count error against threshold, beside the model."""
@@ -30,7 +31,7 @@ class Tuning:
     thresholds: dict[str, float]
     """By class name."""
     tuned_on: str
-    """The cells whose count was tuned, in words."""
+    """The cells of whose count the error was made least, in words."""
     card: dict[str, Any]
     """What the model's card says of them, as plain JSON values."""
     draw: Callable[[Path], None]
@@ -39,6 +40,19 @@ class Tuning:
 
 Tuner = Callable[[Sequence[Record], Sequence[Detections], Sequence[str]], Tuning]
 """From fields, their detections and their domains to thresholds."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What the counts of the validation fields at these thresholds tell of the detector's error."""
+
+    sums: ValSums
+    card: dict[str, Any]
+    """What the model's card says of it besides, as plain JSON values."""
+
+
+Measurer = Callable[[Sequence[Record], Sequence[Detections], Sequence[str]], Measured]
+"""From fields, their counted detections and their domains to the detector's error."""
 
 
 @dataclass(frozen=True)
@@ -59,12 +73,15 @@ def finish(
     training: dict[str, Any],
     tune: Tuner,
     least_score: float,
+    measure: Measurer,
 ) -> Finished:
-    """Export weights, tune thresholds on the validation fields of the datasets, and compare counts with the weights' own.
+    """Export weights, tune thresholds on the validation fields of the datasets, measure the error that is left there, and
+    compare counts with the weights' own.
 
     Args:
         target: the `.onnx` file to write; its card goes beside it as `.json` and `.md`, a plot of the thresholds as `PLOT`.
         tune: chooses the thresholds from detections down to `least_score`.
+        measure: measures the error of the counts at these thresholds.
 
     Raises:
         AnnotationError: the datasets hold no validation fields. ModelError: the weights cannot be exported.
@@ -90,11 +107,16 @@ def finish(
         origin = _origin(tuning, of_domain)
         card = draft.model_copy(update={"thresholds": tuning.thresholds, "thresholds_from": origin})
         export.put_card(made, card)
+        model = Model.load(made)
+        measured = measure(records, [finder.find(model, images.read(r.image))[0] for r in records if r.image], of_domain)
+        card = card.model_copy(update={"val_sums": measured.sums})
+        export.put_card(made, card)
         parity = export.parity(weights, Model.load(made), records)
         content = {
             **card.model_dump(),
             "sha256": cards.sha256(made),
             **tuning.card,
+            **measured.card,
             "parity_with_weights": asdict(parity),
         }
         made.with_suffix(".json").write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")

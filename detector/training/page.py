@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
+
+from pydantic import TypeAdapter
+
+from detector.counting.expected import corrections
+from detector.vision.sums import ValSums
 
 _USE = """\
 ## Use
@@ -37,6 +43,7 @@ def render(card: Mapping[str, Any]) -> str:
         "",
         *_error_table(card),
         "",
+        *_operating(card),
         _parity(card["parity_with_weights"]),
         "",
         *_figures(card),
@@ -79,6 +86,27 @@ def _thresholds(card: Mapping[str, Any]) -> list[str]:
         "",
         f"![Error of the count against the threshold]({card['name']}.thresholds.png)",
     ]
+
+
+def _operating(card: Mapping[str, Any]) -> list[str]:
+    """Precision and recall at the thresholds, and what they make of a count; nothing for a card made before there was this."""
+    if card.get("val_sums") is None:
+        return []
+    sums = TypeAdapter(ValSums).validate_python(card["val_sums"])
+    fields = sum(one.fields for one in next(iter(sums.values())).values())
+    known = corrections(sums)
+    lines = [
+        f"Precision and recall at these thresholds, on the same {fields} validation fields, and the true cells to be expected for each "
+        "counted one in fields of a stain that is not among theirs (`docs/expected_count.md`), with 95 % intervals:",
+        "",
+        "| cells | precision | recall | true cells per counted cell |",
+        "|---|---|---|---|",
+    ]
+    for name in card["class_names"]:
+        at, correction = card["val_precision_recall"][name], known[name]
+        factor = "not known: too few in the validation fields" if correction is None else _figure(asdict(correction.factor), 2)
+        lines.append(f"| {name} | {_figure(at['precision'], 3)} | {_figure(at['recall'], 3)} | {factor} |")
+    return [*lines, ""]
 
 
 def _figures(card: Mapping[str, Any]) -> list[str]:

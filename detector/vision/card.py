@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from detector.errors import ModelError
 from detector.vision import cells
+from detector.vision.sums import ValSums
 
 METADATA_KEY = "smearcount"
 """Key in an ONNX file's metadata under which its `Card` stands as JSON."""
@@ -45,6 +46,8 @@ class Card(BaseModel):
     training: dict[str, Any]
     """Settings of the training."""
     versions: dict[str, str]
+    val_sums: ValSums | None = None
+    """What the counts of the validation fields tell of the error; None in files made before there was this."""
 
     def minimum(self) -> tuple[float, ...]:
         """Thresholds in the order of the labels."""
