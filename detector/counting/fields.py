@@ -3,9 +3,10 @@
 The counting frame (Gundersen, J. Microsc. 111:219-223, 1977) leaves out cells cut by two adjacent exclusion edges, here
 left and top, and counts those cut by right and bottom. For boxes this means that a cell belongs to the field that holds
 its box's top left corner, so a cell on the seam of adjoining fields is counted once and a large cell is no more likely to
-be counted than a small one. Red cells of which the border shows less than `border.LEAST_SEEN` are not counted at all, so one that lies in
-the left or upper neighbour by less than that belongs to this field. One case escapes a rule that sees no further than the image: a round cell that reaches three
-of four adjoining fields but not the upper left one touches the exclusion edge of only one of them and counts twice.
+be counted than a small one. Red cells of which the border shows less than `border.LEAST_SEEN` are not counted at all, so
+one that lies in the left or upper neighbour by less than that belongs to this field. One case escapes a rule that sees no
+further than the image: a round cell that reaches three of four adjoining fields but not the upper left one touches the
+exclusion edge of only one of them and counts twice.
 """
 
 from __future__ import annotations

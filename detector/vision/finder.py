@@ -47,8 +47,10 @@ def find(
     zoom, note = choose_zoom(model, rgb, whole, um_per_px)
     if zoom is not None:
         found = _in_tiles(model, rgb, zoom, min_score)
+    elif min_score is not None:
+        found = model.detect(rgb, min_score)
     else:
-        found = whole if min_score is None else model.detect(rgb, min_score)
+        found = whole
     return _without_slivers(_rounded(found), model, zoom), note
 
 
