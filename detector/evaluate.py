@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich import box
 from rich.markup import escape
-from rich.table import Table
 
-from detector.accuracy.agreement import Agreement
-from detector.accuracy.bootstrap import Figure
+from detector.accuracy import tables
 from detector.accuracy.evaluation import Evaluation, evaluate
 from detector.accuracy.precision import MIN_SCORE
-from detector.annotations import dataset
+from detector.annotations import dataset, domains
 from detector.annotations.labels import SPLITS
 from detector.annotations.records import Record
 from detector.commandline import EXIT_DONE, EXIT_SOME_FAILED, console, errors, progress_bar, run
@@ -54,6 +51,7 @@ def command(
             find=lambda rgb: finder.find(loaded, rgb)[0],
             search=lambda rgb: finder.find(loaded, rgb, min_score=MIN_SCORE)[0],
             train=dataset.read(data, "train"),
+            domain_of=domains.of_dataset(data),
         )
     _show(result)
     if out is not None:
@@ -82,47 +80,12 @@ def _without(records: list[Record], exclude: Path | None) -> list[Record]:
 
 
 def _show(result: Evaluation) -> None:
-    console.print(_found_table(result))
-    console.print(_counts_table(result))
+    for table in tables.of_evaluation(result):
+        console.print(table)
     if result.saturated:
         errors.print(f"[yellow]too many cells to count all:[/] {escape(', '.join(result.saturated))}", soft_wrap=True)
     for field in result.unread:
         errors.print(f"[yellow]unread:[/] {escape(field.source)}: {escape(field.reason)}", soft_wrap=True)
-
-
-def _found_table(result: Evaluation) -> Table:
-    columns = ("class", "AP50", "AP50-95", "precision", "recall", "F1")
-    table = Table(*columns, title=f"cells found in {result.fields} fields", box=box.SIMPLE_HEAD, pad_edge=False)
-    ap = result.average_precision
-    for name, at in result.operating.items():
-        table.add_row(name, *(_text(f, 3) for f in (ap.ap50[name], ap.ap50_95[name], at.precision, at.recall, at.f1)))
-    table.add_row("mean", _text(ap.mean_ap50, 3), _text(ap.mean_ap50_95, 3), "", "", "")
-    return table
-
-
-def _counts_table(result: Evaluation) -> Table:
-    columns = ("class", "cells", "counted", "truth", "mean error", "bias", "pooled", "exact")
-    table = Table(*columns, title="counts per field", box=box.SIMPLE_HEAD, pad_edge=False)
-    rows: dict[str, Mapping[str, Agreement]] = {"all": result.all_cells, "clear": result.clear_cells}
-    if result.guess is not None:
-        rows["guess"] = result.guess
-    for name in result.all_cells:
-        for title, agreements in rows.items():
-            row = agreements[name]
-            figures = (_text(figure, 2) for figure in (row.mae, row.bias, row.pooled_accuracy, row.exact))
-            table.add_row(name, title, str(row.counted), str(row.truth), *figures)
-        table.add_section()
-    table.caption = "clear: of the border; guess: the training split's median; mean error: absolute; pooled flatters"
-    return table
-
-
-def _text(figure: Figure | None, digits: int) -> str:
-    """A figure and, in a line below, its interval."""
-    if figure is None:
-        return "undefined"
-    if figure.low is None or figure.high is None:
-        return f"{figure.value:.{digits}f}"
-    return f"{figure.value:.{digits}f}\n{figure.low:.{digits}f} to {figure.high:.{digits}f}"
 
 
 def _write(out: Path, result: Evaluation, about: dict[str, str | int]) -> None:

@@ -9,8 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detector.accuracy.agreement import Agreement, agreement, clear_of_border, constant_guess
+from detector.accuracy.failures import Failures, failures
 from detector.accuracy.operating import Operating, operating
 from detector.accuracy.precision import AveragePrecision, average_precision, reference
+from detector.annotations.domains import DomainOf
 from detector.annotations.records import Record
 from detector.errors import ImageError, NothingToDoError
 from detector.vision import images
@@ -23,15 +25,11 @@ Find = Callable[[images.Rgb], Detections]
 
 
 @dataclass(frozen=True)
-class Evaluation:
-    """What a detector is worth on labelled fields."""
+class Figures:
+    """What a detector is worth on some labelled fields."""
 
     fields: int
     """Fields that were read and evaluated."""
-    unread: Sequence[Unread]
-    """Fields without an image that can be read; they are in no figure."""
-    saturated: Sequence[str]
-    """Fields in which as many cells were found as may be: their counts may be too low."""
     average_precision: AveragePrecision
     operating: dict[str, Operating]
     """By class name."""
@@ -43,7 +41,23 @@ class Evaluation:
     """The constant guess against all labelled cells; None without training fields."""
 
 
-def evaluate(records: Iterable[Record], find: Find, search: Find, train: Sequence[Record] = ()) -> Evaluation:
+@dataclass(frozen=True)
+class Evaluation(Figures):
+    """What a detector is worth on labelled fields, in all and in each domain."""
+
+    unread: Sequence[Unread]
+    """Fields without an image that can be read; they are in no figure."""
+    saturated: Sequence[str]
+    """Fields in which as many cells were found as may be: their counts may be too low."""
+    domains: dict[str, Figures]
+    """By name of the domain; the guess is that of its own training fields. Empty where all fields are of one."""
+    failures: dict[str, Failures]
+    """By class name."""
+
+
+def evaluate(
+    records: Iterable[Record], find: Find, search: Find, train: Sequence[Record] = (), domain_of: DomainOf | None = None
+) -> Evaluation:
     """Run a detector over labelled fields and compare.
 
     Args:
@@ -51,6 +65,7 @@ def evaluate(records: Iterable[Record], find: Find, search: Find, train: Sequenc
         find: the detector as counting uses it, at its thresholds.
         search: the same from `precision.MIN_SCORE` on, for average precision.
         train: fields whose median counts are the constant guess.
+        domain_of: the domain of a field by its name; None where all are of one.
 
     Raises:
         MissingExtraError: pycocotools is not installed.
@@ -72,11 +87,44 @@ def evaluate(records: Iterable[Record], find: Find, search: Find, train: Sequenc
         searched.append(search(rgb))
     if not read:
         raise NothingToDoError("none of the labelled fields has an image that can be read")
+    fields = _Fields(read, found, searched)
     return Evaluation(
-        fields=len(read),
+        **vars(_figures(fields, train)),
         unread=unread,
         saturated=[r.name for r, d in zip(read, found, strict=True) if d.saturated],
-        average_precision=average_precision(read, searched),
+        domains=_by_domain(fields, train, domain_of) if domain_of else {},
+        failures=failures(read, found),
+    )
+
+
+@dataclass(frozen=True)
+class _Fields:
+    """Fields that were read, with what was found in each."""
+
+    records: Sequence[Record]
+    found: Sequence[Detections]
+    searched: Sequence[Detections]
+
+    def only(self, chosen: Sequence[int]) -> _Fields:
+        return _Fields([self.records[i] for i in chosen], [self.found[i] for i in chosen], [self.searched[i] for i in chosen])
+
+
+def _by_domain(fields: _Fields, train: Sequence[Record], domain_of: DomainOf) -> dict[str, Figures]:
+    of = [domain_of(record.name) for record in fields.records]
+    if len(set(of)) < 2:
+        return {}
+    made = {}
+    for domain in sorted(set(of)):
+        chosen = [i for i, name in enumerate(of) if name == domain]
+        made[domain] = _figures(fields.only(chosen), [record for record in train if domain_of(record.name) == domain])
+    return made
+
+
+def _figures(fields: _Fields, train: Sequence[Record]) -> Figures:
+    read, found = fields.records, fields.found
+    return Figures(
+        fields=len(read),
+        average_precision=average_precision(read, fields.searched),
         operating=operating(read, found),
         all_cells=_agreements(_counts(found), _counts(read)),
         clear_cells=_agreements(_counts(found, clear=True), _counts(read, clear=True)),

@@ -1,10 +1,11 @@
-"""The agreement of counts with truth, as files and for people at a terminal."""
+"""Figures of accuracy as files, and for people at a terminal."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -12,6 +13,7 @@ from rich.table import Table
 from detector.accuracy.agreement import Agreement
 from detector.accuracy.bootstrap import Figure
 from detector.accuracy.comparison import Comparison
+from detector.accuracy.evaluation import Evaluation
 from detector.output.files import write_csv
 
 _FIGURES = ("mae", "rmse", "bias", "pooled_accuracy", "exact", "within_one", "loa_low", "loa_high", "pearson_r", "concordance")
@@ -49,6 +51,58 @@ def print_comparison(console: Console, comparison: Comparison, remarks: Sequence
     _print_names(console, "truth without a counted field", comparison.only_truth)
     _print_names(console, "parts of the truth could not be used", remarks)
     _print_names(console, "name stands for several fields, left out", comparison.ambiguous)
+
+
+def of_evaluation(result: Evaluation) -> list[Table]:
+    """What was found and how well it counts, over all fields and, where there are several, by domain."""
+    return [_found_table(result), _counts_table(result), *([_domains_table(result)] if result.domains else [])]
+
+
+def _found_table(result: Evaluation) -> Table:
+    columns = ("class", "AP50", "AP50-95", "precision", "recall", "F1")
+    table = Table(*columns, title=f"cells found in {result.fields} fields", box=box.SIMPLE_HEAD, pad_edge=False)
+    ap = result.average_precision
+    for name, at in result.operating.items():
+        table.add_row(name, *(_in_two_lines(f, 3) for f in (ap.ap50[name], ap.ap50_95[name], at.precision, at.recall, at.f1)))
+    table.add_row("mean", _in_two_lines(ap.mean_ap50, 3), _in_two_lines(ap.mean_ap50_95, 3), "", "", "")
+    return table
+
+
+def _counts_table(result: Evaluation) -> Table:
+    columns = ("class", "cells", "counted", "truth", "mean error", "bias", "pooled", "exact")
+    table = Table(*columns, title="counts per field", box=box.SIMPLE_HEAD, pad_edge=False)
+    rows: dict[str, Mapping[str, Agreement]] = {"all": result.all_cells, "clear": result.clear_cells}
+    if result.guess is not None:
+        rows["guess"] = result.guess
+    for name in result.all_cells:
+        for title, agreements in rows.items():
+            row = agreements[name]
+            figures = (_in_two_lines(figure, 2) for figure in (row.mae, row.bias, row.pooled_accuracy, row.exact))
+            table.add_row(name, title, str(row.counted), str(row.truth), *figures)
+        table.add_section()
+    table.caption = "clear: of the border; guess: the training split's median; mean error: absolute; pooled flatters"
+    return table
+
+
+def _domains_table(result: Evaluation) -> Table:
+    columns = ("domain", "class", "AP50", "AP50-95", "mean error", "clear", "guess")
+    table = Table(*columns, title="by domain", box=box.SIMPLE_HEAD, pad_edge=False)
+    for domain, of in result.domains.items():
+        for i, name in enumerate(of.all_cells):
+            ap = (_in_two_lines(f[name], 3) for f in (of.average_precision.ap50, of.average_precision.ap50_95))
+            counts = (None if kind is None else kind[name].mae for kind in (of.all_cells, of.clear_cells, of.guess))
+            table.add_row(f"{domain}\n{of.fields} fields" if i == 0 else "", name, *ap, *(_in_two_lines(f, 2) for f in counts))
+        table.add_section()
+    return table
+
+
+def _in_two_lines(figure: Figure | None, digits: int) -> str:
+    """A figure and, in a line below, its interval."""
+    if figure is None:
+        return "undefined"
+    if figure.low is None or figure.high is None:
+        return f"{figure.value:.{digits}f}"
+    return f"{figure.value:.{digits}f}\n{figure.low:.{digits}f} to {figure.high:.{digits}f}"
 
 
 def _cells(agreement: Agreement) -> Iterable[float | None]:

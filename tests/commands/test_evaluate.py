@@ -28,7 +28,7 @@ class FakeModel:
 
     path = Path("fake.onnx")
     sha256 = "0" * 64
-    card = SimpleNamespace(image_px=200, rbc_px=20.0)
+    card = SimpleNamespace(image_px=200, rbc_px=20.0, minimum=lambda: (0.5, 0.5, 0.5))
 
     def detect(self, rgb: np.ndarray, min_score: float | None = None, zoom: float | None = None) -> Detections:
         n, _, stats, _ = cv2.connectedComponentsWithStats((rgb[:, :, 0] > FOUND).astype(np.uint8))
@@ -86,6 +86,31 @@ def test_figures_are_printed_and_written(data: Path) -> None:
     assert "guess" in text
     assert "undefined" in text
     assert max(map(len, text.splitlines())) <= console.width
+
+
+def test_each_domain_has_figures_of_its_own(data: Path, tmp_path: Path) -> None:
+    assert figures(data)["domains"] == {}
+    plan = [("a_1", "train", 5), ("b_1", "train", 3), ("a_2", "test", 2), ("a_3", "test", 4), ("b_2", "test", 5)]
+    dataset.write(tmp_path / "two", [field(tmp_path / "source", *row) for row in plan])
+    with console.capture() as capture:
+        found = figures(tmp_path / "two" / "data.yaml")
+    assert {name: of["fields"] for name, of in found["domains"].items()} == {"two/a": 2, "two/b": 1}
+    red = found["domains"]["two/a"]["all_cells"]["RBC"]
+    assert (red["counted"], red["truth"]) == (4, 6)
+    # The guess is that of the domain's own training field.
+    assert [found["domains"][f"two/{name}"]["guess"]["RBC"]["counted"] for name in "ab"] == [10, 3]
+    assert found["guess"]["RBC"]["counted"] == 12
+    assert "unread" not in found["domains"]["two/a"]
+    text = capture.get()
+    assert "two/a" in text
+    assert max(map(len, text.splitlines())) <= console.width
+
+
+def test_the_worst_fields_are_named_with_what_is_wrong_in_them(data: Path) -> None:
+    found = figures(data)["failures"]
+    assert found["RBC"]["missed"] == {"at the border": 0, "taken for another class": 0, "among touching cells": 0, "by itself": 3}
+    assert found["RBC"]["worst"][0] == {"field": "b", "counted": 1, "truth": 2, "missed": {"by itself": 1}, "false": {}}
+    assert found["WBC"]["worst"] == []
 
 
 def test_names_can_be_left_out(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
