@@ -39,17 +39,18 @@ class Descriptor:
 
 
 def descriptor(name: str, folder: Path = DESCRIPTORS) -> Descriptor:
-    """Read the descriptor `NAME.yaml` and its manifest.
+    """Read the descriptor `NAME.yaml` and its manifest; descriptors without a manifest are of datasets that cannot be fetched.
 
     Raises:
         UsageError: there is none of that name; the message lists those there are.
         DownloadError: the manifest has a line that is not `SHA256  path`, or a path that leaves the dataset's folder.
     """
-    known = sorted(path.stem for path in folder.glob("*.yaml"))
+    described = {path.stem: yaml.safe_load(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.yaml"))}
+    known = {stem: fields for stem, fields in described.items() if "manifest" in fields}
     if name not in known:
         listed = ", ".join(known) or f"none, as {folder} is not there: run from a checkout of the project"
         raise UsageError(f"--download {name}: no dataset of that name; known: {listed}")
-    fields = yaml.safe_load((folder / f"{name}.yaml").read_text(encoding="utf-8"))
+    fields = known[name]
     files = _manifest(folder / fields["manifest"])
     return Descriptor(name, fields["title"], fields["homepage"], fields["url"], files)
 
