@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -47,15 +48,28 @@ def _of(path: Path, digest: str) -> dict[str, Any]:
         if metrics["model_sha256"] != digest:
             raise UsageError(f"{path}: holds figures of another model ({metrics['model_sha256'][:12]}...); evaluate this one")
         return {
-            **{key: metrics[key] for key in ("data", "split", "fields", "left_out")},
-            "map50": metrics["average_precision"]["mean_ap50"],
-            "map50_95": metrics["average_precision"]["mean_ap50_95"],
-            **{kind: {name: row["mae"] for name, row in metrics[kind].items()} for kind in ("all_cells", "clear_cells")},
-            # There is no guess where the dataset has no training fields.
-            "guess": {name: row["mae"] for name, row in (metrics["guess"] or {}).items()},
+            **{key: metrics[key] for key in ("data", "split", "left_out")},
+            **_figures(metrics),
+            "domains": {name: _figures(of) for name, of in metrics["domains"].items()},
+            "failures": metrics["failures"],
         }
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         raise UsageError(f"{path}: holds no figures; write them with python -m detector.evaluate --out") from None
+
+
+def _figures(metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """What a card says of some fields, all or those of a domain."""
+    ap = metrics["average_precision"]
+    return {
+        "fields": metrics["fields"],
+        "map50": ap["mean_ap50"],
+        "map50_95": ap["mean_ap50_95"],
+        "ap50": ap["ap50"],
+        "ap50_95": ap["ap50_95"],
+        **{kind: {name: row["mae"] for name, row in metrics[kind].items()} for kind in ("all_cells", "clear_cells")},
+        # There is no guess where the dataset has no training fields.
+        "guess": {name: row["mae"] for name, row in (metrics["guess"] or {}).items()},
+    }
 
 
 def main() -> None:

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from detector.annotations import dataset, domains
+from detector.annotations import dataset, domains, provenance
 from detector.annotations.records import Record
 from detector.errors import AnnotationError
 from detector.training import export, page
@@ -118,6 +118,7 @@ def finish(
             **tuning.card,
             **measured.card,
             "parity_with_weights": asdict(parity),
+            "datasets": {name: provenance.describe(file) for name, file in named.items()},
         }
         made.with_suffix(".json").write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
         made.with_suffix(".md").write_text(page.render(content), encoding="utf-8")

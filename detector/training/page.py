@@ -9,10 +9,11 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from detector.counting.expected import corrections
+from detector.training import sections
 from detector.vision.sums import ValSums
 
 _USE = """\
-## Use
+## Intended use
 
 For counting red cells, white cells and platelets in stained, thin blood smears photographed through a microscope, by people who
 check the counts. Not for diagnosis, and not a medical device. White cells are counted, not told apart. Smears, stains and cameras
@@ -46,12 +47,13 @@ def render(card: Mapping[str, Any]) -> str:
         *_operating(card),
         _parity(card["parity_with_weights"]),
         "",
-        *_figures(card),
+        *sections.figures(card),
+        *sections.failures(card),
         "## Training data",
         "",
-        *(f"- {line}" for line in card["data"]),
+        *sections.data(card),
         "",
-        "## Training",
+        "## Recipe",
         "",
         ", ".join(f"{key} {value}" for key, value in card["training"].items()) + ".",
         "",
@@ -104,38 +106,11 @@ def _operating(card: Mapping[str, Any]) -> list[str]:
     ]
     for name in card["class_names"]:
         at, correction = card["val_precision_recall"][name], known[name]
-        factor = "not known: too few in the validation fields" if correction is None else _figure(asdict(correction.factor), 2)
-        lines.append(f"| {name} | {_figure(at['precision'], 3)} | {_figure(at['recall'], 3)} | {factor} |")
+        factor = (
+            "not known: too few in the validation fields" if correction is None else sections.figure(asdict(correction.factor), 2)
+        )
+        lines.append(f"| {name} | {sections.figure(at['precision'], 3)} | {sections.figure(at['recall'], 3)} | {factor} |")
     return [*lines, ""]
-
-
-def _figures(card: Mapping[str, Any]) -> list[str]:
-    """A table for each evaluation on the card, with 95 % intervals."""
-    lines: list[str] = []
-    for one in card.get("figures", ()):
-        left_out = f" ({one['left_out']} left out)" if one["left_out"] else ""
-        lines += [
-            f"## On {one['fields']} fields of {one['data']}, split {one['split']}{left_out}",
-            "",
-            f"mAP50 {_figure(one['map50'], 3)}, mAP50-95 {_figure(one['map50_95'], 3)}. Mean absolute error of the count per field:",
-            "",
-            "| cells | all | clear of the border | guess without looking |",
-            "|---|---|---|---|",
-            *(
-                f"| {name} | {_figure(one['all_cells'][name], 2)} | {_figure(one['clear_cells'][name], 2)} | "
-                f"{_figure(one['guess'].get(name), 2)} |"
-                for name in card["class_names"]
-            ),
-            "",
-        ]
-    return lines
-
-
-def _figure(one: Mapping[str, float | None] | None, digits: int) -> str:
-    if one is None:
-        return "undefined"
-    interval = "" if one["low"] is None else f" ({one['low']:.{digits}f} to {one['high']:.{digits}f})"
-    return f"{one['value']:.{digits}f}{interval}"
 
 
 def _error_table(card: Mapping[str, Any]) -> list[str]:

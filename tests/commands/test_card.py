@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from detector import card
+from detector import card, count
 from detector.vision.model import SHIPPED, Model
 
 Run = Callable[..., int]
@@ -26,14 +26,21 @@ def copy(tmp_path: Path) -> Path:
 
 def metrics(path: Path, **changes: Any) -> Path:
     row = {name: {"mae": FIGURE} for name in ("RBC", "WBC")} | {"Platelets": {"mae": None}}
+    ap = {"RBC": FIGURE, "WBC": {"value": 0.4, "low": None, "high": None}, "Platelets": None}
+    of_some = {
+        "average_precision": {"mean_ap50": FIGURE, "mean_ap50_95": ap["WBC"], "ap50": ap, "ap50_95": ap},
+        **dict.fromkeys(("all_cells", "clear_cells", "guess"), row),
+    }
+    kinds = {"at the border": 2, "by itself": 0}
     document = {
         "model_sha256": json.loads(SHIPPED.with_suffix(".json").read_text(encoding="utf-8"))["sha256"],
         "data": "datasets/mine/data.yaml",
         "split": "test",
         "fields": 33,
         "left_out": 7,
-        "average_precision": {"mean_ap50": FIGURE, "mean_ap50_95": {"value": 0.4, "low": None, "high": None}},
-        **dict.fromkeys(("all_cells", "clear_cells", "guess"), row),
+        **of_some,
+        "domains": {"mine/a": {"fields": 30, **of_some}, "mine/b": {"fields": 3, **of_some, "guess": None}},
+        "failures": {"RBC": {"missed": kinds, "false": {}, "worst": []}},
     }
     path.write_text(json.dumps({**document, **changes}), encoding="utf-8")
     return path
@@ -45,10 +52,15 @@ def test_figures_stand_on_the_card_and_its_page(copy: Path, tmp_path: Path, run_
     after = json.loads(copy.with_suffix(".json").read_text(encoding="utf-8"))
     assert {**after, "figures": None} == {**before, "figures": None}
     assert after["figures"][0]["map50"] == FIGURE
+    assert after["figures"][0]["domains"]["mine/a"]["ap50"]["RBC"] == FIGURE
     text = copy.with_suffix(".md").read_text(encoding="utf-8")
     assert "On 33 fields of datasets/mine/data.yaml, split test (7 left out)" in text
     assert "mAP50 0.500 (0.250 to 0.750), mAP50-95 0.400." in text
-    assert "| Platelets | undefined | undefined | undefined |" in text
+    assert "| all 33 | Platelets | undefined | undefined | undefined | undefined | undefined |" in text
+    shown = "0.50 (0.25 to 0.75)"
+    assert f"| mine/a, 30 | WBC | {shown} | {shown} | {shown} | 0.400 | 0.400 |" in text
+    assert f"| mine/b, 3 | WBC | {shown} | {shown} | undefined | 0.400 | 0.400 |" in text
+    assert "- RBC: 2 missed (2 at the border), 0 false." in text
     assert Model.load(copy).sha256 == before["sha256"]
 
 
@@ -73,6 +85,20 @@ def test_figures_that_do_not_belong_are_refused(
 
 def test_a_model_without_a_card_is_refused(tmp_path: Path, run_command: Run) -> None:
     assert run_command(card.main, tmp_path / "none.onnx", metrics(tmp_path / "m.json")) == 3
+
+
+def test_a_model_whose_hash_is_not_its_cards_is_refused_by_commands(
+    copy: Path, fields: Path, run_command: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    figures = metrics(copy.with_name("m.json"))
+    with copy.open("ab") as file:
+        file.write(b"\0")
+    for main, arguments in ((count.main, (fields, "--model", copy)), (card.main, (copy, figures))):
+        assert run_command(main, *arguments) == 3
+        told = " ".join(capsys.readouterr().err.split())
+        assert f"{copy}: its SHA-256 is " in told
+        assert "restore either file" in told
+        assert "Traceback" not in told
 
 
 def test_the_shipped_card_has_figures_of_both_test_sets() -> None:
