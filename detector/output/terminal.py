@@ -39,6 +39,9 @@ def print_smears(console: Console, smears: Sequence[SmearCount], per_ul: Mapping
     console.print(table)
     if len(rows) > _MOST_ROWS:
         console.print(f"... and {len(rows) - _MOST_ROWS} rows more in smears.csv")
+    unknown = dict.fromkeys(name for smear, name, count in rows if smear.fields and not count.expected_total)
+    if with_expected and unknown:
+        console.print(f"expected true counts of {', '.join(unknown)} are not known: too few in the model's validation fields")
 
 
 def print_problems(console: Console, fields: Sequence[FieldCount | UnreadField]) -> None:

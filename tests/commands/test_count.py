@@ -19,7 +19,8 @@ import pytest
 from PIL import Image
 
 from detector import count
-from detector.vision.model import SHIPPED
+from detector.vision.model import SHIPPED, Model
+from detector.vision.sums import FieldSums, ValSums
 
 Run = Callable[..., int]
 ROOT = Path(__file__).parents[2]
@@ -83,6 +84,47 @@ def test_calibrated_fields_give_densities_and_volumes_with_their_source(fields: 
         else:
             assert float(row["per_ul"]) == pytest.approx(4.5e6 * float(row["per_rbc"]), rel=1e-4)
             assert "4.5e+06 red cells per µL as given" in row["per_ul_source"]
+
+
+SUMS = FieldSums(fields=30, true=450, false=0, missed=50, counted_squared=6750, truth_squared=8400, counted_truth=7500)
+"""A detector that misses one cell in ten."""
+
+
+def _told_of_its_error(monkeypatch: pytest.MonkeyPatch, val_sums: ValSums | None) -> None:
+    """Let commands use the shipped model with such sums on its card."""
+    model = Model.load()
+    model.card = model.card.model_copy(update={"val_sums": val_sums})
+    monkeypatch.setattr(Model, "load", lambda *_: model)
+
+
+def test_expected_true_counts_stand_beside_the_raw_ones(
+    fields: Path, run_command: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _told_of_its_error(monkeypatch, None)
+    assert run_command(count.main, fields, "--out", "plain") == 0
+    assert "expected" not in capsys.readouterr().out
+    _told_of_its_error(monkeypatch, {"RBC": {"a": SUMS, "b": SUMS}, "WBC": {"a": SUMS}})
+    assert run_command(count.main, fields, "--out", "out") == 0
+    printed = capsys.readouterr().out
+    assert "expected true" in printed
+    assert "expected true counts of Platelets are not known: too few in the model's validation fields" in printed
+    new = [name for name in rows(Path("out/smears.csv"))[0] if name.startswith("expected_")]
+    assert new == [f"expected_{what}{limit}" for what in ("total", "mean") for limit in ("", "_low", "_high")]
+    for row, plain in zip(rows(Path("out/smears.csv")), rows(Path("plain/smears.csv")), strict=True):
+        assert {plain[name] for name in new} == {""}
+        assert {name: row[name] for name in row if name not in new} == {name: plain[name] for name in plain if name not in new}
+        if row["class"] == "Platelets":
+            assert {row[name] for name in new} == {""}
+            continue
+        for one in (new[:3], new[3:]):
+            value, low, high = (float(row[name]) for name in one)
+            assert 0 <= low <= value <= high
+        assert float(row["expected_total"]) == pytest.approx(int(row["total"]) / 0.9, rel=0.01)
+        assert float(row["expected_mean"]) == pytest.approx(float(row["expected_total"]) / int(row["fields"]), rel=1e-4)
+    told = json.loads(Path("out/run.json").read_text(encoding="utf-8"))
+    assert told["model"]["true_per_counted"]["RBC"]["value"] == pytest.approx(1 / 0.9, rel=0.01)
+    assert told["model"]["true_per_counted"]["Platelets"] is None
+    assert Path("out/counts.csv").read_bytes() == Path("plain/counts.csv").read_bytes()
 
 
 def _bad_images(folder: Path) -> dict[str, str]:

@@ -57,6 +57,10 @@ def test_the_card_says_what_a_user_must_know(trained: Path) -> None:
     # Red cells of 7.6 µm at 0.2 µm/px are 38 px wide in fields of 160 px, which are shown at 64.
     assert card["rbc_px"] == pytest.approx(38 * 64 / 160, rel=0.1)
     assert card["parity_with_weights"]["fields"] == 2
+    assert {name: sum(one["fields"] for one in domains.values()) for name, domains in card["val_sums"].items()} == dict.fromkeys(
+        card["class_names"], 2
+    )
+    assert set(card["val_precision_recall"]) == set(card["class_names"])
     assert (trained / "runs" / "train" / "tiny" / "model.md").is_file()
 
 

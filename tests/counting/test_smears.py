@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from detector.counting import density
+from detector.counting.expected import corrections
 from detector.counting.fields import FieldCount, UnreadField
 from detector.counting.intervals import rate, ratio
 from detector.counting.smears import SmearCount, aggregate
 from detector.errors import UsageError
+from detector.vision.sums import FieldSums
 
 
 def field(
@@ -71,6 +75,23 @@ def test_density_of_fields_of_unlike_magnification() -> None:
     per_mm2 = smear.classes["RBC"].per_mm2
     assert per_mm2 is not None
     assert per_mm2.value == pytest.approx(100 / (996 * 1e-4) ** 2)
+
+
+def test_expected_true_counts_stand_beside_the_raw_ones_where_they_are_known() -> None:
+    val = FieldSums(fields=30, true=450, false=0, missed=150, counted_squared=6750, truth_squared=12000, counted_truth=9000)
+    known = corrections({"RBC": {"a": val}})
+    fields = [field("a", rbc=21, wbc=1), field("b", rbc=31)]
+    (smear,) = aggregate(fields, (), known)
+    (plain,) = aggregate(fields)
+    rbc, wbc = smear.classes["RBC"], smear.classes["WBC"]
+    assert known["RBC"] is not None
+    assert (rbc.expected_total, rbc.expected_mean) == (known["RBC"].total(52, 52), known["RBC"].mean([21, 31], 52))
+    assert rbc.expected_total is not None
+    assert rbc.expected_total.value == pytest.approx(52 / 0.75, rel=0.01)
+    assert (wbc.expected_total, wbc.expected_mean) == (None, None)
+    assert replace(rbc, expected_total=None, expected_mean=None) == plain.classes["RBC"]
+    (lost,) = aggregate([], [UnreadField("b", "s", "truncated")], known)
+    assert (lost.classes["RBC"].expected_total, lost.classes["RBC"].expected_mean) == (None, None)
 
 
 def test_a_field_given_twice_is_refused() -> None:
