@@ -132,12 +132,12 @@ def _tuned(
     goal = clear + ALL_WEIGHT * every
     domains = {
         name: DomainTuning(
-            len(fields), clear[fields].mean(axis=0), every[fields].mean(axis=0), _middle_of_best(goal[fields].mean(axis=0))
+            len(fields), clear[fields].mean(axis=0), every[fields].mean(axis=0), middle_of_best(goal[fields].mean(axis=0))
         )
         for name, fields in of_domain.items()
     }
     goals = [goal[fields] for fields in of_domain.values()]
-    chosen = _middle_of_best(np.mean([of.mean(axis=0) for of in goals], axis=0))
+    chosen = middle_of_best(np.mean([of.mean(axis=0) for of in goals], axis=0))
     return ClassTuning(chosen, *_spread(goals), domains)
 
 
@@ -149,7 +149,7 @@ def _spread(goals: Sequence[Floats]) -> tuple[float, float]:
         # One field has nothing to be drawn from, and is in every sample.
         weights = resamples(fields, seed=SEED + i) if fields > 1 else np.ones((SAMPLES, 1))
         means.append(weights @ goal / fields)
-    thresholds = GRID[[_middle_of_best(mean) for mean in np.mean(means, axis=0)]]
+    thresholds = GRID[[middle_of_best(mean) for mean in np.mean(means, axis=0)]]
     low, high = np.quantile(thresholds, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return float(low), float(high)
 
@@ -175,7 +175,7 @@ def _errors(records: Sequence[Record], found: Sequence[Detections], label: int, 
     return errors
 
 
-def _middle_of_best(error: Floats) -> int:
+def middle_of_best(error: Floats) -> int:
     """Index in the middle of the run of thresholds around the best that are about as good."""
     best = int(error.argmin())
     good = error <= error[best] + _PLATEAU
