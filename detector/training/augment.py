@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from detector.training.settings import TrainSettings
-from detector.vision import border, boxes, cells
+from detector.vision import boxes
 
 
 def transforms(settings: TrainSettings) -> list[Any]:
@@ -45,27 +45,10 @@ def cut_like_the_border() -> Iterator[None]:
     Boxes follow the part of a cell that is left, and slivers of red cells that would not be counted are not labelled.
     """
     from ultralytics.data import augment
-    from ultralytics.utils.instance import Instances
+
+    from detector.training.crop import Crop
 
     original = augment.RandomPerspective
-
-    class Crop(original):  # type: ignore[misc, valid-type]
-        def apply_instances(self, labels: dict[str, Any], params: dict[str, Any] | None = None) -> dict[str, Any]:
-            assert params is not None
-            instances = labels.pop("instances")
-            instances.convert_bbox(format="xyxy")
-            instances.denormalize(*params["orig_shape"][::-1])
-            whole = self.apply_bboxes(instances.bboxes, params["M"])
-            seen = visible(whole, params["size"])
-            kept = self.box_candidates(whole.T, seen.T, area_thr=0.1)
-            label = labels["cls"].reshape(-1).astype(np.int64)
-            sides_px = np.sqrt(boxes.area(whole[label == cells.RBC]))
-            if len(sides_px):
-                kept &= ~border.slivers(seen, label, params["size"], float(np.median(sides_px)))
-            labels["instances"] = Instances(seen, instances.segments, bbox_format="xyxy", normalized=False)[kept]
-            labels["cls"] = labels["cls"][kept]
-            return labels
-
     augment.RandomPerspective = Crop
     try:
         yield

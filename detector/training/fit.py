@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from detector.errors import DownloadError, ModelError, NothingToDoError, OutputError, UsageError
-from detector.training import augment, corpus, framework
+from detector.training import augment, corpus, cpu, device, framework
 from detector.training.settings import TrainSettings
-from detector.vision.model import processors
 
 SHIPPED = "smearcount"
 """What names the weights of the shipped model, from which it is best to start."""
@@ -35,6 +35,7 @@ def fit(settings: TrainSettings, data_files: Sequence[Path], run_folder: Path) -
     joined = corpus.join(data_files, settings.platelets_times)
     try:
         framework.prepare(run_folder.parent / ".ultralytics")
+        device.require(settings.device, settings.batch)
         model = start(settings.model)
         run_folder.mkdir(parents=True)
     except OSError as error:
@@ -43,7 +44,7 @@ def fit(settings: TrainSettings, data_files: Sequence[Path], run_folder: Path) -
     record = {"settings": settings.model_dump(), "data": [str(f.resolve()) for f in data_files]}
     (run_folder / "settings.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
     arguments = _arguments(settings, data, run_folder)
-    return _train(model, run_folder, _threads(settings), arguments)
+    return _train(model, run_folder, settings, arguments)
 
 
 def resume(run_folder: Path) -> Path:
@@ -59,7 +60,8 @@ def resume(run_folder: Path) -> Path:
     settings = recorded_settings(run_folder)
     if _finished(last):
         return run_folder / "weights" / "best.pt"
-    return _train(start(str(last)), run_folder, _threads(settings), {"resume": True})
+    device.require(settings.device, settings.batch)
+    return _train(start(str(last)), run_folder, settings, {"resume": True})
 
 
 def recorded_settings(run_folder: Path) -> TrainSettings:
@@ -104,19 +106,21 @@ def start(model: str) -> Any:
         ) from None
 
 
-def _train(model: Any, run_folder: Path, threads: int, arguments: dict[str, Any]) -> Path:
-    # Ultralytics sets its own number of threads while it selects the device, so ours is set after that.
-    model.add_callback("on_train_start", lambda _trainer: framework.use_threads(threads))
-    with framework.log_to(run_folder / "train.log"), augment.cut_like_the_border():
-        model.train(**arguments)
+def _train(model: Any, run_folder: Path, settings: TrainSettings, arguments: dict[str, Any]) -> Path:
+    from detector.training.trainer import Trainer
+
+    cpu.speed_up(model, cpu.ask(settings.threads))
+    try:
+        with framework.log_to(run_folder / "train.log"):
+            model.train(trainer=Trainer, **arguments)
+    except subprocess.CalledProcessError as error:
+        raise ModelError(
+            f"{run_folder}: training on GPUs {settings.device} ended with exit code {error.returncode}; the reason stands above"
+        ) from None
     best = run_folder / "weights" / "best.pt"
     if not best.is_file():
         raise ModelError(f"{run_folder}: the training left no weights/best.pt; see train.log")
     return best
-
-
-def _threads(settings: TrainSettings) -> int:
-    return processors() if settings.threads == "auto" else settings.threads
 
 
 def _finished(last: Path) -> bool:

@@ -35,13 +35,6 @@ def prepare(state_folder: Path) -> None:
     SETTINGS.update({"sync": False, **{name: False for name in integrations if name in SETTINGS}})
 
 
-def use_threads(threads: int) -> None:
-    """Let torch compute on this many threads; Ultralytics would leave one core of the CPU idle."""
-    import torch
-
-    torch.set_num_threads(threads)
-
-
 @contextmanager
 def log_to(path: Path) -> Iterator[None]:
     """Copy what Ultralytics logs into a file for the length of a block."""

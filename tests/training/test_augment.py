@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -54,6 +55,8 @@ def test_ultralytics_crops_follow_the_rule_of_the_border(tmp_path: Path) -> None
         instances = Instances(xyxy.copy(), np.zeros((0, 1000, 2), np.float32), bbox_format="xyxy", normalized=False)
         labels = crop.apply_instances({"cls": label, "instances": instances}, params)
     assert theirs.RandomPerspective is original
+    # Processes that load data on Windows and macOS are handed a copy.
+    assert type(pickle.loads(pickle.dumps(crop))) is type(crop)
     assert labels["cls"].reshape(-1).tolist() == [RBC, PLATELETS, RBC]
     assert labels["instances"].bboxes[0] == pytest.approx([0, 50, 29, 90])
     height = labels["instances"].bboxes[1, 3] - labels["instances"].bboxes[1, 1]
