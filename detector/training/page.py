@@ -84,7 +84,8 @@ def _thresholds(card: Mapping[str, Any]) -> list[str]:
         *lines,
         "",
         "In brackets after a threshold: 95 % of those that are chosen when the fields are drawn anew. For each domain: the mean error "
-        "per field at the common threshold, and what it would be at the threshold that is best for that domain alone.",
+        "per field of the count of cells clear of the border at the common threshold, and what it would be at the threshold that is "
+        "best for that domain alone.",
         "",
         f"![Error of the count against the threshold]({card['name']}.thresholds.png)",
     ]

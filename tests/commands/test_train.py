@@ -61,7 +61,13 @@ def test_the_card_says_what_a_user_must_know(trained: Path) -> None:
         card["class_names"], 2
     )
     assert set(card["val_precision_recall"]) == set(card["class_names"])
-    assert (trained / "runs" / "train" / "tiny" / "model.md").is_file()
+    assert card["datasets"]["data"]["fields"] == {"train": 6, "val": 2, "test": 2}
+    assert set(card["threshold_tuning"]["RBC"]["domains"]) == set(card["val_count_error_per_field"]) == {"data"}
+    text = (trained / "runs" / "train" / "tiny" / "model.md").read_text(encoding="utf-8")
+    assert "](model.thresholds.png)" in text
+    assert "Pairs of fields that show the same cells in two splits: none." in text
+    plot = trained / "runs" / "train" / "tiny" / "model.thresholds.png"
+    assert plot.read_bytes().startswith(b"\x89PNG")
 
 
 def test_the_new_model_counts(trained: Path) -> None:
