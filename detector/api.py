@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from detector.engines import inputs, job
 from detector.engines import manifest as manifests
-from detector.engines.job import Outcome
+from detector.output.outcome import Outcome
 from detector.vision import finder, images
 from detector.vision.detections import Detections
 from detector.vision.model import Model, processors

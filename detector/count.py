@@ -27,10 +27,11 @@ from detector.counting import density
 from detector.counting.smears import SmearCount
 from detector.engines import inputs as engine_inputs
 from detector.engines import job, manifest
-from detector.engines.job import Outcome
 from detector.errors import OutputError, UsageError
 from detector.output import results, terminal
 from detector.output.journal import Journal
+from detector.output.outcome import Outcome
+from detector.output.report import page, pictures
 from detector.vision.finder import check_scale
 from detector.vision.model import Model, processors
 
@@ -52,8 +53,8 @@ def count(
 ) -> int:
     """Count red cells, white cells and platelets in photographs of blood smears.
 
-    Writes counts.csv (a row per field), smears.csv (a row per smear and class, with 95 % intervals), detections.json and
-    run.json, and says which fields could not be read and why.
+    Writes report.html (for people), counts.csv (a row per field), smears.csv (a row per smear and class, with 95 %
+    intervals), detections.json and run.json, and says which fields could not be read and why.
     """
     started = time.time()
     _check(inputs, out, manifest_file, um_per_px, rbc_per_ul, ul_factor, resume)
@@ -70,13 +71,15 @@ def count(
         with Journal(folder / results.JOURNAL, job.journal_key(loaded), resume) as journal:
             with progress_bar("counting", len(fields)) as advance:
                 drawn = folder / results.OVERLAYS if overlays else None
-                outcome = job.count(fields, loaded, threads or processors(), journal, drawn, advance)
+                outcome = job.count(
+                    fields, loaded, threads or processors(), journal, drawn, advance, pictures.most_bytes(len(fields))
+                )
             per_ul = {smear.smear: _per_ul(smear, rbc_per_ul, ul_factor) for smear in outcome.smears}
             settings = {"inputs": inputs, "manifest": manifest_file and str(manifest_file), "um_per_px": um_per_px,
                         "rbc_per_ul": rbc_per_ul, "ul_factor": ul_factor, "truth": truth and str(truth), "threads": threads}  # fmt: skip
             described = results.describe_run(loaded, settings, outcome.fields, started, time.time())
-            entries = job.entries(fields, journal)
-            results.write(folder, outcome.fields, outcome.notes, outcome.smears, per_ul, entries, described)
+            results.write(folder, outcome, per_ul, job.entries(fields, journal), described)
+            page.write(folder / results.REPORT, outcome, per_ul, job.entries(fields, journal), described)
     except KeyboardInterrupt:
         errors.print(f"interrupted; continue with the same command and: --out {folder} --resume", markup=False, soft_wrap=True)
         return EXIT_INTERRUPTED

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from detector.vision import border, boxes, cells
 from detector.vision.detections import Detections
+from detector.vision.quality import Quality
 
 EDGE_SHARE = 0.004
 """How near to an edge a box counts as cut by it, as a share of the field's shorter side.
@@ -47,9 +48,13 @@ class FieldCount:
     """The most cells that the model may report was reached: the true count may be higher."""
     um_per_px: float | None = None
     """Micrometres per pixel, or None where the field is not calibrated."""
+    quality: Quality | None = None
+    """How good the field is to count in, where that was measured."""
 
     @classmethod
-    def of(cls, detections: Detections, field: str, smear: str, um_per_px: float | None = None) -> FieldCount:
+    def of(
+        cls, detections: Detections, field: str, smear: str, um_per_px: float | None = None, quality: Quality | None = None
+    ) -> FieldCount:
         """Count one field.
 
         Raises:
@@ -58,7 +63,8 @@ class FieldCount:
         if um_per_px is not None and not (np.isfinite(um_per_px) and um_per_px > 0):
             raise ValueError(f"um_per_px must be positive, got {um_per_px}")
         framed = detections[in_frame(detections.xyxy, detections.label, detections.size_wh)]
-        return cls(field, smear, detections.size_wh, detections.counts(), framed.counts(), detections.saturated, um_per_px)
+        counts = (detections.counts(), framed.counts())
+        return cls(field, smear, detections.size_wh, *counts, detections.saturated, um_per_px, quality)
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,11 @@ from pathlib import Path
 from detector.engines.inputs import FieldInput
 from detector.errors import ImageError, OutputError, SmearcountError
 from detector.output import overlay
-from detector.vision import finder, images
+from detector.output.report import pictures
+from detector.vision import finder, images, quality
 from detector.vision.detections import Detections, Unread
 from detector.vision.model import Model
+from detector.vision.quality import Quality
 
 
 @dataclass(frozen=True)
@@ -24,10 +26,18 @@ class FieldResult:
     found: Detections | Unread
     note: str = ""
     """What a user should know of a field that was read; else empty."""
+    quality: Quality | None = None
+    """How good the field is to count in; None where it was not read."""
+    picture: bytes = b""
+    """The field as a small JPEG, where one was asked for."""
 
 
-def detect_field(one: FieldInput, model: Model, overlays: Path | None = None) -> FieldResult:
-    """Read and detect one field; where `overlays` is given, draw its cells there.
+def detect_field(one: FieldInput, model: Model, overlays: Path | None = None, picture_bytes: int = 0) -> FieldResult:
+    """Read and detect one field, and measure how good it is to count in.
+
+    Args:
+        overlays: folder to draw its cells in; None draws none.
+        picture_bytes: most bytes of a small picture of it; with 0 none is made.
 
     Raises:
         OutputError: the overlay cannot be written.
@@ -40,6 +50,7 @@ def detect_field(one: FieldInput, model: Model, overlays: Path | None = None) ->
         return FieldResult(one, Unread(one.field, str(error)))
     try:
         found, note = finder.find(model, picture.rgb, one.um_per_px)
+        measured = quality.measure(picture.rgb, found)
     except SmearcountError:
         raise
     # Whatever one field does to the model (out of memory, a failure in native code) must not cost the others their counts.
@@ -52,10 +63,13 @@ def detect_field(one: FieldInput, model: Model, overlays: Path | None = None) ->
             overlay.write(picture.rgb, found, target)
         except OSError as error:
             raise OutputError(f"{target}: cannot be written ({error.strerror or error})") from None
-    return FieldResult(one, found, "; ".join(filter(None, (picture.note, note))))
+    small = pictures.small(picture.rgb, picture_bytes) if picture_bytes else b""
+    return FieldResult(one, found, "; ".join(filter(None, (picture.note, note))), measured, small)
 
 
-def run(fields: Sequence[FieldInput], model: Model, workers: int, overlays: Path | None = None) -> Iterator[FieldResult]:
+def run(
+    fields: Sequence[FieldInput], model: Model, workers: int, overlays: Path | None = None, picture_bytes: int = 0
+) -> Iterator[FieldResult]:
     """Results of the fields, in their order, while `workers` of them are worked on at a time.
 
     Each field goes through the model by itself on one thread, so no result depends on what stands beside it.
@@ -66,7 +80,7 @@ def run(fields: Sequence[FieldInput], model: Model, workers: int, overlays: Path
     try:
         # A few more than the workers, so that none waits while a result is written down.
         for one in queue:
-            pending.append(pool.submit(detect_field, one, model, overlays))
+            pending.append(pool.submit(detect_field, one, model, overlays, picture_bytes))
             if len(pending) >= 2 * workers:
                 yield pending.popleft().result()
         while pending:

@@ -6,11 +6,12 @@ A last line that was torn by a crash is ignored, and its field is counted again.
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -19,8 +20,9 @@ import numpy as np
 
 from detector.errors import OutputError
 from detector.vision.detections import Detections, Unread
+from detector.vision.quality import Quality
 
-LAYOUT = 1
+LAYOUT = 2
 _SYNC_EVERY_S = 2.0
 
 
@@ -35,6 +37,10 @@ class Entry:
     """Size in bytes and time of change in ns of the image file; None where it could not be asked."""
     found: Detections | Unread
     note: str = ""
+    quality: Quality | None = None
+    """None for a field that was not read."""
+    picture: bytes = b""
+    """The field as a small JPEG; empty where none was kept."""
 
 
 class Journal:
@@ -173,7 +179,10 @@ def _to_json(entry: Entry) -> dict[str, Any]:
         [*(round(v, 2) for v in box), round(score, 4), label]
         for box, score, label in zip(found.xyxy.tolist(), found.score.tolist(), found.label.tolist(), strict=True)
     ]
-    return {**content, "size_wh": found.size_wh, "saturated": found.saturated, "cells": cells}
+    quality = None if entry.quality is None else asdict(entry.quality)
+    picture = base64.b64encode(entry.picture).decode("ascii")
+    seen = {"size_wh": found.size_wh, "saturated": found.saturated, "cells": cells}
+    return {**content, **seen, "quality": quality, "picture": picture}
 
 
 def _from_json(content: Mapping[str, Any]) -> Entry:
@@ -198,4 +207,10 @@ def _from_json(content: Mapping[str, Any]) -> Entry:
         None if stamp is None else (stamp[0], stamp[1]),
         found,
         content["note"],
+        _quality(content.get("quality")),
+        base64.b64decode(content.get("picture", "")),
     )
+
+
+def _quality(content: Mapping[str, Any] | None) -> Quality | None:
+    return None if content is None else Quality(**{**content, "background": tuple(content["background"])})

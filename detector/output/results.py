@@ -15,17 +15,18 @@ from typing import Any
 from detector.counting import expected
 from detector.counting.density import PerMicrolitre
 from detector.counting.fields import FieldCount, UnreadField
-from detector.counting.smears import SmearCount
 from detector.errors import OutputError
 from detector.output import coco, tables
 from detector.output.files import write_text
 from detector.output.journal import Entry
+from detector.output.outcome import Outcome
 from detector.vision.model import Model
 
 JOURNAL = "journal.jsonl"
 """A folder that holds this is one of results; its pictures are no fields."""
 OVERLAYS = "overlays"
-FILES = (JOURNAL, "counts.csv", "smears.csv", "detections.json", "run.json", "errors.csv", "agreement.csv", OVERLAYS)
+REPORT = "report.html"
+FILES = (JOURNAL, "counts.csv", "smears.csv", "detections.json", "run.json", REPORT, "errors.csv", "agreement.csv", OVERLAYS)
 """What a count may leave in its folder."""
 RUN_LAYOUT = 2
 """Version of the layout of `run.json`."""
@@ -65,9 +66,7 @@ def prepare(folder: Path, resume: bool) -> None:
 
 def write(
     folder: Path,
-    fields: Sequence[FieldCount | UnreadField],
-    notes: Mapping[str, str],
-    smears: Sequence[SmearCount],
+    outcome: Outcome,
     per_ul: Mapping[str, Sequence[PerMicrolitre]],
     entries: Iterable[Entry],
     run: Mapping[str, Any],
@@ -78,8 +77,8 @@ def write(
         OutputError: one of them cannot be written.
     """
     try:
-        tables.write_counts(folder / "counts.csv", fields, notes)
-        tables.write_smears(folder / "smears.csv", smears, per_ul)
+        tables.write_counts(folder / "counts.csv", outcome.fields, outcome.notes, outcome.doubts)
+        tables.write_smears(folder / "smears.csv", outcome.smears, per_ul)
         coco.write(folder / "detections.json", entries)
         write_text(folder / "run.json", json.dumps(run, indent=2, ensure_ascii=False) + "\n")
     except OSError as error:

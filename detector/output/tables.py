@@ -26,6 +26,9 @@ COUNTS_COLUMNS = (
     "width_px",
     "height_px",
     "saturated",
+    "focus",
+    "covered",
+    "doubt",
 )
 SMEARS_COLUMNS = (
     "smear",
@@ -57,16 +60,23 @@ SMEARS_COLUMNS = (
 )
 
 
-def write_counts(target: Path, fields: Iterable[FieldCount | UnreadField], notes: Mapping[str, str]) -> None:
-    """Write a row per field, in the order given; `notes` holds what goes into `reason` for a field that was read."""
-    write_csv(target, COUNTS_COLUMNS, (_field_row(field, notes) for field in fields))
+def write_counts(
+    target: Path, fields: Iterable[FieldCount | UnreadField], notes: Mapping[str, str], doubts: Mapping[str, str]
+) -> None:
+    """Write a row per field, in the order given.
+
+    Args:
+        notes: what goes into `reason` for a field that was read, by field.
+        doubts: what goes into `doubt`, by field.
+    """
+    write_csv(target, COUNTS_COLUMNS, (_field_row(field, notes, doubts) for field in fields))
 
 
-def counts_frame(fields: Iterable[FieldCount | UnreadField], notes: Mapping[str, str]) -> pd.DataFrame:
+def counts_frame(fields: Iterable[FieldCount | UnreadField], notes: Mapping[str, str], doubts: Mapping[str, str]) -> pd.DataFrame:
     """The rows and columns of `counts.csv`; what is not known is missing."""
     import pandas as pd
 
-    return pd.DataFrame([_field_row(field, notes) for field in fields], columns=list(COUNTS_COLUMNS)).convert_dtypes()
+    return pd.DataFrame([_field_row(field, notes, doubts) for field in fields], columns=list(COUNTS_COLUMNS)).convert_dtypes()
 
 
 def smears_frame(smears: Sequence[SmearCount]) -> pd.DataFrame:
@@ -79,12 +89,25 @@ def smears_frame(smears: Sequence[SmearCount]) -> pd.DataFrame:
     return frame.drop(columns=[name for name in SMEARS_COLUMNS if name.startswith("per_ul")])
 
 
-def _field_row(field: FieldCount | UnreadField, notes: Mapping[str, str]) -> list[object]:
+def _field_row(field: FieldCount | UnreadField, notes: Mapping[str, str], doubts: Mapping[str, str]) -> list[object]:
     if isinstance(field, UnreadField):
-        return [field.field, field.smear, "unread", field.reason, *[None] * (2 * len(CLASSES) + 3)]
+        return [field.field, field.smear, "unread", field.reason, *[None] * (2 * len(CLASSES) + 6)]
     raw = [field.raw[name] for name in CLASSES]
     frame = [field.frame[name] for name in CLASSES]
-    return [field.field, field.smear, "ok", notes.get(field.field, ""), *raw, *frame, *field.size_wh, field.saturated]
+    seen = field.quality
+    return [
+        field.field,
+        field.smear,
+        "ok",
+        notes.get(field.field, ""),
+        *raw,
+        *frame,
+        *field.size_wh,
+        field.saturated,
+        None if seen is None else seen.focus,
+        None if seen is None else seen.covered,
+        doubts.get(field.field, ""),
+    ]
 
 
 def write_smears(target: Path, smears: Sequence[SmearCount], per_ul: Mapping[str, Sequence[PerMicrolitre]]) -> None:

@@ -12,6 +12,7 @@ from detector.counting.density import PerMicrolitre
 from detector.counting.fields import FieldCount, UnreadField
 from detector.counting.intervals import Estimate
 from detector.counting.smears import ClassCount, SmearCount
+from detector.output.figures import short, span
 
 _MOST_ROWS = 60
 
@@ -66,8 +67,4 @@ def _count_cells(count: ClassCount, with_expected: bool, with_area: bool) -> lis
 def _estimate(one: Estimate | None) -> str:
     if one is None:
         return "-"
-    return f"{_short(one.value)} ({_short(one.low)}–{_short(one.high)})"
-
-
-def _short(value: float) -> str:
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+    return f"{short(one.value)} ({span(one)})"

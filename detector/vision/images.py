@@ -90,6 +90,19 @@ def decode(content: bytes) -> Picture:
     return Picture(rgb, note)
 
 
+def shrink(rgb: Rgb, factor: float) -> Rgb:
+    """A picture made smaller, or as it is where `factor` is 1; by whole steps first, which is quick and takes in every pixel."""
+    h, w = rgb.shape[:2]
+    wh = (max(1, round(w * factor)), max(1, round(h * factor)))
+    step = int(1 / factor)
+    if 1 < step <= min(h, w):
+        whole = rgb[: h // step * step, : w // step * step]
+        rgb = np.asarray(cv2.resize(whole, (w // step, h // step), interpolation=cv2.INTER_AREA), dtype=np.uint8)
+    if wh == (rgb.shape[1], rgb.shape[0]):
+        return rgb
+    return np.asarray(cv2.resize(rgb, wh, interpolation=cv2.INTER_LINEAR), dtype=np.uint8)
+
+
 def is_deep(path: Path) -> bool:
     """Whether an image file holds more than 8 bits a channel; false for what is no image."""
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import html
 import json
 import os
 import shutil
@@ -46,7 +47,7 @@ def test_every_file_tells_the_same(fields: Path, run_command: Run) -> None:
     counts, smears = rows(Path("out/counts.csv")), rows(Path("out/smears.csv"))
     assert list(counts[0]) == [
         "field", "smear", "status", "reason", "RBC", "WBC", "Platelets", "RBC_frame", "WBC_frame", "Platelets_frame",
-        "width_px", "height_px", "saturated",
+        "width_px", "height_px", "saturated", "focus", "covered", "doubt",
     ]  # fmt: skip
     assert [row["field"] for row in counts] == [
         "smear_a/field_01.jpg", "smear_a/field_02.jpg", "smear_b/field_01.jpg", "smear_b/field_02.jpg",
@@ -70,6 +71,30 @@ def test_every_file_tells_the_same(fields: Path, run_command: Run) -> None:
     run = json.loads(Path("out/run.json").read_text(encoding="utf-8"))
     assert run["fields"] == {"read": 4, "unread": 0, "saturated": 0}
     assert run["model"]["sha256"] == json.loads(SHIPPED.with_suffix(".json").read_text(encoding="utf-8"))["sha256"]
+
+
+def test_the_report_shows_all_and_is_the_same_after_an_interruption(fields: Path, run_command: Run) -> None:
+    name = "<img src=x onerror=alert(1)>&'.png" if os.name != "nt" else "&'.png"
+    blurred = cv2.GaussianBlur(cv2.imread(str(fields / "smear_a" / "field_01.jpg")), (0, 0), 10)
+    cv2.imwrite(str(fields / "smear_a" / "blurred.png"), blurred)
+    (fields / "smear_b" / name).write_bytes((fields / "smear_b" / "field_01.jpg").read_bytes())
+    (fields / "smear_b" / "empty.jpg").write_bytes(b"")
+    assert run_command(count.main, fields, "--out", "out") == 1
+    text = Path("out/report.html").read_text(encoding="utf-8")
+    by_field = {row["field"]: row for row in rows(Path("out/counts.csv"))}
+    assert "out of focus" in by_field["smear_a/blurred.png"]["doubt"]
+    assert [field for field, row in by_field.items() if row["doubt"]] == ["smear_a/blurred.png"]
+    assert "<li><b>smear_a/blurred.png</b> out of focus</li>" in text
+    assert "<li><b>smear_b/empty.jpg</b> is empty (0 bytes)</li>" in text
+    assert f"smear_b/{html.escape(name).replace('&#x27;', '&#39;')}" in text
+    assert "<img src=x" not in text
+    assert text.count("data:image/jpeg") == 6
+    assert json.loads(SHIPPED.with_suffix(".json").read_text(encoding="utf-8"))["sha256"] in text
+    journal = Path("out/journal.jsonl")
+    journal.write_bytes(b"".join(journal.read_bytes().splitlines(keepends=True)[:4]))
+    assert run_command(count.main, fields, "--out", "out", "--resume") == 1
+    again = Path("out/report.html").read_text(encoding="utf-8")
+    assert again.split('id="made"')[0].split('id="problems"')[1] == text.split('id="made"')[0].split('id="problems"')[1]
 
 
 def test_calibrated_fields_give_densities_and_volumes_with_their_source(fields: Path, run_command: Run) -> None:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from detector.errors import OutputError
 from detector.output.journal import Entry, Journal
 from detector.vision.detections import Detections, Unread
+from detector.vision.quality import Quality
 
 KEY = {"model_sha256": "abc"}
 
@@ -21,15 +22,19 @@ def _entry(name: str, n: int, seed: int = 0) -> Entry:
     corner = generator.uniform(0, 500, (n, 2)).round(2)
     xyxy = np.concatenate([corner, corner + generator.uniform(1, 90, (n, 2)).round(2)], axis=1).round(2)
     found = Detections(xyxy, generator.uniform(0, 1, n).round(4), generator.integers(0, 3, n), (640, 480), saturated=n > 5)
-    return Entry(name, "smear", 0.1, (12, 34), found, "a note")
+    quality = Quality(
+        generator.uniform(3, 12) if n else None, *generator.uniform(0, 1, 3), (200, 195, n), *generator.uniform(0, 1, 2)
+    )
+    return Entry(name, "smear", 0.1, (12, 34), found, "a note", quality, generator.bytes(7 * n))
 
 
 def _equal(a: Entry, b: Entry) -> bool:
     if isinstance(a.found, Unread) or isinstance(b.found, Unread):
         return a == b
     arrays = all(np.array_equal(getattr(a.found, k), getattr(b.found, k)) for k in ("xyxy", "score", "label"))
-    plain = (a.field, a.smear, a.um_per_px, a.stamp, a.note, a.found.size_wh, a.found.saturated)
-    return arrays and plain == (b.field, b.smear, b.um_per_px, b.stamp, b.note, b.found.size_wh, b.found.saturated)
+    keys = ("field", "smear", "um_per_px", "stamp", "note", "quality", "picture")
+    found = all(getattr(a.found, k) == getattr(b.found, k) for k in ("size_wh", "saturated"))
+    return arrays and found and all(getattr(a, k) == getattr(b, k) for k in keys)
 
 
 @settings(max_examples=30, deadline=None)

@@ -1,0 +1,20 @@
+"""Numbers as people read them."""
+
+from __future__ import annotations
+
+from detector.counting.intervals import Estimate
+
+
+def short(value: float) -> str:
+    """Three digits, or all of them from a thousand on."""
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+
+
+def percent(share: float) -> str:
+    """A share in whole hundredths."""
+    return f"{100 * share:.0f} %"
+
+
+def span(one: Estimate) -> str:
+    """The interval of an estimate."""
+    return f"{short(one.low)}–{short(one.high)}"

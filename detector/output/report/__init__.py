@@ -1,0 +1,1 @@
+"""The report of a count: one page for people, with everything that it shows inside it."""

@@ -1,0 +1,141 @@
+"""The report as one HTML file that asks nothing of a network."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from detector.counting.density import PerMicrolitre
+from detector.counting.fields import FieldCount
+from detector.errors import OutputError
+from detector.output.files import write_text
+from detector.output.journal import Entry
+from detector.output.outcome import Outcome
+from detector.output.report import charts, content, pictures
+from detector.vision import quality
+from detector.vision.cells import CLASSES
+from detector.vision.detections import Unread
+
+_TEMPLATES = Path(__file__).parent / "templates"
+
+
+def write(
+    target: Path,
+    outcome: Outcome,
+    per_ul: Mapping[str, Sequence[PerMicrolitre]],
+    entries: Iterable[Entry],
+    run: Mapping[str, Any],
+) -> None:
+    """Write `report.html`.
+
+    Args:
+        per_ul: estimates per µL by smear, where there are any.
+        entries: what was found in the fields, with their pictures; gone through once.
+        run: what `run.json` holds.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    text = render(outcome, per_ul, entries, run)
+    try:
+        write_text(target, text)
+    except OSError as error:
+        raise OutputError(f"{target}: cannot be written ({error.strerror}); free space or choose another --out") from None
+
+
+def render(
+    outcome: Outcome, per_ul: Mapping[str, Sequence[PerMicrolitre]], entries: Iterable[Entry], run: Mapping[str, Any]
+) -> str:
+    """The page as HTML; arguments as in `write`."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_TEMPLATES),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    script = (_TEMPLATES / "report.js").read_text(encoding="utf-8")
+    figures, packed, sizes = _pictures(outcome, entries)
+    return environment.get_template("report.html.j2").render(
+        sentence=content.sentence(outcome),
+        classes=CLASSES,
+        colours=content.COLOURS,
+        summaries=_summaries(outcome),
+        smears=_smears(outcome, per_ul, sizes),
+        outcome=outcome,
+        read=len(outcome.read),
+        most_named=content.MOST_NAMED,
+        figures=figures,
+        field_rows=[content.field_row(one, outcome) for one in outcome.fields[: content.MOST_ROWS]],
+        cells={"classes": CLASSES, "colours": content.COLOURS, "fields": packed, "thresholds": run["model"]["thresholds"]},
+        rules=quality.rules(),
+        run=run,
+        box=charts,
+        style=(_TEMPLATES / "report.css").read_text(encoding="utf-8"),
+        script=script,
+        # A browser runs this very script and no other, whatever a file's name may hold.
+        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii"),
+    )
+
+
+def _pictures(outcome: Outcome, entries: Iterable[Entry]) -> tuple[list[dict[str, Any]], list[str], dict[str, content.Sizes]]:
+    """Fields with pictures, their packed cells in the same order, and the sizes of all cells by smear."""
+    faulty = {*outcome.doubts, *(field.field for field in outcome.saturated)}
+    shown = pictures.shown(outcome.read, faulty)
+    figures: list[dict[str, Any]] = []
+    packed: list[str] = []
+    sizes: dict[str, content.Sizes] = {}
+    for entry in entries:
+        if isinstance(entry.found, Unread):
+            continue
+        sizes.setdefault(entry.smear, content.Sizes()).add(entry.found, entry.um_per_px)
+        if entry.field in shown and entry.picture:
+            told = ["saturated"] * entry.found.saturated + [outcome.doubts.get(entry.field, "")]
+            figures.append(
+                {
+                    "number": len(packed),
+                    "smear": entry.smear,
+                    "name": entry.field,
+                    "size_wh": entry.found.size_wh,
+                    "counts": entry.found.counts(),
+                    "doubt": "; ".join(filter(None, told)),
+                    "picture": pictures.data_uri(entry.picture),
+                }
+            )
+            packed.append(pictures.packed(entry.found))
+    return figures, packed, sizes
+
+
+def _summaries(outcome: Outcome) -> list[list[str]]:
+    doubtful: dict[str, int] = {}
+    for field in outcome.read:
+        doubtful[field.smear] = doubtful.get(field.smear, 0) + (field.field in outcome.doubts)
+    return [content.summary(smear, doubtful.get(smear.smear, 0)) for smear in outcome.smears[: content.MOST_ROWS]]
+
+
+def _smears(
+    outcome: Outcome, per_ul: Mapping[str, Sequence[PerMicrolitre]], sizes: Mapping[str, content.Sizes]
+) -> list[dict[str, Any]]:
+    """What stands in each smear's section."""
+    fields = content.by_smear(outcome.fields)
+    sections = []
+    for number, smear in enumerate(outcome.smears[: content.MOST_SMEARS]):
+        own = fields[smear.smear]
+        drawn = number < content.MOST_CHARTS
+        volume = per_ul.get(smear.smear, ())
+        sections.append(
+            {
+                "smear": smear,
+                "rows": content.rows(smear, volume),
+                "source": volume[0].source if volume else "",
+                "quality": content.quality_rows([one for one in own if isinstance(one, FieldCount)]),
+                "counts": content.counts_charts(smear, own, outcome.doubts) if drawn else [],
+                "sizes": sizes[smear.smear].charts() if drawn and smear.smear in sizes else [],
+            }
+        )
+    return sections

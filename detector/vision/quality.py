@@ -1,0 +1,242 @@
+"""How good a field is to count in: its focus, crowding, stain and light, and in words what makes it doubtful."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from detector.vision import border, cells, images
+from detector.vision.detections import Detections
+
+Grey = NDArray[np.uint8]
+
+LEAST_FOCUS = 4.5
+"""Nearly all fields of BCCD, PBC and Raabin-WBC have 5 to 12. Blurred by 8 % of a cell's diameter they have about 4.7, by 10 % about
+4.2; the shipped model then finds 4 to 18 % and 8 to 31 % fewer cells."""
+MOST_COVERED = 0.8
+"""In 223 of these fields, all with completely labelled cells, 0.34 to 0.77."""
+MOST_OVERLAP = 0.15
+"""There 0.11 at the most."""
+MOST_UNCLAIMED = 0.15
+"""There 0.08 at the most."""
+LEAST_CONTRAST = 0.08
+"""There 0.18 at the least."""
+LEAST_BRIGHTNESS = 80
+"""Of 255, in green light between the cells; there 165 at the least."""
+MOST_UNEVEN = 0.4
+"""There 0.26 at the most."""
+
+FEWEST_TO_COMPARE = 5
+"""Fields of a smear from which on each is compared with the others."""
+LESS_SHARP = 0.7
+"""Share of the smear's median focus below which a field is doubtful, where the smear's own scatter does not explain it."""
+OTHER_COLOUR = 10.0
+"""Distance of the background's colour from the smear's median, in CIELAB units, from which on the same holds."""
+_SCATTERS = 3.5
+"""How many standard deviations, told robustly from the median deviation, a smear's own scatter explains."""
+
+_CELL_PX = 48
+"""Fields are measured at a scale at which a red cell is so wide: finer detail is noise and costs time."""
+_LONG_PX = 320
+"""Long side at which a field is measured that holds too few red cells to tell their size."""
+_CELLS_FOR_FOCUS = 16
+_BLOCKS = 4
+_LEAST_SHARE = 0.03
+_EVERY = 5
+"""Of the pixels between the cells, so many are one too many to tell their colour."""
+_MOST_LEVEL = 255
+_WHITE_LEVEL = 250
+
+
+@dataclass(frozen=True)
+class Quality:
+    """What was measured in one field; no figure depends on the field's size in pixels."""
+
+    focus: float | None
+    """How steeply the edges of red cells rise: contrasts per cell diameter, the median over cells; None without cells."""
+    covered: float
+    """Share of the field that counted cells cover, each taken for an ellipse."""
+    overlap: float
+    """Share of the cells' area that lies on another counted cell."""
+    unclaimed: float
+    """Share of the field that is as dark as cells but lies in no counted cell's box."""
+    background: tuple[int, int, int]
+    """Colour between the cells, RGB."""
+    contrast: float
+    """How much darker than the background the cells are in green light, as a share of the background; 0 where all is alike."""
+    uneven: float
+    """Range of the background's brightness across the field, as a share of its mean."""
+
+
+def measure(rgb: NDArray[np.uint8], found: Detections) -> Quality:
+    """Measure a field of shape (h, w, 3), RGB, in which these cells were found."""
+    rbc_px = border.rbc_px(found.xyxy, found.label, found.size_wh)
+    factor = min(1.0, _LONG_PX / max(found.size_wh) if rbc_px is None else _CELL_PX / rbc_px)
+    small = images.shrink(rgb, factor)
+    wh = (small.shape[1], small.shape[0])
+    xyxy = found.xyxy * np.float32(factor)
+    # Red cells take up green light, and nuclei do too.
+    green = np.ascontiguousarray(small[:, :, 1])
+    level, _ = cv2.threshold(green, 0, _MOST_LEVEL, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
+    dark = green <= level
+    boxed = _boxed(xyxy, wh)
+    between = ~dark & ~boxed
+    if between.mean() < 0.01:
+        between = ~dark if not dark.all() else np.ones_like(dark)
+    colour = np.median(small[between][::_EVERY], axis=0)
+    inside = dark & boxed if (dark & boxed).any() else dark
+    cell_level = float(green[inside].mean()) if inside.any() else float(colour[1])
+    covered, overlap = _cover(xyxy, wh)
+    return Quality(
+        focus=_focus(green, found, xyxy),
+        covered=covered,
+        overlap=overlap,
+        unclaimed=float((dark & ~boxed).mean()),
+        background=(int(colour[0]), int(colour[1]), int(colour[2])),
+        contrast=max(0.0, 1 - cell_level / max(float(colour[1]), 1.0)),
+        uneven=_uneven(green, boxed),
+    )
+
+
+def doubts(fields: Sequence[Quality]) -> list[str]:
+    """What makes each of a smear's fields doubtful, in words and parted by semicolons; empty for a field that is sound.
+
+    Some rules judge a field by itself; from `FEWEST_TO_COMPARE` fields on each is also compared with the others.
+    """
+    alone = [_alone(one) for one in fields]
+    if len(fields) < FEWEST_TO_COMPARE:
+        return ["; ".join(reasons) for reasons in alone]
+    compared = zip(alone, _less_sharp(fields), _other_stain(fields), _fainter(fields), strict=True)
+    return ["; ".join([*reasons, *filter(None, others)]) for reasons, *others in compared]
+
+
+def rules() -> list[str]:
+    """The rules of `doubts`, for people."""
+    return [
+        f"out of focus: the edges of red cells rise by less than {LEAST_FOCUS:g} contrasts per cell diameter",
+        "no red cell: there is none to judge the focus by",
+        f"crowded: cells cover more than {100 * MOST_COVERED:.0f} % of the field, or more than {100 * MOST_OVERLAP:.0f} % of their area "
+        "lies on another cell",
+        f"uncounted matter: more than {100 * MOST_UNCLAIMED:.0f} % of the field is as dark as cells but lies in none that was counted",
+        f"dark: between the cells, brightness in green light is below {LEAST_BRIGHTNESS} of {_MOST_LEVEL}",
+        f"faint or overexposed: cells are darker than the background by less than {100 * LEAST_CONTRAST:.0f} %",
+        f"unevenly lit: brightness between the cells varies across the field by more than {100 * MOST_UNEVEN:.0f} %",
+        f"unlike the smear's other fields, where there are {FEWEST_TO_COMPARE} or more and their own scatter does not explain it: focus "
+        f"below {100 * LESS_SHARP:.0f} % of their median; contrast below half of their median; background colour off by more than "
+        f"{OTHER_COLOUR:g} units of CIELAB",
+    ]
+
+
+def _alone(one: Quality) -> list[str]:
+    reasons = []
+    if one.focus is None:
+        reasons.append("no red cell")
+    elif one.focus < LEAST_FOCUS:
+        reasons.append("out of focus")
+    if one.covered > MOST_COVERED:
+        reasons.append(f"crowded: cells cover {100 * one.covered:.0f} %")
+    if one.overlap > MOST_OVERLAP:
+        reasons.append(f"crowded: {100 * one.overlap:.0f} % of the cells' area lies on another cell")
+    if one.unclaimed > MOST_UNCLAIMED:
+        reasons.append(f"uncounted matter: {100 * one.unclaimed:.0f} % of the field")
+    if one.background[1] < LEAST_BRIGHTNESS:
+        reasons.append(f"dark: background {one.background[1]} of {_MOST_LEVEL}")
+    if one.contrast < LEAST_CONTRAST:
+        reasons.append("overexposed" if min(one.background) >= _WHITE_LEVEL else "faint: little contrast of cells to background")
+    if one.uneven > MOST_UNEVEN:
+        reasons.append(f"unevenly lit: brightness varies by {100 * one.uneven:.0f} %")
+    return reasons
+
+
+def _less_sharp(fields: Sequence[Quality]) -> list[str]:
+    focus = np.array([math.nan if one.focus is None else one.focus for one in fields])
+    known = focus[np.isfinite(focus)]
+    if len(known) < FEWEST_TO_COMPARE:
+        return [""] * len(fields)
+    middle, scatter = _robust(known)
+    off = (focus < LESS_SHARP * middle) & (middle - focus > _SCATTERS * scatter) & (focus >= LEAST_FOCUS)
+    return ["less sharp than the smear's other fields" if one else "" for one in off]
+
+
+def _other_stain(fields: Sequence[Quality]) -> list[str]:
+    rgb = np.array([one.background for one in fields], dtype=np.float32)[None] / np.float32(_MOST_LEVEL)
+    lab = cv2.cvtColor(rgb, cv2.COLOR_RGB2LAB)[0]
+    away = np.linalg.norm(lab - np.median(lab, axis=0), axis=1)
+    scatter = _robust(away)[1] + float(np.median(away))
+    off = (away > OTHER_COLOUR) & (away > _SCATTERS * scatter)
+    return ["stain or light unlike the smear's other fields" if one else "" for one in off]
+
+
+def _fainter(fields: Sequence[Quality]) -> list[str]:
+    contrast = np.array([one.contrast for one in fields])
+    middle, scatter = _robust(contrast)
+    off = (contrast < middle / 2) & (middle - contrast > _SCATTERS * scatter) & (contrast >= LEAST_CONTRAST)
+    return ["fainter than the smear's other fields" if one else "" for one in off]
+
+
+def _robust(values: NDArray[np.floating[Any]]) -> tuple[float, float]:
+    """Median, and standard deviation as the median deviation of a normal distribution tells it."""
+    middle = float(np.median(values))
+    return middle, 1.4826 * float(np.median(np.abs(values - middle)))
+
+
+def _boxed(xyxy: NDArray[np.float32], wh: tuple[int, int]) -> NDArray[np.bool_]:
+    mask = np.zeros((wh[1], wh[0]), dtype=np.uint8)
+    for x1, y1, x2, y2 in np.rint(xyxy).astype(int).tolist():
+        mask[y1:y2, x1:x2] = 1
+    return mask.astype(bool)
+
+
+def _cover(xyxy: NDArray[np.float32], wh: tuple[int, int]) -> tuple[float, float]:
+    """Share of the field under ellipses in the boxes, and share of their area that lies on another one."""
+    mask = np.zeros((wh[1], wh[0]), dtype=np.uint8)
+    total = 0
+    for x1, y1, x2, y2 in xyxy.tolist():
+        axes = ((x2 - x1) / 2, (y2 - y1) / 2)
+        total += math.pi * axes[0] * axes[1]
+        cv2.ellipse(mask, (((x1 + x2) / 2, (y1 + y2) / 2), (x2 - x1, y2 - y1), 0), 1, -1)
+    under = int(mask.sum())
+    return under / mask.size, max(0.0, 1 - under / total) if total else 0.0
+
+
+def _focus(green: Grey, found: Detections, xyxy: NDArray[np.float32]) -> float | None:
+    chosen = np.flatnonzero(found.label == cells.RBC)
+    chosen = chosen[np.linspace(0, len(chosen) - 1, min(len(chosen), _CELLS_FOR_FOCUS)).round().astype(int)]
+    smooth = cv2.GaussianBlur(green, (3, 3), 0.7)
+    dx, dy = cv2.spatialGradient(smooth)
+    slope = cv2.magnitude(dx.astype(np.float32), dy.astype(np.float32)) / 8
+    steepness = []
+    for x1, y1, x2, y2 in np.rint(xyxy[chosen]).astype(int).tolist():
+        piece = smooth[y1:y2, x1:x2].ravel()
+        if piece.size < 16:
+            continue
+        low, high = np.partition(piece, (k := piece.size // 20, piece.size - 1 - k))[[k, piece.size - 1 - k]].tolist()
+        if high > low:
+            edge = slope[y1:y2, x1:x2].ravel()
+            steep = float(np.partition(edge, -1 - k)[-1 - k])
+            steepness.append(steep * math.sqrt((x2 - x1) * (y2 - y1)) / (high - low))
+    return float(np.median(steepness)) if steepness else None
+
+
+def _uneven(green: Grey, boxed: NDArray[np.bool_]) -> float:
+    blocks = (min(_BLOCKS, green.shape[1]), min(_BLOCKS, green.shape[0]))
+    levels, _ = _levels(green, ~boxed, blocks)
+    # What is darker than its surroundings, though in no box, is no background.
+    around = cv2.resize(levels, (green.shape[1], green.shape[0]), interpolation=cv2.INTER_LINEAR)
+    levels, shares = _levels(green, ~boxed & (green >= around), blocks)
+    known = levels[shares >= _LEAST_SHARE]
+    return float(np.ptp(known) / max(float(known.mean()), 1.0)) if known.size else 0.0
+
+
+def _levels(green: Grey, chosen: NDArray[np.bool_], blocks: tuple[int, int]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Mean of the chosen pixels in each block, and their share of it; 0 where there is none."""
+    share = chosen.astype(np.float32)
+    shares = np.asarray(cv2.resize(share, blocks, interpolation=cv2.INTER_AREA), dtype=np.float32)
+    sums = cv2.resize(share * green, blocks, interpolation=cv2.INTER_AREA)
+    return np.asarray(sums / np.maximum(shares, 1e-6), dtype=np.float32), shares

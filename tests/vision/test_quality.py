@@ -1,0 +1,159 @@
+"""A field that is hard to count in is called doubtful for the right reason, and a sound one is not."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from detector.vision import finder, images, quality
+from detector.vision.detections import Detections
+from detector.vision.model import Model
+from detector.vision.quality import Quality
+
+SAMPLES = sorted((Path(__file__).parents[2] / "datasets" / "samples").rglob("*.jpg"))
+GROUND, CELL = (230, 225, 220), (190, 130, 140)
+
+Rgb = NDArray[np.uint8]
+
+
+def field(
+    centres: list[tuple[float, float]], cell_px: float = 60, size_wh: tuple[int, int] = (640, 480)
+) -> tuple[Rgb, Detections]:
+    """Discs on an even ground with a little noise, and their boxes."""
+    rgb = np.full((size_wh[1], size_wh[0], 3), GROUND, dtype=np.uint8)
+    for x, y in centres:
+        cv2.circle(rgb, (round(x * 16), round(y * 16)), round(cell_px * 8), CELL, -1, cv2.LINE_AA, 4)
+    noise = np.random.default_rng(0).normal(0, 2, rgb.shape)
+    at = np.array(centres).reshape(-1, 2)
+    found = Detections(
+        np.concatenate([at - cell_px / 2, at + cell_px / 2], axis=1), np.full(len(at), 0.9), np.zeros(len(at), np.int64), size_wh
+    )
+    return (rgb + noise).clip(0, 255).astype(np.uint8), found
+
+
+def grid(step: float, cell_px: float = 60) -> tuple[Rgb, Detections]:
+    return field([(x, y) for x in np.arange(50, 600, step) for y in np.arange(50, 440, step)], cell_px)
+
+
+def doubt(rgb: Rgb, found: Detections) -> str:
+    return quality.doubts([quality.measure(rgb, found)])[0]
+
+
+def test_a_sound_field_is_not_doubtful() -> None:
+    rgb, found = grid(90)
+    seen = quality.measure(rgb, found)
+    assert quality.doubts([seen]) == [""]
+    assert seen.covered == pytest.approx(len(found.label) * math.pi * 30**2 / rgb[:, :, 0].size, rel=0.05)
+    assert seen.overlap == pytest.approx(0, abs=0.02)
+    assert seen.background == pytest.approx(GROUND, abs=2)
+    assert seen.contrast == pytest.approx(1 - CELL[1] / GROUND[1], abs=0.03)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "reason"),
+    [
+        (lambda rgb: cv2.GaussianBlur(rgb, (0, 0), 7), "out of focus"),
+        (lambda rgb: rgb // 4, "dark: background 56 of 255"),
+        (lambda rgb: (rgb * 0.05 + 200).astype(np.uint8), "faint"),
+        (lambda rgb: (rgb.astype(np.uint16) + 110).clip(0, 255).astype(np.uint8), "overexposed"),
+        (lambda rgb: (rgb * np.linspace(0.4, 1, 640)[:, None]).astype(np.uint8), "unevenly lit"),
+    ],
+)
+def test_each_fault_has_its_reason(spoil: object, reason: str) -> None:
+    rgb, found = grid(90)
+    assert reason in doubt(spoil(rgb), found)  # type: ignore[operator]
+
+
+def test_crowding_has_its_reason() -> None:
+    assert "of the cells' area lies on another cell" in doubt(*grid(44))
+    covered, found = grid(57, 64)
+    assert "crowded: cells cover" in doubt(covered, found) or quality.measure(covered, found).covered < quality.MOST_COVERED
+    rgb, every = grid(70)
+    few = every[np.arange(len(every.label)) % 3 == 0]
+    assert "uncounted matter" in doubt(rgb, few)
+    assert "uncounted matter" not in doubt(rgb, every)
+
+
+def test_a_field_without_red_cells_is_named() -> None:
+    rgb, _ = field([])
+    assert "no red cell" in doubt(rgb, Detections.none((640, 480)))
+
+
+def _sound(number: int) -> Quality:
+    shift = number % 3
+    return Quality(8.0 + 0.3 * shift, 0.5, 0.02, 0.01, (200 + shift, 190, 185), 0.3 + 0.01 * shift, 0.1)
+
+
+def test_a_field_unlike_its_smears_others_is_doubtful() -> None:
+    usual = [_sound(number) for number in range(9)]
+    odd = [
+        replace(_sound(0), focus=4.5),
+        replace(_sound(0), background=(200, 160, 205)),
+        replace(_sound(0), contrast=0.12),
+    ]
+    assert quality.doubts([*usual, *odd]) == [
+        *[""] * 9,
+        "less sharp than the smear's other fields",
+        "stain or light unlike the smear's other fields",
+        "fainter than the smear's other fields",
+    ]
+
+
+def test_few_fields_are_not_compared_and_scatter_explains_itself() -> None:
+    odd = replace(_sound(0), focus=4.5)
+    assert quality.doubts([odd, *[_sound(number) for number in range(quality.FEWEST_TO_COMPARE - 2)]]) == [""] * 4
+    scattered = [replace(_sound(0), focus=focus) for focus in (4.5, 5.5, 7, 8, 9, 10.5, 12)]
+    assert quality.doubts(scattered) == [""] * 7
+    alike = [_sound(0)] * 6
+    assert quality.doubts(alike) == [""] * 6
+
+
+def test_focus_tells_blur_whatever_the_scale() -> None:
+    sharp, found = grid(90)
+    values = [quality.measure(cv2.GaussianBlur(sharp, (0, 0), sigma), found).focus for sigma in (0.5, 2, 4, 8)]
+    assert values == sorted(values, reverse=True)  # type: ignore[type-var]
+    double = np.asarray(cv2.resize(cv2.GaussianBlur(sharp, (0, 0), 3), None, fx=2, fy=2), dtype=np.uint8)
+    larger = Detections(found.xyxy * 2, found.score, found.label, (1280, 960))
+    small = quality.measure(cv2.GaussianBlur(sharp, (0, 0), 3), found).focus
+    assert quality.measure(double, larger).focus == pytest.approx(small, rel=0.1)
+
+
+@pytest.mark.parametrize("size_wh", [(1, 1), (3, 2), (1, 500), (2000, 2)])
+@pytest.mark.parametrize("level", [0, 255])
+def test_the_smallest_and_plainest_fields_are_measured(size_wh: tuple[int, int], level: int) -> None:
+    rgb = np.full((size_wh[1], size_wh[0], 3), level, dtype=np.uint8)
+    whole = Detections(np.array([[0, 0, *size_wh]]), np.array([0.5]), np.array([0]), size_wh)
+    for found in (Detections.none(size_wh), whole):
+        seen = quality.measure(rgb, found)
+        figures = (seen.covered, seen.overlap, seen.unclaimed, seen.contrast, seen.uneven)
+        assert all(math.isfinite(one) and one >= 0 for one in figures)
+
+
+def test_the_samples_are_sound_until_they_are_blurred(model: Model) -> None:
+    for path in SAMPLES[::3]:
+        rgb = images.read(path)
+        found, _ = finder.find(model, rgb)
+        assert doubt(rgb, found) == "", path
+        assert "out of focus" in doubt(cv2.GaussianBlur(rgb, (0, 0), 12).astype(np.uint8), found), path
+
+
+def test_measuring_takes_little_of_what_finding_takes(model: Model) -> None:
+    rgb = images.read(SAMPLES[0])
+    found, _ = finder.find(model, rgb)
+
+    def least_s(work: object) -> float:
+        times = []
+        for _ in range(7):
+            started = time.thread_time()
+            work()  # type: ignore[operator]
+            times.append(time.thread_time() - started)
+        return min(times)
+
+    assert least_s(lambda: quality.measure(rgb, found)) < 0.25 * least_s(lambda: finder.find(model, rgb))
