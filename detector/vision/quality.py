@@ -236,7 +236,9 @@ def _uneven(green: Grey, boxed: NDArray[np.bool_]) -> float:
 
 def _levels(green: Grey, chosen: NDArray[np.bool_], blocks: tuple[int, int]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Mean of the chosen pixels in each block, and their share of it; 0 where there is none."""
-    share = chosen.astype(np.float32)
-    shares = np.asarray(cv2.resize(share, blocks, interpolation=cv2.INTER_AREA), dtype=np.float32)
-    sums = cv2.resize(share * green, blocks, interpolation=cv2.INTER_AREA)
-    return np.asarray(sums / np.maximum(shares, 1e-6), dtype=np.float32), shares
+    columns, rows = blocks
+    h, w = green.shape[0] // rows, green.shape[1] // columns
+    cut = np.s_[: h * rows, : w * columns]
+    shares = chosen[cut].reshape(rows, h, columns, w).mean(axis=(1, 3), dtype=np.float32)
+    sums = (green * chosen)[cut].reshape(rows, h, columns, w).mean(axis=(1, 3), dtype=np.float32)
+    return np.asarray(sums / np.maximum(shares, 1e-6), dtype=np.float32), np.asarray(shares, dtype=np.float32)
