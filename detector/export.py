@@ -49,7 +49,7 @@ def export(
     weights: Annotated[Path, typer.Argument(help="trained weights (.pt)")],
     data: Annotated[list[Path], typer.Option(help="data.yaml of the datasets they were trained on")],
     out: Annotated[Path, typer.Option(help="the .onnx file to write; its card goes beside it")],
-    image_px: Annotated[int, typer.Option(help="long side that they were trained at")] = 320,
+    image_px: Annotated[int, typer.Option(help="long side that they were trained at")] = 416,
 ) -> int:
     """Make an ONNX model that counts from trained weights, with thresholds tuned on the datasets' val fields."""
     if not weights.is_file():

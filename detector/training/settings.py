@@ -19,7 +19,7 @@ class TrainSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=(), use_attribute_docstrings=True)
 
     model: str
-    """Weights (.pt) to fine-tune, or an architecture (.yaml) to start from nothing."""
+    """smearcount (the shipped weights) or weights (.pt) to fine-tune, or an architecture (.yaml) to start from nothing."""
     epochs: int = Field(ge=1)
     """Times that each field is seen."""
     image_px: int = Field(ge=64, le=2048, multiple_of=32)
