@@ -16,13 +16,15 @@ def transforms(settings: TrainSettings) -> list[Any]:
     """Transforms beyond what Ultralytics does itself (mosaic, flips, scale, shift and colour)."""
     import albumentations as A
 
-    return [
+    every = [
         A.RandomRotate90(p=settings.rotate_90),
         A.Defocus(radius=(1, 3), alias_blur=(0.1, 0.3), p=settings.defocus),
         A.GaussNoise(std_range=(0.01, 0.05), p=settings.noise),
         A.CLAHE(clip_limit=(1, 3), p=settings.contrast),
         A.ImageCompression(quality_range=(50, 95), p=settings.jpeg),
     ]
+    # One that is never drawn still costs time: with a rotation among them, all boxes are converted twice.
+    return [transform for transform in every if transform.p > 0]
 
 
 def visible(xyxy: boxes.Boxes, size_wh: tuple[int, int]) -> boxes.Boxes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import shutil
 import sys
 from dataclasses import dataclass
 from functools import partial
@@ -52,6 +53,19 @@ def cores() -> int:
     import psutil
 
     return min(psutil.cpu_count(logical=False) or processors(), processors())
+
+
+def loaders(batch_bytes: int) -> int:
+    """Processes that prepare batches while others are computed: one where it can be forked and has a core, else none.
+
+    What it prepares ahead, up to five batches, is handed over in shared memory, which some containers have little of.
+    """
+    if sys.platform != "linux" or cores() < 2:
+        return 0
+    try:
+        return int(shutil.disk_usage("/dev/shm").free >= 10 * batch_bytes)  # noqa: S108
+    except OSError:
+        return 0
 
 
 def speed_up(model: Any, steps: Steps) -> None:

@@ -26,6 +26,7 @@ def fit(settings: TrainSettings, data_files: Sequence[Path], run_folder: Path) -
     `run_folder` receives `settings.json`, `data.yaml`, `train.log`, `results.csv`, curves, and `weights/{last,best}.pt`.
 
     Raises:
+        UsageError: a device that is not there.
         OutputError: the run folder exists already or cannot be made.
         AnnotationError: a dataset that cannot be trained on.
         ModelError, DownloadError: weights that cannot be loaded or fetched.
@@ -43,8 +44,7 @@ def fit(settings: TrainSettings, data_files: Sequence[Path], run_folder: Path) -
     data = joined.write(run_folder / "data.yaml")
     record = {"settings": settings.model_dump(), "data": [str(f.resolve()) for f in data_files]}
     (run_folder / "settings.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
-    arguments = _arguments(settings, data, run_folder)
-    return _train(model, run_folder, settings, arguments)
+    return _train(model, run_folder, settings, arguments(settings, data, run_folder))
 
 
 def resume(run_folder: Path) -> Path:
@@ -84,8 +84,7 @@ def start(model: str) -> Any:
     """
     from ultralytics import YOLO
 
-    if model == SHIPPED:
-        model = str(_SHIPPED_WEIGHTS)
+    model = resolved(model)
     suffix = Path(model).suffix
     if suffix not in (".pt", ".yaml"):
         raise UsageError(
@@ -106,13 +105,18 @@ def start(model: str) -> Any:
         ) from None
 
 
-def _train(model: Any, run_folder: Path, settings: TrainSettings, arguments: dict[str, Any]) -> Path:
+def resolved(model: str) -> str:
+    """What Ultralytics knows a model by: the path of the shipped weights for their name, and any other name as it is."""
+    return str(_SHIPPED_WEIGHTS) if model == SHIPPED else model
+
+
+def _train(model: Any, run_folder: Path, settings: TrainSettings, chosen: dict[str, Any]) -> Path:
     from detector.training.trainer import Trainer
 
     cpu.speed_up(model, cpu.ask(settings.threads))
     try:
         with framework.log_to(run_folder / "train.log"):
-            model.train(trainer=Trainer, **arguments)
+            model.train(trainer=Trainer, **chosen)
     except subprocess.CalledProcessError as error:
         raise ModelError(
             f"{run_folder}: training on GPUs {settings.device} ended with exit code {error.returncode}; the reason stands above"
@@ -131,7 +135,8 @@ def _finished(last: Path) -> bool:
     return int(checkpoint.get("epoch", -1)) < 0
 
 
-def _arguments(settings: TrainSettings, data: Path, run_folder: Path) -> dict[str, Any]:
+def arguments(settings: TrainSettings, data: Path, run_folder: Path) -> dict[str, Any]:
+    """What Ultralytics is told of a training; all that our settings do not name is left as it is in Ultralytics."""
     return {
         "data": str(data.resolve()),
         "project": str(run_folder.parent.resolve()),

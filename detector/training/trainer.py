@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from ultralytics.models.yolo.detect import DetectionTrainer
 
-from detector.training import augment
+from detector.training import augment, cpu
 
 
 class Trainer(DetectionTrainer):  # type: ignore[misc]
@@ -21,3 +23,13 @@ class Trainer(DetectionTrainer):  # type: ignore[misc]
             self.resume = True
         with augment.cut_like_the_border():
             super().train()
+
+    def get_dataloader(self, dataset_path: Any, batch_size: int = 16, rank: int = 0, mode: str = "train") -> Any:
+        """Batches of fields; those to train on are prepared beside the steps on a CPU too, where Ultralytics would wait."""
+        if mode != "train" or self.device.type != "cpu":
+            return super().get_dataloader(dataset_path, batch_size, rank, mode)
+        self.args.workers = cpu.loaders(batch_size * 3 * self.args.imgsz**2)
+        try:
+            return super().get_dataloader(dataset_path, batch_size, rank, mode)
+        finally:
+            self.args.workers = 0
