@@ -69,7 +69,8 @@ class Correction:
         value = self.factor.value * counted
         most = value + self.unseen
         scatter = self.residual * counted
-        high = _quantile(most, scatter + self.unseen + (most * self.factor_sd) ** 2, _HIGH)
+        # Of a distribution as skewed as hardly any validation fields give, the mean may lie above the quantile.
+        high = max(_quantile(most, scatter + self.unseen + (most * self.factor_sd) ** 2, _HIGH), value)
         low = self._low(value, scatter, counted, red_counted)
         return Estimate(value, float(math.floor(low)), float(math.ceil(high)))
 
@@ -87,7 +88,7 @@ class Correction:
             return None
         fields, counted, phi, ratio = len(counts), sum(counts), dispersion(counts), self.factor.value
         most = ratio * (counted + phi)
-        high = _quantile(most, ratio**2 * phi * (counted + phi) + (most * self.factor_sd) ** 2, _HIGH)
+        high = max(_quantile(most, ratio**2 * phi * (counted + phi) + (most * self.factor_sd) ** 2, _HIGH), ratio * counted)
         low = self._low(ratio * counted, ratio**2 * phi * counted, counted, red_counted)
         # Where every cell that was counted may be false, there may be none in the smear.
         some = self.total(counted, red_counted).low > 0

@@ -23,18 +23,21 @@ def print_smears(console: Console, smears: Sequence[SmearCount], per_ul: Mapping
     with_area = any(count.per_mm2 for _, _, count in rows)
     with_expected = any(count.expected_total for _, _, count in rows)
     with_volume = any(per_ul.values())
+    # Intervals stand below their values, and may break, where a line would be wider than most terminals.
+    gap = "\n" if with_area or with_volume else " "
     table = Table(title="Counts, with 95 % intervals", title_justify="left")
     table.add_column("smear", overflow="fold")
-    table.add_column("fields", justify="right")
+    table.add_column("fields", justify="right", no_wrap=True)
     table.add_column("cells", no_wrap=True)
     expected = ["expected true"] * with_expected
     for heading in ("total", *expected, "mean per field", "per red cell", *["per mm²"] * with_area, *["per µL"] * with_volume):
-        table.add_column(heading, justify="right", no_wrap=True)
+        table.add_column(heading, justify="right", no_wrap=gap == " ")
     for smear, name, count in rows[:_MOST_ROWS]:
         first = name == next(iter(smear.classes))
-        cells = _count_cells(count, with_expected, with_area) if smear.fields else ["-"] * (3 + with_expected + with_area)
+        cells = _count_cells(count, with_expected, with_area, gap) if smear.fields else ["-"] * (3 + with_expected + with_area)
         if with_volume:
-            cells.append(_estimate(next((one.estimate for one in per_ul.get(smear.smear, ()) if one.class_name == name), None)))
+            volume = next((one.estimate for one in per_ul.get(smear.smear, ()) if one.class_name == name), None)
+            cells.append(_estimate(volume, gap))
         last = name == list(smear.classes)[-1]
         table.add_row(escape(smear.smear) if first else "", str(smear.fields) if first else "", name, *cells, end_section=last)
     console.print(table)
@@ -59,12 +62,14 @@ def print_problems(console: Console, fields: Sequence[FieldCount | UnreadField])
         )
 
 
-def _count_cells(count: ClassCount, with_expected: bool, with_area: bool) -> list[str]:
-    expected, area = [_estimate(count.expected_total)] * with_expected, [_estimate(count.per_mm2)] * with_area
-    return [str(count.total), *expected, _estimate(count.mean), _estimate(count.per_rbc), *area]
+def _count_cells(count: ClassCount, with_expected: bool, with_area: bool, gap: str) -> list[str]:
+    optional = [count.expected_total] * with_expected, [count.per_mm2] * with_area
+    estimates = (*optional[0], count.mean, count.per_rbc, *optional[1])
+    return [str(count.total), *(_estimate(one, gap) for one in estimates)]
 
 
-def _estimate(one: Estimate | None) -> str:
+def _estimate(one: Estimate | None, gap: str) -> str:
     if one is None:
         return "-"
-    return f"{short(one.value)} ({span(one)})"
+    interval = span(one) if gap == " " else span(one).replace("–", " – ")
+    return f"{short(one.value)}{gap}({interval})"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from benchmarks.simulated_counts import SCENARIOS, WRONG, Scenario, simulate
@@ -119,6 +119,7 @@ numbers = st.integers(0, 40)
     st.lists(st.integers(0, 300), min_size=1, max_size=20),
     st.integers(0, 10_000),
 )
+@example([(1, 0, 11, 1)], [2], 0)
 def test_intervals_hold_their_value_and_nothing_below_zero(
     domains: list[tuple[int, int, int, int]], counts: list[int], red: int
 ) -> None:
