@@ -171,7 +171,11 @@ def test_an_interrupted_training_is_continued(trained: Path) -> None:
         (("--data", "gone.yaml"), 3, "gone.yaml: no such file; python -m detector.convert writes one"),
         (("--data", "data/data.yaml", "--epochs", "0"), 2, "epochs"),
         (("--data", "data/data.yaml", "--name", "tiny"), 3, "exists already"),
-        (("--data", "data/data.yaml", "--name", "n1", "--model", "yolo11n"), 2, "must be weights (.pt) or an architecture"),
+        (
+            ("--data", "data/data.yaml", "--name", "n1", "--model", "yolo11n"),
+            2,
+            "must be smearcount, weights (.pt) or an architecture",
+        ),
         (("--data", "data/data.yaml", "--name", "n2", "--model", "none.yaml"), 3, "no architecture"),
         (("--data", "data/data.yaml", "--name", "n3", "--model", "data/fake.pt"), 3, "no YOLO model that can be loaded safely"),
         (("--resume", "runs/train/none"), 3, "to resume"),
