@@ -24,6 +24,7 @@ _LEAST_TO_BELIEVE = 2
 """Red cells of the expected size that suffice to take a field as it is: at a wrong scale, what is taken for red cells is much
 smaller than those that the model knows."""
 _LEAST_TO_ESTIMATE = 5
+_LEAST_CROP_PX = 64
 
 
 def find(
@@ -107,7 +108,7 @@ def estimate_rbc_px(model: Model, rgb: NDArray[np.uint8]) -> float | None:
     """
     best: tuple[float, float] | None = None
     side = max(rgb.shape[:2]) // 2
-    while side >= model.card.image_px / 4:
+    while side >= _LEAST_CROP_PX:
         for crop in _crops(rgb, side):
             typical = _typical_rbc_px(model.detect(crop), _LEAST_TO_ESTIMATE)
             if typical is None:
