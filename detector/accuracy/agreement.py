@@ -59,8 +59,11 @@ _FIGURES = (
 )  # fmt: skip
 
 
-def agreement(counted: Sequence[int], truth: Sequence[int]) -> Agreement:
+def agreement(counted: Sequence[int], truth: Sequence[int], groups: Sequence[str] | None = None) -> Agreement:
     """Compare counts of one class with truth, fields in the same order; intervals by bootstrap over fields.
+
+    Args:
+        groups: the smear of each field; where there are two or more, the bootstrap is over smears (`bootstrap.resamples`).
 
     Raises:
         ValueError: the lengths differ.
@@ -69,7 +72,7 @@ def agreement(counted: Sequence[int], truth: Sequence[int]) -> Agreement:
     if p.shape != t.shape:
         raise ValueError(f"counted and truth must be of the same fields, got {len(p)} and {len(t)}")
     value = _statistics(np.ones((1, len(p))), p, t)
-    drawn = _statistics(resamples(len(p)), p, t)
+    drawn = _statistics(resamples(len(p), groups=groups), p, t)
     figures = {name: figure(float(value[name][0]), drawn[name]) for name in _FIGURES}
     return Agreement(len(p), int(p.sum()), int(t.sum()), **figures)
 

@@ -1,11 +1,14 @@
-"""Figures with intervals by resampling fields.
+"""Figures with intervals by resampling fields, or whole smears.
 
 The percentile bootstrap (Efron and Tibshirani, An Introduction to the Bootstrap, 1993, ch. 13) over fields: cells of one
-field are not independent, so whole fields are drawn. A drawn sample is a row of weights, how often each field is in it.
+field are not independent, so whole fields are drawn; nor are fields of one smear, so where there are several smears, whole
+smears are (Davison and Hinkley, Bootstrap Methods and their Application, 1997, 3.8). A drawn sample is a row of weights, how
+often each field is in it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,15 +32,28 @@ class Figure:
     high: float | None = None
 
 
-def resamples(fields: int, samples: int = SAMPLES, seed: int = SEED) -> Floats:
+def resamples(fields: int, samples: int = SAMPLES, seed: int = SEED, groups: Sequence[str] | None = None) -> Floats:
     """How often each field is drawn in each sample, of shape (samples, fields); the same for the same arguments.
 
     One field has no scatter to draw from: fewer than two give no samples, of shape (0, fields), and so no intervals.
+
+    Args:
+        groups: the smear of each field. Where two or more differ, whole smears are drawn, with all their fields, so samples
+            differ in the number of fields; else fields are drawn.
+
+    Raises:
+        ValueError: `groups` is not of as many fields.
     """
+    if groups is not None and len(groups) != fields:
+        raise ValueError(f"groups must name the smear of each field, got {len(groups)} for {fields} fields")
     if fields < 2:
         return np.zeros((0, fields))
-    even = np.full(fields, 1 / fields)
-    return np.random.default_rng(seed).multinomial(fields, even, size=samples).astype(np.float64)
+    names, of_field = np.unique(np.arange(fields) if groups is None else np.asarray(groups, dtype=str), return_inverse=True)
+    if len(names) < 2:
+        return resamples(fields, samples, seed)
+    even = np.full(len(names), 1 / len(names))
+    drawn = np.random.default_rng(seed).multinomial(len(names), even, size=samples)
+    return drawn[:, of_field].astype(np.float64)
 
 
 def figure(value: float, resampled: Floats) -> Figure | None:

@@ -23,6 +23,32 @@ def test_fewer_than_two_fields_give_no_samples(fields: int) -> None:
     assert resamples(fields).shape == (0, fields)
 
 
+def test_whole_smears_are_drawn() -> None:
+    weights = resamples(5, samples=400, groups=["a", "b", "a", "c", "b"])
+    assert (weights[:, 0] == weights[:, 2]).all()
+    assert (weights[:, 1] == weights[:, 4]).all()
+    assert (weights[:, 0] + weights[:, 1] + weights[:, 3] == 3).all()
+    assert weights.mean() == pytest.approx(1, abs=0.1)
+
+
+def test_one_smear_and_smears_of_one_field_are_as_fields() -> None:
+    assert (resamples(6, samples=50, groups=["s"] * 6) == resamples(6, samples=50)).all()
+    assert (resamples(12, samples=50, groups=[f"{i:02}" for i in range(12)]) == resamples(12, samples=50)).all()
+    with pytest.raises(ValueError, match="2 for 3 fields"):
+        resamples(3, groups=["a", "b"])
+
+
+def test_fields_of_few_smears_tell_less_than_as_many_smears() -> None:
+    """The error is the smear's: forty fields of four smears hold four errors."""
+    smears = [s for s in "abcd" for _ in range(10)]
+    counted, truth = [10 + "abcd".index(s) for s in smears], [10] * 40
+    by_field, by_smear = agreement(counted, truth).bias, agreement(counted, truth, smears).bias
+    assert by_field is not None
+    assert by_smear is not None
+    assert None not in (by_field.low, by_field.high, by_smear.low, by_smear.high)
+    assert by_smear.high - by_smear.low > 2 * (by_field.high - by_field.low)
+
+
 def test_figure_has_the_quantiles_of_its_samples() -> None:
     found = figure(0.5, np.linspace(0, 1, 1001))
     assert found is not None
