@@ -82,7 +82,7 @@ def reference() -> tuple[Any, Any]:
         from pycocotools.coco import COCO
         from pycocotools.cocoeval import COCOeval
     except ImportError:
-        raise MissingExtraError("pycocotools", "train", "average precision") from None
+        raise MissingExtraError("pycocotools", "evaluate", "average precision") from None
     return COCO, COCOeval
 
 
