@@ -6,6 +6,7 @@ SmearcountError                  exit code 3: nothing could be done
 │   ├── ManifestError            a manifest or a table of counts
 │   └── MissingExtraError        an optional package is not installed
 ├── ImageError                   one image could not be read
+├── SourceError                  a camera or video could not be opened
 ├── AnnotationError              an annotation or a dataset folder
 │   └── UnknownClassError        a class name that is no blood cell of ours
 ├── ModelError                   a model file that is none, or not one of ours
@@ -48,6 +49,10 @@ class MissingExtraError(UsageError):
 
 class ImageError(SmearcountError):
     """One image could not be read; the message is its reason, without the path."""
+
+
+class SourceError(SmearcountError):
+    """A camera, video or folder of frames could not be opened, or gave no picture."""
 
 
 class AnnotationError(SmearcountError):
