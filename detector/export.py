@@ -9,7 +9,8 @@ from typing import Annotated, Any
 
 import typer
 
-from detector.accuracy import plots, thresholds
+from detector.accuracy import thresholds
+from detector.accuracy.plots import tuning as tuning_plot
 from detector.accuracy.sums import precision_recall, val_sums
 from detector.annotations.records import Record
 from detector.commandline import EXIT_DONE, console, errors, run
@@ -36,7 +37,7 @@ def _tune(records: Sequence[Record], found: Sequence[Detections], domains: Seque
     tuned = thresholds.tune(records, found, domains)
     if tuned.unfound:
         errors.print(f"[yellow]finds no {', '.join(tuned.unfound)} in the val fields at any score: train longer[/]")
-    return Tuning(tuned.thresholds, thresholds.TUNED_ON, tuned.document(), lambda path: plots.thresholds(tuned, path))
+    return Tuning(tuned.thresholds, thresholds.TUNED_ON, tuned.document(), lambda path: tuning_plot.thresholds(tuned, path))
 
 
 def _measure(records: Sequence[Record], found: Sequence[Detections], domains: Sequence[str]) -> Measured:

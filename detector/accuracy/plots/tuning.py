@@ -1,4 +1,4 @@
-"""Pictures of figures, for people."""
+"""The plot of count error against threshold, from which a threshold was chosen."""
 
 from __future__ import annotations
 
@@ -7,13 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from detector.accuracy.plots import style
 from detector.accuracy.thresholds import GRID, ClassTuning, Tuned
-from detector.errors import MissingExtraError
 
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
-"""Okabe and Ito's palette, which the colour-blind can tell apart."""
-_DASHES = ("solid", "dashed", "dotted", "dashdot")
-"""So that a copy in grey can be read too."""
 _AROUND = 0.25
 """The valley around the chosen threshold fills the height; what rises beyond it is cut off."""
 
@@ -24,11 +20,7 @@ def thresholds(tuned: Tuned, target: Path) -> None:
     Raises:
         MissingExtraError: matplotlib is not installed.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise MissingExtraError("matplotlib", "train", "a plot") from None
-    figure = Figure(figsize=(4 * len(tuned.classes), 4.6), dpi=110, layout="constrained")
+    figure = style.begin(4 * len(tuned.classes), 4.6)
     panels = figure.subplots(1, len(tuned.classes), squeeze=False)[0]
     for axes, (name, one) in zip(panels, tuned.classes.items(), strict=True):
         _panel(axes, name, one)
@@ -42,7 +34,12 @@ def _panel(axes: Any, name: str, one: ClassTuning) -> None:
     for i, (domain, at) in enumerate(one.domains.items()):
         label = f"{domain} ({at.fields} val fields)"
         axes.plot(
-            GRID, at.error, color=_COLOURS[i % len(_COLOURS)], linestyle=_DASHES[i % len(_DASHES)], linewidth=2.2, label=label
+            GRID,
+            at.error,
+            color=style.COLOURS[i % len(style.COLOURS)],
+            linestyle=style.DASHES[i % len(style.DASHES)],
+            linewidth=2.2,
+            label=label,
         )
     if len(one.domains) > 1:
         mean = np.mean([at.error for at in one.domains.values()], axis=0)

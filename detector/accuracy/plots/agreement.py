@@ -1,0 +1,86 @@
+"""Plots of counts against truth, a figure for each class."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from detector.accuracy.agreement import Agreement
+from detector.accuracy.bootstrap import Figure as Value
+from detector.accuracy.plots import style
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_SIZE_IN = (4.8, 4.5)
+_INTERVAL = 0.18
+
+
+def bland_altman(name: str, counted: Sequence[int], truth: Sequence[int], of: Agreement) -> Figure:
+    """Error of the count against the mean of both (Bland and Altman, Lancet 1986; 327:307-310), with bias and limits.
+
+    Args:
+        name: the class.
+        counted, truth: cells in each field, at least one.
+        of: their agreement, whose intervals are drawn as bands.
+    """
+    p, t = np.asarray(counted, np.float64), np.asarray(truth, np.float64)
+    figure, axes = _begin(name)
+    style.dots(axes, (p + t) / 2, p - t, color=style.OF_CLASS[name], marker=style.MARKS[name])
+    lines: list[tuple[str, Value | None, Any]] = [
+        ("upper limit", of.loa_high, (0, (5, 3))), ("bias", of.bias, "solid"), ("lower limit", of.loa_low, (0, (5, 3)))
+    ]  # fmt: skip
+    for label, value, dash in lines:
+        if value is not None:
+            axes.axhline(value.value, color="black", linewidth=1.4, linestyle=dash, label=f"{label} {_told(value)}")
+            if value.low is not None and value.high is not None:
+                axes.axhspan(value.low, value.high, color="black", alpha=_INTERVAL, linewidth=0)
+    axes.axhline(0, color="black", linewidth=0.6, zorder=1)
+    axes.set(xlabel="mean of counted and true cells (per field)", ylabel="counted less true cells (per field)")
+    _whole_numbers(axes)
+    style.legend(figure, axes)
+    return figure
+
+
+def counts(name: str, counted: Sequence[int], truth: Sequence[int], guess: float | None = None) -> Figure:
+    """Counted against true cells of each field, with the line on which they are equal.
+
+    Args:
+        name: the class.
+        counted, truth: cells in each field, at least one.
+        guess: what a program answers that never looks; None where it is not known.
+    """
+    p, t = np.asarray(counted, np.float64), np.asarray(truth, np.float64)
+    figure, axes = _begin(name)
+    style.dots(axes, t, p, color=style.OF_CLASS[name], marker=style.MARKS[name])
+    end = max(p.max(), t.max(), 1)
+    axes.plot([0, end], [0, end], color="black", linewidth=1, label="counted = true", zorder=2)
+    if guess is not None:
+        axes.axhline(guess, color="black", linewidth=1.2, linestyle="dotted", label=f"guess without looking: {guess:g}")
+    axes.set(xlabel="true cells (per field)", ylabel="counted cells (per field)")
+    _whole_numbers(axes)
+    style.legend(figure, axes)
+    return figure
+
+
+def _begin(name: str) -> tuple[Figure, Axes]:
+    figure = style.begin(*_SIZE_IN)
+    axes = figure.subplots()
+    axes.set_title(name)
+    axes.margins(0.07)
+    return figure, axes
+
+
+def _whole_numbers(axes: Axes) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    axes.xaxis.set_major_locator(MaxNLocator(7, integer=True))
+    axes.yaxis.set_major_locator(MaxNLocator(8, integer=True))
+
+
+def _told(value: Value) -> str:
+    interval = "" if value.low is None or value.high is None else f" ({value.low:.2f} to {value.high:.2f})"
+    return f"{value.value:.2f}{interval}"

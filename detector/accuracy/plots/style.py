@@ -1,0 +1,126 @@
+"""What all plots share: how they are begun, how they look, and how they are written."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detector.errors import MissingExtraError
+from detector.output import overlay
+from detector.output.files import write_bytes
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
+"""Okabe and Ito's palette, which the colour-blind can tell apart."""
+DASHES = ("solid", "dashed", "dotted", "dashdot")
+"""So that a copy in grey can be read too."""
+OF_CLASS = {name: "#{:02x}{:02x}{:02x}".format(*colour) for name, colour in overlay.COLOURS.items()}
+"""Colour of each class, as in all pictures of fields."""
+MARKS = dict(zip(OF_CLASS, "os^", strict=True))
+"""Shape of each class's dots."""
+
+_DPI = 150
+_TEXT_PT = 10
+_DOT_PT2 = (22, 260)
+"""Areas of the dot of one field and of the largest dot."""
+
+
+def require() -> None:
+    """Refuse to go on without matplotlib; to be called before long work that ends in plots.
+
+    Raises:
+        MissingExtraError: it is not installed.
+    """
+    try:
+        import matplotlib  # noqa: F401
+    except ImportError:
+        raise MissingExtraError("matplotlib", "evaluate", "a plot") from None
+
+
+def begin(width_in: float, height_in: float) -> Figure:
+    """An empty figure that knows no screen.
+
+    Raises:
+        MissingExtraError: matplotlib is not installed.
+    """
+    require()
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width_in, height_in), dpi=_DPI, layout="constrained")
+
+
+def look() -> AbstractContextManager[None]:
+    """Settings under which plots are drawn and written, whatever a user's own configuration says."""
+    import matplotlib
+
+    return matplotlib.rc_context(
+        {
+            **matplotlib.rcParamsDefault,
+            "backend": "agg",
+            "font.size": _TEXT_PT,
+            "axes.titlesize": _TEXT_PT + 1,
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "axes.grid": True,
+            "grid.alpha": 0.3,
+            "legend.frameon": False,
+            "legend.fontsize": _TEXT_PT - 1,
+            "svg.hashsalt": "smearcount",
+        }
+    )
+
+
+def write(figure: Figure, folder: Path, name: str) -> None:
+    """Write a figure as `NAME.png` and `NAME.svg`; the same figure gives the same bytes on each day.
+
+    Raises:
+        OSError: one of them cannot be written.
+    """
+    for kind, metadata in (("png", {"Software": None}), ("svg", {"Date": None, "Creator": None})):
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format=kind, metadata=metadata)
+        write_bytes(folder / f"{name}.{kind}", buffer.getvalue())
+
+
+def dots(axes: Axes, x: NDArray[np.float64], y: NDArray[np.float64], **look: Any) -> None:
+    """Draw a dot at each different place, the larger the more fields lie there, and say so in the legend.
+
+    Whole numbers fall on one another: without this, a thousand fields would look like a dozen.
+
+    Args:
+        x, y: places of the fields, of shape (n,).
+    """
+    places, number = np.unique(np.column_stack([x, y]), axis=0, return_counts=True)
+    most = int(number.max())
+    axes.scatter(
+        places[:, 0], places[:, 1], s=_area(number, most), linewidths=0.6, edgecolors="white", alpha=0.75, zorder=3, **look
+    )
+    for shown in _some(most):
+        label = f"{shown} field{'s' * (shown > 1)}"
+        area = _area(np.array([shown]), most)
+        axes.scatter([], [], s=area, linewidths=0.6, edgecolors="white", alpha=0.75, label=label, **look)
+
+
+def legend(figure: Figure, axes: Axes, columns: int = 2) -> None:
+    """Put the legend below the axes, where it covers nothing."""
+    handles, labels = axes.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=columns)
+
+
+def _area(number: NDArray[np.int64], most: int) -> NDArray[np.float64]:
+    least, greatest = _DOT_PT2
+    return np.asarray(least + (greatest - least) * (number - 1) / max(most - 1, 12))
+
+
+def _some(most: int) -> Sequence[int]:
+    """Numbers of fields whose dots the legend shows."""
+    return [1] if most == 1 else [1, most] if most < 9 else [1, round(most / 3), most]
