@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 _SIZE_IN = (4.8, 4.5)
 _INTERVAL = 0.18
+_LEAST_HALF = 1.2
+"""Half of the fewest cells that an axis spans: less would make much of nothing."""
 
 
 def bland_altman(name: str, counted: Sequence[int], truth: Sequence[int], of: Agreement) -> Figure:
@@ -28,7 +30,7 @@ def bland_altman(name: str, counted: Sequence[int], truth: Sequence[int], of: Ag
         of: their agreement, whose intervals are drawn as bands.
     """
     p, t = np.asarray(counted, np.float64), np.asarray(truth, np.float64)
-    figure, axes = _begin(name)
+    figure, axes = _begin(name, len(p))
     style.dots(axes, (p + t) / 2, p - t, color=style.OF_CLASS[name], marker=style.MARKS[name])
     lines: list[tuple[str, Value | None, Any]] = [
         ("upper limit", of.loa_high, (0, (5, 3))), ("bias", of.bias, "solid"), ("lower limit", of.loa_low, (0, (5, 3)))
@@ -54,7 +56,7 @@ def counts(name: str, counted: Sequence[int], truth: Sequence[int], guess: float
         guess: what a program answers that never looks; None where it is not known.
     """
     p, t = np.asarray(counted, np.float64), np.asarray(truth, np.float64)
-    figure, axes = _begin(name)
+    figure, axes = _begin(name, len(p))
     style.dots(axes, t, p, color=style.OF_CLASS[name], marker=style.MARKS[name])
     end = max(p.max(), t.max(), 1)
     axes.plot([0, end], [0, end], color="black", linewidth=1, label="counted = true", zorder=2)
@@ -66,10 +68,10 @@ def counts(name: str, counted: Sequence[int], truth: Sequence[int], guess: float
     return figure
 
 
-def _begin(name: str) -> tuple[Figure, Axes]:
+def _begin(name: str, fields: int) -> tuple[Figure, Axes]:
     figure = style.begin(*_SIZE_IN)
     axes = figure.subplots()
-    axes.set_title(name)
+    axes.set_title(f"{name}, {fields:,} field{'s' * (fields > 1)}")
     axes.margins(0.07)
     return figure, axes
 
@@ -77,10 +79,14 @@ def _begin(name: str) -> tuple[Figure, Axes]:
 def _whole_numbers(axes: Axes) -> None:
     from matplotlib.ticker import MaxNLocator
 
+    for limits, limit in ((axes.get_xlim(), axes.set_xlim), (axes.get_ylim(), axes.set_ylim)):
+        middle, half = sum(limits) / 2, max((limits[1] - limits[0]) / 2, _LEAST_HALF)
+        limit(middle - half, middle + half)
     axes.xaxis.set_major_locator(MaxNLocator(7, integer=True))
     axes.yaxis.set_major_locator(MaxNLocator(8, integer=True))
 
 
 def _told(value: Value) -> str:
     interval = "" if value.low is None or value.high is None else f" ({value.low:.2f} to {value.high:.2f})"
-    return f"{value.value:.2f}{interval}"
+    # The minus of the axes' numbers, which is longer than a hyphen.
+    return f"{value.value:.2f}{interval}".replace("-", "−")

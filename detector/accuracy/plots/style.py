@@ -30,8 +30,10 @@ MARKS = dict(zip(OF_CLASS, "os^", strict=True))
 
 _DPI = 150
 _TEXT_PT = 10
-_DOT_PT2 = (22, 260)
+_DOT_PT2 = (12, 150)
 """Areas of the dot of one field and of the largest dot."""
+_AXES_PT = 280
+"""About how long an axis is."""
 
 
 def require() -> None:
@@ -101,13 +103,13 @@ def dots(axes: Axes, x: NDArray[np.float64], y: NDArray[np.float64], **look: Any
     """
     places, number = np.unique(np.column_stack([x, y]), axis=0, return_counts=True)
     most = int(number.max())
-    axes.scatter(
-        places[:, 0], places[:, 1], s=_area(number, most), linewidths=0.6, edgecolors="white", alpha=0.75, zorder=3, **look
-    )
+    # Neighbours one cell apart should not cover each other.
+    extent = max(float(np.ptp(places[:, 0])), float(np.ptp(places[:, 1])), 1.0)
+    room = (_AXES_PT / extent) ** 2
+    look = {"linewidths": 0.5, "edgecolors": "white", "alpha": 0.8, **look}
+    axes.scatter(places[:, 0], places[:, 1], s=_areas(number, most, room), zorder=3, **look)
     for shown in _some(most):
-        label = f"{shown} field{'s' * (shown > 1)}"
-        area = _area(np.array([shown]), most)
-        axes.scatter([], [], s=area, linewidths=0.6, edgecolors="white", alpha=0.75, label=label, **look)
+        axes.scatter([], [], s=_areas(np.array([shown]), most, room), label=f"{shown} field{'s' * (shown > 1)}", **look)
 
 
 def legend(figure: Figure, axes: Axes, columns: int = 2) -> None:
@@ -116,11 +118,13 @@ def legend(figure: Figure, axes: Axes, columns: int = 2) -> None:
     figure.legend(handles, labels, loc="outside lower center", ncols=columns)
 
 
-def _area(number: NDArray[np.int64], most: int) -> NDArray[np.float64]:
+def _areas(number: NDArray[np.int64], most: int, room: float) -> NDArray[np.float64]:
+    """Area of each dot in square points, by the number of fields there; `room` is what neighbours leave."""
     least, greatest = _DOT_PT2
-    return np.asarray(least + (greatest - least) * (number - 1) / max(most - 1, 12))
+    greatest = min(max(room, 4 * least), greatest)
+    return np.asarray(least + (greatest - least) * number / max(most, 12))
 
 
 def _some(most: int) -> Sequence[int]:
     """Numbers of fields whose dots the legend shows."""
-    return [1] if most == 1 else [1, most] if most < 9 else [1, round(most / 3), most]
+    return sorted({1, round(most / 3), most}) if most >= 9 else sorted({1, most})
