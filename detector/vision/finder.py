@@ -55,6 +55,27 @@ def find(
     return _without_slivers(_rounded(found), model, zoom), note
 
 
+def find_and_search(
+    model: Model, rgb: NDArray[np.uint8], min_score: float, um_per_px: float | None = None
+) -> tuple[Detections, Detections]:
+    """Cells of a field as `find` gives them at the model's thresholds, and as it gives them from `min_score` on.
+
+    The network runs once where the first can be told from the second: in a field shown whole, a box gives way only to better
+    ones of its class, so those at the thresholds are the same whether or not worse ones are looked at, as long as
+    these do not fill the room for candidates or cells. In tiles a cell's owner wins over a better score, so both are looked for.
+
+    Args:
+        min_score: least score of a reported cell, at most the model's thresholds.
+    """
+    searched = model.detect(rgb, min_score)
+    least = np.array(model.card.minimum(), dtype=np.float32)
+    whole = model.detect(rgb) if searched.saturated else searched[searched.score >= least[searched.label]]
+    zoom, _ = choose_zoom(model, rgb, whole, um_per_px)
+    if zoom is not None:
+        whole, searched = (_in_tiles(model, rgb, zoom, score) for score in (None, min_score))
+    return _without_slivers(_rounded(whole), model, zoom), _without_slivers(_rounded(searched), model, zoom)
+
+
 def check_scale(um_per_px: float, source: str) -> None:
     """Refuse a scale that no photograph of a smear has.
 

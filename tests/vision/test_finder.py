@@ -1,0 +1,64 @@
+"""Looking once for what is counted and for what average precision weighs gives what looking twice gives."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from detector.vision import finder, images
+from detector.vision.detections import Detections
+from detector.vision.model import Model
+
+SAMPLES = sorted((Path(__file__).parents[2] / "datasets" / "samples").glob("*/*.jpg"))
+MIN_SCORE = 0.001
+
+
+def _same(a: Detections, b: Detections) -> bool:
+    arrays = ((a.xyxy, b.xyxy), (a.score, b.score), (a.label, b.label))
+    return all(np.array_equal(*pair) for pair in arrays) and a.saturated == b.saturated
+
+
+def _looks(model: Model, rgb: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> int:
+    """How often the network looks at the whole field, having checked that both answers are those of two passes."""
+    found, searched = finder.find(model, rgb)[0], finder.find(model, rgb, min_score=MIN_SCORE)[0]
+    looks = 0
+    detect = Model.detect
+
+    def counted(self: Model, crop: np.ndarray, *args: float | None) -> Detections:
+        nonlocal looks
+        looks += crop.shape == rgb.shape
+        return detect(self, crop, *args)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Model, "detect", counted)
+        once = finder.find_and_search(model, rgb, MIN_SCORE)
+    assert _same(once[0], found)
+    assert _same(once[1], searched)
+    assert len(searched) >= len(found)
+    return looks
+
+
+@pytest.mark.parametrize("path", SAMPLES[:6], ids=lambda path: path.stem)
+def test_one_look_serves_both(model: Model, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert _looks(model, images.read(path), monkeypatch) == 1
+
+
+@pytest.mark.parametrize("most", [3, 30])
+def test_where_worse_boxes_fill_the_room_it_looks_twice(model: Model, monkeypatch: pytest.MonkeyPatch, most: int) -> None:
+    """With room for 3, what is counted is saturated too; with room for 30, only what is searched is."""
+    monkeypatch.setattr(model, "card", model.card.model_copy(update={"max_cells": most}))
+    assert _looks(model, images.read(SAMPLES[0]), monkeypatch) == 2
+
+
+def test_a_field_without_cells_takes_one_look_at_its_whole(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert _looks(model, np.full((100, 120, 3), 235, np.uint8), monkeypatch) == 1
+
+
+def test_in_tiles_both_are_looked_for(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    rgb = images.read(SAMPLES[0])
+    many = np.ascontiguousarray(np.tile(cv2.resize(rgb, None, fx=0.5, fy=0.5), (4, 4, 1)))
+    assert finder.choose_zoom(model, many, model.detect(many), None)[0] is not None
+    _looks(model, many, monkeypatch)
