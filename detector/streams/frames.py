@@ -42,7 +42,9 @@ class Source(Protocol):
     """Where pictures come from.
 
     A context manager, and an iterable of what it gives. Each new iteration connects anew: a live source whose iteration
-    ends was lost, and is iterated again. A fault that it yields does not end it.
+    ends was lost, and is iterated again, from another thread where the one before hangs. A fault that it yields does not end it.
+    It yields those faults only that it alone can know of (damaged, ended, and a file's lost pictures): `capture` sees for itself
+    where pictures stay away, repeat themselves or change their size, and counts and times a live source's pictures anew.
 
     Raises:
         SourceError: on iterating, where it cannot be opened; the message says what would have worked.
