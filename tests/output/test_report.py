@@ -199,6 +199,15 @@ def test_more_than_a_page_holds_is_said_and_doubtful_fields_come_first() -> None
     assert "2,000 fields more stand in counts.csv" in text
 
 
+def test_charts_that_are_left_out_are_said() -> None:
+    model = entry("x", "s", 5)
+    for smears, told in ((60, 0), (61, 1)):
+        many = [replace(model, field=f"{n}/{i}.jpg", smear=str(n), picture=b"") for n in range(smears) for i in range(2)]
+        text = page.render(outcome_of(many, {}), {}, many, RUN)
+        assert text.count(f"Charts are drawn for the first 60 of {smears} smears") == told
+        assert text.count("<h4>Cells in each field</h4>") == 60
+
+
 @pytest.mark.parametrize("most", [3500, 20_000])
 def test_a_picture_keeps_to_its_size_and_shape(most: int) -> None:
     for size_wh in [(640, 480), (4000, 300), (1, 1), (50, 2000)]:

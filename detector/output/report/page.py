@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import jinja2
-
 from detector.counting.density import PerMicrolitre
 from detector.counting.fields import FieldCount
-from detector.errors import OutputError
-from detector.output.files import write_text
+from detector.output import html
 from detector.output.journal import Entry
 from detector.output.outcome import Outcome
 from detector.output.report import charts, content, pictures
@@ -41,32 +36,22 @@ def write(
     Raises:
         OutputError: it cannot be written.
     """
-    text = render(outcome, per_ul, entries, run)
-    try:
-        write_text(target, text)
-    except OSError as error:
-        raise OutputError(f"{target}: cannot be written ({error.strerror}); free space or choose another --out") from None
+    html.write(target, render(outcome, per_ul, entries, run))
 
 
 def render(
     outcome: Outcome, per_ul: Mapping[str, Sequence[PerMicrolitre]], entries: Iterable[Entry], run: Mapping[str, Any]
 ) -> str:
     """The page as HTML; arguments as in `write`."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_TEMPLATES),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    script = (_TEMPLATES / "report.js").read_text(encoding="utf-8")
     figures, packed, sizes = _pictures(outcome, entries)
-    return environment.get_template("report.html.j2").render(
+    return html.render(
+        _TEMPLATES,
         sentence=content.sentence(outcome),
         classes=CLASSES,
         colours=content.COLOURS,
         summaries=_summaries(outcome),
         smears=_smears(outcome, per_ul, sizes),
+        most_charts=content.MOST_CHARTS,
         outcome=outcome,
         read=len(outcome.read),
         most_named=content.MOST_NAMED,
@@ -76,10 +61,6 @@ def render(
         rules=quality.rules(),
         run=run,
         box=charts,
-        style=(_TEMPLATES / "report.css").read_text(encoding="utf-8"),
-        script=script,
-        # A browser runs this very script and no other, whatever a file's name may hold.
-        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii"),
     )
 
 
@@ -104,7 +85,7 @@ def _pictures(outcome: Outcome, entries: Iterable[Entry]) -> tuple[list[dict[str
                     "size_wh": entry.found.size_wh,
                     "counts": entry.found.counts(),
                     "doubt": "; ".join(filter(None, told)),
-                    "picture": pictures.data_uri(entry.picture),
+                    "picture": html.data_uri(entry.picture, "image/jpeg"),
                 }
             )
             packed.append(pictures.packed(entry.found))

@@ -61,11 +61,6 @@ def shown(fields: Sequence[FieldCount], first: Collection[str]) -> set[str]:
     return kept
 
 
-def data_uri(jpeg: bytes) -> str:
-    """A JPEG as an address that holds it."""
-    return "data:image/jpeg;base64," + base64.b64encode(jpeg).decode("ascii")
-
-
 def packed(found: Detections) -> str:
     """Cells as base64 of five 16-bit numbers each, low byte first: x, y, width, height and 1000 label + 100 score.
 

@@ -1,0 +1,57 @@
+"""Pages for people as one HTML file that asks nothing of a network."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from detector.errors import OutputError
+from detector.output.files import write_text
+
+_SHARED = Path(__file__).parent / "templates"
+
+
+def render(templates: Path, **values: Any) -> str:
+    """A page from `report.html.j2` in a folder of templates, which extends the shared `base.html.j2`.
+
+    The folder's `report.css` comes after the shared style; its `report.js`, where there is one, is all that a browser runs. Every
+    value is escaped.
+    """
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader([templates, _SHARED]),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    own = templates / "report.js"
+    script = own.read_text(encoding="utf-8") if own.exists() else ""
+    style = "".join(path.read_text(encoding="utf-8") for path in (_SHARED / "base.css", templates / "report.css"))
+    return environment.get_template("report.html.j2").render(
+        **values,
+        style=style,
+        script=script,
+        # A browser runs this very script and no other, whatever a file's name may hold.
+        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii"),
+    )
+
+
+def write(target: Path, text: str) -> None:
+    """Write a page.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    try:
+        write_text(target, text)
+    except OSError as error:
+        raise OutputError(f"{target}: cannot be written ({error.strerror}); free space or choose another --out") from None
+
+
+def data_uri(content: bytes, kind: str) -> str:
+    """A picture as an address that holds it; `kind` is its media type, for example `image/jpeg`."""
+    return f"data:{kind};base64,{base64.b64encode(content).decode('ascii')}"
