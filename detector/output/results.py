@@ -49,12 +49,23 @@ def prepare(folder: Path, resume: bool) -> None:
     Raises:
         OutputError: it cannot be made or written, or holds results already and is not to be continued.
     """
-    if not resume:
-        present = [name for name in FILES if (folder / name).exists()]
-        if present:
-            raise OutputError(f"{folder}: holds {', '.join(present)} already; choose another --out, or continue with --resume")
     if resume and not (folder / JOURNAL).exists():
         raise OutputError(f"{folder}: holds no count to resume; leave out --resume to begin one")
+    make_folder(folder, () if resume else FILES, ", or continue with --resume")
+
+
+def make_folder(folder: Path, names: Iterable[str], otherwise: str = "") -> None:
+    """Make a folder for results that are to stand under `names`.
+
+    Args:
+        otherwise: what else would work where results stand there already, after the advice to choose another folder.
+
+    Raises:
+        OutputError: it cannot be made or written, or something stands under one of the names.
+    """
+    present = [name for name in names if (folder / name).exists()]
+    if present:
+        raise OutputError(f"{folder}: holds {', '.join(present)} already; choose another --out{otherwise}")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         probe = folder / ".writable"
@@ -101,14 +112,9 @@ def describe_run(
     corrected = expected.corrections(model.card.val_sums)
     return {
         "layout": RUN_LAYOUT,
-        "versions": {"smearcount": version(), "python": platform.python_version(), **_versions()},
+        "versions": versions(),
         "model": {
-            "name": model.card.name,
-            "file": model.path.name,
-            "sha256": model.sha256,
-            "thresholds": model.card.thresholds,
-            "nms_iou": model.card.nms_iou,
-            "image_px": model.card.image_px,
+            **describe_model(model),
             "true_per_counted": {name: one and asdict(one.factor) for name, one in corrected.items()},
         },
         "settings": dict(settings),
@@ -123,16 +129,30 @@ def describe_run(
     }
 
 
+def describe_model(model: Model) -> dict[str, Any]:
+    """Which model it is, and how it is used."""
+    return {
+        "name": model.card.name,
+        "file": model.path.name,
+        "sha256": model.sha256,
+        "thresholds": model.card.thresholds,
+        "nms_iou": model.card.nms_iou,
+        "image_px": model.card.image_px,
+    }
+
+
+def versions() -> dict[str, str]:
+    """Versions of this package, of Python, and of the packages that decide what is counted."""
+    of = {name: metadata.version(name) for name in ("numpy", "opencv-python-headless", "onnxruntime", "pillow")}
+    return {"smearcount": version(), "python": platform.python_version(), **of}
+
+
 def version() -> str:
     """Version of this package as it is installed."""
     try:
         return metadata.version("smearcount")
     except metadata.PackageNotFoundError:
         return "not installed"
-
-
-def _versions() -> dict[str, str]:
-    return {name: metadata.version(name) for name in ("numpy", "opencv-python-headless", "onnxruntime", "pillow")}
 
 
 def _utc(seconds: float) -> str:
