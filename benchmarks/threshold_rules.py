@@ -151,7 +151,7 @@ def _difference(a: Errors, of_a: Mapping[str, int], b: Errors, of_b: Mapping[str
         apart = a.all[domain][:, of_a[domain]] - b.all[domain][:, of_b[domain]]
         value += apart.mean() / len(a.all)
         drawn = drawn + resamples(len(apart), seed=i) @ apart / len(apart) / len(a.all)
-    shown = figure(value, drawn)
+    shown = figure(value, drawn, sum(len(of) for of in a.all.values()))
     return "-" if shown is None else f"{shown.value:+.2f} ({shown.low:+.2f} to {shown.high:+.2f})"
 
 

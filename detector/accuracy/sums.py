@@ -8,7 +8,7 @@ import numpy as np
 
 from detector.accuracy.operating import tally
 from detector.annotations.records import Record
-from detector.counting.intervals import Estimate, ratio
+from detector.counting.intervals import Estimate, share
 from detector.vision.cells import CLASSES
 from detector.vision.detections import Detections
 from detector.vision.sums import FieldSums, ValSums
@@ -43,17 +43,8 @@ def precision_recall(records: Sequence[Record], found: Sequence[Detections]) -> 
     shares = {}
     for label, name in enumerate(CLASSES):
         true, false, missed = tallied[:, :, label].T.tolist()
-        shares[name] = {"precision": _share(true, false), "recall": _share(true, missed)}
+        shares[name] = {"precision": share(true, false), "recall": share(true, missed)}
     return shares
-
-
-def _share(right: Sequence[int], wrong: Sequence[int]) -> Estimate | None:
-    """Share of the right ones among all, from their numbers in each field."""
-    odds = ratio(right, wrong)
-    if odds is not None:
-        return Estimate(*(value / (1 + value) for value in (odds.value, odds.low, odds.high)))
-    odds = ratio(wrong, right)
-    return odds and Estimate(*(1 / (1 + value) for value in (odds.value, odds.high, odds.low)))
 
 
 def _sums(fields: Sequence[Sequence[int]]) -> FieldSums:

@@ -104,6 +104,19 @@ def ratio(counts: Sequence[int], per: Sequence[int]) -> Estimate | None:
     return Estimate(total / base, low, high)
 
 
+def share(part: Sequence[int], rest: Sequence[int]) -> Estimate | None:
+    """Share of one kind among all, from the numbers of that kind and of all others in each field; None where there are none at all.
+
+    Raises:
+        ValueError: lengths differ or a count is negative.
+    """
+    odds = ratio(part, rest)
+    if odds is not None:
+        return Estimate(*(value / (1 + value) for value in (odds.value, odds.low, odds.high)))
+    odds = ratio(rest, part)
+    return odds and Estimate(*(1 / (1 + value) for value in (odds.value, odds.high, odds.low)))
+
+
 def dispersion(counts: Sequence[int]) -> float:
     """Variance of the total over fields like these, over that of Poisson's law: what `rate` divides the counts by; at least 1.
 

@@ -32,6 +32,22 @@ def test_bland_and_altmans_example() -> None:
     assert value(found.pearson_r) == pytest.approx(0.94, abs=0.005)
 
 
+def test_limits_of_agreement_are_about_as_sure_as_bland_and_altman_say() -> None:
+    """For their 17 readings they give -114.3 to -45.1 and 40.9 to 110.1 l/min, by s √(3 / n) and Student's t."""
+    found = agreement(WRIGHT, MINI)
+    assert found.loa_low is not None
+    assert found.loa_high is not None
+    for limit, (low, high) in ((found.loa_low, (-114.3, -45.1)), (found.loa_high, (40.9, 110.1))):
+        assert limit.low is not None
+        assert limit.high is not None
+        assert limit.high - limit.low == pytest.approx(high - low, rel=0.25)
+        assert [limit.low, limit.high] == pytest.approx([low, high], abs=25)
+    bias = found.bias
+    assert bias is not None
+    # They give -22.0 to 17.8.
+    assert [bias.low, bias.high] == pytest.approx([-22.0, 17.8], abs=1)
+
+
 def test_concordance_is_correlation_times_lins_bias_correction() -> None:
     """Lin (1989) factors his coefficient into r and C_b = 2 / (v + 1/v + u²), v a ratio of scales and u a shift of location."""
     x, y = np.array(WRIGHT), np.array(MINI)
@@ -122,9 +138,42 @@ def test_every_interval_is_ordered(pairs: list[tuple[int, int]]) -> None:
 
 def test_perfect_counts_are_perfect() -> None:
     found = agreement([3, 1, 4, 1, 5], [3, 1, 4, 1, 5])
-    assert found.mae == Figure(0, 0, 0)
-    assert found.pooled_accuracy == Figure(1, 1, 1)
+    assert (found.mae, found.rmse, found.pooled_accuracy) == (Figure(0), Figure(0), Figure(1))
+    assert (found.loa_low, found.loa_high) == (Figure(0), Figure(0))
     assert value(found.concordance) == pytest.approx(1)
+
+
+def test_a_few_fields_without_error_do_not_show_that_there_is_none() -> None:
+    """Clopper and Pearson's lower limit for n of n is 0.025 ** (1 / n)."""
+    exact = agreement([1] * 20, [1] * 20).exact
+    assert exact is not None
+    assert (exact.value, exact.high) == (1, 1)
+    assert exact.low == pytest.approx(0.025 ** (1 / 20))
+    in_smears = agreement([1, 1, 2] * 8, [1] * 24, ["a", "b", "c"] * 8).exact
+    assert in_smears is not None
+    assert in_smears.low is not None
+    assert in_smears.low < 0.2
+
+
+@pytest.mark.parametrize("factor", [1, 1e6])
+def test_counts_that_are_no_whole_numbers(factor: float) -> None:
+    """An analyser's counts, in 10¹² and in 10⁶ per litre: the figures are in their unit, and none is right to the cell."""
+    counted, truth = [4.61 * factor, 5.02 * factor, 3.9 * factor], [4.6 * factor, 5.1 * factor, 3.85 * factor]
+    found = agreement(counted, truth)
+    assert (found.exact is None, found.within_one is None) == (factor == 1, factor == 1)
+    assert value(found.bias) == pytest.approx(-0.02 / 3 * factor)
+    assert found.counted == pytest.approx(13.53 * factor)
+    expected = (
+        2 * np.cov(counted, truth, ddof=0)[0, 1] / (np.var(counted) + np.var(truth) + np.mean(np.subtract(counted, truth)) ** 2)
+    )
+    assert value(found.concordance) == pytest.approx(expected)
+    assert agreement([0.1] * 7, [0.1, 0.2] * 3 + [0.7]).pearson_r is None
+
+
+def test_sums_of_whole_numbers_stay_whole() -> None:
+    found = agreement([4610000, 3], [4600000, 4])
+    assert (repr(found.counted), repr(found.truth)) == ("4610003", "4600004")
+    assert repr(agreement([0.1, 0.2], [1, 2]).counted) == "0.3"
 
 
 @pytest.mark.parametrize(

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from detector.accuracy.agreement import agreement
-from detector.accuracy.bootstrap import Figure, figure, resamples
+from detector.accuracy.bootstrap import SHARE, Figure, figure, resamples, units
 
 
 def test_samples_draw_as_many_fields_as_there_are() -> None:
@@ -34,6 +35,7 @@ def test_whole_smears_are_drawn() -> None:
 def test_one_smear_and_smears_of_one_field_are_as_fields() -> None:
     assert (resamples(6, samples=50, groups=["s"] * 6) == resamples(6, samples=50)).all()
     assert (resamples(12, samples=50, groups=[f"{i:02}" for i in range(12)]) == resamples(12, samples=50)).all()
+    assert [units(6, ["s"] * 6), units(6, ["s", "t"] * 3), units(6), units(0)] == [6, 2, 6, 0]
     with pytest.raises(ValueError, match="2 for 3 fields"):
         resamples(3, groups=["a", "b"])
 
@@ -49,20 +51,36 @@ def test_fields_of_few_smears_tell_less_than_as_many_smears() -> None:
     assert by_smear.high - by_smear.low > 2 * (by_field.high - by_field.low)
 
 
-def test_figure_has_the_quantiles_of_its_samples() -> None:
-    found = figure(0.5, np.linspace(0, 1, 1001))
+def test_the_interval_of_a_mean_is_students() -> None:
+    """Student, Biometrika 1908; 6:1-25: mean ± t s / √n."""
+    errors = np.array([0, 1, -1, 2, 0, 3, 1, 0, -2, 4])
+    low, high = stats.t.interval(0.95, 9, errors.mean(), errors.std(ddof=1) / np.sqrt(10))
+    found = figure(errors.mean(), resamples(10, samples=40_000) @ errors / 10, 10)
     assert found is not None
-    assert [found.value, found.low, found.high] == pytest.approx([0.5, 0.025, 0.975])
+    assert [found.value, found.low, found.high] == pytest.approx([errors.mean(), low, high], abs=0.02)
+
+
+def test_limits_keep_within_bounds() -> None:
+    spread = np.random.default_rng(0).normal(0.95, 0.1, 1000)
+    found = figure(0.95, spread, 5, SHARE)
+    assert found is not None
+    assert found.high == 1
+    assert found.low is not None
+    assert 0 < found.low < 0.7
 
 
 def test_undefined_figures() -> None:
-    assert figure(float("nan"), np.ones(10)) is None
-    assert figure(1.0, np.zeros(0)) == Figure(1.0)
-    mostly = np.ones(100)
-    mostly[:4] = np.nan
-    assert figure(1.0, mostly) == Figure(1.0, 1.0, 1.0)
-    mostly[:6] = np.nan
-    assert figure(1.0, mostly) == Figure(1.0)
+    drawn = np.random.default_rng(0).normal(1, 0.1, 100)
+    assert figure(float("nan"), drawn, 10) is None
+    assert figure(1.0, np.zeros(0), 1) == Figure(1.0)
+    drawn[:4] = np.nan
+    assert figure(1.0, drawn, 10) != Figure(1.0)
+    drawn[:6] = np.nan
+    assert figure(1.0, drawn, 10) == Figure(1.0)
+
+
+def test_samples_that_are_all_alike_tell_no_interval() -> None:
+    assert figure(0.1, np.full(100, 0.1), 10) == Figure(0.1)
 
 
 def test_coverage() -> None:
