@@ -103,6 +103,32 @@ def shrink(rgb: Rgb, factor: float) -> Rgb:
     return np.asarray(cv2.resize(rgb, wh, interpolation=cv2.INTER_LINEAR), dtype=np.uint8)
 
 
+def most_pixels() -> int:
+    """Pixels of the largest picture that is read whole: Pillow's guard against decompression bombs."""
+    return 2 * (Image.MAX_IMAGE_PIXELS or 0)
+
+
+def over_white(rgba: NDArray[Any]) -> NDArray[Any]:
+    """Colour of shape (h, w, 3) of a picture of shape (h, w, 4), whatever the order of its colours, laid over white."""
+    white = np.iinfo(rgba.dtype).max
+    if (rgba[:, :, 3] == white).all():
+        return rgba[:, :, :3]
+    alpha = rgba[:, :, 3:] / np.float64(white)
+    return np.asarray(np.rint(rgba[:, :, :3] * alpha + white * (1 - alpha)), dtype=rgba.dtype)
+
+
+def camera_depth(brightest: int) -> int:
+    """Bits of the smallest usual camera depth that holds a value."""
+    return next((bits for bits in (8, 10, 12, 14, 16) if brightest < 1 << bits), 16)
+
+
+def to_eight_bits(values: NDArray[Any], depth: int) -> NDArray[np.uint8]:
+    """Values of so many bits as 8 bits; larger ones are white."""
+    if values.dtype == np.uint8:
+        return values
+    return np.asarray((values.astype(np.uint32) * 255 // ((1 << depth) - 1)).clip(0, 255), dtype=np.uint8)
+
+
 def is_deep(path: Path) -> bool:
     """Whether an image file holds more than 8 bits a channel; false for what is no image."""
     try:
@@ -121,8 +147,10 @@ def _identify(content: bytes) -> Image.Image:
     except (UnidentifiedImageError, ImportError):
         raise ImageError("is not an image (its content is no known image format)") from None
     except Image.DecompressionBombError:
-        limit = 2 * (Image.MAX_IMAGE_PIXELS or 0) // 10**6
-        raise ImageError(f"has more than {limit} million pixels; cut it into smaller fields") from None
+        limit = most_pixels() // 10**6
+        raise ImageError(
+            f"has more than {limit} million pixels; save it as a tiled TIFF, or cut it into smaller fields"
+        ) from None
     except Exception as error:
         raise ImageError(f"is truncated or damaged ({_one_line(error)})") from None
 
@@ -157,20 +185,13 @@ def _deep_pixels(content: bytes, image: Image.Image) -> Rgb:
     bgr = cv2.imdecode(buffer, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
     if "A" in image.getbands():
         bgra = cv2.imdecode(buffer, cv2.IMREAD_UNCHANGED)
-        bgr = None if bgra is None else _over_white(bgra)
+        bgr = None if bgra is None else over_white(bgra)
     if bgr is None:
         raise ImageError("is truncated or damaged, or of a kind that cannot be read; save it as 8- or 16-bit PNG or TIFF")
     if bgr.dtype != np.uint8:
         brightest = int(bgr.max())
-        depth = next((bits for bits in (8, 10, 12, 14, 16) if brightest < 1 << bits), 16)
-        bgr = (bgr.astype(np.uint32) * 255 // ((1 << depth) - 1)).clip(0, 255).astype(np.uint8)
+        bgr = to_eight_bits(bgr, camera_depth(brightest))
     return np.ascontiguousarray(bgr[:, :, ::-1])
-
-
-def _over_white(bgra: NDArray[Any]) -> NDArray[Any]:
-    white = np.float64(np.iinfo(bgra.dtype).max)
-    alpha = bgra[:, :, 3:] / white
-    return np.asarray(np.rint(bgra[:, :, :3] * alpha + white * (1 - alpha)), dtype=bgra.dtype)
 
 
 def _one_line(error: Exception) -> str:

@@ -1,0 +1,69 @@
+"""Which files are slides, and which reader opens each."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from detector.errors import ImageError
+from detector.vision.images import most_pixels
+from detector.vision.slides.slide import Slide
+
+VENDOR_SUFFIXES = frozenset({".svs", ".ndpi", ".mrxs", ".scn", ".bif", ".dcm"})
+"""File name endings, lower case, of slides as scanners write them."""
+TIFF_SUFFIXES = frozenset({".tif", ".tiff"})
+
+WINDOWED_PX = 30_000_000
+"""A TIFF file of more pixels is read by windows, in far less memory than it would take whole."""
+_PYRAMID_PX = 2048
+"""A TIFF pyramid of a longer side is a slide; smaller ones are fields with a thumbnail."""
+
+
+def is_slide(path: Path) -> bool:
+    """Whether a file is to be read by windows: a scanner's format, or a TIFF that is large or a pyramid.
+
+    A TIFF that cannot be read by windows is one only where it is too large to be read whole, so that its reader says why.
+    """
+    suffix = path.suffix.lower()
+    if suffix in VENDOR_SUFFIXES:
+        return True
+    if suffix not in TIFF_SUFFIXES:
+        return False
+    from detector.vision.slides import tiff
+
+    try:
+        (w, h), levels = tiff.header(path)
+        if w * h > most_pixels():
+            return True
+        if w * h <= WINDOWED_PX and (levels < 2 or max(w, h) <= _PYRAMID_PX):
+            return False
+        with tiff.TiffSlide(path):
+            return True
+    except ImageError:
+        return False
+
+
+def open_slide(path: Path) -> Slide:
+    """Open a large picture to read windows of it.
+
+    A TIFF that a scanner wrote is opened by OpenSlide where that is installed, for it knows more of it.
+
+    Raises:
+        ImageError: it cannot be opened; the reason says what is missing.
+    """
+    from detector.vision.slides import tiff, vendor
+
+    is_tiff = path.suffix.lower() in TIFF_SUFFIXES
+    if is_tiff and not vendor.knows(path):
+        return tiff.TiffSlide(path)
+    try:
+        return vendor.VendorSlide(path)
+    except ImageError as error:
+        if path.suffix.lower() not in _TIFF_INSIDE:
+            raise
+        try:
+            return tiff.TiffSlide(path)
+        except ImageError:
+            raise error from None
+
+
+_TIFF_INSIDE = TIFF_SUFFIXES | {".svs"}
