@@ -61,6 +61,8 @@ def _smear(size_wh: tuple[int, int], seed: int, stain: str, um_per_px: float) ->
 class Fake:
     """A source whose frames show a known place of a known smear."""
 
+    ends = True
+
     def __init__(self, address: str, script: Script | None = None) -> None:
         """Prepare one; the smear is rendered when it is first looked at, which takes some seconds.
 

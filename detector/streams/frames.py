@@ -41,8 +41,8 @@ class Fault:
 class Source(Protocol):
     """Where pictures come from.
 
-    A context manager, and an iterable of what it gives. Each new iteration connects anew: a live source whose iteration
-    ends was lost, and is iterated again, from another thread where the one before hangs. A fault that it yields does not end it.
+    A context manager, and an iterable of what it gives. Each new iteration connects anew: a camera that is lost is iterated
+    again, from another thread where the one before hangs. A fault that it yields does not end it.
     It yields those faults only that it alone can know of (damaged, ended, and a file's lost pictures): `capture` sees for itself
     where pictures stay away, repeat themselves or change their size, and counts and times a live source's pictures anew.
 
@@ -56,9 +56,13 @@ class Source(Protocol):
     """Whether pictures come at their own pace: the newest counts then, and what nobody had time for is dropped."""
     nominal_fps: float | None
     """Pictures a second that it claims to give, where it claims any; known once it is iterated."""
+    ends: bool
+    """Whether its end is the end of the stream; else it is a loss, and the source is iterated again."""
 
-    def __enter__(self) -> Self: ...
+    def __enter__(self) -> Self:
+        return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None: ...
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        return None
 
     def __iter__(self) -> Iterator[Frame | Fault]: ...
