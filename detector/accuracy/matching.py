@@ -42,16 +42,33 @@ def match(detections: Detections, xyxy: boxes.Boxes, label: Indices, iou_thresho
         label: their classes, of shape (n,).
     """
     overlap = boxes.iou(detections.xyxy, xyxy)
-    overlap = np.where(detections.label[:, None] == label[None, :], overlap, -1.0)
-    pairs: list[tuple[int, int]] = []
-    if len(label):
-        for i in np.argsort(-detections.score, kind="stable"):
-            j = int(np.argmax(overlap[i]))
-            if overlap[i, j] >= iou_threshold:
-                pairs.append((int(i), j))
-                overlap[:, j] = -1.0
-    found, truth = np.array(pairs, dtype=np.int64).reshape(-1, 2).T
+    found, truth = _pairs(np.where(detections.label[:, None] == label[None, :], overlap, -1.0), detections.score, iou_threshold)
     return Match(found, truth, _others(len(detections), found), _others(len(label), truth))
+
+
+def misnamed(detections: Detections, xyxy: boxes.Boxes, pairs: Match, iou_threshold: float = IOU) -> tuple[Indices, Indices]:
+    """Pair false detections with missed cells by the same rule, whatever their class: cells that were found under a wrong name.
+
+    Returns:
+        Indices of the detections and of the labelled cell of each, both of shape (m,).
+    """
+    overlap = boxes.iou(detections.xyxy[pairs.false], xyxy[pairs.missed])
+    found, truth = _pairs(overlap, detections.score[pairs.false], iou_threshold)
+    return pairs.false[found], pairs.missed[truth]
+
+
+def _pairs(overlap: NDArray[np.float32], score: NDArray[np.float32], iou_threshold: float) -> tuple[Indices, Indices]:
+    """Rows and columns that are paired; `overlap` is of shape (detections, cells)."""
+    left = np.array(overlap)
+    pairs: list[tuple[int, int]] = []
+    if left.shape[1]:
+        for i in np.argsort(-score, kind="stable"):
+            j = int(np.argmax(left[i]))
+            if left[i, j] >= iou_threshold:
+                pairs.append((int(i), j))
+                left[:, j] = -1.0
+    found, truth = np.array(pairs, dtype=np.int64).reshape(-1, 2).T
+    return found, truth
 
 
 def _others(n: int, taken: Indices) -> Indices:

@@ -1,4 +1,4 @@
-"""Precision, recall and F1 at the model's own thresholds."""
+"""Precision, recall, F1 and accuracy at the model's own thresholds."""
 
 from __future__ import annotations
 
@@ -6,12 +6,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
-from detector.accuracy.bootstrap import Figure, Floats, divide, figure, resamples
-from detector.accuracy.matching import match
+from detector.accuracy import confusion
+from detector.accuracy.bootstrap import Figure, Floats, divide
+from detector.accuracy.shares import share
 from detector.annotations.records import Record
 from detector.vision.cells import CLASSES
 from detector.vision.detections import Detections
+
+RATES = ("precision", "recall", "f1", "accuracy", "named_right")
 
 
 @dataclass(frozen=True)
@@ -30,33 +34,80 @@ class Operating:
     """true / (true + missed); None without labelled cells."""
     f1: Figure | None
     """2 true / (2 true + false + missed); None where there is neither."""
+    accuracy: Figure | None
+    """true / (true + false + missed); None where there is neither. Accuracy as a paper on classification has it, (TP + TN) / all, needs
+    true negatives, places where rightly no cell was found, and these cannot be counted in a field; without them it is this."""
+    named_right: Figure | None
+    """Of the class's labelled cells that were found under whatever name, the share found under their own; None where none was."""
 
 
-def operating(records: Sequence[Record], found: Sequence[Detections]) -> dict[str, Operating]:
-    """Figures of each class over fields, intervals by bootstrap over fields; `found` is parallel to `records`."""
-    tallied = tally(records, found)
-    weights = resamples(len(records))
-    return {name: _class(tallied[:, :, label], weights) for label, name in enumerate(CLASSES)}
+def operating(
+    records: Sequence[Record], found: Sequence[Detections], groups: Sequence[str] | None = None
+) -> dict[str, Operating]:
+    """Figures of each class over fields, intervals by the scatter between fields (`shares`).
+
+    Args:
+        found: detections of each record's image that are counted.
+        groups: the smear of each field; where there are two or more, the scatter is that between smears.
+    """
+    return of_tally(confusion.tally(records, found), groups)
 
 
-def tally(records: Sequence[Record], found: Sequence[Detections]) -> Floats:
+def of_tally(tallied: NDArray[np.int64], groups: Sequence[str] | None = None) -> dict[str, Operating]:
+    """The same from what `confusion.tally` gives."""
+    numbers_of = numbers(tallied)
+    return {name: _class(numbers_of[:, :, label], groups) for label, name in enumerate(CLASSES)}
+
+
+def tally(records: Sequence[Record], found: Sequence[Detections]) -> NDArray[np.int64]:
     """How many were found truly, found falsely and missed in each field, by class; of shape (fields, 3, classes)."""
-    tallied = np.zeros((len(records), 3, len(CLASSES)))
-    for i, (record, detections) in enumerate(zip(records, found, strict=True)):
-        pairs = match(detections, record.xyxy, record.label)
-        for j, labels in enumerate((record.label[pairs.truth], detections.label[pairs.false], record.label[pairs.missed])):
-            tallied[i, j] = np.bincount(labels, minlength=len(CLASSES))
-    return tallied
+    return numbers(confusion.tally(records, found))[:, :3]
 
 
-def _class(tally: Floats, weights: Floats) -> Operating:
-    total, drawn = tally.sum(axis=0), weights @ tally
-    figures = [figure(float(value[0]), samples) for value, samples in zip(_rates(total[None]), _rates(drawn), strict=True)]
-    true, false, missed = (int(n) for n in total)
-    return Operating(true, false, missed, *figures)
+def rates(numbers: Floats) -> Floats:
+    """`RATES` of shape (samples, rates), nan where undefined.
+
+    Args:
+        numbers: found truly, falsely, missed, and found under another name, of shape (samples, 4).
+    """
+    true, false, missed, renamed = numbers.T
+    return np.stack(
+        [
+            divide(true, true + false),
+            divide(true, true + missed),
+            divide(2 * true, 2 * true + false + missed),
+            divide(true, true + false + missed),
+            divide(true, true + renamed),
+        ],
+        axis=1,
+    )
 
 
-def _rates(tally: Floats) -> tuple[Floats, Floats, Floats]:
-    """Precision, recall and F1 of tallies of shape (samples, 3)."""
-    true, false, missed = tally.T
-    return divide(true, true + false), divide(true, true + missed), divide(2 * true, 2 * true + false + missed)
+def numbers(tallied: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Found truly, falsely, missed, and found under another name, of shape (fields, 4, classes)."""
+    true = np.diagonal(tallied, axis1=1, axis2=2)[:, :-1]
+    labelled, counted = tallied[:, :-1].sum(axis=2), tallied[:, :, :-1].sum(axis=1)
+    renamed = tallied[:, :-1, :-1].sum(axis=2) - true
+    return np.stack([true, counted - true, labelled - true, renamed], axis=1)
+
+
+def _class(numbers: NDArray[np.int64], groups: Sequence[str] | None) -> Operating:
+    """From numbers of shape (fields, 4)."""
+    true, false, missed, renamed = numbers.T
+    accuracy = share(true, false + missed, groups)
+    return Operating(
+        true=int(true.sum()),
+        false=int(false.sum()),
+        missed=int(missed.sum()),
+        precision=share(true, false, groups),
+        recall=share(true, missed, groups),
+        f1=accuracy and _f1(accuracy),
+        accuracy=accuracy,
+        named_right=share(true, renamed, groups),
+    )
+
+
+def _f1(accuracy: Figure) -> Figure:
+    """F1, which rises with accuracy and is told by it alone."""
+    low, high = (None if limit is None else 2 * limit / (1 + limit) for limit in (accuracy.low, accuracy.high))
+    return Figure(2 * accuracy.value / (1 + accuracy.value), low, high)

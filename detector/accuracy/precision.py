@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from detector.accuracy.bootstrap import Figure, Floats, divide, figure, resamples
+from detector.accuracy.bootstrap import SHARE, Figure, Floats, divide, figure, resamples, units
 from detector.annotations.records import Record
 from detector.errors import MissingExtraError
 from detector.vision.boxes import Boxes
@@ -22,6 +22,9 @@ MIN_SCORE = 0.001
 """Score from which detections take part: average precision weighs all thresholds, so nearly all that the model says."""
 SAMPLES = 500
 """Bootstrap samples, fewer than elsewhere: each is an evaluation."""
+
+_BATCH = 4_000_000
+"""Weights held at a time, samples times detections."""
 
 
 @dataclass(frozen=True)
@@ -38,15 +41,54 @@ class AveragePrecision:
 
 
 @dataclass(frozen=True, eq=False)
-class _Ranked:
-    """Detections of one class over all fields, best score first."""
+class Ranked:
+    """Detections of one class over all fields, best score first, as the reference matched and ranked them."""
 
-    field: NDArray[np.int64]  # (d,)
-    hit: NDArray[np.bool_]  # (overlaps, d)
-    truth: Floats  # (fields,) labelled cells
+    field: NDArray[np.int64]
+    """Index of the field of each, of shape (d,)."""
+    score: Floats
+    """Of shape (d,)."""
+    hit: NDArray[np.bool_]
+    """Which are a labelled cell at each overlap, of shape (overlaps, d)."""
+    truth: Floats
+    """Labelled cells of each field, of shape (fields,)."""
 
 
-def average_precision(records: Sequence[Record], found: Sequence[Detections]) -> AveragePrecision:
+@dataclass(frozen=True, eq=False)
+class Ranking:
+    """What the reference makes of detections in labelled fields."""
+
+    classes: tuple[Ranked, ...]
+    """By label."""
+    precision: Floats
+    """Best precision at each recall level or beyond, of shape (classes, overlaps, levels); nan for a class without labelled cells."""
+    levels: Floats
+    """Recall levels, of shape (levels,)."""
+
+
+@dataclass(frozen=True, eq=False)
+class Sampled:
+    """Average precision of all fields and of resampled ones; nan where a class has no labelled cell."""
+
+    value: Floats
+    """Of shape (classes, overlaps)."""
+    drawn: Floats
+    """Of shape (samples, classes, overlaps)."""
+    units: int
+    """How many fields or smears the samples were drawn from."""
+
+    def ap50(self) -> tuple[Floats, Floats]:
+        """At an overlap of 0.5: value and samples, of shape (classes + 1,) and (samples, classes + 1), the mean over classes last."""
+        return _with_mean(self.value[None, :, 0])[0], _with_mean(self.drawn[:, :, 0])
+
+    def ap50_95(self) -> tuple[Floats, Floats]:
+        """Mean over overlaps, in the shapes of `ap50`."""
+        return _with_mean(self.value.mean(axis=1)[None])[0], _with_mean(self.drawn.mean(axis=2))
+
+
+def average_precision(
+    records: Sequence[Record], found: Sequence[Detections], groups: Sequence[str] | None = None
+) -> AveragePrecision:
     """Average precision over fields (Lin et al., ECCV 2014: 101 recall levels), intervals by bootstrap over fields.
 
     All detections take part, however many a field has (COCO's own figures stop at 100).
@@ -54,22 +96,43 @@ def average_precision(records: Sequence[Record], found: Sequence[Detections]) ->
     Args:
         records: labelled fields.
         found: detections from `MIN_SCORE` on, parallel to `records`.
+        groups: the smear of each field, as `bootstrap.resamples` takes it.
+
+    Raises:
+        MissingExtraError: pycocotools is not installed.
+    """
+    return figures(sample(rank(records, found), groups))
+
+
+def figures(sampled: Sampled) -> AveragePrecision:
+    """Figures with intervals."""
+    at50, at50_95 = (
+        [figure(float(v), drawn[:, i], sampled.units, SHARE) for i, v in enumerate(value)]
+        for value, drawn in (sampled.ap50(), sampled.ap50_95())
+    )
+    return AveragePrecision(
+        dict(zip(CLASSES, at50, strict=False)), dict(zip(CLASSES, at50_95, strict=False)), at50[-1], at50_95[-1]
+    )
+
+
+def rank(records: Sequence[Record], found: Sequence[Detections]) -> Ranking:
+    """Match and rank detections by the reference.
 
     Raises:
         MissingExtraError: pycocotools is not installed.
     """
     evaluation = _evaluated(records, found)
-    value = _by_class(evaluation)
-    levels: Floats = evaluation.params.recThrs
-    ranked = [_ranked(evaluation, label, len(records)) for label in range(len(CLASSES))]
-    drawn = np.array([[_weighted(r, w, levels) for r in ranked] for w in resamples(len(records), SAMPLES)])
-    drawn = drawn.reshape(-1, *value.shape)
-    return AveragePrecision(
-        {c: figure(float(value[i, 0]), drawn[:, i, 0]) for i, c in enumerate(CLASSES)},
-        {c: figure(float(value[i].mean()), drawn[:, i].mean(axis=1)) for i, c in enumerate(CLASSES)},
-        figure(float(_mean(value[None, :, 0])[0]), _mean(drawn[:, :, 0])),
-        figure(float(_mean(value[None].mean(axis=2))[0]), _mean(drawn.mean(axis=2))),
-    )
+    precision: Floats = evaluation.eval["precision"][:, :, :, 0, 0].transpose(2, 0, 1)  # -1 where undefined
+    ranked = tuple(_ranked(evaluation, label, len(records)) for label in range(len(CLASSES)))
+    return Ranking(ranked, np.where(precision < 0, np.nan, precision), evaluation.params.recThrs)
+
+
+def sample(ranking: Ranking, groups: Sequence[str] | None = None) -> Sampled:
+    """Average precision of all fields and of fields drawn again, the same for the same number of fields and the same groups."""
+    fields = len(ranking.classes[0].truth)
+    weights = resamples(fields, SAMPLES, groups=groups)
+    drawn = [_weighted(ranked, weights, ranking.levels) for ranked in ranking.classes]
+    return Sampled(ranking.precision.mean(axis=2), np.stack(drawn, axis=1), units(fields, groups))
 
 
 def reference() -> tuple[Any, Any]:
@@ -123,14 +186,7 @@ def _xywh(xyxy: Boxes) -> list[list[float]]:
     return rows
 
 
-def _by_class(evaluation: Any) -> Floats:
-    """Average precision of shape (classes, overlaps), nan where a class has no labelled cell."""
-    precision: Floats = evaluation.eval["precision"][:, :, :, 0, 0]  # (overlaps, levels, classes), -1 where undefined
-    return np.where(precision[:, 0] < 0, np.nan, precision.mean(axis=1)).T
-
-
-def _ranked(evaluation: Any, label: int, fields: int) -> _Ranked:
-    """The matches that the reference made for one class, in the order in which it ranks them."""
+def _ranked(evaluation: Any, label: int, fields: int) -> Ranked:
     per_field = [e for e in evaluation.evalImgs if e is not None and e["category_id"] == label]
     truth = np.zeros(fields)
     for e in per_field:
@@ -140,28 +196,39 @@ def _ranked(evaluation: Any, label: int, fields: int) -> _Ranked:
     overlaps = len(evaluation.params.iouThrs)
     hits = np.concatenate([np.zeros((overlaps, 0)), *(e["dtMatches"] for e in per_field)], axis=1) > 0
     order = np.argsort(-scores, kind="stable")
-    return _Ranked(image[order], hits[:, order], truth)
+    return Ranked(image[order], scores[order], hits[:, order], truth)
 
 
-def _weighted(ranked: _Ranked, weights: Floats, levels: Floats) -> Floats:
-    """Average precision at each overlap, of shape (overlaps,), with each field taken `weights` times.
+def _weighted(ranked: Ranked, weights: Floats, levels: Floats) -> Floats:
+    """Average precision with fields taken as often as weights say, of shape (samples, overlaps).
 
-    The reference's own `accumulate`, for fields drawn several times or not at all: with weights of 1 the two are equal.
+    The reference's own `accumulate`, for fields drawn several times or not at all: with weights of 1 the two are equal. Only
+    detections that are a cell at some overlap are looked at, since precision is highest and recall rises at these alone.
+
+    Args:
+        weights: how often each field is taken, of shape (samples, fields).
     """
+    at = np.flatnonzero(ranked.hit.any(axis=0))
+    made = np.full((len(weights), len(ranked.hit)), np.nan)
     cells = weights @ ranked.truth
-    if not cells:
-        return np.full(len(ranked.hit), np.nan)
-    weight = weights[ranked.field]
-    hits = np.cumsum(ranked.hit * weight, axis=1)
-    precision = hits / np.maximum(np.cumsum(weight), 1)
-    best = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
-    best = np.concatenate([best, np.zeros((len(best), 1))], axis=1)
-    # COCO's recall is a quotient of the same integers, so equal levels compare equal here too.
-    at = [np.searchsorted(row, levels, side="left") for row in hits / cells]
-    return np.array([row[i].mean() for row, i in zip(best, at, strict=True)])
+    some = np.flatnonzero(cells)
+    for rows in np.array_split(some, max(1, len(some) * len(ranked.field) // _BATCH)):
+        weight = weights[rows][:, ranked.field]
+        seen = np.maximum(np.cumsum(weight, axis=1)[:, at], 1)
+        for overlap, hit in enumerate(ranked.hit[:, at]):
+            hits = np.cumsum(weight[:, at] * hit, axis=1)
+            best = np.maximum.accumulate((hits / seen)[:, ::-1], axis=1)[:, ::-1]
+            best = np.concatenate([best, np.zeros((len(best), 1))], axis=1)
+            # COCO's recall is a quotient of the same integers, so equal levels compare equal here too.
+            recall = hits / cells[rows, None]
+            made[rows, overlap] = [
+                of[np.searchsorted(reached, levels, side="left")].mean() for of, reached in zip(best, recall, strict=True)
+            ]
+    return made
 
 
-def _mean(values: Floats) -> Floats:
-    """Mean over classes of each sample, of shape (samples,), leaving out classes that are undefined in it."""
+def _with_mean(values: Floats) -> Floats:
+    """Values of shape (samples, classes) with their mean over the classes that are defined, of shape (samples, classes + 1)."""
     defined = np.isfinite(values)
-    return divide(np.where(defined, values, 0.0).sum(axis=1), defined.sum(axis=1))
+    mean = divide(np.where(defined, values, 0.0).sum(axis=1), defined.sum(axis=1))
+    return np.concatenate([values, mean[:, None]], axis=1)

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
-from detector.accuracy.evaluation import evaluate
+from detector.accuracy.evaluation import Candidate, evaluate
 from detector.annotations.records import Record
 from detector.errors import NothingToDoError
 from detector.vision.detections import Detections
 
 Find = Callable[[np.ndarray], Detections]
+THRESHOLDS = {"RBC": 0.5, "WBC": 0.5, "Platelets": 0.5}
+
+
+def candidate(find: Find, search: Find | None = None) -> Candidate:
+    return Candidate(lambda rgb: (find(rgb), (search or find)(rgb)), THRESHOLDS)
 
 
 @pytest.fixture
@@ -42,7 +46,7 @@ def finds(records: list[Record], keep: Callable[[Record], np.ndarray]) -> Find:
 
 def test_a_perfect_detector(records: list[Record]) -> None:
     find = finds(records, lambda r: np.ones(len(r.label), bool))
-    result = evaluate(records, find, find, train=records)
+    result = evaluate(records, candidate(find), train=records)
     assert (result.fields, result.unread, result.saturated) == (3, [], [])
     assert result.average_precision.mean_ap50_95 is not None
     assert result.average_precision.mean_ap50_95.value == pytest.approx(1)
@@ -61,7 +65,7 @@ def test_a_perfect_detector(records: list[Record]) -> None:
 def test_cut_cells_weigh_on_all_cells_alone(records: list[Record]) -> None:
     """A detector that leaves cut cells out is wrong by one in each field, and right about cells clear of the border."""
     find = finds(records, lambda r: r.xyxy[:, 0] > 0)
-    result = evaluate(records, find, find)
+    result = evaluate(records, candidate(find))
     bias, clear = result.all_cells["RBC"].bias, result.clear_cells["RBC"].bias
     assert bias is not None
     assert clear is not None
@@ -74,7 +78,7 @@ def test_search_serves_average_precision_and_find_the_counts(records: list[Recor
         finds(records, lambda r: np.ones(len(r.label), bool)),
         finds(records, lambda r: np.zeros(len(r.label), bool)),
     )
-    result = evaluate(records, nothing, everything)
+    result = evaluate(records, candidate(nothing, everything))
     assert result.average_precision.ap50["RBC"] is not None
     assert result.average_precision.ap50["RBC"].value == pytest.approx(1)
     assert result.all_cells["RBC"].counted == 0
@@ -87,12 +91,12 @@ def test_what_cannot_be_read_is_listed(records: list[Record], tmp_path: Path) ->
     bare = Record("bare", None, (9, 9), broken.xyxy, broken.label)
     other = Record("other", records[0].image, (60, 50), broken.xyxy, broken.label)
     find = finds(records, lambda r: np.ones(len(r.label), bool))
-    result = evaluate([broken, *records, bare, other], find, find)
+    result = evaluate([broken, *records, bare, other], candidate(find))
     assert result.fields == 3
     assert [u.source for u in result.unread] == ["broken", "bare", "other"]
     assert "120x100 px, its labels are for 60x50 px" in result.unread[2].reason
     with pytest.raises(NothingToDoError):
-        evaluate([broken], find, find)
+        evaluate([broken], candidate(find))
 
 
 def test_saturated_fields_are_named(records: list[Record]) -> None:
@@ -100,11 +104,11 @@ def test_saturated_fields_are_named(records: list[Record]) -> None:
         empty = Detections.none((120, 100))
         return Detections(empty.xyxy, empty.score, empty.label, empty.size_wh, saturated=bool(rgb[0, 0, 0] == 1))
 
-    assert evaluate(records, find, find).saturated == ["field1"]
+    assert evaluate(records, candidate(find)).saturated == ["field1"]
 
 
 def test_figures_can_be_written_as_strict_json(records: list[Record]) -> None:
     find = finds(records, lambda r: np.zeros(len(r.label), bool))
-    document = json.loads(json.dumps(asdict(evaluate(records, find, find)), allow_nan=False))
+    document = json.loads(json.dumps(evaluate(records, candidate(find)).document(), allow_nan=False))
     assert document["operating"]["RBC"]["precision"] is None
     assert document["all_cells"]["Platelets"]["pooled_accuracy"] is None

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from detector.accuracy.bootstrap import Figure
 from detector.accuracy.operating import operating
 from detector.annotations.records import Record
 from detector.vision.detections import Detections
@@ -53,9 +54,48 @@ def test_agrees_with_matches_of_the_reference(make: Callable[..., tuple[list[Rec
     from detector.accuracy import precision
 
     records, found = make(3)
-    evaluated = precision._evaluated(records, found)
-    for label, figures in enumerate(operating(records, found).values()):
-        ranked = precision._ranked(evaluated, label, len(records))
+    ranking = precision.rank(records, found)
+    for ranked, figures in zip(ranking.classes, operating(records, found).values(), strict=True):
         assert figures.true == ranked.hit[0].sum()
         assert figures.true + figures.missed == ranked.truth.sum()
         assert figures.true + figures.false == ranked.hit.shape[1]
+
+
+def test_accuracy_and_what_is_named_right() -> None:
+    """Of 3 red cells one is found, one under a white cell's name and one not; a platelet is found where nothing is."""
+    found = detections([0, 1], [0, 1])
+    figures = operating([record("a", [0, 0, 0])], [found])
+    rbc = figures["RBC"]
+    assert rbc.accuracy is not None
+    assert rbc.accuracy.value == pytest.approx(1 / 3)
+    assert rbc.named_right is not None
+    assert rbc.named_right.value == pytest.approx(1 / 2)
+    assert figures["WBC"].accuracy is not None
+    assert figures["WBC"].accuracy.value == 0
+    assert figures["WBC"].named_right is None
+
+
+def test_no_error_in_a_few_fields_leaves_the_interval_open() -> None:
+    records, found = [record(f"{i}", [0, 1]) for i in range(6)], [detections([0, 1], [0, 1])] * 6
+    recall = operating(records, found)["WBC"].recall
+    assert recall is not None
+    assert recall.low is not None
+    assert (recall.value, recall.high) == (1, pytest.approx(1))
+    assert 0.4 < recall.low < 0.9
+    assert operating(records[:1], found[:1])["WBC"].recall == Figure(1.0)
+
+
+def test_fields_of_few_smears_tell_less(make: Callable[..., tuple[list[Record], list[Detections]]]) -> None:
+    """Where every other field is blind, fields differ; in smears that hold both kinds alike, smears do not."""
+    records, found = make(1, fields=24)
+    found = [d if i % 2 else d[:0] for i, d in enumerate(found)]
+
+    def width(groups: list[str] | None) -> float:
+        recall = operating(records, found, groups)["RBC"].recall
+        assert recall is not None
+        assert recall.low is not None
+        assert recall.high is not None
+        return recall.high - recall.low
+
+    alternating, alike = [str(i % 2) for i in range(24)], [str(i // 6) for i in range(24)]
+    assert width(alike) < width(None) < width(alternating)

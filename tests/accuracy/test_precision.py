@@ -105,19 +105,29 @@ def test_all_detections_of_a_crowded_field_take_part(make: Make) -> None:
     assert value(figures.ap50["RBC"]) == pytest.approx(1)
 
 
-def test_drawn_fields_equal_the_reference_on_repeated_fields(make: Make) -> None:
-    """A field drawn twice is the field in the list twice, and one not drawn is not in it."""
-    records, found = make(5, fields=8)
-    weights = np.array([2.0, 0, 1, 3, 0, 0, 1, 1])
-    again = [i for i, w in enumerate(weights) for _ in range(int(w))]
-    evaluated = precision._evaluated(records, found)
-    repeated = precision._by_class(precision._evaluated([records[i] for i in again], [found[i] for i in again]))
-    for label in range(3):
-        ranked = precision._ranked(evaluated, label, len(records))
-        levels = evaluated.params.recThrs
-        assert precision._weighted(ranked, weights, levels) == pytest.approx(repeated[label], abs=1e-9)
-        plain = precision._weighted(ranked, np.ones(8), levels)
-        assert plain == pytest.approx(precision._by_class(evaluated)[label], abs=1e-9)
+@pytest.mark.parametrize("seed", range(4))
+def test_drawn_fields_equal_the_reference_on_repeated_fields(make: Make, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A field drawn twice is the field in the list twice, and one not drawn is not in it; at every overlap, in batches or at once.
+
+    No two scores are equal: of equal ones the reference takes turns between the repetitions of a field.
+    """
+    records, found = make(seed, fields=8)
+    found = [Detections(d.xyxy, d.score - 1e-6 * (100 * i + np.arange(len(d))), d.label, d.size_wh) for i, d in enumerate(found)]
+    weights = np.array([[2.0, 0, 1, 3, 0, 0, 1, 1], [1.0] * 8, [0, 0, 5, 0, 0, 3, 0, 0]])
+    monkeypatch.setattr(precision, "_BATCH", 200 if seed % 2 else 4_000_000)
+    ranking = precision.rank(records, found)
+    drawn = np.stack([precision._weighted(ranked, weights, ranking.levels) for ranked in ranking.classes], axis=1)
+    for of, row in zip(drawn, weights, strict=True):
+        again = [i for i, w in enumerate(row) for _ in range(int(w))]
+        repeated = precision.rank([records[i] for i in again], [found[i] for i in again])
+        assert of == pytest.approx(repeated.precision.mean(axis=2), abs=1e-9, nan_ok=True)
+
+
+def test_samples_without_a_cell_are_undefined(make: Make) -> None:
+    records, found = make(0, fields=4, per_class=(5, 0, 0))
+    ranking = precision.rank(records, found)
+    assert np.isnan(precision._weighted(ranking.classes[0], np.zeros((1, 4)), ranking.levels)).all()
+    assert np.isnan(precision._weighted(ranking.classes[1], np.ones((1, 4)), ranking.levels)).all()
 
 
 def test_intervals_hold_the_figure_and_are_repeatable(make: Make) -> None:
