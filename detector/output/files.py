@@ -9,6 +9,9 @@ import threading
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+_ARMED = ("=", "+", "-", "@", "\t", "\r")
+"""Spreadsheets take text that begins with these for a formula (OWASP, CSV injection)."""
+
 
 def write_bytes(target: Path, content: bytes) -> None:
     """Write a file beside its place, make it durable, and move it there in one step.
@@ -38,11 +41,17 @@ def write_csv(target: Path, columns: Sequence[str], rows: Iterable[Sequence[obje
     buffer = io.StringIO(newline="")
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(columns)
-    writer.writerows([_cell(value) for value in row] for row in rows)
+    writer.writerows([cell(value) for value in row] for row in rows)
     write_text(target, buffer.getvalue())
 
 
-def _cell(value: object) -> object:
+def rearmed(text: str) -> str:
+    """Text as it was before `cell` disarmed it."""
+    return text[1:] if text[:1] == "'" and text[1:2] in _ARMED else text
+
+
+def cell(value: object) -> object:
+    """A value as it stands in a table: None is empty, and text that a spreadsheet would run is disarmed."""
     if value is None:
         return ""
     if isinstance(value, bool):
@@ -50,7 +59,6 @@ def _cell(value: object) -> object:
     if isinstance(value, float):
         return f"{value:.6g}"
     if isinstance(value, str):
-        # Spreadsheets take text that begins with these for a formula (OWASP, CSV injection).
-        disarmed = f"'{value}" if value[:1] in ("=", "+", "-", "@", "\t", "\r") else value
+        disarmed = f"'{value}" if value[:1] in _ARMED else value
         return " ".join(disarmed.splitlines())
     return value
