@@ -1,62 +1,90 @@
-"""`python -m detector.evaluate`: how well a model finds and counts the cells of a labelled dataset."""
+"""`python -m detector.evaluate`: how well a model finds and counts labelled cells, or how far counts agree with true ones."""
 
 from __future__ import annotations
 
-import dataclasses
-import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
 
-from detector.accuracy import tables
-from detector.accuracy.evaluation import Evaluation, evaluate
-from detector.accuracy.precision import MIN_SCORE
+from detector.accuracy import precision, tables
+from detector.accuracy.evaluation import Candidate, Evaluation, evaluate
+from detector.accuracy.fields import smears_by_name
+from detector.accuracy.plots import style
+from detector.accuracy.report import about, folder
 from detector.annotations import dataset, domains
 from detector.annotations.labels import SPLITS
 from detector.annotations.records import Record
 from detector.commandline import EXIT_DONE, EXIT_SOME_FAILED, console, errors, progress_bar, run
-from detector.errors import ConfigError, NothingToDoError, OutputError, UsageError
-from detector.output.files import write_text
-from detector.vision import finder
+from detector.engines import manifest
+from detector.errors import ConfigError, NothingToDoError, UsageError
 from detector.vision.model import Model
 
 
 def command(
-    data: Annotated[Path, typer.Option(help="data.yaml of a dataset folder made by detector.convert.")],
-    split: Annotated[str, typer.Option(help="The split to evaluate: train, val or test.")] = "test",
-    model: Annotated[Path | None, typer.Option(help="An .onnx model. Default: the shipped one.", show_default=False)] = None,
-    exclude: Annotated[
-        Path | None, typer.Option(help="Text file of field names to leave out, one a line.", show_default=False)
-    ] = None,
-    out: Annotated[Path | None, typer.Option(help="Also write the figures to this JSON file.", show_default=False)] = None,
+    data: Annotated[Path | None, typer.Option(help="data.yaml of a dataset folder made by detector.convert.")] = None,
+    split: Annotated[str | None, typer.Option(help="The split to evaluate: train, val or test (default).")] = None,
+    model: Annotated[Path | None, typer.Option(help="An .onnx model. Default: the shipped one.")] = None,
+    exclude: Annotated[Path | None, typer.Option(help="Text file of field names to leave out, one a line.")] = None,
+    smears: Annotated[Path | None, typer.Option(help="CSV: field,smear. Fields of one smear are then drawn together.")] = None,
+    counts: Annotated[Path | None, typer.Option(help="CSV of counts, for example counts.csv, in the place of --data.")] = None,
+    truth: Annotated[Path | None, typer.Option(help="With --counts: CSV of true counts, or a folder of labels.")] = None,
+    against: Annotated[Path | None, typer.Option(help="A second .onnx model, or a second CSV of counts, to compare.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for the results; default: runs/evaluate/<time>.")] = None,
 ) -> int:
-    """Compare a model with labels: average precision, precision and recall at its thresholds, and counts per field.
+    """Compare a model with labels (--data), or counts of any origin with true counts (--counts and --truth).
 
-    Intervals are 95 %, by bootstrap over fields. The constant guess (median counts of the training split, without looking)
-    stands beside the counts: a figure that does not beat it is worth nothing.
+    Writes report.html (for people), metrics.json, fields.csv and plots. Intervals are 95 %, by bootstrap over fields, or over smears
+    where these are known. Beside the counts stands a guess that never looks: a figure that does not beat it is worth nothing.
     """
-    if split not in SPLITS:
-        raise UsageError(f"--split {split}: no such split; known: {', '.join(SPLITS)}")
-    loaded = Model.load(model)
+    _check(data, counts, truth, {"--split": split, "--model": model, "--exclude": exclude, "--smears": smears})
+    style.require()
+    if data is None:
+        raise UsageError("--counts: not yet")
+    return _model(data, split or "test", model, exclude, smears, against, out)
+
+
+def _check(data: Path | None, counts: Path | None, truth: Path | None, with_data: dict[str, Any]) -> None:
+    if (data is None) == (counts is None):
+        raise UsageError(
+            "give either --data datasets/NAME/data.yaml (a model against labels) or --counts counts.csv --truth manual.csv "
+            "(counts against true counts)"
+        )
+    if (counts is None) != (truth is None):
+        raise UsageError(
+            "--counts and --truth belong together: the counts, and the CSV or the folder of labels to compare them with"
+        )
+    given = [name for name, value in with_data.items() if value is not None]
+    if data is None and given:
+        raise UsageError(f"{', '.join(given)} belongs to --data; a table of counts is compared as it is, without a model")
+    if with_data["--split"] not in (None, *SPLITS):
+        raise UsageError(f"--split {with_data['--split']}: no such split; known: {', '.join(SPLITS)}")
+
+
+def _model(
+    data: Path, split: str, model: Path | None, exclude: Path | None, smears: Path | None, against: Path | None, out: Path | None
+) -> int:
+    precision.reference()
+    loaded, other = Model.load(model), against and Model.load(against)
     labelled = dataset.read(data, split)
     records = _without(labelled, exclude)
     if not records:
         raise NothingToDoError(f"{data}: split {split!r} has no fields to evaluate")
-    with progress_bar("evaluating", len(records)) as advance:
-        result = evaluate(
-            _told(records, advance),
-            find=lambda rgb: finder.find(loaded, rgb)[0],
-            search=lambda rgb: finder.find(loaded, rgb, min_score=MIN_SCORE)[0],
-            train=dataset.read(data, "train"),
-            domain_of=domains.of_dataset(data),
-        )
-    _show(result)
-    if out is not None:
-        about: dict[str, str | int] = {"data": data.as_posix(), "split": split, "left_out": len(labelled) - len(records)}
-        _write(out, result, {**about, "model": loaded.path.name, "model_sha256": loaded.sha256})
+    of_smear = smears and smears_by_name((row.field, row.smear) for row in manifest.read(smears).rows)
+    with folder.begun(out) as target:
+        with progress_bar("evaluating", len(records)) as advance:
+            result = evaluate(
+                _told(records, advance),
+                Candidate.of(loaded),
+                train=dataset.read(data, "train"),
+                domain_of=domains.of_dataset(data),
+                smears=of_smear or None,
+            )
+        _show(result)
+        folder.write(target, result, about.of_model(data, split, len(labelled) - len(records), smears, loaded, other or None))
+    console.print(f"results: {target}", markup=False, soft_wrap=True)
     return EXIT_SOME_FAILED if result.unread else EXIT_DONE
 
 
@@ -86,15 +114,6 @@ def _show(result: Evaluation) -> None:
         errors.print(f"[yellow]too many cells to count all:[/] {escape(', '.join(result.saturated))}", soft_wrap=True)
     for field in result.unread:
         errors.print(f"[yellow]unread:[/] {escape(field.source)}: {escape(field.reason)}", soft_wrap=True)
-
-
-def _write(out: Path, result: Evaluation, about: dict[str, str | int]) -> None:
-    document = {"format": "smearcount-metrics", "version": 1, **about, **dataclasses.asdict(result)}
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        write_text(out, json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
-    except OSError as error:
-        raise OutputError(f"{out}: cannot be written: {error.strerror}") from None
 
 
 def main() -> None:

@@ -21,7 +21,7 @@ _LEAST_HALF = 1.2
 """Half of the fewest cells that an axis spans: less would make much of nothing."""
 
 
-def bland_altman(name: str, counted: Sequence[int], truth: Sequence[int], of: Agreement) -> Figure:
+def bland_altman(name: str, counted: Sequence[float], truth: Sequence[float], of: Agreement) -> Figure:
     """Error of the count against the mean of both (Bland and Altman, Lancet 1986; 327:307-310), with bias and limits.
 
     Args:
@@ -47,7 +47,7 @@ def bland_altman(name: str, counted: Sequence[int], truth: Sequence[int], of: Ag
     return figure
 
 
-def counts(name: str, counted: Sequence[int], truth: Sequence[int], guess: float | None = None) -> Figure:
+def counts(name: str, counted: Sequence[float], truth: Sequence[float], guess: float | None = None) -> Figure:
     """Counted against true cells of each field, with the line on which they are equal.
 
     Args:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,7 +35,7 @@ def precision_recall(
     figure = style.begin(*_SIZE_IN)
     axes = figure.subplots()
     for name, values in precision.items():
-        look = {"color": style.OF_CLASS[name]}
+        look: dict[str, Any] = {"color": style.OF_CLASS[name]}
         axes.plot(recall, values, linestyle=_LOOKS[name], linewidth=2, label=f"{name}, AP50 {ap50[name]:.3f}", **look)
         if name in at:
             axes.plot(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from detector.accuracy.bootstrap import Figure as Value
 from detector.accuracy.plots import style
@@ -25,7 +25,7 @@ def errors(name: str, rows: Sequence[tuple[str, Value]], label: str) -> Figure:
     figure = style.begin(4.8, 1.3 + _ROW_IN * len(rows))
     axes = figure.subplots()
     for i, (_, value) in enumerate(rows):
-        look = {"color": style.OF_CLASS[name], "zorder": 3}
+        look: dict[str, Any] = {"color": style.OF_CLASS[name], "zorder": 3}
         if value.low is not None and value.high is not None:
             axes.plot([value.low, value.high], [i, i], linewidth=2, solid_capstyle="butt", **look)
         axes.plot(value.value, i, marker=style.MARKS[name], markersize=7, markeredgecolor="white", **look)

@@ -121,8 +121,8 @@ def legend(figure: Figure, axes: Axes, columns: int = 2) -> None:
 def _areas(number: NDArray[np.int64], most: int, room: float) -> NDArray[np.float64]:
     """Area of each dot in square points, by the number of fields there; `room` is what neighbours leave."""
     least, greatest = _DOT_PT2
-    greatest = min(max(room, 4 * least), greatest)
-    return np.asarray(least + (greatest - least) * number / max(most, 12))
+    most_pt2 = min(max(room, 4.0 * least), greatest)
+    return np.asarray(least + (most_pt2 - least) * number / max(most, 12))
 
 
 def _some(most: int) -> Sequence[int]:

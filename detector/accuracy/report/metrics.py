@@ -1,0 +1,53 @@
+"""`metrics.json`: all figures of an evaluation for programs; `docs/metrics.md` says what each key means."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from detector.accuracy.evaluation import Evaluation, Figures
+from detector.errors import UsageError
+from detector.output.files import write_text
+
+FORMAT = "smearcount-metrics"
+VERSION = 2
+NAME = "metrics.json"
+"""Under which it stands in the folder of an evaluation."""
+
+
+def of_evaluation(result: Evaluation, about: Mapping[str, Any]) -> dict[str, Any]:
+    """The document of a model against labels; `about` says what was evaluated, as plain values."""
+    everything = result.document()
+    figures = {one.name: everything.pop(one.name) for one in dataclasses.fields(Figures)}
+    return {"format": FORMAT, "version": VERSION, "kind": "model", **about, "figures": figures, **everything}
+
+
+def write(target: Path, document: Mapping[str, Any]) -> None:
+    """Write a document.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    write_text(target, json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def read(path: Path) -> dict[str, Any]:
+    """Read the document in the folder of an evaluation, or its file by itself.
+
+    Raises:
+        UsageError: there is none, or one of another layout.
+    """
+    file = path / NAME if path.is_dir() else path
+    try:
+        document = json.loads(file.read_text(encoding="utf-8"))
+        known = document["format"], document["version"]
+    except (OSError, ValueError, KeyError, TypeError):
+        raise UsageError(f"{path}: holds no figures; write them with python -m detector.evaluate --out {path}") from None
+    if known != (FORMAT, VERSION):
+        raise UsageError(
+            f"{file}: is {known[0]} version {known[1]}, not {FORMAT} version {VERSION}; evaluate anew with detector.evaluate"
+        )
+    return dict(document)
