@@ -13,6 +13,7 @@ import typer
 from detector.accuracy import tables as accuracy_tables
 from detector.accuracy import truth as manual
 from detector.accuracy.comparison import compare
+from detector.accuracy.counts_table import CountsTable
 from detector.commandline import (
     EXIT_DONE,
     EXIT_INTERRUPTED,
@@ -116,8 +117,9 @@ def _per_ul(smear: SmearCount, rbc_per_ul: float | None, ul_factor: float | None
     return density.from_area(smear, ul_factor) if ul_factor is not None else []
 
 
-def _report_truth(folder: Path, outcome: Outcome, truth: manual.Truth) -> None:
-    comparison = compare(outcome.read, truth.counts)
+def _report_truth(folder: Path, outcome: Outcome, truth: CountsTable) -> None:
+    smears = {field.field: field.smear for field in outcome.read}
+    comparison = compare(CountsTable({field.field: field.raw for field in outcome.read}, smears=smears), truth)
     try:
         accuracy_tables.write(folder, comparison)
     except OSError as error:

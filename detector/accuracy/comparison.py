@@ -3,84 +3,177 @@
 from __future__ import annotations
 
 import unicodedata
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import PurePosixPath
+from typing import Literal
 
-from detector.accuracy.agreement import Agreement, agreement
-from detector.accuracy.truth import Counts
-from detector.counting.fields import FieldCount
+import numpy as np
+
+from detector.accuracy.agreement import Agreement, agreement, whole
+from detector.accuracy.counts_table import Counts, CountsTable
+from detector.errors import ManifestError
 from detector.vision.cells import CLASSES
 from detector.vision.images import SUFFIXES
 
 
 @dataclass(frozen=True)
 class FieldComparison:
-    """One field that was counted and for which there is truth."""
+    """One field, or smear, that was counted and for which there is truth."""
 
     field: str
-    smear: str
+    smear: str | None
+    """None where it is not known, or where this is a smear."""
+    truth_name: str
+    """What the source of the truth calls it."""
     counted: Counts
-    """Every cell seen, of the classes that truth has."""
+    """Every cell seen, of the classes that both have."""
     truth: Counts
 
     @property
-    def error(self) -> dict[str, int]:
+    def error(self) -> dict[str, float]:
         """Counted less truth, by class name."""
         return {name: self.counted[name] - n for name, n in self.truth.items()}
 
 
 @dataclass(frozen=True)
-class Comparison:
-    """Counts beside truth; every field and every name of truth is in exactly one of the lists."""
+class SmearComparison:
+    """The fields of one smear that were counted and for which there is truth, taken together."""
 
+    smear: str
+    fields: int
+    counted: Counts
+    """Totals over these fields."""
+    truth: Counts
+
+
+_SIDES = (attrgetter("counted"), attrgetter("truth"))
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Counts beside truth; every name of the counts and of the truth is in exactly one of the lists."""
+
+    per: Literal["field", "smear"]
+    """What is compared: fields, or whole smears where a table has no fields."""
     fields: Sequence[FieldComparison]
     classes: Mapping[str, Agreement]
-    """By name of each class that truth has, over the fields in which it has it."""
+    """By name of each class that both have, over the fields in which they have it; the bootstrap is over smears where several are
+    known."""
+    guess: Mapping[str, Agreement]
+    """The same for a guess that never looks: in each field the median of the truth, which no guess could know beforehand, and which
+    has the least mean absolute error of all. Counts that do not beat it are worth nothing."""
+    smears: Sequence[SmearComparison]
+    """In the order of their names; empty where no smears are known."""
+    per_smear: Mapping[str, Agreement]
+    """Agreement of the smears' totals, by class; empty where fewer than two smears are known."""
     only_counted: Sequence[str]
     """Fields for which there is no truth."""
     only_truth: Sequence[str]
     """Names of truth for which no field was counted."""
     ambiguous: Sequence[str]
     """Fields and names of truth that could belong together in more than one way; they are in no figure."""
+    classes_apart: Sequence[str]
+    """Classes that only the counts or only the truth has."""
+    incomplete: Sequence[str]
+    """Where smears are compared, those with fields that could not be read, which are not in their totals."""
 
 
-def compare(counts: Sequence[FieldCount], truth: Mapping[str, Counts]) -> Comparison:
+def compare(counts: CountsTable, truth: CountsTable) -> Comparison:
     """Join counts and truth by name, and say how far they agree; lists are in the order of names.
 
     A name of truth is that of a field if both have the same relative path, else the same path without the image's ending,
-    else the same file name without it; in each step only where the name stands once on either side.
+    else the same file name without it; in each step only where the name stands once on either side. Where one side's rows are whole
+    smears, smears are compared, with the other side's totals over its fields.
 
     Raises:
-        ValueError: two counts are of the same field.
+        ManifestError: one side's rows are whole smears, and the other's fields are of no known smear.
     """
-    by_field = {count.field: count for count in counts}
-    if len(by_field) < len(counts):
-        raise ValueError("two counts are of the same field")
-    pairs = _join(list(by_field), list(truth))
-    fields = [_field(by_field[name], truth[key]) for name, key in sorted(pairs.items())]
-    lone_fields, lone_truth = by_field.keys() - pairs.keys(), truth.keys() - set(pairs.values())
+    of_smears = counts.of_smears or truth.of_smears
+    mine, theirs = (_in_smears(side) if of_smears else side.counts for side in (counts, truth))
+    pairs = _join(mine, theirs)
+    smears = {} if of_smears else {n: counts.smears.get(n) or truth.smears.get(key) for n, key in pairs.items()}
+    fields = [_field(name, key, mine[name], theirs[key], smears.get(name)) for name, key in sorted(pairs.items())]
+    lone_fields, lone_truth = mine.keys() - pairs.keys(), theirs.keys() - set(pairs.values())
     unclear = {_stem(name) for name in lone_fields} & {_stem(key) for key in lone_truth}
+    of_smear = _smears(fields)
+    classes = [name for name in CLASSES if any(name in f.truth for f in fields)]
+    ever = ({name for one in side.values() for name in one} for side in (mine, theirs))
+    missing = [side.smears[name] for side in (counts, truth) for name in side.unread if name in side.smears]
     return Comparison(
+        per="smear" if of_smears else "field",
         fields=fields,
-        classes=_agreements(fields),
+        classes={name: _agreement(fields, name) for name in classes},
+        guess={name: _guess(fields, name) for name in classes},
+        smears=of_smear,
+        per_smear={n: _agreement(of_smear, n) for n in classes if sum(n in one.truth for one in of_smear) > 1},
         only_counted=sorted(n for n in lone_fields if _stem(n) not in unclear),
         only_truth=sorted(n for n in lone_truth if _stem(n) not in unclear),
         ambiguous=sorted(n for n in lone_fields | lone_truth if _stem(n) in unclear),
+        classes_apart=sorted(set.symmetric_difference(*ever), key=CLASSES.index),
+        incomplete=sorted(set(missing)) if of_smears else [],
     )
 
 
-def _field(count: FieldCount, truth: Counts) -> FieldComparison:
-    return FieldComparison(count.field, count.smear, {name: count.raw[name] for name in truth}, truth)
+def smears_of(fields: Sequence[FieldComparison]) -> list[str] | None:
+    """The smear of each field, for the bootstrap; None unless that of all is known."""
+    named = [field.smear for field in fields if field.smear is not None]
+    return named if len(named) == len(fields) else None
 
 
-def _agreements(fields: Sequence[FieldComparison]) -> dict[str, Agreement]:
-    of_class = {name: [f for f in fields if name in f.truth] for name in CLASSES}
-    return {
-        name: agreement([f.counted[name] for f in those], [f.truth[name] for f in those])
-        for name, those in of_class.items()
-        if those
-    }
+def _in_smears(table: CountsTable) -> Mapping[str, Counts]:
+    """Counts of each smear by its name."""
+    if table.of_smears:
+        return table.counts
+    lost = sorted(table.counts.keys() - table.smears.keys())
+    if lost:
+        raise ManifestError(
+            f"one table has a row for each smear, the other for each field, and of these {lost[0]!r} is of no known smear; "
+            "give the table of fields a column 'smear'"
+        )
+    return _totals(table.counts, table.smears)
+
+
+def _totals(counts: Mapping[str, Counts], smears: Mapping[str, str]) -> dict[str, Counts]:
+    """Sums over each smear's fields, of the classes that all of them have."""
+    of_smear: dict[str, list[Counts]] = {}
+    for name in sorted(counts.keys() & smears.keys()):
+        of_smear.setdefault(smears[name], []).append(counts[name])
+    return {smear: _sum(those) for smear, those in sorted(of_smear.items())}
+
+
+def _field(name: str, key: str, counted: Counts, truth: Counts, smear: str | None) -> FieldComparison:
+    both = [of for of in CLASSES if of in counted and of in truth]
+    return FieldComparison(name, smear, key, {of: counted[of] for of in both}, {of: truth[of] for of in both})
+
+
+def _smears(fields: Sequence[FieldComparison]) -> list[SmearComparison]:
+    smears = {field.field: field.smear for field in fields if field.smear is not None}
+    counted, truth = (_totals({f.field: side(f) for f in fields}, smears) for side in _SIDES)
+    numbers = Counter(smears.values())
+    return [SmearComparison(name, numbers[name], counted[name], truth[name]) for name in counted]
+
+
+def _sum(counts: Sequence[Counts]) -> Counts:
+    return {name: sum(one[name] for one in counts) for name in CLASSES if all(name in one for one in counts)}
+
+
+def _agreement(compared: Sequence[FieldComparison] | Sequence[SmearComparison], name: str) -> Agreement:
+    those = [one for one in compared if name in one.truth]
+    fields = [one for one in those if isinstance(one, FieldComparison)]
+    return agreement(
+        [one.counted[name] for one in those], [one.truth[name] for one in those], smears_of(fields) if fields else None
+    )
+
+
+def _guess(fields: Sequence[FieldComparison], name: str) -> Agreement:
+    those = [field for field in fields if name in field.truth]
+    truth = [field.truth[name] for field in those]
+    median = float(np.median(truth))
+    guess = round(median) if whole(np.asarray(truth, dtype=np.float64)) else median
+    return agreement([guess] * len(truth), truth, smears_of(those))
 
 
 def _join(fields: Iterable[str], keys: Iterable[str]) -> dict[str, str]:

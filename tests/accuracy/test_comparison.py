@@ -6,18 +6,23 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from detector.accuracy.bootstrap import Figure
 from detector.accuracy.comparison import Comparison, compare
-from detector.accuracy.truth import Counts
-from detector.counting.fields import FieldCount
+from detector.accuracy.counts_table import Counts, CountsTable
+from detector.errors import ManifestError
 
 
-def field(name: str, rbc: int = 0) -> FieldCount:
-    raw = {"RBC": rbc, "WBC": 1, "Platelets": 0}
-    return FieldCount(name, "s", (100, 100), raw, raw)
+def table(rbc: dict[str, float], smears: dict[str, str] | None = None, of_smears: bool = False) -> CountsTable:
+    return CountsTable({name: {"RBC": n, "WBC": 1, "Platelets": 0} for name, n in rbc.items()}, of_smears, smears or {})
 
 
 def joined(fields: list[str], truth: list[str]) -> Comparison:
-    return compare([field(name) for name in fields], {key: {"RBC": 0} for key in truth})
+    return compare(table(dict.fromkeys(fields, 0)), CountsTable({key: {"RBC": 0} for key in truth}))
+
+
+def value(figure: Figure | None) -> float:
+    assert figure is not None
+    return figure.value
 
 
 def names(comparison: Comparison) -> list[str]:
@@ -26,13 +31,71 @@ def names(comparison: Comparison) -> list[str]:
 
 def test_errors_per_field_and_class() -> None:
     truth: dict[str, Counts] = {"b.png": {"RBC": 8, "WBC": 1}, "a.png": {"RBC": 12}}
-    comparison = compare([field("b.png", 10), field("a.png", 11)], truth)
+    comparison = compare(table({"b.png": 10, "a.png": 11}), CountsTable(truth))
     assert [(f.field, f.error) for f in comparison.fields] == [("a.png", {"RBC": -1}), ("b.png", {"RBC": 2, "WBC": 0})]
     rbc = comparison.classes["RBC"]
-    assert rbc.mae is not None
-    assert (rbc.fields, rbc.mae.value) == (2, 1.5)
+    assert (rbc.fields, value(rbc.mae)) == (2, 1.5)
     assert comparison.classes["WBC"].fields == 1
     assert "Platelets" not in comparison.classes
+    assert comparison.classes_apart == ["Platelets"]
+
+
+def test_the_guess_is_the_median_of_the_truth() -> None:
+    truth = {"a": 3, "b": 4, "c": 11}
+    guess = compare(table({"a": 0, "b": 0, "c": 0}), table(truth)).guess["RBC"]
+    assert (guess.counted, value(guess.mae)) == (12, 8 / 3)
+    halves = compare(table({"a": 0, "b": 0}), table({"a": 3.5, "b": 4})).guess["RBC"]
+    assert value(halves.mae) == 0.25
+
+
+SMEARS = {"a1": "a", "a2": "a", "b1": "b", "b2": "b", "c1": "c", "c2": "c"}
+
+
+def test_smears_are_compared_by_their_totals() -> None:
+    truth = {"a1": 10, "a2": 12, "b1": 5, "b2": 5, "c1": 7}
+    counted = {"a1": 9, "a2": 13, "b1": 7, "b2": 5, "c1": 7, "c2": 100}
+    comparison = compare(table(counted, SMEARS), table(truth))
+    assert [(s.smear, s.fields, s.counted["RBC"], s.truth["RBC"]) for s in comparison.smears] == [
+        ("a", 2, 22, 22), ("b", 2, 12, 10), ("c", 1, 7, 7),
+    ]  # fmt: skip
+    of_smears = comparison.per_smear["RBC"]
+    assert (of_smears.fields, of_smears.counted, value(of_smears.mae)) == (3, 41, pytest.approx(2 / 3))
+    assert (comparison.per, comparison.only_counted) == ("field", ["c2"])
+    # The truth may be the one that knows the smears.
+    assert compare(table(counted), table(truth, SMEARS)).per_smear == comparison.per_smear
+    assert compare(table(counted), table(truth)).per_smear == {}
+    assert compare(table(counted, dict.fromkeys(SMEARS, "s")), table(truth)).per_smear == {}
+
+
+def test_intervals_are_over_smears_where_they_are_known() -> None:
+    truth = dict.fromkeys(SMEARS, 10)
+    counted = {name: 10 + "abc".index(smear) for name, smear in SMEARS.items()}
+    widths = []
+    for smears in (SMEARS, {}):
+        bias = compare(table(counted, smears), table(truth)).classes["RBC"].bias
+        assert bias is not None
+        assert bias.low is not None
+        assert bias.high is not None
+        widths.append(bias.high - bias.low)
+    assert widths[0] > 1.5 * widths[1]
+
+
+def test_a_truth_of_whole_smears_is_compared_with_totals() -> None:
+    counted = table({"a1": 9, "a2": 13, "b1": 7, "c1": 5}, SMEARS)
+    comparison = compare(counted, table({"a": 20, "b": 7, "d": 1}, of_smears=True))
+    assert comparison.per == "smear"
+    assert [(f.field, f.counted["RBC"], f.error["RBC"]) for f in comparison.fields] == [("a", 22, 2), ("b", 7, 0)]
+    assert comparison.fields[0].counted["WBC"] == 2
+    assert (comparison.only_counted, comparison.only_truth) == (["c"], ["d"])
+    assert (comparison.smears, comparison.per_smear) == ([], {})
+    with pytest.raises(ManifestError, match="'x' is of no known smear; give the table of fields a column 'smear'"):
+        compare(table({"a1": 9, "x": 1}, SMEARS), table({"a": 1}, of_smears=True))
+
+
+def test_smears_with_unread_fields_are_named() -> None:
+    counted = CountsTable({"a1": {"RBC": 3}}, smears=SMEARS, unread={"a2": "torn"})
+    assert compare(counted, table({"a": 3}, of_smears=True)).incomplete == ["a"]
+    assert compare(counted, table({"a1": 3, "a2": 4})).incomplete == []
 
 
 @pytest.mark.parametrize(
@@ -85,11 +148,6 @@ def test_what_is_left_over_is_not_paired_by_elimination() -> None:
 def test_two_images_of_one_name_are_ambiguous_for_a_name_without_ending() -> None:
     assert joined(["a.png", "a.jpg"], ["a"]).ambiguous == ["a", "a.jpg", "a.png"]
     assert names(joined(["a.png", "a.jpg"], ["a.jpg"])) == ["a.jpg"]
-
-
-def test_equal_fields_are_refused() -> None:
-    with pytest.raises(ValueError, match="same field"):
-        joined(["a.png", "a.png"], [])
 
 
 def test_nothing_to_compare() -> None:

@@ -1,0 +1,97 @@
+"""Tables of counts: what is read, and what is refused with its place."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from detector.accuracy.counts_table import read
+from detector.errors import ManifestError
+from detector.output.files import write_csv
+
+
+def written(folder: Path, text: str | bytes) -> Path:
+    path = folder / "manual.csv"
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return path
+
+
+def test_classes_by_alias_in_any_order(tmp_path: Path) -> None:
+    path = written(tmp_path, "Thrombocytes,note,field,Red blood cells\n3,x,a/b.png,12\n0,,c d.png,7.0\n\n")
+    assert read(path).counts == {"a/b.png": {"RBC": 12, "Platelets": 3}, "c d.png": {"RBC": 7, "Platelets": 0}}
+
+
+def test_byte_order_mark_quotes_and_letters(tmp_path: Path) -> None:
+    path = written(tmp_path, '\ufefffield,WBC\r\n"Größe, 1.png",2\r\n')
+    assert read(path).counts == {"Größe, 1.png": {"WBC": 2}}
+
+
+def test_a_counts_table_of_ours_can_be_truth(tmp_path: Path) -> None:
+    path = written(tmp_path, "field,smear,status,reason,RBC,WBC,Platelets,RBC_frame\na.png,s,ok,,5,1,0,4\n")
+    assert read(path).counts == {"a.png": {"RBC": 5, "WBC": 1, "Platelets": 0}}
+
+
+def test_what_our_counts_table_tells_of_its_fields(tmp_path: Path) -> None:
+    path = tmp_path / "counts.csv"
+    rows = [
+        ("=a.png", "s", "ok", "", 5, True),
+        ("b.png", "-t", "unread", "not an image", None, None),
+        ("c.png", "", "ok", "", 0, False),
+    ]
+    write_csv(path, ("field", "smear", "status", "reason", "RBC", "saturated"), rows)
+    table = read(path)
+    assert table.counts == {"=a.png": {"RBC": 5}, "c.png": {"RBC": 0}}
+    assert table.smears == {"=a.png": "s", "b.png": "-t"}
+    assert table.unread == {"b.png": "not an image"}
+    assert (table.saturated, table.of_smears) == (["=a.png"], False)
+
+
+@pytest.mark.parametrize(
+    ("cell", "count"),
+    [("4.61e6", 4_610_000), ("12.5", 12.5), ("12,5", 12.5), ("0,125", 0.125), ("4,6125", 4.6125), ("7,0", 7), ("007", 7)],
+)
+def test_counts_need_not_be_whole(tmp_path: Path, cell: str, count: float) -> None:
+    assert read(written(tmp_path, f"field;RBC\na;{cell}\n")).counts == {"a": {"RBC": count}}
+
+
+def test_rows_of_whole_smears(tmp_path: Path) -> None:
+    table = read(written(tmp_path, "smear\tPLT\tWBC\ns1\t212\t6,5\n"))
+    assert table.of_smears
+    assert table.counts == {"s1": {"WBC": 6.5, "Platelets": 212}}
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("field,RBC\na,1\nb,\n", r"manual.csv, line 3, column 'RBC'.*an empty cell"),
+        ("field,RBC,PLT\na,1,2\nb,3\n", r"line 3, column 'PLT'.*an empty cell"),
+        ("field,RBC\na,-1\n", r"line 2, column 'RBC'.*'-1'"),
+        ("field,RBC\na,many\n", r"line 2, column 'RBC'.*'many'"),
+        ('field,RBC\na,"1,234"\n', r"line 2, column 'RBC'.*'1,234'; leave the comma out"),
+        ("field;RBC\na;1,234,567\n", r"line 2, column 'RBC'.*'1,234,567'"),
+        ("status,field,RBC\nunknown,a,\n", r"line 2, column 'RBC'.*an empty cell"),
+        ("field,RBC\na,nan\n", r"line 2, column 'RBC'.*'nan'"),
+        ("field,RBC\na,inf\n", r"line 2, column 'RBC'.*'inf'"),
+        ("field,RBC\na,1\n ,2\n", r"line 3.*'field' is empty"),
+        ("field,RBC\na,1\nb,1\na,2\n", r"line 4.*'a' is counted twice, first in line 2"),
+        ("image,RBC\na,1\n", r"line 1.*needs one column 'field'.*image, RBC"),
+        ("field,field,RBC\na,b,1\n", r"line 1.*needs one column 'field'"),
+        ("field,RBC\n\n", r"holds no counts.*each line must be of a field"),
+        ("smear,RBC\na,1\n,2\n", r"line 3: column 'smear' is empty; it names the smear"),
+        ("field,remark\na,1\n", r"line 1.*needs a column of counts.*RBC, WBC, Platelets"),
+        ("field,RBC,erythrocytes\na,1,1\n", r"'RBC' and 'erythrocytes' both count RBC"),
+        ("", r"line 1.*found columns none"),
+        (b"field,RBC\n\xff\xfe,1\n", r"is not a CSV file in UTF-8"),
+    ],
+)
+def test_what_is_refused_is_named_with_its_place(tmp_path: Path, text: str | bytes, said: str) -> None:
+    with pytest.raises(ManifestError, match=said):
+        read(written(tmp_path, text))
+
+
+def test_an_absent_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ManifestError, match="cannot be read"):
+        read(tmp_path / "nowhere.csv")
+    with pytest.raises(ManifestError, match="cannot be read"):
+        read(tmp_path)
