@@ -143,10 +143,12 @@ def _of_size(field: _Field, rbc_px: float, ranges: dict[int, tuple[float, float]
 
 
 def _by_crowding(fields: Sequence[_Field], groups: Sequence[str] | None) -> Iterator[Slice]:
-    """Fields in thirds."""
+    """Fields in thirds; none where a third would be too few to compare."""
+    if len(fields) < 3 * LEAST_FIELDS:
+        return
     share = np.array([crowding(field.record) for field in fields])
-    cuts = [0.0, *np.quantile(share, [1 / 3, 2 / 3]).tolist(), np.inf] if len(fields) else []
-    for name, (low, high) in zip(("sparse fields", "middle fields", "crowded fields"), pairwise(cuts), strict=False):
+    cuts = [0.0, *np.quantile(share, [1 / 3, 2 / 3]).tolist(), np.inf]
+    for name, (low, high) in zip(("sparse fields", "middle fields", "crowded fields"), pairwise(cuts), strict=True):
         chosen = np.flatnonzero((share >= low) & (share < high)).tolist()
         rule = f"{_range(100 * low, 100 * high)} % of the field in boxes of labelled cells (fields in thirds)"
         of_chosen = [fields[i] for i in chosen]

@@ -13,7 +13,7 @@ import pytest
 from detector.accuracy.evaluation import Candidate, evaluate
 from detector.annotations.records import Record
 from detector.errors import NothingToDoError
-from detector.vision.detections import Detections
+from detector.vision.detections import Detections, Unread
 
 Find = Callable[[np.ndarray], Detections]
 THRESHOLDS = {"RBC": 0.5, "WBC": 0.5, "Platelets": 0.5}
@@ -112,3 +112,53 @@ def test_figures_can_be_written_as_strict_json(records: list[Record]) -> None:
     document = json.loads(json.dumps(evaluate(records, candidate(find)).document(), allow_nan=False))
     assert document["operating"]["RBC"]["precision"] is None
     assert document["all_cells"]["Platelets"]["pooled_accuracy"] is None
+    assert document["worst"] == [
+        {"field": "field0", "off": 4, "mistakes": 4},
+        {"field": "field1", "off": 3, "mistakes": 3},
+        {"field": "field2", "off": 3, "mistakes": 3},
+    ]
+    assert document["curves"]["Platelets"] is None
+    assert "per_field" not in document
+
+
+def test_each_part_is_of_the_fields_that_were_read(records: list[Record]) -> None:
+    find = finds(records, lambda r: r.xyxy[:, 0] > 0)
+    absent = Record("absent", None, (9, 9), np.zeros((0, 4), np.float32), np.zeros(0, np.int64))
+    known = Unread("known", "has no labels")
+    result = evaluate([absent, *records], candidate(find), domain_of=lambda name: name[-1], unread=[known])
+    assert [u.source for u in result.unread] == ["known", "absent"]
+    assert [row.field for row in result.per_field] == ["field0", "field1", "field2"]
+    assert [row.domain for row in result.per_field] == ["0", "1", "2"]
+    assert result.confusion.cells[0] == (6, 0, 0, 3)
+    assert result.slices[0].fields == 3
+    assert result.curves["RBC"] is not None
+    assert result.curves["RBC"].operating == 0.5
+    assert result.per_smear is None
+    assert [w.record.name for w in result.worst] == ["field0", "field1", "field2"]
+
+
+def test_smears_are_summed_and_drawn_whole(records: list[Record]) -> None:
+    """The first field's cells are all found, of the others none."""
+    find = finds(records, lambda r: np.full(len(r.label), r.name == "field0"))
+    smears = {"field0": "a", "field1": "a", "field2": "b"}
+    result = evaluate(records, candidate(find), smears=smears, domain_of=lambda name: "x")
+    assert result.per_smear is not None
+    red = result.per_smear["RBC"]
+    assert (red.fields, red.counted, red.truth) == (2, 3, 9)
+    assert red.bias is not None
+    assert red.bias.value == -3
+    assert [row.smear for row in result.per_field] == ["a", "a", "b"]
+    alone = evaluate(records, candidate(find))
+    assert result.all_cells["RBC"].bias != alone.all_cells["RBC"].bias
+    assert result.operating["RBC"].recall != alone.operating["RBC"].recall
+    assert result.without_smear == []
+
+
+def test_a_field_of_no_known_smear_is_named_and_drawn_by_itself(records: list[Record]) -> None:
+    find = finds(records, lambda r: np.ones(len(r.label), bool))
+    result = evaluate(records, candidate(find), smears={"field0": "a", "field1": "b", "elsewhere": "c"})
+    assert result.without_smear == ["field2"]
+    assert result.fields == 3
+    assert result.per_smear is not None
+    assert result.per_smear["RBC"].fields == 2
+    assert evaluate(records, candidate(find), smears={"field0": "a"}).per_smear is None

@@ -140,6 +140,13 @@ def test_intervals_hold_the_figure_and_are_repeatable(make: Make) -> None:
     assert average_precision(records, found).ap50["RBC"] == figure
 
 
+def test_smears_are_drawn_whole(make: Make) -> None:
+    records, found = make(fields=12)
+    alone, together = (average_precision(records, found, groups).mean_ap50 for groups in (None, [str(i % 3) for i in range(12)]))
+    assert value(alone) == value(together)
+    assert alone != together
+
+
 def test_one_field_has_no_interval(make: Make) -> None:
     records, found = make(fields=1)
     figure = average_precision(records, found).mean_ap50
