@@ -5,9 +5,9 @@ from __future__ import annotations
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from operator import attrgetter
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Literal
 
 import numpy as np
@@ -92,7 +92,7 @@ def compare(counts: CountsTable, truth: CountsTable) -> Comparison:
         ManifestError: one side's rows are whole smears, and the other's fields are of no known smear.
     """
     of_smears = counts.of_smears or truth.of_smears
-    mine, theirs = (_in_smears(side) if of_smears else side.counts for side in (counts, truth))
+    mine, theirs = (in_smears(side).counts if of_smears else side.counts for side in (counts, truth))
     pairs = _join(mine, theirs)
     smears = {} if of_smears else {n: counts.smears.get(n) or truth.smears.get(key) for n, key in pairs.items()}
     fields = [_field(name, key, mine[name], theirs[key], smears.get(name)) for name, key in sorted(pairs.items())]
@@ -117,23 +117,27 @@ def compare(counts: CountsTable, truth: CountsTable) -> Comparison:
     )
 
 
+def in_smears(table: CountsTable, path: Path | None = None) -> CountsTable:
+    """The table with a row for each smear: the totals of its fields.
+
+    Raises:
+        ManifestError: a field is of no known smear; the message names `path`.
+    """
+    if table.of_smears:
+        return table
+    lost = sorted(table.counts.keys() - table.smears.keys())
+    if lost:
+        raise ManifestError(
+            f"{path or 'the counts'}: field {lost[0]!r} is of no known smear, and what it is compared with has a row for each smear; "
+            "give the fields a column 'smear'"
+        )
+    return replace(table, counts=_totals(table.counts, table.smears), of_smears=True)
+
+
 def smears_of(fields: Sequence[FieldComparison]) -> list[str] | None:
     """The smear of each field, for the bootstrap; None unless that of all is known."""
     named = [field.smear for field in fields if field.smear is not None]
     return named if len(named) == len(fields) else None
-
-
-def _in_smears(table: CountsTable) -> Mapping[str, Counts]:
-    """Counts of each smear by its name."""
-    if table.of_smears:
-        return table.counts
-    lost = sorted(table.counts.keys() - table.smears.keys())
-    if lost:
-        raise ManifestError(
-            f"one table has a row for each smear, the other for each field, and of these {lost[0]!r} is of no known smear; "
-            "give the table of fields a column 'smear'"
-        )
-    return _totals(table.counts, table.smears)
 
 
 def _totals(counts: Mapping[str, Counts], smears: Mapping[str, str]) -> dict[str, Counts]:
