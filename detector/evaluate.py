@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -68,33 +68,42 @@ def _model(
 ) -> int:
     precision.reference()
     loaded, other = Model.load(model), against and Model.load(against)
-    labelled = dataset.read(data, split)
-    records = _without(labelled, exclude)
+    labelled = dataset.load(data, split)
+    records = _without(labelled.records, exclude)
     if not records:
-        raise NothingToDoError(f"{data}: split {split!r} has no fields to evaluate")
+        raise NothingToDoError(_nothing(data, split, labelled))
     of_smear = smears and smears_by_name((row.field, row.smear) for row in manifest.read(smears).rows)
     with folder.begun(out) as target:
         with progress_bar("evaluating", len(records)) as advance:
             result = evaluate(
                 _told(records, advance),
                 Candidate.of(loaded),
-                train=dataset.read(data, "train"),
+                train=dataset.load(data, "train").records,
                 domain_of=domains.of_dataset(data),
                 smears=of_smear or None,
+                unread=labelled.unusable,
             )
         _show(result)
-        folder.write(target, result, about.of_model(data, split, len(labelled) - len(records), smears, loaded, other or None))
+        folder.write(
+            target, result, about.of_model(data, split, len(labelled.records) - len(records), smears, loaded, other or None)
+        )
     console.print(f"results: {target}", markup=False, soft_wrap=True)
     return EXIT_SOME_FAILED if result.unread else EXIT_DONE
 
 
-def _told(records: list[Record], advance: Callable[[int], None]) -> Iterator[Record]:
+def _nothing(data: Path, split: str, labelled: dataset.Loaded) -> str:
+    sizes = ", ".join(f"{name} has {n}" for name, n in labelled.splits.items()) or "no split has any"
+    reasons = "".join(f"; {field.source}: {field.reason}" for field in labelled.unusable[:3])
+    return f"{data}: split {split!r} has no fields to evaluate (of images {sizes}){reasons}"
+
+
+def _told(records: Sequence[Record], advance: Callable[[int], None]) -> Iterator[Record]:
     for record in records:
         yield record
         advance(1)
 
 
-def _without(records: list[Record], exclude: Path | None) -> list[Record]:
+def _without(records: Sequence[Record], exclude: Path | None) -> Sequence[Record]:
     if exclude is None:
         return records
     try:

@@ -5,21 +5,24 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
 import yaml
 
 from detector.annotations import pictures, repair, yolo
-from detector.annotations.labels import SPLITS, Source
+from detector.annotations.labels import SPLITS, Item, Source
 from detector.annotations.layouts import read_yolo
 from detector.annotations.records import Record
-from detector.errors import AnnotationError, ImageError, OutputError
+from detector.annotations.sources import require_known_names
+from detector.errors import AnnotationError, ImageError, OutputError, UnknownClassError
 from detector.vision import images
 from detector.vision.cells import CLASSES
+from detector.vision.detections import Unread
 
 AUDIT = "audit.json"
 FORMAT = "smearcount-audit"
@@ -91,33 +94,75 @@ def _copy(image: Path, folder: Path, name: str) -> None:
         shutil.copyfile(image, folder / f"{name}{image.suffix}")
 
 
+@dataclass(frozen=True)
+class Loaded:
+    """The fields of one split; each is either a record or unusable."""
+
+    records: Sequence[Record]
+    """Sorted by name."""
+    unusable: Sequence[Unread]
+    """Images without labels, labels without an image, files that cannot be read, labels of unknown classes; sorted by name."""
+    splits: Mapping[str, int]
+    """How many images each split has that has any."""
+
+
+def load(data_yaml: Path, split: str) -> Loaded:
+    """One split of a dataset folder, with what of it is of no use.
+
+    Raises:
+        AnnotationError: `data_yaml` is no dataset's. UnknownClassError: no box has a known class name.
+    """
+    items = _source(data_yaml).items
+    records, unusable = [], []
+    for item in sorted(_of_split(items, split), key=lambda item: item.name):
+        try:
+            records.append(_record(item, split))
+        except (AnnotationError, ImageError) as error:
+            unusable.append(Unread(item.name, str(error)))
+    sizes = Counter(of for item in items if item.image is not None for of in item.splits)
+    return Loaded(records, unusable, {of: sizes[of] for of in SPLITS if of in sizes})
+
+
 def read(data_yaml: Path, split: str) -> list[Record]:
     """Records of one split of a dataset folder, sorted by name; empty where the split is.
 
     Raises:
-        AnnotationError: `data_yaml` is no dataset's, or a label file or image of the split is not readable.
+        AnnotationError: `data_yaml` is no dataset's, or an image of the split or its labels are of no use.
     """
+    records = []
+    for item in _of_split(_source(data_yaml).items, split):
+        if item.image is not None:
+            try:
+                records.append(_record(item, split))
+            except (AnnotationError, ImageError) as error:
+                raise AnnotationError(f"{item.image}: {error}") from None
+    return sorted(records, key=lambda record: record.name)
+
+
+def _of_split(items: Iterable[Item], split: str) -> Iterator[Item]:
     if split not in SPLITS:
         raise AnnotationError(f"{split!r} is no split; known: {', '.join(SPLITS)}")
-    records = []
-    for item in _source(data_yaml).items:
-        if item.splits != (split,) or item.image is None:
-            continue
-        if item.labels is None:
-            raise AnnotationError(f"{item.image}: {item.problem or 'has no label file'}")
-        try:
-            mended = repair.mend(item.labels, pictures.size_of(item.image))
-        except ImageError as error:
-            raise AnnotationError(f"{item.image}: {error}") from None
-        records.append(replace(mended.record(item.name, item.image), split=split))
-    return sorted(records, key=lambda record: record.name)
+    return (item for item in items if item.splits == (split,))
+
+
+def _record(item: Item, split: str) -> Record:
+    """The record of a field; what the errors say is a reason without its path."""
+    if item.labels is None:
+        raise AnnotationError(item.problem or "has no label file; a field without cells has an empty one")
+    unknown = sorted({name for name in item.labels.names if not repair.known(name)})
+    if unknown:
+        raise UnknownClassError(f"has boxes of unknown class: {', '.join(unknown)}; known: {', '.join(CLASSES)}")
+    if item.image is None:
+        raise ImageError("has labels and no image")
+    mended = repair.mend(item.labels, pictures.size_of(item.image))
+    return replace(mended.record(item.name, item.image), split=split)
 
 
 def names(data_yaml: Path) -> list[str]:
     """Names of the labelled fields of all splits of a dataset folder, sorted.
 
     Raises:
-        AnnotationError: `data_yaml` is no dataset's.
+        AnnotationError: `data_yaml` is no dataset's. UnknownClassError: no box has a known class name.
     """
     return sorted(item.name for item in _source(data_yaml).items if item.image is not None)
 
@@ -127,6 +172,7 @@ def _source(data_yaml: Path) -> Source:
     source = read_yolo(data_yaml.parent)
     if source is None:
         raise AnnotationError(f"{data_yaml}: there are no label files in 'labels' beside it")
+    require_known_names(data_yaml, [item.labels for item in source.items if item.labels is not None])
     return source
 
 
