@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from detector.accuracy import truth as truths
@@ -51,6 +51,9 @@ def evaluate_tables(counts: Path, truth: Path, against: Path | None = None) -> T
         tables = [in_smears(table, path) for table, path in zip(tables, paths, strict=True)]
     mine, known, other = tables[0], tables[1], tables[2] if against is not None else None
     first = _compared(mine, known, counts, truth)
+    # A table of another program mostly does not say which smear a field is of.
+    smears = {field.truth_name: field.smear for field in first.fields if field.smear is not None}
+    known = replace(known, smears={**smears, **known.smears})
     second = None if other is None or against is None else _compared(other, known, against, truth)
     return TableEvaluation(
         comparison=first,

@@ -14,6 +14,7 @@ from detector.accuracy.agreement import Agreement
 from detector.accuracy.bootstrap import Figure
 from detector.accuracy.comparison import Comparison
 from detector.accuracy.evaluation import Evaluation
+from detector.accuracy.tabled import TableEvaluation
 from detector.output.files import write_csv
 
 _FIGURES = ("mae", "rmse", "bias", "pooled_accuracy", "exact", "within_one", "loa_low", "loa_high", "pearson_r", "concordance")
@@ -37,20 +38,95 @@ def write(folder: Path, comparison: Comparison) -> None:
 
 
 def print_comparison(console: Console, comparison: Comparison, remarks: Sequence[str]) -> None:
-    """Print the error of each class, the fields that stand on one side only, and what of the truth could not be used."""
-    table = Table(title=f"Against truth, {len(comparison.fields)} fields, with 95 % intervals", title_justify="left")
-    table.add_column("cells")
-    headings = ("counted", "truth", "MAE a field", "bias", "exact", "within 1", "pooled")
-    for heading in headings:
-        table.add_column(heading, justify="right", no_wrap=True)
-    for name, a in comparison.classes.items():
-        shares = [_percent(figure) for figure in (a.exact, a.within_one, a.pooled_accuracy)]
-        table.add_row(name, str(a.counted), str(a.truth), _number(a.mae), _number(a.bias), *shares)
-    console.print(table)
+    """Print the error of each class, what stands on one side only, and what of the truth could not be used."""
+    for table in of_comparison(comparison, "Against truth"):
+        console.print(table)
+    _print_lists(console, comparison, remarks)
+
+
+def print_tables(console: Console, result: TableEvaluation) -> None:
+    """Print how tables of counts agree with truth and differ from each other, and all that is in no figure."""
+    for table in of_tables(result):
+        console.print(table)
+    _print_lists(console, result.comparison, result.remarks)
+    _print_names(console, "unread", _reasons(result.unread))
+    _print_names(console, "with more cells than could be counted", result.saturated)
+    if result.against is not None:
+        console.print("Of the other table:")
+        _print_lists(console, result.against, ())
+        _print_names(console, "unread", _reasons(result.against_unread))
+        _print_names(console, "with more cells than could be counted", result.against_saturated)
+        _print_names(console, "in one of the two tables only, in no difference", result.unpaired)
+
+
+def of_tables(result: TableEvaluation) -> list[Table]:
+    """The counts against truth, the other counts beside them, and the differences of the two."""
+    tables = of_comparison(result.comparison, "Against truth")
+    if result.against is not None:
+        tables += of_comparison(result.against, "The other table against truth")
+    return [*tables, *([_paired_table(result)] if result.paired else [])]
+
+
+def of_comparison(comparison: Comparison, title: str) -> list[Table]:
+    """Error and agreement over fields and, where there are several, over smears' totals."""
+    tables = [
+        _error_table(f"{title}, {_many(len(comparison.fields), comparison.per)}", comparison.classes, comparison.guess),
+        _agreement_table(comparison.classes),
+    ]
+    if comparison.per_smear:
+        of_smears = f"{title}, totals of {_many(len(comparison.smears), 'smear')}"
+        tables += [_error_table(of_smears, comparison.per_smear, {}), _agreement_table(comparison.per_smear)]
+    return tables
+
+
+def _many(n: int, what: str) -> str:
+    return f"{n} {what}" if n == 1 else f"{n} {what}s"
+
+
+def _error_table(title: str, classes: Mapping[str, Agreement], guess: Mapping[str, Agreement]) -> Table:
+    columns = ("class", "cells", "counted", "truth", "mean error", "bias", "exact", "within 1", "pooled")
+    table = Table(*columns, title=title, box=box.SIMPLE_HEAD, pad_edge=False)
+    for name, of in classes.items():
+        for kind, row in (("all", of), *((("guess", guess[name]),) if name in guess else ())):
+            figures = (_in_two_lines(figure, 2) for figure in (row.mae, row.bias, row.exact, row.within_one, row.pooled_accuracy))
+            table.add_row(name, kind, _sum(row.counted), _sum(row.truth), *figures)
+        table.add_section()
+    told = "mean error: absolute; pooled flatters; 95 % intervals"
+    table.caption = f"guess: the median of the truth, without looking; {told}" if guess else told
+    return table
+
+
+def _agreement_table(classes: Mapping[str, Agreement]) -> Table:
+    columns = ("class", "RMSE", "limits of agreement: lower", "upper", "Pearson r", "Lin's concordance")
+    table = Table(*columns, box=box.SIMPLE_HEAD, pad_edge=False)
+    for name, of in classes.items():
+        cells = (_in_two_lines(figure, 2) for figure in (of.rmse, of.loa_low, of.loa_high))
+        table.add_row(name, *cells, *(_in_two_lines(figure, 3) for figure in (of.pearson_r, of.concordance)))
+    return table
+
+
+def _paired_table(result: TableEvaluation) -> Table:
+    columns = ("class", "both have", "nearer", "farther", "mean error", "bias", "exact", "concordance")
+    table = Table(*columns, title="These counts less the other table's", box=box.SIMPLE_HEAD, pad_edge=False)
+    for name, of in result.paired.items():
+        both = _many(of.fields, result.comparison.per)
+        cells = (_in_two_lines(figure, 2) for figure in (of.mae, of.bias, of.exact))
+        table.add_row(name, both, str(of.a_nearer), str(of.b_nearer), *cells, _in_two_lines(of.concordance, 3))
+    table.caption = "a negative error is in favour of these; an interval that holds 0 does not show which is better"
+    return table
+
+
+def _print_lists(console: Console, comparison: Comparison, remarks: Sequence[str]) -> None:
     _print_names(console, "counted without truth", comparison.only_counted)
-    _print_names(console, "truth without a counted field", comparison.only_truth)
+    _print_names(console, f"truth without a counted {comparison.per}", comparison.only_truth)
+    _print_names(console, "classes on one side only", comparison.classes_apart)
     _print_names(console, "parts of the truth could not be used", remarks)
     _print_names(console, "name stands for several fields, left out", comparison.ambiguous)
+    _print_names(console, "smears with unread fields, which are not in their totals", comparison.incomplete)
+
+
+def _reasons(unread: Mapping[str, str]) -> list[str]:
+    return [f"{name} ({reason})" if reason else name for name, reason in unread.items()]
 
 
 def of_evaluation(result: Evaluation) -> list[Table]:
@@ -78,7 +154,7 @@ def _counts_table(result: Evaluation) -> Table:
         for title, agreements in rows.items():
             row = agreements[name]
             figures = (_in_two_lines(figure, 2) for figure in (row.mae, row.bias, row.pooled_accuracy, row.exact))
-            table.add_row(name, title, str(row.counted), str(row.truth), *figures)
+            table.add_row(name, title, _sum(row.counted), _sum(row.truth), *figures)
         table.add_section()
     table.caption = "clear: of the border; guess: the training split's median; mean error: absolute; pooled flatters"
     return table
@@ -111,15 +187,8 @@ def _cells(agreement: Agreement) -> Iterable[float | None]:
         yield from (None, None, None) if figure is None else (figure.value, figure.low, figure.high)
 
 
-def _number(figure: Figure | None) -> str:
-    if figure is None:
-        return "-"
-    interval = "" if figure.low is None or figure.high is None else f" ({figure.low:.2f} to {figure.high:.2f})"
-    return f"{figure.value:.2f}{interval}"
-
-
-def _percent(figure: Figure | None) -> str:
-    return "-" if figure is None else f"{100 * figure.value:.1f} %"
+def _sum(cells: float) -> str:
+    return str(cells) if isinstance(cells, int) else f"{cells:.6g}"
 
 
 def _print_names(console: Console, what: str, names: Iterable[str]) -> None:

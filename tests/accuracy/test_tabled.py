@@ -67,6 +67,8 @@ def test_a_second_table_is_compared_on_the_fields_of_both(files: dict[str, Path]
     red = result.paired["RBC"]
     assert (red.fields, red.a_nearer, red.b_nearer, value(red.mae), value(red.bias)) == (2, 1, 1, 0, -1)
     assert result.unpaired == ["b", "x"]
+    # Only the counts say which smear a field is of.
+    assert [f.smear for f in result.against.fields] == ["s", "t", None]
 
 
 def test_a_truth_of_whole_smears(files: dict[str, Path]) -> None:
