@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from detector.engines import inputs, job
 from detector.engines import manifest as manifests
 from detector.output.outcome import Outcome
-from detector.vision import finder, images
+from detector.vision import backends, finder, images
 from detector.vision.detections import Detections
 from detector.vision.model import Model, processors
 
@@ -19,16 +19,22 @@ from detector.vision.model import Model, processors
 class Detector:
     """A model ready to find and count cells; safe to share between threads."""
 
-    def __init__(self, model: str | PathLike[str] | None = None) -> None:
+    def __init__(
+        self, model: str | PathLike[str] | None = None, backend: str = backends.AUTO, threads: int | None = None
+    ) -> None:
         """Load a model.
 
         Args:
             model: an `.onnx` file made by detector.train or detector.export; None is the one shipped.
+            backend: what runs it, one of `detector.vision.backends.NAMES`.
+            threads: fields that `count` works on at a time; None is one per processor.
 
         Raises:
             ModelError: no such file, no model of ours, or not the one that its card describes.
+            UsageError: the backend is not known or not there.
         """
-        self.model = Model.load(None if model is None else Path(model))
+        self._workers = threads or processors()
+        self.model = Model.load(None if model is None else Path(model), backend, self._workers)
 
     def detect(self, field: str | PathLike[str] | NDArray[np.uint8], um_per_px: float | None = None) -> Detections:
         """Cells of one field.
@@ -65,4 +71,4 @@ class Detector:
         """
         table = None if manifest is None else manifests.read(Path(manifest))
         fields = inputs.find([str(path) for path in paths], table, um_per_px)
-        return job.count(fields, self.model, processors())
+        return job.count(fields, self.model, self._workers)

@@ -33,6 +33,7 @@ from detector.output import results, terminal
 from detector.output.journal import Journal
 from detector.output.outcome import Outcome
 from detector.output.report import page, pictures
+from detector.vision import backends
 from detector.vision.finder import check_scale
 from detector.vision.model import Model, processors
 
@@ -49,6 +50,7 @@ def count(
     ul_factor: Annotated[float | None, typer.Option(help="your own factor from cells per mm² to cells per µL")] = None,
     truth: Annotated[Path | None, typer.Option(help="labels (VOC, YOLO, COCO) or a CSV of manual counts to compare with")] = None,
     overlays: Annotated[bool, typer.Option("--overlays", help="draw the cells on each field")] = False,
+    backend: Annotated[str, typer.Option(help=f"what runs the model: {', '.join(backends.NAMES)}")] = backends.AUTO,
     threads: Annotated[int | None, typer.Option(min=1, help="fields worked on at a time; default: one per processor")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="continue the interrupted count in --out")] = False,
 ) -> int:
@@ -63,7 +65,8 @@ def count(
     fields = engine_inputs.find(inputs or [], listed, um_per_px)
     if ul_factor is not None and all(field.um_per_px is None for field in fields):
         raise UsageError("--ul-factor needs cells per mm²: give --um-per-px too, or a manifest with a um_per_px column")
-    loaded = Model.load(model)
+    workers = threads or processors()
+    loaded = Model.load(model, backend, workers)
     # Read now, for its faults are nothing to learn of after an hour of counting.
     known = None if truth is None else manual.read(truth)
     folder = out or results.default_folder("count")
@@ -72,12 +75,11 @@ def count(
         with Journal(folder / results.JOURNAL, job.journal_key(loaded), resume) as journal:
             with progress_bar("counting", len(fields)) as advance:
                 drawn = folder / results.OVERLAYS if overlays else None
-                outcome = job.count(
-                    fields, loaded, threads or processors(), journal, drawn, advance, pictures.most_bytes(len(fields))
-                )
+                outcome = job.count(fields, loaded, workers, journal, drawn, advance, pictures.most_bytes(len(fields)))
             per_ul = {smear.smear: _per_ul(smear, rbc_per_ul, ul_factor) for smear in outcome.smears}
             settings = {"inputs": inputs, "manifest": manifest_file and str(manifest_file), "um_per_px": um_per_px,
-                        "rbc_per_ul": rbc_per_ul, "ul_factor": ul_factor, "truth": truth and str(truth), "threads": threads}  # fmt: skip
+                        "rbc_per_ul": rbc_per_ul, "ul_factor": ul_factor, "truth": truth and str(truth),
+                        "backend": backend, "threads": threads}  # fmt: skip
             described = results.describe_run(loaded, settings, outcome.fields, started, time.time())
             results.write(folder, outcome, per_ul, job.entries(fields, journal), described)
             page.write(folder / results.REPORT, outcome, per_ul, job.entries(fields, journal), described)

@@ -25,7 +25,7 @@ Progress = Callable[[int], None]
 
 def journal_key(model: Model) -> dict[str, Any]:
     """What must be equal for a count to be continued: everything, beside the image itself, that decides its result."""
-    return {"model_sha256": model.sha256, "smearcount": version()}
+    return {"model_sha256": model.sha256, "backend": model.network.backend, "smearcount": version()}
 
 
 def count(

@@ -1,17 +1,16 @@
-"""The detector network: pixels of one crop in, cells out. Runs on ONNX Runtime, without torch."""
+"""The detector network: pixels of one crop in, cells out. Runs without torch."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from detector.errors import ModelError
-from detector.vision import boxes
+from detector.vision import backends, boxes
 from detector.vision import card as cards
 from detector.vision.detections import Detections
 
@@ -25,26 +24,26 @@ _MOST_CANDIDATES = 5000
 class Model:
     """A loaded model; safe to share between threads."""
 
-    def __init__(self, session: Any, card: cards.Card, path: Path, sha256: str) -> None:
+    def __init__(self, network: backends.Network, card: cards.Card, path: Path, sha256: str) -> None:
         self.card = card
         self.path = path
         self.sha256 = sha256
-        self._session = session
-        self._input = session.get_inputs()[0].name
+        self.network = network
 
     @classmethod
-    def load(cls, path: Path | None = None, threads: int = 1) -> Model:
+    def load(cls, path: Path | None = None, backend: str = backends.AUTO, workers: int = 1, threads: int = 1) -> Model:
         """Open a model file.
 
         Args:
             path: an ONNX file of ours; None is the shipped one.
+            backend: what runs it, one of `backends.NAMES`.
+            workers: crops that are looked at at a time.
             threads: of the CPU that work on one crop; with one, several crops are best worked on in parallel.
 
         Raises:
             ModelError: no such file, no ONNX model, not one of ours, or not the one that its card describes.
+            UsageError: the backend is not known or not there.
         """
-        import onnxruntime
-
         chosen = SHIPPED if path is None else path
         if not chosen.is_file():
             raise ModelError(
@@ -53,18 +52,8 @@ class Model:
         if chosen.suffix == ".pt":
             raise ModelError(f"{chosen}: weights are for training; make a model of them with python -m detector.export {chosen}")
         digest = cards.check_hash(chosen)
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 3
-        try:
-            session = onnxruntime.InferenceSession(str(chosen), options, providers=["CPUExecutionProvider"])
-        # ONNX Runtime's own exceptions share no base class but Exception.
-        except Exception as error:
-            reason = " ".join(str(error).split())[:160]
-            raise ModelError(f"{chosen}: is no ONNX model that can be run ({reason})") from None
-        card = cards.from_metadata(session.get_modelmeta().custom_metadata_map, chosen)
-        return cls(session, card, chosen, digest)
+        network = backends.open_network(chosen, backend, workers, threads)
+        return cls(network, cards.from_metadata(network.metadata, chosen), chosen, digest)
 
     def detect(self, rgb: NDArray[np.uint8], min_score: float | None = None, zoom: float | None = None) -> Detections:
         """Cells of one crop.
@@ -76,7 +65,7 @@ class Model:
         """
         size_wh = (rgb.shape[1], rgb.shape[0])
         tensor, scale, offset = self._tensor(rgb, zoom)
-        output = self._session.run(None, {self._input: tensor})[0][0]
+        output = self.network.run(tensor)[0]
         least = self.card.minimum() if min_score is None else (min_score,) * len(self.card.class_names)
         return self._decode(output, np.array(least, dtype=np.float32), scale, offset, size_wh)
 

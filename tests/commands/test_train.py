@@ -103,7 +103,7 @@ with torch.no_grad():
     expected = weights.predictor.model(shown)
 expected = (expected[0] if isinstance(expected, (list, tuple)) else expected).numpy()
 tensor = ours._tensor(rgb, None)[0]
-output = ours._session.run(None, {ours._input: tensor})[0]
+output = ours.network.run(tensor)
 assert output.shape == expected.shape and output.shape[1] == 7, (output.shape, expected.shape)
 print("input", np.allclose(tensor, shown.numpy(), atol=1e-6))
 print("output", np.allclose(output, expected, rtol=1e-3, atol=1e-4))

@@ -1,0 +1,163 @@
+"""The programs that run a network: ONNX Runtime, on the processor or on an accelerator, and OpenVINO."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from detector.errors import ModelError, UsageError
+
+AUTO = "auto"
+CPU = "cpu"
+OPENVINO = "openvino"
+
+_PROVIDERS: dict[str, tuple[str, Mapping[str, Any]]] = {
+    CPU: ("CPUExecutionProvider", {}),
+    # Its usual way to multiply rounds to ten bits.
+    "cuda": ("CUDAExecutionProvider", {"use_tf32": 0}),
+    "coreml": ("CoreMLExecutionProvider", {"ModelFormat": "MLProgram", "AllowLowPrecisionAccumulationOnGPU": 0}),
+    "directml": ("DmlExecutionProvider", {}),
+}
+_NEEDS = {
+    OPENVINO: "pip install 'smearcount[openvino]'",
+    "cuda": "an NVIDIA GPU, and onnxruntime-gpu in place of onnxruntime: pip uninstall onnxruntime && pip install onnxruntime-gpu",
+    "coreml": "macOS, where onnxruntime brings it",
+    "directml": "Windows, and onnxruntime-directml in place of onnxruntime: "
+    "pip uninstall onnxruntime && pip install onnxruntime-directml",
+}
+NAMES = (AUTO, CPU, *_NEEDS)
+"""What can be asked for; `AUTO` never takes an accelerator."""
+
+_AVX_512F = 13  # CPU_AVX_512F in OpenCV's headers
+
+
+@dataclass(frozen=True)
+class Network:
+    """An open network; safe to share between threads."""
+
+    backend: str
+    """One of `NAMES`, never `AUTO`."""
+    program: str
+    """What runs it, with its version."""
+    metadata: Mapping[str, str]
+    """What its file says of it."""
+    run: Callable[[NDArray[np.float32]], NDArray[np.float32]]
+    """From pixels in 0 to 1, of shape (n, 3, h, w), to its one output; all in float32."""
+
+
+def open_network(path: Path, backend: str = AUTO, workers: int = 1, threads: int = 1) -> Network:
+    """Open an ONNX file.
+
+    Args:
+        backend: one of `NAMES`.
+        workers: calls of `run` at a time, beyond which one waits for another.
+        threads: of the CPU that work on one call. No result depends on either.
+
+    Raises:
+        UsageError: the backend is not known or not there; the message says which are, and what the one asked for needs.
+        ModelError: the file holds no network that can be run.
+    """
+    chosen = resolve(backend)
+    try:
+        return _openvino(path, workers, threads) if chosen == OPENVINO else _onnxruntime(path, chosen, threads)
+    except UsageError:
+        raise
+    # Neither program's exceptions share a base class but Exception.
+    except Exception as error:
+        reason = " ".join(str(error).split())[:160]
+        raise ModelError(f"{path}: is no ONNX model that can be run ({reason})") from None
+
+
+def resolve(backend: str) -> str:
+    """The backend that is meant by a name.
+
+    `AUTO` is OpenVINO where it is installed and the processor has AVX-512, on which it was found faster, and else ONNX
+    Runtime: a rule that needs no timing, so that a computer always takes the same one.
+
+    Raises:
+        UsageError: it is not known or not there.
+    """
+    if backend == AUTO:
+        return OPENVINO if _has_openvino() and cv2.checkHardwareSupport(_AVX_512F) else CPU
+    if backend not in NAMES:
+        raise UsageError(f"backend {backend!r} is not known; there are {', '.join(available())}")
+    if backend not in available():
+        raise UsageError(f"backend {backend!r} is not there; it needs {_NEEDS[backend]}; there are {', '.join(available())}")
+    return backend
+
+
+def available() -> list[str]:
+    """Names that can be asked for on this computer."""
+    import onnxruntime
+
+    providers = onnxruntime.get_available_providers()
+    here = [name for name, (provider, _) in _PROVIDERS.items() if provider in providers]
+    return [AUTO, *here, *[OPENVINO] * _has_openvino()]
+
+
+def _has_openvino() -> bool:
+    return importlib.util.find_spec("openvino") is not None
+
+
+def _onnxruntime(path: Path, backend: str, threads: int) -> Network:
+    import onnxruntime
+
+    onnxruntime.disable_telemetry_events()
+    provider, settings = _PROVIDERS[backend]
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(str(path), options, providers=[(provider, dict(settings))])
+    if session.get_providers()[0] != provider:
+        # It goes on with the processor where the provider's own libraries are missing.
+        raise UsageError(f"backend {backend!r} does not start; it needs {_NEEDS[backend]}; there are {', '.join(available())}")
+    name = session.get_inputs()[0].name
+    lock = threading.Lock()
+
+    def run(tensor: NDArray[np.float32]) -> NDArray[np.float32]:
+        if backend == CPU:
+            return np.asarray(session.run(None, {name: tensor})[0])
+        # DirectML allows one call at a time, and no accelerator gains by more.
+        with lock:
+            return np.asarray(session.run(None, {name: tensor})[0])
+
+    told = f"ONNX Runtime {onnxruntime.__version__}, {provider}"
+    return Network(backend, told, session.get_modelmeta().custom_metadata_map, run)
+
+
+def _openvino(path: Path, workers: int, threads: int) -> Network:
+    # Where openvino-telemetry is installed, importing openvino sends word of it; a module that is None cannot be imported.
+    sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
+    import openvino
+
+    core = openvino.Core()
+    model = core.read_model(path)
+    settings = {
+        "INFERENCE_PRECISION_HINT": "f32",  # else bfloat16 where the processor has it, which changes counts
+        "NUM_STREAMS": workers,
+        "INFERENCE_NUM_THREADS": workers * threads,
+        "ENABLE_CPU_PINNING": False,  # other programs have their share of the processors too
+    }
+    compiled = core.compile_model(model, "CPU", settings)
+    described = dict(model.rt_info.items()).get("framework", {})
+    own = threading.local()
+
+    def run(tensor: NDArray[np.float32]) -> NDArray[np.float32]:
+        if not hasattr(own, "request"):
+            own.request = compiled.create_infer_request()
+        own.request.infer([tensor], share_inputs=True)
+        return np.array(own.request.get_output_tensor(0).data)
+
+    told = f"OpenVINO {metadata.version('openvino')}, CPU"
+    return Network(OPENVINO, told, {key: str(value.value) for key, value in described.items()}, run)

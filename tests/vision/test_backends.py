@@ -1,0 +1,103 @@
+"""What runs the network, and that a count does not depend on it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from detector.errors import ModelError, UsageError
+from detector.vision import backends, finder, images
+from detector.vision.model import SHIPPED, Model
+
+SAMPLES = sorted((Path(__file__).parents[2] / "datasets" / "samples").glob("*/*.jpg"))
+HERE = [name for name in backends.available() if name not in (backends.AUTO, backends.CPU)]
+
+
+def test_the_processor_is_always_there() -> None:
+    assert backends.available()[:2] == [backends.AUTO, backends.CPU]
+    assert backends.resolve(backends.CPU) == backends.CPU
+    assert set(backends.available()) <= set(backends.NAMES)
+
+
+@pytest.mark.parametrize(("installed", "wide", "chosen"), [(True, True, "openvino"), (True, False, "cpu"), (False, True, "cpu")])
+def test_openvino_is_taken_where_it_is_installed_and_faster(
+    monkeypatch: pytest.MonkeyPatch, installed: bool, wide: bool, chosen: str
+) -> None:
+    monkeypatch.setattr(backends, "_has_openvino", lambda: installed)
+    monkeypatch.setattr(cv2, "checkHardwareSupport", lambda feature: wide and cv2.getHardwareFeatureName(feature) == "AVX512F")
+    assert backends.resolve(backends.AUTO) == chosen
+
+
+def test_a_backend_that_is_not_there_says_what_it_needs_and_which_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backends, "_has_openvino", lambda: False)
+    with pytest.raises(UsageError, match=r"needs pip install 'smearcount\[openvino\]'; there are auto, cpu"):
+        Model.load(backend="openvino")
+    with pytest.raises(UsageError, match="backend 'gpu' is not known; there are auto, cpu"):
+        Model.load(backend="gpu")
+    monkeypatch.setattr(backends, "available", lambda: ["auto", "cpu"])
+    for name in ("cuda", "coreml", "directml"):
+        with pytest.raises(UsageError, match=f"backend '{name}' is not there; it needs .*; there are auto, cpu"):
+            Model.load(backend=name)
+
+
+@pytest.mark.skipif("cuda" in backends.available(), reason="ONNX Runtime was built with CUDA here")
+def test_an_accelerator_that_does_not_start_is_not_replaced_in_silence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backends, "available", lambda: ["auto", "cpu", "cuda"])
+    not_built = pytest.warns(UserWarning, match="CUDAExecutionProvider")
+    with not_built, pytest.raises(UsageError, match="backend 'cuda' does not start; it needs an NVIDIA GPU"):
+        Model.load(backend="cuda")
+
+
+@pytest.mark.parametrize("backend", [backends.CPU, *HERE])
+def test_several_crops_are_run_as_each_is_by_itself(backend: str) -> None:
+    network = backends.open_network(SHIPPED, backend)
+    rng = np.random.default_rng(0)
+    crops = rng.random((3, 3, 64, 96), dtype=np.float32)
+    together = network.run(crops)
+    assert (together.shape[:2], together.dtype) == ((3, 7), np.float32)
+    for crop, expected in zip(crops, together, strict=True):
+        np.testing.assert_allclose(network.run(crop[None])[0], expected, rtol=1e-4, atol=1e-3)
+
+
+def _needs(backend: str) -> None:
+    if backend not in backends.available():
+        pytest.skip(f"backend {backend} is not on this computer")
+
+
+@pytest.mark.parametrize("backend", [name for name in backends.NAMES if name not in (backends.AUTO, backends.CPU)])
+def test_every_backend_finds_the_same_cells(backend: str, model: Model) -> None:
+    _needs(backend)
+    other = Model.load(backend=backend, workers=2)
+    assert other.card == model.card
+    for path in SAMPLES:
+        rgb = images.read(path)
+        expected, found = finder.find(model, rgb)[0], finder.find(other, rgb)[0]
+        assert found.counts() == expected.counts(), path
+        np.testing.assert_allclose(found.xyxy, expected.xyxy, atol=0.05)
+
+
+@pytest.mark.parametrize("backend", [backends.CPU, backends.OPENVINO])
+def test_what_is_no_network_is_said_to_be_none(tmp_path: Path, backend: str) -> None:
+    _needs(backend)
+    (tmp_path / "text.onnx").write_text("RBC,WBC\n", encoding="utf-8")
+    with pytest.raises(ModelError, match=r"text\.onnx: is no ONNX model that can be run"):
+        Model.load(tmp_path / "text.onnx", backend)
+
+
+def test_openvino_sends_word_of_nothing() -> None:
+    _needs(backends.OPENVINO)
+    code = (
+        "import sys, socket\n"
+        "def refuse(*_): raise SystemExit('a connection was opened')\n"
+        "socket.socket.connect = socket.getaddrinfo = refuse\n"
+        "from detector.vision.model import Model\n"
+        "Model.load(backend='openvino')\n"
+        "print([name for name, module in sys.modules.items() if name.startswith('openvino_telemetry') and module])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stdout.strip()) == (0, "[]"), done.stderr
