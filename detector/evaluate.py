@@ -82,6 +82,7 @@ def _model(
                 domain_of=domains.of_dataset(data),
                 smears=of_smear or None,
                 unread=labelled.unusable,
+                against=Candidate.of(other) if other else None,
             )
         _show(result)
         folder.write(

@@ -162,3 +162,16 @@ def test_a_field_of_no_known_smear_is_named_and_drawn_by_itself(records: list[Re
     assert result.per_smear is not None
     assert result.per_smear["RBC"].fields == 2
     assert evaluate(records, candidate(find), smears={"field0": "a"}).per_smear is None
+
+
+def test_another_detector_sees_the_same_fields(records: list[Record]) -> None:
+    everything, some = finds(records, lambda r: np.ones(len(r.label), bool)), finds(records, lambda r: r.xyxy[:, 0] > 0)
+    result = evaluate(records, candidate(everything), against=candidate(some))
+    assert result.against is not None
+    assert result.against.other.fields == 3
+    assert result.against.other.all_cells["RBC"].counted == 6
+    difference = result.against.all_cells["RBC"].bias
+    assert difference is not None
+    assert difference.value == 1
+    json.dumps(result.document(), allow_nan=False)
+    assert evaluate(records, candidate(everything)).against is None

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from detector.accuracy.evaluation import Evaluation, Figures
+from detector.accuracy.evaluation import Evaluation
+from detector.accuracy.figures import Figures
 from detector.errors import UsageError
 from detector.output.files import write_text
 
@@ -23,6 +24,37 @@ def of_evaluation(result: Evaluation, about: Mapping[str, Any]) -> dict[str, Any
     everything = result.document()
     figures = {one.name: everything.pop(one.name) for one in dataclasses.fields(Figures)}
     return {"format": FORMAT, "version": VERSION, "kind": "model", **about, "figures": figures, **everything}
+
+
+def of_tables(result: TableEvaluation, about: Mapping[str, Any]) -> dict[str, Any]:
+    """The document of counts against true counts."""
+    return {
+        "format": FORMAT,
+        "version": VERSION,
+        "kind": "tables",
+        **about,
+        **_side(result.comparison, result.unread, result.saturated),
+        "against": None if result.against is None else _side(result.against, result.against_unread, result.against_saturated),
+        "differences": {name: dataclasses.asdict(one) for name, one in result.paired.items()},
+        "unpaired": list(result.unpaired),
+        "remarks": list(result.remarks),
+    }
+
+
+def _side(of: Comparison, unread: Mapping[str, str], saturated: Sequence[str]) -> dict[str, Any]:
+    agreements = {"all_cells": of.classes, "guess": of.guess, "per_smear": of.per_smear}
+    lists = ("only_counted", "only_truth", "ambiguous", "classes_apart", "incomplete")
+    return {
+        "figures": {
+            "per": of.per,
+            "fields": len(of.fields),
+            **{key: {name: dataclasses.asdict(one) for name, one in each.items()} or None for key, each in agreements.items()},
+        },
+        "smears": [dataclasses.asdict(one) for one in of.smears],
+        **{name: list(getattr(of, name)) for name in lists},
+        "unread": [{"source": name, "reason": reason} for name, reason in unread.items()],
+        "saturated": list(saturated),
+    }
 
 
 def write(target: Path, document: Mapping[str, Any]) -> None:
