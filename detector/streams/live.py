@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Literal
 
-from detector.streams.capture import Capture, Gap, Item, Passed, Received
+from detector.streams.capture import Capture
 from detector.streams.frames import Fault, Frame
+from detector.streams.items import Gap, Item, Passed, Received
 from detector.streams.log import FrameLog
 from detector.streams.modes import Mode
 from detector.streams.verdict import Totals, Verdict

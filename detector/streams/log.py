@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from detector.output import files
-from detector.streams.capture import Gap, Passed
 from detector.streams.frames import Fault
+from detector.streams.items import Gap, Passed
 from detector.streams.verdict import Verdict
 
 NAME = "frames.csv"
