@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from detector.errors import UsageError
-from detector.vision import border, boxes, cells, tiles
+from detector.vision import border, boxes, cells, images, tiles
 from detector.vision.detections import Detections
 from detector.vision.model import Model
 
@@ -25,6 +26,9 @@ _LEAST_TO_BELIEVE = 2
 smaller than those that the model knows."""
 _LEAST_TO_ESTIMATE = 5
 _LEAST_CROP_PX = 64
+_PLACES = ((0.5, 0.5), (0.25, 0.25), (0.75, 0.75))
+"""Where a field is looked at for its scale, as shares of its width and height."""
+_PATCHES = 8
 
 
 def find(
@@ -52,7 +56,7 @@ def find(
         found = model.detect(rgb, min_score)
     else:
         found = whole
-    return _without_slivers(_rounded(found), model, zoom), note
+    return _without_slivers(rounded(found), model, zoom), note
 
 
 def find_and_search(
@@ -73,7 +77,7 @@ def find_and_search(
     zoom, _ = choose_zoom(model, rgb, whole, um_per_px)
     if zoom is not None:
         whole, searched = (_in_tiles(model, rgb, zoom, score) for score in (None, min_score))
-    return _without_slivers(_rounded(whole), model, zoom), _without_slivers(_rounded(searched), model, zoom)
+    return _without_slivers(rounded(whole), model, zoom), _without_slivers(rounded(searched), model, zoom)
 
 
 def check_scale(um_per_px: float, source: str) -> None:
@@ -125,12 +129,18 @@ def estimate_rbc_px(model: Model, rgb: NDArray[np.uint8]) -> float | None:
     """Typical side of a red cell's box in field pixels, or None where too few are found.
 
     Looks at ever smaller crops of the field, each shown at the model's own size, and believes the one in which the red
-    cells found have most nearly the size that the model knows.
+    cells found have most nearly the size that the model knows. Where the middle and two quarters show none, it looks where
+    the field varies most.
     """
+    known = _best_rbc_px(model, rgb, _PLACES)
+    return _best_rbc_px(model, rgb, _lively(rgb)) if known is None else known
+
+
+def _best_rbc_px(model: Model, rgb: NDArray[np.uint8], places: Sequence[tuple[float, float]]) -> float | None:
     best: tuple[float, float] | None = None
     side = max(rgb.shape[:2]) // 2
     while side >= _LEAST_CROP_PX:
-        for crop in _crops(rgb, side):
+        for crop in _crops(rgb, side, places):
             typical = _typical_rbc_px(model.detect(crop), _LEAST_TO_ESTIMATE)
             if typical is None:
                 continue
@@ -141,10 +151,19 @@ def estimate_rbc_px(model: Model, rgb: NDArray[np.uint8]) -> float | None:
     return None if best is None or best[0] > math.log(_SCALE_RANGE) else best[1]
 
 
-def _crops(rgb: NDArray[np.uint8], side: int) -> list[NDArray[np.uint8]]:
-    """Crops of `side` px from the middle of the field and of two of its quarters."""
+def _lively(rgb: NDArray[np.uint8]) -> list[tuple[float, float]]:
+    """Centres, as shares of width and height, of the parts of a field in which green light varies most."""
+    green = images.shrink(rgb, min(1.0, 32 * _PATCHES / max(rgb.shape[:2])))[:, :, 1]
+    rows, columns = (min(_PATCHES, side) for side in green.shape)
+    parts = [(np.array_split(band, columns, axis=1)) for band in np.array_split(green, rows, axis=0)]
+    varies = np.array([[float(part.std()) for part in band] for band in parts])
+    best = np.argsort(-varies, axis=None, kind="stable")[: len(_PLACES)]
+    return [((i % columns + 0.5) / columns, (i // columns + 0.5) / rows) for i in best.tolist() if varies.ravel()[i] > 0]
+
+
+def _crops(rgb: NDArray[np.uint8], side: int, places: Sequence[tuple[float, float]]) -> list[NDArray[np.uint8]]:
+    """Crops of `side` px around places given as shares of the field's width and height."""
     h, w = rgb.shape[:2]
-    places = [(0.5, 0.5), (0.25, 0.25), (0.75, 0.75)]
     crops = []
     for fx, fy in places:
         x = min(max(round(w * fx - side / 2), 0), max(w - side, 0))
@@ -172,14 +191,23 @@ def _in_tiles(model: Model, rgb: NDArray[np.uint8], zoom: float, min_score: floa
 
 def _without_slivers(found: Detections, model: Model, zoom: float | None) -> Detections:
     """Leave out what `border` does not count."""
+    return found[~slivers(found, model, zoom)]
+
+
+def slivers(found: Detections, model: Model, zoom: float | None) -> NDArray[np.bool_]:
+    """Which cells of a whole field `border` does not count; of shape (n,).
+
+    Args:
+        zoom: model input pixels per field pixel that they were found at; None for the field whole at the model's own size.
+    """
     certain = found[found.score >= np.array(model.card.minimum())[found.label]]
     rbc_px = border.rbc_px(certain.xyxy, certain.label, found.size_wh)
     if rbc_px is None:
         rbc_px = model.card.rbc_px / (model.card.image_px / max(found.size_wh) if zoom is None else zoom)
-    return found[~border.slivers(found.xyxy, found.label, found.size_wh, rbc_px)]
+    return border.slivers(found.xyxy, found.label, found.size_wh, rbc_px)
 
 
-def _rounded(found: Detections) -> Detections:
+def rounded(found: Detections) -> Detections:
     """Boxes to a hundredth of a pixel and scores to four places, as files hold them: a count from a file is then the same."""
     xyxy = found.xyxy.astype(np.float64).round(2).astype(np.float32)
     score = found.score.astype(np.float64).round(4).astype(np.float32)

@@ -64,34 +64,47 @@ def own(tiles: Sequence[Tile], found: Sequence[Detections], size_wh: tuple[int, 
     A cell's centre is estimated a little differently by two tiles. So a tile keeps what lies up to `band_px` outside its
     part, and where two tiles then hold the same cell, the one that owns the centre wins, else the better score.
     """
-    parts = [_kept(tile, one, band_px) for tile, one in zip(tiles, found, strict=True)]
-    sizes = [len(score) for _, score, _, _ in parts]
-    xyxy = np.concatenate([p[0] for p in parts]) if parts else np.zeros((0, 4), np.float32)
-    score = np.concatenate([p[1] for p in parts]) if parts else np.zeros(0, np.float32)
-    label = np.concatenate([p[2] for p in parts]) if parts else np.zeros(0, np.int64)
-    inside = np.concatenate([p[3] for p in parts]) if parts else np.zeros(0, bool)
-    tile_of = np.repeat(np.arange(len(parts)), sizes)
-    at_seam = np.flatnonzero(_near_seam(boxes.centre(xyxy), tiles, tile_of, 2 * band_px))
-    pairs = _seen_twice(tiles, xyxy, label, tile_of, at_seam)
-    keep = np.ones(len(score), dtype=bool)
-    # A box outside its tile's part that no owner confirmed stays: its owner may have put the centre across the seam.
-    for i in np.lexsort((-score, ~inside)):
-        if keep[i]:
-            keep[pairs.get(int(i), [])] = False
-    saturated = any(one.saturated for one in found)
-    names = found[0].class_names if found else Detections.none(size_wh).class_names
-    return Detections(xyxy[keep], score[keep], label[keep], size_wh, names, saturated)
+    parts = [kept(tile, one, size_wh, band_px) for tile, one in zip(tiles, found, strict=True)]
+    return joined([part[stays] for part, stays in zip(parts, settle(tiles, parts, band_px), strict=True)], size_wh)
 
 
-_Part = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.int64], NDArray[np.bool_]]
-
-
-def _kept(tile: Tile, found: Detections, band_px: float) -> _Part:
+def kept(tile: Tile, found: Detections, size_wh: tuple[int, int], band_px: float) -> Detections:
+    """What a tile found in its window, in the field's coordinates, less what lies outside its part by more than `band_px`."""
     x, y = tile.window[:2]
     xyxy = found.xyxy + np.array([x, y, x, y], dtype=np.float32)
-    centre = boxes.centre(xyxy)
-    keep = _within(centre, tile.owned, band_px)
-    return xyxy[keep], found.score[keep], found.label[keep], _within(centre[keep], tile.owned, 0.0)
+    near = _within(boxes.centre(xyxy), tile.owned, band_px)
+    return Detections(xyxy[near], found.score[near], found.label[near], size_wh, found.class_names, found.saturated)
+
+
+def settle(tiles: Sequence[Tile], parts: Sequence[Detections], band_px: float) -> list[NDArray[np.bool_]]:
+    """Which of the cells that each tile kept stay, so that every cell of the field stays once; tiles in the order of `cut`."""
+    whole = joined(parts, (1, 1))
+    tile_of = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
+    centre = boxes.centre(whole.xyxy)
+    at_seam = np.flatnonzero(_near_seam(centre, tiles, tile_of, 2 * band_px))
+    pairs = _seen_twice(tiles, whole.xyxy, whole.label, tile_of, at_seam)
+    owned = np.array([tile.owned for tile in tiles], dtype=np.float32).reshape(-1, 4)[tile_of]
+    inside = ((centre >= owned[:, :2]) & (centre < owned[:, 2:])).all(axis=1)
+    keep = np.ones(len(whole), dtype=bool)
+    # A box outside its tile's part that no owner confirmed stays: its owner may have put the centre across the seam.
+    for i in np.lexsort((-whole.score, ~inside)):
+        if keep[i]:
+            keep[pairs.get(int(i), [])] = False
+    return np.split(keep, np.cumsum([len(part) for part in parts])[:-1]) if parts else []
+
+
+def joined(parts: Sequence[Detections], size_wh: tuple[int, int]) -> Detections:
+    """Cells of several parts of a field, all in its coordinates, as those of the field."""
+    none = Detections.none(size_wh)
+    together = [none, *parts]
+    return Detections(
+        np.concatenate([one.xyxy for one in together]),
+        np.concatenate([one.score for one in together]),
+        np.concatenate([one.label for one in together]),
+        size_wh,
+        parts[0].class_names if parts else none.class_names,
+        any(one.saturated for one in parts),
+    )
 
 
 def _within(centre: NDArray[np.float32], area: tuple[int, int, int, int], band_px: float) -> NDArray[np.bool_]:
@@ -118,11 +131,14 @@ def _seen_twice(
     at_seam: NDArray[np.int64],
 ) -> dict[int, list[int]]:
     """For each box at a seam, the boxes of other tiles that are the same cell; tile by tile, so that memory stays small."""
-    members = {t: at_seam[tile_of[at_seam] == t] for t in np.unique(tile_of[at_seam]).tolist()}
+    held, starts = np.unique(tile_of[at_seam], return_index=True)
+    members = dict(zip(held.tolist(), np.split(at_seam, starts[1:]), strict=True)) if len(held) else {}
     windows = np.array([tile.window for tile in tiles], dtype=np.float32)
     pairs: dict[int, list[int]] = {}
     for t, mine in members.items():
-        for u in np.flatnonzero(boxes.intersection(windows[t : t + 1], windows[t + 1 :])[0] > 0) + t + 1:
+        # Windows come row by row, so those that begin below this one need not be looked at.
+        last = int(np.searchsorted(windows[:, 1], windows[t, 3]))
+        for u in np.flatnonzero(boxes.intersection(windows[t : t + 1], windows[t + 1 : last])[0] > 0) + t + 1:
             theirs = members.get(int(u))
             if theirs is None:
                 continue

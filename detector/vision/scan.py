@@ -1,0 +1,205 @@
+"""Searching a large picture for cells: its scale, its tiles, and what each tile shows.
+
+A tile is read, looked at and forgotten; what stays is the list of its cells, so memory does not grow with the picture.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from detector.errors import ImageError, UsageError
+from detector.vision import cells, finder, quality, skip, tiles
+from detector.vision.card import Card
+from detector.vision.detections import Detections
+from detector.vision.images import Rgb
+from detector.vision.model import Model
+from detector.vision.quality import Quality
+from detector.vision.slides.slide import Slide, Window
+from detector.vision.tiles import Tile
+
+COUNTED, EMPTY, UNFOCUSED, UNREADABLE = "counted", "empty", "out of focus", "unreadable"
+"""What became of a tile."""
+
+TILE_PX = 960
+"""Side of a tile in the model's own pixels."""
+MOST_TILE_PX = 4096
+OVERVIEW_PX = 2048
+"""Long side at which a whole slide is looked at to find its cells, in pixels."""
+
+_MARGIN_CELLS = 1.6
+"""Context around what a tile owns, in red cells: white cells are up to three times as long, and each must be seen whole."""
+_BAND_CELLS = 0.15
+_LOOK_PX = 7.0
+"""Least width of a red cell, in pixels, at which a level of the file tells whether a tile is empty."""
+_PLACES = 9
+_ENOUGH_PLACES = 3
+_PLACE_PX = 2048
+_PATCH_PX = 24
+_DISAGREES = 1.6
+
+
+@dataclass(frozen=True)
+class Scan:
+    """How a slide is gone through."""
+
+    zoom: float
+    """Model input pixels per pixel of the slide."""
+    rbc_px: float
+    """Width of a red cell at that scale, in pixels of the slide."""
+    tiles: list[Tile]
+    """Row by row."""
+    um_per_px: float | None
+    """Micrometres per pixel where given or known from the file; None where the scale was estimated from red cells."""
+    note: str
+    """Where the scale comes from, and what speaks against it."""
+
+    @property
+    def band_px(self) -> float:
+        """How far outside its part a tile keeps cells; see `tiles.own`."""
+        return _BAND_CELLS * self.rbc_px
+
+
+@dataclass(frozen=True)
+class Look:
+    """What one tile showed."""
+
+    status: str
+    reason: str
+    """Why it could not be read; else empty."""
+    found: Detections
+    """Cells that the tile may own, in the slide's coordinates."""
+    quality: Quality | None = None
+    """Of its window, where that was searched for cells."""
+
+
+def check_tile(tile_px: int, card: Card) -> None:
+    """Refuse a tile that is too small to own anything beside the context that its cells need, or too large to be worked on.
+
+    Raises:
+        UsageError: `tile_px` is out of range; the message says the least.
+    """
+    least = 3 * math.ceil(_MARGIN_CELLS * card.rbc_px)
+    if not least <= tile_px <= MOST_TILE_PX:
+        raise UsageError(
+            f"--tile-px {tile_px}: a tile must be {least} to {MOST_TILE_PX} px long at the model's scale, at which red cells are "
+            f"{card.rbc_px:.0f} px wide and each tile needs room for whole cells around its part"
+        )
+
+
+def plan(model: Model, slide: Slide, overview: Rgb, um_per_px: float | None, tile_px: int = TILE_PX) -> Scan:
+    """Choose a slide's scale and cut it into tiles.
+
+    Args:
+        overview: the whole slide made small.
+        um_per_px: as the user gave it; else the file's own is taken, and else the red cells tell the scale.
+        tile_px: side of a tile in the model's own pixels.
+
+    Raises:
+        ImageError: the scale is not known, and there are no red cells to estimate it from.
+    """
+    known, source = (um_per_px, "--um-per-px or the manifest") if um_per_px is not None else (slide.um_per_px, slide.scale_source)
+    seen_px = estimate_rbc_px(model, slide, overview)
+    if known is not None:
+        rbc_px = cells.RBC_DIAMETER_UM / known
+        note = "" if um_per_px is not None else f"scale from {source}: {known:.4g} µm per px"
+        if seen_px is not None and max(seen_px / rbc_px, rbc_px / seen_px) > _DISAGREES:
+            doubt = f"by {source} red cells are {rbc_px:.0f} px wide, on the slide they seem to be {seen_px:.0f} px"
+            note = "; ".join(filter(None, (note, doubt)))
+    elif seen_px is not None:
+        rbc_px = seen_px
+        note = f"scale estimated from red cells: {seen_px:.0f} px wide, about {cells.RBC_DIAMETER_UM / seen_px:.3g} µm per px"
+    else:
+        raise ImageError(
+            "its scale is not known: the file does not say it, and no red cells were found to estimate it from; "
+            "give --um-per-px, or a manifest with a um_per_px column"
+        )
+    zoom = model.card.rbc_px / rbc_px
+    margin_px = math.ceil(_MARGIN_CELLS * rbc_px)
+    side_px = max(math.ceil(tile_px / zoom), 3 * margin_px)
+    return Scan(zoom, rbc_px, tiles.cut(slide.size_wh, side_px, margin_px), known, note)
+
+
+def look(model: Model, slide: Slide, scan: Scan, tile: Tile) -> Look:
+    """Read one tile and find its cells, unless it is empty, out of focus or cannot be read."""
+    none = Detections.none(slide.size_wh)
+    try:
+        glance = slide.factor_for(max(_LOOK_PX, skip.EMPTY_PX * 0.9) / scan.rbc_px)
+        if glance < slide.factor_for(scan.zoom) and skip.is_empty(slide.read(tile.window, glance), scan.rbc_px * glance):
+            return Look(EMPTY, "", none)
+        factor = slide.factor_for(scan.zoom)
+        rgb = slide.read(tile.window, factor)
+    except ImageError as error:
+        return Look(UNREADABLE, str(error), none)
+    rbc_px = scan.rbc_px * factor
+    if skip.is_empty(rgb, rbc_px):
+        return Look(EMPTY, "", none)
+    if skip.is_unfocused(rgb, rbc_px):
+        return Look(UNFOCUSED, "", none)
+    found = model.detect(rgb, zoom=scan.zoom / factor)
+    measured = quality.measure(rgb, found)
+    window_wh = (tile.window[2] - tile.window[0], tile.window[3] - tile.window[1])
+    scale = np.array([window_wh[0] / rgb.shape[1], window_wh[1] / rgb.shape[0]] * 2, dtype=np.float32)
+    full = Detections(found.xyxy * scale, found.score, found.label, window_wh, found.class_names, found.saturated)
+    return Look(COUNTED, "", finder.rounded(tiles.kept(tile, full, slide.size_wh, scan.band_px)), measured)
+
+
+def settle(model: Model, slide_wh: tuple[int, int], scan: Scan, parts: list[Detections]) -> list[Detections]:
+    """The cells that each tile owns, from those that it kept: every cell of the slide once, and no slivers at its border.
+
+    Args:
+        parts: of all tiles, in their order.
+    """
+    stays = tiles.settle(scan.tiles, parts, scan.band_px)
+    owned = [part[mask] for part, mask in zip(parts, stays, strict=True)]
+    whole = tiles.joined(owned, slide_wh)
+    clear = ~finder.slivers(whole, model, scan.zoom)
+    return [one[mask] for one, mask in zip(owned, np.split(clear, np.cumsum([len(one) for one in owned])[:-1]), strict=True)]
+
+
+def estimate_rbc_px(model: Model, slide: Slide, overview: Rgb) -> float | None:
+    """Typical side of a red cell's box in the slide's pixels, or None where no place tells it.
+
+    Looks closely at places that hold something; the median of several is taken.
+    """
+    sides_px: list[float] = []
+    for window in places(slide.size_wh, overview):
+        try:
+            side_px = finder.estimate_rbc_px(model, slide.read(window))
+        except ImageError:
+            continue
+        if side_px is not None:
+            sides_px.append(side_px)
+        if len(sides_px) == _ENOUGH_PLACES:
+            break
+    return float(np.median(sides_px)) if sides_px else None
+
+
+def places(size_wh: tuple[int, int], overview: Rgb) -> list[Window]:
+    """Windows worth a close look, best first: those where the picture varies most, spread over all that vary as much as half of that."""
+    factor = max(overview.shape[:2]) / max(size_wh)
+    patch = max(1, min(_PATCH_PX, min(overview.shape[:2])))
+    variety = _variety(overview, patch)
+    order = np.argsort(-variety, axis=None, kind="stable")
+    enough = order[variety.ravel()[order] >= variety.max() / 2]
+    windows: list[Window] = []
+    for i in enough[np.unique(np.linspace(0, len(enough) - 1, _PLACES).astype(int))].tolist():
+        row, column = divmod(i, variety.shape[1])
+        centre = ((column + 0.5) * patch / factor, (row + 0.5) * patch / factor)
+        sides = [min(_PLACE_PX, side) for side in size_wh]
+        x, y = (round(min(max(c - s / 2, 0), whole - s)) for c, s, whole in zip(centre, sides, size_wh, strict=True))
+        windows.append((x, y, x + sides[0], y + sides[1]))
+    return list(dict.fromkeys(windows))
+
+
+def _variety(overview: Rgb, patch: int) -> NDArray[np.float32]:
+    """Standard deviation of green light in each patch of the overview, of shape (rows, columns)."""
+    rows, columns = overview.shape[0] // patch, overview.shape[1] // patch
+    green = overview[: rows * patch, : columns * patch, 1].astype(np.float32)
+    # The light's fall over a slide is nothing to look at.
+    level = (green - cv2.blur(green, (2 * patch + 1,) * 2)).reshape(rows, patch, columns, patch)
+    return np.asarray(level.std(axis=(1, 3)), dtype=np.float32)
