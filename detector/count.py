@@ -6,14 +6,10 @@ import math
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from detector.accuracy import tables as accuracy_tables
-from detector.accuracy import truth as manual
-from detector.accuracy.comparison import compare
-from detector.accuracy.counts_table import CountsTable
 from detector.commandline import (
     EXIT_DONE,
     EXIT_INTERRUPTED,
@@ -25,7 +21,6 @@ from detector.commandline import (
     run,
 )
 from detector.counting import density
-from detector.counting.smears import SmearCount
 from detector.engines import inputs as engine_inputs
 from detector.engines import job, manifest
 from detector.errors import OutputError, UsageError
@@ -36,6 +31,9 @@ from detector.output.report import page, pictures
 from detector.vision import backends
 from detector.vision.finder import check_scale
 from detector.vision.model import Model, processors
+
+if TYPE_CHECKING:
+    from detector.accuracy.counts_table import CountsTable
 
 
 def count(
@@ -68,7 +66,11 @@ def count(
     workers = threads or processors()
     loaded = Model.load(model, backend, workers)
     # Read now, for its faults are nothing to learn of after an hour of counting.
-    known = None if truth is None else manual.read(truth)
+    known: CountsTable | None = None
+    if truth is not None:
+        from detector.accuracy import truth as manual  # imports much, which few counts need
+
+        known = manual.read(truth)
     folder = out or results.default_folder("count")
     results.prepare(folder, resume)
     try:
@@ -76,7 +78,7 @@ def count(
             with progress_bar("counting", len(fields)) as advance:
                 drawn = folder / results.OVERLAYS if overlays else None
                 outcome = job.count(fields, loaded, workers, journal, drawn, advance, pictures.most_bytes(len(fields)))
-            per_ul = {smear.smear: _per_ul(smear, rbc_per_ul, ul_factor) for smear in outcome.smears}
+            per_ul = {smear.smear: density.per_ul(smear, rbc_per_ul, ul_factor) for smear in outcome.smears}
             settings = {"inputs": inputs, "manifest": manifest_file and str(manifest_file), "um_per_px": um_per_px,
                         "rbc_per_ul": rbc_per_ul, "ul_factor": ul_factor, "truth": truth and str(truth),
                         "backend": backend, "threads": threads}  # fmt: skip
@@ -113,20 +115,18 @@ def _check(
         raise UsageError("--rbc-per-ul and --ul-factor are two ways to counts per µL; give one of them")
 
 
-def _per_ul(smear: SmearCount, rbc_per_ul: float | None, ul_factor: float | None) -> list[density.PerMicrolitre]:
-    if rbc_per_ul is not None:
-        return density.from_red_cells(smear, rbc_per_ul)
-    return density.from_area(smear, ul_factor) if ul_factor is not None else []
-
-
 def _report_truth(folder: Path, outcome: Outcome, truth: CountsTable) -> None:
+    from detector.accuracy import tables
+    from detector.accuracy.comparison import compare
+    from detector.accuracy.counts_table import CountsTable
+
     smears = {field.field: field.smear for field in outcome.read}
     comparison = compare(CountsTable({field.field: field.raw for field in outcome.read}, smears=smears), truth)
     try:
-        accuracy_tables.write(folder, comparison)
+        tables.write(folder, comparison)
     except OSError as error:
         raise OutputError(f"{folder}: cannot be written ({error.strerror})") from None
-    accuracy_tables.print_comparison(console, comparison, truth.remarks)
+    tables.print_comparison(console, comparison, truth.remarks)
 
 
 def _print_summary(outcome: Outcome, folder: Path, seconds: float) -> None:

@@ -24,6 +24,17 @@ class PerMicrolitre:
     source: str
 
 
+def per_ul(smear: SmearCount, rbc_per_ul: float | None, ul_factor: float | None) -> list[PerMicrolitre]:
+    """Estimate by what is known: red cells per µL, else a factor in mm² per µL, else nothing.
+
+    Raises:
+        UsageError: it is not a positive number.
+    """
+    if rbc_per_ul is not None:
+        return from_red_cells(smear, rbc_per_ul)
+    return [] if ul_factor is None else from_area(smear, ul_factor)
+
+
 def from_red_cells(smear: SmearCount, rbc_per_ul: float) -> list[PerMicrolitre]:
     """Estimate the classes other than red cells as their number per red cell times an analyser's red cell count.
 
