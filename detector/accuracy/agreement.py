@@ -11,7 +11,7 @@ Intervals are those of `bootstrap.figure`, but for three kinds (all chosen by si
 - Limits of agreement: those of bias and of 1.96 s (of its logarithm) put together by MOVER (Zou, Statistical Methods in Medical
   Research 2013; 22:630-642). Bland and Altman's own (1999; 8:135-160), with the standard error s √(1/n + 1.96² / 2(n - 1)), take
   errors to be normal. Errors of counts are mostly 0 with a few larger ones: with 40 fields of platelets theirs hold the limit in
-  0.7 of studies, these in 0.93. For their own example of 17 readings these are a tenth wider.
+  0.7 of studies, these in 0.93 and more. For their own example of 17 readings these are a tenth wider.
 """
 
 from __future__ import annotations
