@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 
 from detector.accuracy.agreement import agreement, clear_of_border, constant_guess
 from detector.accuracy.bootstrap import Figure
@@ -219,3 +220,15 @@ def test_constant_guess_on_the_official_bccd_test() -> None:
     assert len(texts) == 72
     assert [round(100 * value(a.pooled_accuracy), 1) for a in found] == [92.7, 98.6, 95.7]
     assert [round(value(a.mae), 2) for a in found] == [3.15, 0.10, 0.88]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_correlations_equal_those_of_independent_code(seed: int) -> None:
+    """Pearson's by scipy; Lin's by his definition, 1 - E(x - y)² / the same if the two were independent."""
+    rng = np.random.default_rng(seed)
+    x, y = rng.poisson(15, 40), rng.poisson(15, 40)
+    y = (x + y) // 2
+    found = agreement(x.tolist(), y.tolist())
+    assert value(found.pearson_r) == pytest.approx(stats.pearsonr(x, y).statistic, abs=1e-12)
+    apart = np.subtract.outer(x, y) ** 2
+    assert value(found.concordance) == pytest.approx(1 - np.mean((x - y) ** 2) / apart.mean(), abs=1e-12)

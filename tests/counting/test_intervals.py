@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy import special
+from scipy import special, stats
 
-from detector.counting.intervals import Estimate, rate, ratio
+from detector.counting.intervals import Estimate, rate, ratio, share
 
 
 @pytest.mark.parametrize(
@@ -179,3 +179,15 @@ def test_ratio_coverage(fields: int, ratio_cv2: float, base_cv2: float) -> None:
         k = clustered(rng, base * true, ratio_cv2, (samples, fields))
         found = [e for e in map(ratio, k.tolist(), per.tolist()) if e]
         assert np.mean([e.low <= true <= e.high for e in found]) >= 0.93 - 3 * np.sqrt(0.93 * 0.07 / samples)
+
+
+def test_shares_are_clopper_and_pearsons_of_one_field() -> None:
+    found, expected = share([7], [3]), stats.binomtest(7, 10).proportion_ci()
+    assert found is not None
+    assert (found.value, found.low, found.high) == pytest.approx((0.7, expected.low, expected.high), abs=0.02)
+    none, all_of_them = share([0], [10]), share([10], [0])
+    assert none is not None
+    assert all_of_them is not None
+    assert (none.value, none.low) == (0, 0)
+    assert (all_of_them.low, all_of_them.high) == (1 - none.high, 1)
+    assert share([0], [0]) is None
