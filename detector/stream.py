@@ -1,1 +1,144 @@
 """Count the cells of a smear under a microscope camera or in a video, each once."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, nullcontext
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+from rich.live import Live as Redrawn
+
+from detector.commandline import console, errors, run
+from detector.output import results, terminal
+from detector.streams import finishing, modes, server, sources, status
+from detector.streams.capture import Capture
+from detector.streams.display import Display
+from detector.streams.live import Ended, Live
+from detector.streams.log import FrameLog
+from detector.streams.save import VideoFile
+from detector.streams.window import Window
+from detector.vision.finder import check_scale
+from detector.vision.model import Model
+
+LOOK_EVERY_S, TELL_EVERY_S = 0.1, 10.0
+
+
+def stream(
+    source: Annotated[str, typer.Argument(metavar="SOURCE", help=sources.FORMS)],
+    mode: Annotated[
+        Literal["fields", "scan"], typer.Option(help="fields: where the stage rests; scan: while it moves")
+    ] = "fields",
+    out: Annotated[Path | None, typer.Option(help="folder for the results; default: runs/stream/<time>")] = None,
+    model: Annotated[Path | None, typer.Option(help="an .onnx model of ours; default: the one shipped")] = None,
+    um_per_px: Annotated[float | None, typer.Option(help="micrometres per pixel: gives counts per mm²")] = None,
+    until_enough: Annotated[
+        bool, typer.Option("--until-enough", help="end when red and white cells are known well enough")
+    ] = False,
+    rbc_within: Annotated[float, typer.Option(min=0.1, max=100, help="how well red cells are to be known, in ± percent")] = 5,
+    wbc_within: Annotated[float, typer.Option(min=0.1, max=100, help="how well white cells are to be known, in ± percent")] = 20,
+    seconds: Annotated[float | None, typer.Option(min=0.1, help="end after so many seconds of the stream")] = None,
+    save: Annotated[
+        Path | None, typer.Option(help="write what is seen, with the cells, to this video (.mp4, .mkv, .avi)")
+    ] = None,
+    show: Annotated[bool, typer.Option("--show", help="show it in a window")] = False,
+    serve: Annotated[
+        str | None, typer.Option(metavar="[HOST:]PORT", help="show it on a page for browsers on this computer")
+    ] = None,
+) -> int:
+    """Count the cells of a smear under a microscope camera or in a video, each once, and say when enough are counted.
+
+    Writes report.html, counts.csv, smears.csv, detections.json and run.json as detector.count does, frames.csv (what became
+    of each frame) and mosaic.jpg (all that was seen). Ctrl-C ends it; what was counted so far is written.
+    """
+    started = time.time()
+    if um_per_px is not None:
+        check_scale(um_per_px, "--um-per-px")
+    place = None if serve is None else server.address(serve)
+    opened = sources.open(source)
+    loaded = Model.load(model)
+    targets = {"RBC": rbc_within / 100, "WBC": wbc_within / 100}
+    counting: modes.Mode = getattr(modes, mode)(loaded, um_per_px, targets)
+    window = Window() if show else None
+    video = VideoFile(save) if save else None
+    folder = out or results.default_folder("stream")
+    with ExitStack() as stack:
+        stack.enter_context(opened)
+        say(f"waiting for the first picture of {opened.name}")
+        capture = stack.enter_context(Capture(opened))
+        results.make_folder(folder, results.STREAM_FILES)
+        log = stack.enter_context(FrameLog(folder))
+        display = Display([one for one in (window, video) if one is not None], each=video is not None and not opened.live)
+        live = Live(capture, counting, log, display.put, until_enough, seconds)
+        if place is not None:
+            page = stack.enter_context(server.Page(*place, lambda: status.state(live, opened.name)))
+            display.add(page)
+            say(f"live page: {page.url}")
+        with display, live:
+            try:
+                _follow(live, display, window)
+            except KeyboardInterrupt:
+                live.stop("interrupted", "it was interrupted")
+            stack.enter_context(_undisturbed())
+        ended = live.ended or Ended("failed", "the program failed")
+        finished = counting.finish()
+        settings = {"source": opened.name, "mode": mode, "um_per_px": um_per_px, "until_enough": until_enough,
+                    "rbc_within": rbc_within, "wbc_within": wbc_within, "seconds": seconds, "save": save and str(save)}  # fmt: skip
+        described = results.describe_run(loaded, settings, finished.outcome.fields, started, time.time())
+        described["stream"] = finishing.describe(finished, ended, log, display, opened.name, mode)
+        terminal.print_smears(console, finished.outcome.smears, {})
+        terminal.print_problems(errors, finished.outcome.fields)
+        for remark in finished.remarks:
+            say(remark)
+        finishing.write(folder, finished, described)
+    say(f"{log.received} frames, {log.used} used; ended because {ended.reason}")
+    console.print(f"results: {folder}", markup=False, soft_wrap=True)
+    return finishing.exit_code_of(ended, log)
+
+
+def say(words: str) -> None:
+    """Tell the user on standard error."""
+    errors.print(words, markup=False, soft_wrap=True)
+
+
+def _follow(live: Live, display: Display, window: Window | None) -> None:
+    """Show how the run stands until it ends."""
+    told: set[str] = set()
+    last = time.monotonic()
+    drawn = Redrawn(console=errors, transient=True, auto_refresh=False) if errors.is_terminal else None
+    with drawn or nullcontext():
+        while not live.wait(LOOK_EVERY_S):
+            if window is not None and window.refresh():
+                live.stop("stopped", "its window was closed")
+            for problem in (live.log.problem, *display.problems):
+                if problem and problem not in told:
+                    told.add(problem)
+                    say(problem)
+            if drawn is not None:
+                drawn.update(status.table(live), refresh=True)
+            elif time.monotonic() - last > TELL_EVERY_S:
+                last = time.monotonic()
+                say(status.line(live))
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Ctrl-C again, or a second SIGTERM, must not cost what was counted while it is written."""
+    before = {one: signal.signal(one, signal.SIG_IGN) for one in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for one, handler in before.items():
+            signal.signal(one, handler)
+
+
+def main() -> None:
+    """Entry point."""
+    run(stream, "python -m detector.stream")
+
+
+if __name__ == "__main__":
+    main()

@@ -10,8 +10,12 @@ from pathlib import Path
 
 from detector.engines.manifest import Manifest
 from detector.errors import NothingToDoError, UsageError
-from detector.output.results import JOURNAL, OVERLAYS
-from detector.vision.images import SUFFIXES
+from detector.output.results import JOURNAL, OVERLAYS, STREAM_LOG
+from detector.vision.images import SUFFIXES as PICTURES
+from detector.vision.slides.formats import VENDOR_SUFFIXES
+
+SUFFIXES = PICTURES | VENDOR_SUFFIXES
+"""File name endings, lower case, that are taken for fields or slides when a folder is searched."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +108,7 @@ def _images(root: Path) -> Iterator[tuple[Path, str]]:
         folder = Path(place)
         # A link may lead back to a folder above it.
         real = os.path.realpath(folder)
-        own_result = (folder / JOURNAL).exists()
+        own_result = (folder / JOURNAL).exists() or (folder / STREAM_LOG).exists()
         if real in visited or (own_result and folder != root):
             subfolders.clear()
             continue

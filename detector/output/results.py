@@ -28,6 +28,11 @@ OVERLAYS = "overlays"
 REPORT = "report.html"
 FILES = (JOURNAL, "counts.csv", "smears.csv", "detections.json", "run.json", REPORT, "errors.csv", "agreement.csv", OVERLAYS)
 """What a count may leave in its folder."""
+STREAM_LOG = "frames.csv"
+"""Its like in the folder of a stream."""
+MOSAIC = "mosaic.jpg"
+STREAM_FILES = ("counts.csv", "smears.csv", "detections.json", "run.json", REPORT, STREAM_LOG, MOSAIC)
+"""What a stream may leave in its folder."""
 RUN_LAYOUT = 2
 """Version of the layout of `run.json`."""
 

@@ -17,6 +17,7 @@ from detector.streams.live import Shown
 from detector.streams.verdict import Totals
 from detector.vision.images import Rgb
 
+_HANG_S = 30.0
 _WAITING = 8
 """Frames that wait to be drawn where each one is wanted."""
 _MOST_LATENCIES = 100_000
@@ -66,9 +67,13 @@ class Display:
         with self._changed:
             self._closing = True
             self._changed.notify_all()
-        self._thread.join()
+        self._thread.join(_HANG_S)
         for sink in self._sinks:
             self._tried(sink, sink.close)
+
+    def add(self, sink: Sink) -> None:
+        """Hand drawn frames to one more, before it is entered."""
+        self._sinks.append(sink)
 
     def put(self, shown: Shown) -> None:
         """Take a frame to draw."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Literal
 
+from detector.errors import SmearcountError
 from detector.streams.capture import Capture
 from detector.streams.frames import Fault, Frame
 from detector.streams.items import Gap, Item, Passed, Received
@@ -21,6 +22,7 @@ Why = Literal["ended", "enough", "stopped", "interrupted", "lost", "failed"]
 come back, the detector failed again and again."""
 
 _MOST_FAILURES = 25
+_HANG_S = 30.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,7 +84,11 @@ class Live:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         if self._thread.is_alive():
             self.stop("interrupted", "it was interrupted")
-        self._thread.join()
+        self._thread.join(_HANG_S)
+        if self._thread.is_alive() and error is None:
+            raise SmearcountError(
+                f"the detector did not come back in {_HANG_S:.0f} s; frames.csv tells what became of each frame"
+            )
 
     def wait(self, seconds: float) -> bool:
         """Wait so long at most, or until all frames are worked through; gives whether they are."""
@@ -95,12 +101,15 @@ class Live:
         self.capture.stop()
 
     def _work(self) -> None:
-        for item in self.capture:
-            self._one(item)
-            if self.ended is None:
-                self._end_where_due(item)
-        if self.ended is None:
-            self.ended = Ended("lost" if self.capture.lost else "ended", self.capture.ended)
+        try:
+            for item in self.capture:
+                self._one(item)
+                if self.ended is None:
+                    self._end_where_due(item)
+        finally:
+            why: Why = "lost" if self.capture.lost else "ended" if self.capture.ended else "failed"
+            self.ended = self.ended or Ended(why, self.capture.ended or "the program failed")
+            self.capture.stop()
 
     def _one(self, item: Item) -> None:
         if isinstance(item, Received):

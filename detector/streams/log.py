@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 
 from detector.output import files
+from detector.output.results import STREAM_LOG
 from detector.streams.frames import Fault
 from detector.streams.items import Gap, Passed
 from detector.streams.verdict import Verdict
 
-NAME = "frames.csv"
 COLUMNS = ("index", "time_s", "status", "reason", "focus", "dx_px", "dy_px", "segment", "cells", "new_cells", "latency_ms")
 """Of each row. `status` is `used`, `dropped` or `rejected` for a frame; `fault` and `gap` are no frames and have no index."""
 
@@ -49,7 +49,7 @@ class FrameLog:
         self._file: io.FileIO | None = None
         self._synced = time.monotonic()
         try:
-            self._file = io.FileIO(folder / NAME, "x")
+            self._file = io.FileIO(folder / STREAM_LOG, "x")
         except OSError as error:
             self._failed(error)
         self._write(*COLUMNS)
@@ -146,7 +146,7 @@ class FrameLog:
             self._failed(error)
 
     def _failed(self, error: OSError) -> None:
-        self.problem = f"{NAME}: cannot be written on ({error.strerror}); the count goes on"
+        self.problem = f"{STREAM_LOG}: cannot be written on ({error.strerror}); the count goes on"
         if self._file is not None:
             self._file.close()
             self._file = None

@@ -21,7 +21,6 @@ RESERVE_BYTES = 64_000_000
 
 _LONGEST_PAUSE_S = 1.0
 _LOOK_EVERY_S = 0.5
-_MOST_FPS = 30.0
 
 
 class VideoFile:
@@ -30,9 +29,9 @@ class VideoFile:
     Pictures of another size begin a new file, `NAME-2.mp4` and so on.
     """
 
-    def __init__(self, path: Path, fps: float | None) -> None:
+    def __init__(self, path: Path, fps: float = 25.0) -> None:
         """Args:
-        fps: pictures a second of the source, where it is known.
+        fps: pictures a second of the video.
 
         Raises:
             UsageError: the ending is of no kind of video that can be written.
@@ -45,7 +44,7 @@ class VideoFile:
         if not path.parent.is_dir():
             raise OutputError(f"--save {path}: there is no folder {path.parent}; make it first")
         self._path = path
-        self._fps = min(fps or 25.0, _MOST_FPS)
+        self._fps = fps
         self._writer: cv2.VideoWriter | None = None
         self._size_wh = (0, 0)
         self._parts = 0

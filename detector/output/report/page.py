@@ -25,22 +25,28 @@ def write(
     per_ul: Mapping[str, Sequence[PerMicrolitre]],
     entries: Iterable[Entry],
     run: Mapping[str, Any],
+    mosaic: bytes = b"",
 ) -> None:
     """Write `report.html`.
 
     Args:
         per_ul: estimates per µL by smear, where there are any.
         entries: what was found in the fields, with their pictures; gone through once.
-        run: what `run.json` holds.
+        run: what `run.json` holds; what stands there of a stream gets a part of its own.
+        mosaic: JPEG of all that a stream has seen; empty where there is none.
 
     Raises:
         OutputError: it cannot be written.
     """
-    html.write(target, render(outcome, per_ul, entries, run))
+    html.write(target, render(outcome, per_ul, entries, run, mosaic))
 
 
 def render(
-    outcome: Outcome, per_ul: Mapping[str, Sequence[PerMicrolitre]], entries: Iterable[Entry], run: Mapping[str, Any]
+    outcome: Outcome,
+    per_ul: Mapping[str, Sequence[PerMicrolitre]],
+    entries: Iterable[Entry],
+    run: Mapping[str, Any],
+    mosaic: bytes = b"",
 ) -> str:
     """The page as HTML; arguments as in `write`."""
     figures, packed, sizes = _pictures(outcome, entries)
@@ -60,6 +66,8 @@ def render(
         cells={"classes": CLASSES, "colours": content.COLOURS, "fields": packed, "thresholds": run["model"]["thresholds"]},
         rules=quality.rules(),
         run=run,
+        stream=run.get("stream"),
+        mosaic=html.data_uri(mosaic, "image/jpeg") if mosaic else "",
         box=charts,
     )
 

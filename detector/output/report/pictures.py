@@ -16,6 +16,9 @@ from detector.vision.detections import Detections
 PAGE_BYTES = 12_000_000
 """Most bytes of pictures, cells and what stands around them in a page; the rest of it is much smaller."""
 
+SLIDE_PX = 1024
+"""Long side of the picture of a slide."""
+
 _LONG_PX = 640
 _SHORTEST_PX = 64
 _QUALITY = 75
@@ -34,9 +37,9 @@ def most_bytes(fields: int) -> int:
     return int(min(max(_PICTURES_SHARE * PAGE_BYTES / _AS_TEXT / max(fields, 1), low), high))
 
 
-def small(rgb: NDArray[np.uint8], most: int) -> bytes:
+def small(rgb: NDArray[np.uint8], most: int, long_px: float = _LONG_PX) -> bytes:
     """A field of shape (h, w, 3), RGB, as a JPEG of at most so many bytes, or of `_SHORTEST_PX` on its long side."""
-    long_px = min(max(rgb.shape[:2]), _LONG_PX, (most / _BYTES_PER_PX * max(rgb.shape[:2]) / min(rgb.shape[:2])) ** 0.5)
+    long_px = min(max(rgb.shape[:2]), long_px, (most / _BYTES_PER_PX * max(rgb.shape[:2]) / min(rgb.shape[:2])) ** 0.5)
     while True:
         picture = images.shrink(rgb, min(1.0, long_px / max(rgb.shape[:2])))
         _, encoded = cv2.imencode(".jpg", picture[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
