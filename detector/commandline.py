@@ -73,7 +73,7 @@ def _exit_code(app: typer.Typer, prog: str) -> int:
 
 
 @contextmanager
-def progress_bar(what: str, total: int) -> Iterator[Callable[[int], None]]:
+def progress_bar(what: str, total: int) -> Iterator[Callable[[float], None]]:
     """Show progress with rate and time left on standard error; gives a function that takes what was done since its last call."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), _Rate(), TimeRemainingColumn())
     with Progress(*columns, console=errors, transient=True) as progress:

@@ -32,6 +32,18 @@ EDGE_LIMITS_PX = (1.0, 8.0)
 
 
 @dataclass(frozen=True)
+class Part:
+    """A part of a smear between which and others counts scatter: a field, or a tile of a slide."""
+
+    raw: Mapping[str, int]
+    """Every cell that it owns, by class name, zeros included."""
+    frame: Mapping[str, int]
+    """Those of them that the counting frame counts."""
+    area_px: float
+    """Area in px² that the frame counts refer to."""
+
+
+@dataclass(frozen=True)
 class FieldCount:
     """The counts of one field that was read."""
 
@@ -50,6 +62,13 @@ class FieldCount:
     """Micrometres per pixel, or None where the field is not calibrated."""
     quality: Quality | None = None
     """How good the field is to count in, where that was measured."""
+    tiles: tuple[Part, ...] = ()
+    """Of a slide, the tiles that were counted; what was skipped is in no area. Empty for a field."""
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """What its counts scatter between: its tiles, or the field itself."""
+        return self.tiles or (Part(self.raw, self.frame, frame_area_px(self.size_wh)),)
 
     @classmethod
     def of(
@@ -104,6 +123,7 @@ def frame_area_px(size_wh: tuple[int, int]) -> float:
 
 
 def frame_areas_mm2(fields: Sequence[FieldCount]) -> list[float] | None:
-    """Area that each field's frame counts refer to, in mm²; None unless all fields are calibrated and have an area."""
-    areas = [frame_area_px(f.size_wh) * (f.um_per_px / 1000) ** 2 for f in fields if f.um_per_px is not None]
-    return areas if areas and len(areas) == len(fields) and min(areas) > 0 else None
+    """Area that each part's frame counts refer to, in mm², field by field; None unless all are calibrated and have an area."""
+    areas = [part.area_px * (f.um_per_px / 1000) ** 2 for f in fields if f.um_per_px is not None for part in f.parts]
+    calibrated = all(f.um_per_px is not None for f in fields)
+    return areas if areas and calibrated and min(areas) > 0 else None

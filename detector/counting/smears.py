@@ -82,16 +82,28 @@ def _smear(
 
 
 def _class(name: str, fields: list[FieldCount], correction: Correction | None) -> ClassCount:
-    raw = [f.raw[name] for f in fields]
-    framed = [f.frame[name] for f in fields]
-    red = sum(f.raw[CLASSES[RBC]] for f in fields)
+    parts = [part for f in fields for part in f.parts]
+    raw = [part.raw[name] for part in parts]
+    framed = [part.frame[name] for part in parts]
+    red = sum(part.raw[CLASSES[RBC]] for part in parts)
     areas = frame_areas_mm2(fields)
+    per_field = len(parts) / len(fields) if fields else 1.0
+    true_mean = correction.mean(raw, red) if correction else None
     return ClassCount(
         total=sum(raw),
-        mean=rate(raw),
+        mean=_mean(raw, fields, areas),
         frame_total=sum(framed),
         per_mm2=None if areas is None else rate(framed, areas),
-        per_rbc=None if name == CLASSES[RBC] else ratio(framed, [f.frame[CLASSES[RBC]] for f in fields]),
+        per_rbc=None if name == CLASSES[RBC] else ratio(framed, [part.frame[CLASSES[RBC]] for part in parts]),
         expected_total=correction.total(sum(raw), red) if correction and fields else None,
-        expected_mean=correction.mean(raw, red) if correction else None,
+        expected_mean=true_mean.times(per_field) if true_mean and per_field != 1 else true_mean,
     )
+
+
+def _mean(raw: list[int], fields: list[FieldCount], areas_mm2: list[float] | None) -> Estimate | None:
+    """Cells per field; the tiles of slides, of different size, scatter by their areas."""
+    if not any(f.tiles for f in fields):
+        return rate(raw)
+    sizes = areas_mm2 or [part.area_px for f in fields for part in f.parts]
+    density = rate(raw, sizes) if min(sizes) > 0 else None
+    return None if density is None else density.times(sum(sizes) / len(fields))

@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from detector.counting import expected
 from detector.counting.fields import FieldCount, UnreadField
 from detector.counting.smears import aggregate
-from detector.engines import local
+from detector.engines import local, slides
 from detector.engines.inputs import FieldInput
 from detector.output import overlay
 from detector.output.journal import Entry, Journal, stamp_of
 from detector.output.outcome import Outcome
 from detector.output.results import version
-from detector.vision import quality
+from detector.vision import quality, scan
 from detector.vision.detections import Unread
 from detector.vision.model import Model
+from detector.vision.slides import formats
 
-Progress = Callable[[int], None]
-"""Called with the number of fields that were done since the last call."""
+Progress = Callable[[float], None]
+"""Called with the number of fields that were done since the last call; a slide is done by and by."""
 
 
 def journal_key(model: Model) -> dict[str, Any]:
@@ -36,39 +37,54 @@ def count(
     overlays: Path | None = None,
     progress: Progress | None = None,
     picture_bytes: int = 0,
+    tile_px: int = scan.TILE_PX,
 ) -> Outcome:
     """Count fields, and write each into the journal as soon as it is done.
 
     Fields that the journal holds already, from a run that was interrupted, are not counted again unless their image,
-    smear or scale has changed.
+    smear or scale has changed. Slides come after the fields, one by one, each with all workers.
 
     Args:
         overlays: folder to draw each field's cells in; None draws none.
         picture_bytes: most bytes of the small picture of each field that goes into the journal; with 0 none is made.
+        tile_px: side of a slide's tiles in the model's own pixels.
     """
     tell = progress or (lambda _done: None)
     todo = [one for one in fields if journal is None or not _known(journal, one, overlays)]
     tell(len(fields) - len(todo))
     fresh: dict[str, FieldCount | UnreadField] = {}
     notes: dict[str, str] = {}
-    for result in local.run(todo, model, workers, overlays, picture_bytes):
-        entry = entry_of(result)
-        if journal is not None:
-            journal.add(entry)
+    lacking: dict[str, str] = {}
+
+    def take(entry: Entry) -> None:
         fresh[entry.field] = field_of(entry)
         notes[entry.field] = entry.note
+        lacking[entry.field] = entry.slide.doubt() if entry.slide else ""
+
+    large = {one.field for one in todo if not one.problem and formats.is_slide(one.path)}
+    results = local.run([one for one in todo if one.field not in large], model, workers, overlays, picture_bytes)
+    for result in results:
+        _keep(journal, take, entry_of(result))
         tell(1)
+    work = slides.Work(model, workers, tile_px, journal)
+    for one in todo:
+        if one.field in large:
+            _keep(journal, take, slides.count(one, work, tell))
     for one in fields:
         if journal is not None and one.field not in fresh:
-            entry = journal.read(one.field)
-            fresh[one.field] = field_of(entry)
-            notes[one.field] = entry.note
+            take(journal.read(one.field))
     ordered = tuple(fresh[one.field] for one in fields)
     read = [field for field in ordered if isinstance(field, FieldCount)]
     unread = [field for field in ordered if isinstance(field, UnreadField)]
     kept_notes = {one.field: notes[one.field] for one in fields if notes[one.field]}
     smears = aggregate(read, unread, expected.corrections(model.card.val_sums))
-    return Outcome(ordered, kept_notes, _doubts(read), tuple(smears))
+    return Outcome(ordered, kept_notes, _doubts(read, lacking), tuple(smears))
+
+
+def _keep(journal: Journal | None, take: Callable[[Entry], None], entry: Entry) -> None:
+    if journal is not None:
+        journal.add(entry)
+    take(entry)
 
 
 def entries(fields: Sequence[FieldInput], journal: Journal) -> Iterator[Entry]:
@@ -88,11 +104,17 @@ def field_of(entry: Entry) -> FieldCount | UnreadField:
     """The counts of an entry."""
     if isinstance(entry.found, Unread):
         return UnreadField(entry.field, entry.smear, entry.found.reason)
+    if entry.slide is not None:
+        return entry.slide.field(entry.found, entry.field, entry.smear, entry.um_per_px)
     return FieldCount.of(entry.found, entry.field, entry.smear, entry.um_per_px, entry.quality)
 
 
-def _doubts(read: Sequence[FieldCount]) -> dict[str, str]:
-    """What makes fields doubtful, by field; each is compared with the others of its smear."""
+def _doubts(read: Sequence[FieldCount], lacking: Mapping[str, str]) -> dict[str, str]:
+    """What makes fields doubtful, by field; each is compared with the others of its smear.
+
+    Args:
+        lacking: what is missing in the counts of slides, by field.
+    """
     by_smear: dict[str, dict[str, quality.Quality]] = {}
     for field in read:
         if field.quality is not None:
@@ -100,13 +122,14 @@ def _doubts(read: Sequence[FieldCount]) -> dict[str, str]:
     found = {
         name: doubt for one in by_smear.values() for name, doubt in zip(one, quality.doubts(list(one.values())), strict=True)
     }
-    return {name: doubt for name, doubt in found.items() if doubt}
+    told = {field.field: "; ".join(filter(None, (lacking[field.field], found.get(field.field, "")))) for field in read}
+    return {name: doubt for name, doubt in told.items() if doubt}
 
 
 def _known(journal: Journal, one: FieldInput, overlays: Path | None) -> bool:
     if not journal.has(one.field, stamp_of(one.path)):
         return False
-    if overlays is not None and not overlay.path_of(overlays, one.field).is_file():
-        return False
     entry = journal.read(one.field)
+    if overlays is not None and entry.slide is None and not overlay.path_of(overlays, one.field).is_file():
+        return False
     return (entry.smear, entry.um_per_px) == (one.smear, one.um_per_px) and not isinstance(entry.found, Unread)

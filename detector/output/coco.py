@@ -3,24 +3,33 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from detector.output.files import write_text
+from detector.output.files import write_parts
 from detector.output.journal import Entry
 from detector.vision.cells import CLASSES
-from detector.vision.detections import Unread
+from detector.vision.detections import Detections, Unread
+
+_AT_ONCE = 10_000
 
 
 def write(target: Path, entries: Iterable[Entry]) -> None:
     """Write `detections.json`: images, categories 1 to 3, and a box `x, y, width, height` in px with its score for each cell.
 
-    Fields that could not be read stand under `unread` with their reason, never as images without cells.
+    Fields that could not be read stand under `unread` with their reason, never as images without cells. Cells are written as
+    they come, for a slide may hold a million; images stand below them.
     """
+    write_parts(target, (part.encode("utf-8", "backslashreplace") for part in _parts(entries)))
+
+
+def _parts(entries: Iterable[Entry]) -> Iterator[str]:
     images: list[dict[str, Any]] = []
-    annotations: list[dict[str, Any]] = []
     unread: list[dict[str, str]] = []
+    categories = [{"id": i + 1, "name": name, "supercategory": "blood cell"} for i, name in enumerate(CLASSES)]
+    yield f'{{"categories":{_json(categories)},"annotations":['
+    cells = 0
     for entry in entries:
         if isinstance(entry.found, Unread):
             unread.append({"file_name": entry.field, "reason": entry.found.reason})
@@ -28,15 +37,18 @@ def write(target: Path, entries: Iterable[Entry]) -> None:
         width, height = entry.found.size_wh
         image_id = len(images) + 1
         images.append({"id": image_id, "file_name": entry.field, "width": width, "height": height, "smear": entry.smear})
-        annotations.extend(_annotations(entry, image_id, len(annotations) + 1))
-    categories = [{"id": i + 1, "name": name, "supercategory": "blood cell"} for i, name in enumerate(CLASSES)]
-    content = {"images": images, "categories": categories, "annotations": annotations, "unread": unread}
-    write_text(target, json.dumps(content, ensure_ascii=False, separators=(",", ":")) + "\n")
+        for start in range(0, len(entry.found), _AT_ONCE):
+            some = entry.found[start : start + _AT_ONCE]
+            yield "," * bool(cells) + ",".join(map(_json, _annotations(some, image_id, cells + 1)))
+            cells += len(some)
+    yield f'],"images":{_json(images)},"unread":{_json(unread)}}}\n'
 
 
-def _annotations(entry: Entry, image_id: int, first_id: int) -> Iterable[dict[str, Any]]:
-    assert not isinstance(entry.found, Unread)
-    found = entry.found
+def _json(content: object) -> str:
+    return json.dumps(content, ensure_ascii=False, separators=(",", ":"))
+
+
+def _annotations(found: Detections, image_id: int, first_id: int) -> Iterable[dict[str, Any]]:
     rows = zip(found.xyxy.tolist(), found.score.tolist(), found.label.tolist(), strict=True)
     for number, ((x1, y1, x2, y2), score, label) in enumerate(rows):
         w, h = x2 - x1, y2 - y1

@@ -19,10 +19,16 @@ def write_bytes(target: Path, content: bytes) -> None:
     Raises:
         OSError: it cannot be written; what stood there before still does.
     """
+    write_parts(target, [content])
+
+
+def write_parts(target: Path, contents: Iterable[bytes]) -> None:
+    """Write a file in the same safe way from parts that are made one after the other, so that it need not fit into memory."""
     part = target.with_name(f".{target.name[:40]}.{os.getpid()}.{threading.get_ident()}.part")
     try:
         with part.open("wb") as file:
-            file.write(content)
+            for content in contents:
+                file.write(content)
             file.flush()
             os.fsync(file.fileno())
         part.replace(target)

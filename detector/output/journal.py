@@ -1,4 +1,4 @@
-"""What a count has found so far, safe against a crash: one line of JSON per field, only ever added to.
+"""What a count has found so far, safe against a crash: one line of JSON per field, and per tile of a slide, only ever added to.
 
 The first line says with which model and settings the rest was made, so that a run is continued by the same or not at all.
 A last line that was torn by a crash is ignored, and its field is counted again.
@@ -18,11 +18,13 @@ from typing import Any
 
 import numpy as np
 
+from detector.counting.slides import SlideCount, TileCount
 from detector.errors import OutputError
 from detector.vision.detections import Detections, Unread
 from detector.vision.quality import Quality
+from detector.vision.scan import Look
 
-LAYOUT = 2
+LAYOUT = 3
 _SYNC_EVERY_S = 2.0
 
 
@@ -41,6 +43,8 @@ class Entry:
     """None for a field that was not read."""
     picture: bytes = b""
     """The field as a small JPEG; empty where none was kept."""
+    slide: SlideCount | None = None
+    """Of a slide, what became of its tiles; None for a field."""
 
 
 class Journal:
@@ -59,6 +63,7 @@ class Journal:
         self.path = path
         self._offsets: dict[str, int] = {}
         self._stamps: dict[str, tuple[int, int] | None] = {}
+        self._tiles: dict[tuple[str, str], dict[int, int]] = {}
         existing = resume and path.is_file()
         length = self._index(key) if existing else 0
         try:
@@ -102,9 +107,37 @@ class Journal:
         Raises:
             KeyError: it is not in the journal.
         """
+        return _from_json(self._line(self._offsets[field]))
+
+    def _line(self, offset: int) -> dict[str, Any]:
         self._file.flush()
-        self._file.seek(self._offsets[field])
-        return _from_json(json.loads(self._file.readline()))
+        self._file.seek(offset)
+        content: dict[str, Any] = json.loads(self._file.readline())
+        return content
+
+    def add_tile(self, field: str, plan: str, number: int, look: Look) -> None:
+        """Write one tile of a slide down.
+
+        Args:
+            plan: says which file was cut into tiles and how; tiles of another plan are not the same tiles.
+
+        Raises:
+            OutputError: it cannot be written.
+        """
+        quality = None if look.quality is None else asdict(look.quality)
+        found = look.found
+        content = {"tile_of": field, "plan": plan, "number": number, "status": look.status, "reason": look.reason, "quality": quality,
+                   "size_wh": found.size_wh, "saturated": found.saturated, "cells": _packed(found)}  # fmt: skip
+        self._tiles.setdefault((field, plan), {})[number] = self._append(content)
+        if time.monotonic() - self._synced > _SYNC_EVERY_S:
+            self._sync()
+
+    def tiles(self, field: str, plan: str) -> dict[int, Look]:
+        """The tiles of a slide that were written down, by their number."""
+        return {
+            number: Look(one["status"], one["reason"], _unpacked(one), _quality(one["quality"]))
+            for number, one in ((n, self._line(offset)) for n, offset in self._tiles.get((field, plan), {}).items())
+        }
 
     def _index(self, key: Mapping[str, Any]) -> int:
         """Find the entries of an existing journal, and give the length of its whole lines in bytes."""
@@ -120,6 +153,8 @@ class Journal:
                     stamp = content.get("stamp")
                     self._offsets[content["field"]] = length
                     self._stamps[content["field"]] = None if stamp is None else (stamp[0], stamp[1])
+                elif content is not None and "tile_of" in content:
+                    self._tiles.setdefault((content["tile_of"], content["plan"]), {})[content["number"]] = length
                 length += len(line)
         return length
 
@@ -175,41 +210,56 @@ def _to_json(entry: Entry) -> dict[str, Any]:
     if isinstance(entry.found, Unread):
         return {**content, "unread": entry.found.reason}
     found = entry.found
-    cells = [
-        [*(round(v, 2) for v in box), round(score, 4), label]
-        for box, score, label in zip(found.xyxy.tolist(), found.score.tolist(), found.label.tolist(), strict=True)
-    ]
     quality = None if entry.quality is None else asdict(entry.quality)
     picture = base64.b64encode(entry.picture).decode("ascii")
-    seen = {"size_wh": found.size_wh, "saturated": found.saturated, "cells": cells}
-    return {**content, **seen, "quality": quality, "picture": picture}
+    seen = {"size_wh": found.size_wh, "saturated": found.saturated, "cells": _packed(found)}
+    slide = None if entry.slide is None else asdict(entry.slide)
+    return {**content, **seen, "quality": quality, "picture": picture, "slide": slide}
 
 
 def _from_json(content: Mapping[str, Any]) -> Entry:
-    found: Detections | Unread
-    if "unread" in content:
-        found = Unread(content["field"], content["unread"])
-    else:
-        cells = np.array(content["cells"], dtype=np.float64).reshape(-1, 6)
-        w, h = content["size_wh"]
-        found = Detections(
-            cells[:, :4].astype(np.float32),
-            cells[:, 4].astype(np.float32),
-            cells[:, 5].astype(np.int64),
-            (w, h),
-            saturated=content["saturated"],
-        )
     stamp = content["stamp"]
     return Entry(
         content["field"],
         content["smear"],
         content["um_per_px"],
         None if stamp is None else (stamp[0], stamp[1]),
-        found,
+        Unread(content["field"], content["unread"]) if "unread" in content else _unpacked(content),
         content["note"],
         _quality(content.get("quality")),
         base64.b64decode(content.get("picture", "")),
+        _slide(content.get("slide")),
     )
+
+
+def _packed(found: Detections) -> str:
+    """Boxes in hundredths of a pixel, scores in ten-thousandths, and labels, as text: a slide may hold a million."""
+    boxes = np.rint(found.xyxy.astype(np.float64) * 100).astype("<i4")
+    scores = np.rint(found.score.astype(np.float64) * 10_000).astype("<u2")
+    return base64.b64encode(boxes.tobytes() + scores.tobytes() + found.label.astype("u1").tobytes()).decode("ascii")
+
+
+def _unpacked(content: Mapping[str, Any]) -> Detections:
+    packed = base64.b64decode(content["cells"])
+    n = len(packed) // 19
+    boxes = (np.frombuffer(packed, "<i4", 4 * n).reshape(n, 4) / 100).astype(np.float32)
+    scores = (np.frombuffer(packed, "<u2", n, 16 * n) / 10_000).astype(np.float32)
+    w, h = content["size_wh"]
+    return Detections(
+        boxes, scores, np.frombuffer(packed, "u1", n, 18 * n).astype(np.int64), (w, h), saturated=content["saturated"]
+    )
+
+
+def _slide(content: Mapping[str, Any] | None) -> SlideCount | None:
+    if content is None:
+        return None
+    tiles = [
+        TileCount(
+            tuple(one["owned"]), one["status"], one["reason"], tuple(one["raw"]), tuple(one["frame"]), _quality(one["quality"])
+        )
+        for one in content["tiles"]
+    ]
+    return SlideCount(content["um_per_px"], content["rbc_px"], tuple(tiles))
 
 
 def _quality(content: Mapping[str, Any] | None) -> Quality | None:

@@ -1,0 +1,160 @@
+"""The counts of a slide: its tiles, each of which owns a part of it, and what became of them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from detector.counting.fields import FieldCount, Part, edge_px, in_frame
+from detector.vision import quality, scan, tiles
+from detector.vision.cells import CLASSES
+from detector.vision.detections import Detections
+from detector.vision.quality import Quality
+
+MONOLAYER_COVERED = (0.25, quality.MOST_COVERED)
+"""Share of a tile under cells in a monolayer: completely labelled fields of BCCD, PBC and Raabin-WBC have 0.34 to 0.77."""
+MOST_UNFOCUSED = 0.1
+"""Share of a slide's tiles with something in them that may be out of focus before the slide is doubtful."""
+_NAMED = 5
+
+
+@dataclass(frozen=True)
+class TileCount:
+    """What became of one tile of a slide."""
+
+    owned: tuple[int, int, int, int]
+    """The part of the slide that it owns: x1, y1, x2, y2 in pixels, half-open."""
+    status: str
+    """`counted`, `empty`, `out of focus` or `unreadable`."""
+    reason: str
+    """Why it could not be read; else empty."""
+    raw: tuple[int, ...]
+    """Cells that it owns, in the order of `cells.CLASSES`."""
+    frame: tuple[int, ...]
+    """Those that the slide's counting frame counts."""
+    quality: Quality | None
+    """Of what it shows, with the context around its part; None where it was not searched for cells."""
+
+    @property
+    def monolayer(self) -> bool:
+        """Whether it shows cells side by side and in focus, as counting needs them."""
+        seen = self.quality
+        if seen is None or seen.focus is None or seen.focus < quality.LEAST_FOCUS:
+            return False
+        low, high = MONOLAYER_COVERED
+        return low <= seen.covered <= high and seen.overlap <= quality.MOST_OVERLAP
+
+
+@dataclass(frozen=True)
+class SlideCount:
+    """The tiles of a slide, and its scale."""
+
+    um_per_px: float | None
+    """Micrometres per pixel as given or as the file says it; None where it was estimated from the cells themselves."""
+    rbc_px: float
+    """Width of a red cell at the slide's scale, in pixels."""
+    tiles: tuple[TileCount, ...]
+    """Row by row; their parts divide the slide without gap or overlap."""
+
+    @classmethod
+    def of(cls, plan: scan.Scan, looks: Sequence[scan.Look], owned: Sequence[Detections], size_wh: tuple[int, int]) -> SlideCount:
+        """Count a slide.
+
+        Args:
+            looks: what each tile showed.
+            owned: the cells that each tile owns, in the slide's coordinates.
+        """
+        whole = tiles.joined(owned, size_wh)
+        framed = np.split(in_frame(whole.xyxy, whole.label, size_wh), np.cumsum([len(one) for one in owned])[:-1])
+        rows = [
+            TileCount(tile.owned, look.status, look.reason, _numbers(mine), _numbers(mine[mask]), look.quality)
+            for tile, look, mine, mask in zip(plan.tiles, looks, owned, framed, strict=True)
+        ]
+        return cls(plan.um_per_px, plan.rbc_px, tuple(rows))
+
+    def number(self, status: str) -> int:
+        """Tiles of a status."""
+        return sum(tile.status == status for tile in self.tiles)
+
+    def parts(self) -> tuple[Part, ...]:
+        """The tiles that were counted, as the parts between which the slide's counts scatter."""
+        edge = edge_px((self.tiles[-1].owned[2], self.tiles[-1].owned[3]))
+        return tuple(
+            Part(_named(tile.raw), _named(tile.frame), _area_px(tile.owned, edge))
+            for tile in self.tiles
+            if tile.status == scan.COUNTED
+        )
+
+    def note(self) -> str:
+        """How many tiles were counted and what became of the others, in words."""
+        told = [f"{self.number(scan.COUNTED):,} of {len(self.tiles):,} tiles counted"]
+        told += [f"{self.number(one):,} {one}" for one in (scan.EMPTY, scan.UNFOCUSED, scan.UNREADABLE) if self.number(one)]
+        return ", ".join([*told, f"{sum(tile.monolayer for tile in self.tiles):,} of the monolayer"])
+
+    def doubt(self) -> str:
+        """What of the slide is missing in its counts, in words; empty where nothing to speak of is."""
+        lost = [tile for tile in self.tiles if tile.status == scan.UNREADABLE]
+        blurred, counted = self.number(scan.UNFOCUSED), self.number(scan.COUNTED)
+        told = []
+        if lost:
+            reason, _ = Counter(tile.reason for tile in lost).most_common(1)[0]
+            places = ", ".join(f"({tile.owned[0]}, {tile.owned[1]})" for tile in lost[:_NAMED])
+            more = f" and {len(lost) - _NAMED:,} more" if len(lost) > _NAMED else ""
+            told.append(
+                f"{len(lost):,} of {len(self.tiles):,} tiles could not be read and are not counted: at {places}{more} ({reason})"
+            )
+        if blurred > MOST_UNFOCUSED * (blurred + counted):
+            told.append(f"{blurred:,} tiles are out of focus and not counted")
+        return "; ".join(told)
+
+    def quality(self) -> Quality | None:
+        """Of the tiles that were counted, taken together."""
+        return _together([tile.quality for tile in self.tiles if tile.quality is not None])
+
+    def field(self, found: Detections, field: str, smear: str, um_per_px: float | None) -> FieldCount:
+        """The slide as a field of its smear.
+
+        Args:
+            found: all of its cells.
+            um_per_px: as the user gave it; None takes what the file says.
+        """
+        raw, frame = (
+            {name: sum(numbers[i] for numbers in of) for i, name in enumerate(CLASSES)}
+            for of in ([tile.raw for tile in self.tiles], [tile.frame for tile in self.tiles])
+        )
+        scale = self.um_per_px if um_per_px is None else um_per_px
+        return FieldCount(field, smear, found.size_wh, raw, frame, found.saturated, scale, self.quality(), self.parts())
+
+
+def _together(parts: Sequence[Quality]) -> Quality | None:
+    """The quality of a slide, from that of its tiles: medians of what is measured on cells or light, means of shares; None without."""
+    if not parts:
+        return None
+    focus = [one.focus for one in parts if one.focus is not None]
+    red, green, blue = np.median([one.background for one in parts], axis=0)
+    return Quality(
+        focus=float(np.median(focus)) if focus else None,
+        covered=float(np.mean([one.covered for one in parts])),
+        overlap=float(np.mean([one.overlap for one in parts])),
+        unclaimed=float(np.mean([one.unclaimed for one in parts])),
+        background=(int(red), int(green), int(blue)),
+        contrast=float(np.median([one.contrast for one in parts])),
+        uneven=float(np.median([one.uneven for one in parts])),
+    )
+
+
+def _numbers(found: Detections) -> tuple[int, ...]:
+    counts = found.counts()
+    return tuple(counts[name] for name in CLASSES)
+
+
+def _named(numbers: Sequence[int]) -> Mapping[str, int]:
+    return dict(zip(CLASSES, numbers, strict=True))
+
+
+def _area_px(owned: tuple[int, int, int, int], edge: float) -> float:
+    x1, y1, x2, y2 = owned
+    return max(x2 - max(x1, edge), 0.0) * max(y2 - max(y1, edge), 0.0)
