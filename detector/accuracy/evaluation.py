@@ -11,6 +11,7 @@ from detector.accuracy.compared import Compared, compare
 from detector.accuracy.failures import Failures, failures
 from detector.accuracy.fields import FieldRow, WorstField, rows, worst
 from detector.accuracy.figures import Fields, Figures, figures
+from detector.accuracy.relabelled import Relabelled, relabelled
 from detector.accuracy.slices import Slice, slices
 from detector.annotations.domains import DomainOf
 from detector.annotations.records import Record
@@ -58,8 +59,12 @@ class Evaluation(Figures):
     """A row a field, in their order."""
     worst: list[WorstField]
     """The fields counted worst, worst first."""
+    truncated: Sequence[str]
+    """Fields in which the search for average precision ended at the most cells a model reports: it may be too low."""
     against: Compared | None
     """The other detector on the same fields; None without one."""
+    relabelled: Relabelled | None
+    """The same by other labels; None where there are none of these fields."""
 
     def document(self) -> dict[str, Any]:
         """All figures as plain JSON values; of the worst fields their names, and without the rows of single fields."""
@@ -76,6 +81,7 @@ def evaluate(
     smears: Mapping[str, str] | None = None,
     unread: Sequence[Unread] = (),
     against: Candidate | None = None,
+    other_labels: Sequence[Record] = (),
 ) -> Evaluation:
     """Run a detector over labelled fields and compare.
 
@@ -86,6 +92,7 @@ def evaluate(
         smears: the smear of each field by its name, where that is known; whole smears are then drawn for the intervals.
         unread: fields that are known beforehand to be of no use; they are listed with those found here.
         against: another detector, to see the same fields.
+        other_labels: other labels of these fields, joined by name.
 
     Raises:
         MissingExtraError: pycocotools is not installed.
@@ -108,7 +115,9 @@ def evaluate(
         slices=slices(fields.records, fields.found, fields.groups),
         per_field=per_field,
         worst=worst(per_field, fields.records, fields.found),
+        truncated=[record.name for record, one in zip(fields.records, fields.searched, strict=True) if one.saturated],
         against=compare(fields, other, against.thresholds) if against else None,
+        relabelled=relabelled(fields, other_labels, candidate.thresholds),
     )
 
 

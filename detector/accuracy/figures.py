@@ -74,6 +74,10 @@ class Fields:
             None if self.smears is None else [self.smears[i] for i in chosen],
         )
 
+    def labelled(self, records: Sequence[Record]) -> Fields:
+        """The same with other labels."""
+        return Fields(records, self.found, self.searched, self.smears)
+
     @cached_property
     def groups(self) -> list[str] | None:
         """What is drawn together; a field of no known smear is drawn by itself."""
@@ -119,11 +123,16 @@ def figures(fields: Fields, thresholds: Mapping[str, float], train: Sequence[Rec
         operating=of_tally(fields.tallied, groups),
         confusion=confusion(fields.tallied, groups),
         curves=curves(fields.ranking, thresholds),
-        all_cells=_agreements(counted, truth, groups),
-        clear_cells=_agreements(fields.counted(clear=True), fields.truth(clear=True), groups),
-        guess=_agreements(_guess(train, len(truth)), truth, groups) if train else None,
+        all_cells=agreements(counted, truth, groups),
+        clear_cells=agreements(fields.counted(clear=True), fields.truth(clear=True), groups),
+        guess=agreements(_guess(train, len(truth)), truth, groups) if train else None,
         per_smear=_per_smear(counted, truth, fields.smears),
     )
+
+
+def agreements(counted: Counts, truth: Counts, groups: Sequence[str] | None = None) -> dict[str, Agreement]:
+    """Agreement of each class, by name, of counts of shape (fields, classes)."""
+    return {name: agreement(counted[:, i].tolist(), truth[:, i].tolist(), groups) for i, name in enumerate(CLASSES)}
 
 
 def _counts(fields: Sequence[Record] | Sequence[Detections], clear: bool) -> Counts:
@@ -141,8 +150,4 @@ def _per_smear(counted: Counts, truth: Counts, smears: Sequence[str | None] | No
     if len(names) < 2:
         return None
     p, t = (np.array([counts[of == name].sum(axis=0) for name in names]) for counts in (counted, truth))
-    return _agreements(p, t)
-
-
-def _agreements(counted: Counts, truth: Counts, groups: Sequence[str] | None = None) -> dict[str, Agreement]:
-    return {name: agreement(counted[:, i].tolist(), truth[:, i].tolist(), groups) for i, name in enumerate(CLASSES)}
+    return agreements(p, t)
