@@ -14,6 +14,7 @@ from detector.accuracy.evaluation import Candidate, Evaluation, evaluate
 from detector.accuracy.fields import smears_by_name
 from detector.accuracy.plots import style
 from detector.accuracy.report import about, folder
+from detector.accuracy.tabled import evaluate_tables
 from detector.annotations import dataset, domains
 from detector.annotations.labels import SPLITS
 from detector.annotations.records import Record
@@ -41,9 +42,11 @@ def command(
     """
     _check(data, counts, truth, {"--split": split, "--model": model, "--exclude": exclude, "--smears": smears})
     style.require()
-    if data is None:
-        raise UsageError("--counts: not yet")
-    return _model(data, split or "test", model, exclude, smears, against, out)
+    if data is not None:
+        return _model(data, split or "test", model, exclude, smears, against, out)
+    assert counts is not None
+    assert truth is not None
+    return _tables(counts, truth, against, out)
 
 
 def _check(data: Path | None, counts: Path | None, truth: Path | None, with_data: dict[str, Any]) -> None:
@@ -85,11 +88,20 @@ def _model(
                 against=Candidate.of(other) if other else None,
             )
         _show(result)
-        folder.write(
+        folder.write_model(
             target, result, about.of_model(data, split, len(labelled.records) - len(records), smears, loaded, other or None)
         )
     console.print(f"results: {target}", markup=False, soft_wrap=True)
     return EXIT_SOME_FAILED if result.unread else EXIT_DONE
+
+
+def _tables(counts: Path, truth: Path, against: Path | None, out: Path | None) -> int:
+    result = evaluate_tables(counts, truth, against)
+    tables.print_tables(console, result)
+    with folder.begun(out) as target:
+        folder.write_tables(target, result, about.of_tables(counts, truth, against))
+    console.print(f"results: {target}", markup=False, soft_wrap=True)
+    return EXIT_SOME_FAILED if result.unread or result.against_unread else EXIT_DONE
 
 
 def _nothing(data: Path, split: str, labelled: dataset.Loaded) -> str:

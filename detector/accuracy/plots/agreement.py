@@ -21,17 +21,18 @@ _LEAST_HALF = 1.2
 """Half of the fewest cells that an axis spans: less would make much of nothing."""
 
 
-def bland_altman(name: str, counted: Sequence[float], truth: Sequence[float], of: Agreement) -> Figure:
+def bland_altman(name: str, counted: Sequence[float], truth: Sequence[float], of: Agreement, per: str = "field") -> Figure:
     """Error of the count against the mean of both (Bland and Altman, Lancet 1986; 327:307-310), with bias and limits.
 
     Args:
         name: the class.
         counted, truth: cells in each field, at least one.
         of: their agreement, whose intervals are drawn as bands.
+        per: what the counts are of, field or smear.
     """
     p, t = np.asarray(counted, np.float64), np.asarray(truth, np.float64)
-    figure, axes = _begin(name, len(p))
-    style.dots(axes, (p + t) / 2, p - t, color=style.OF_CLASS[name], marker=style.MARKS[name])
+    figure, axes = _begin(name, len(p), per)
+    style.dots(axes, (p + t) / 2, p - t, per, color=style.OF_CLASS[name], marker=style.MARKS[name])
     lines: list[tuple[str, Value | None, Any]] = [
         ("upper limit", of.loa_high, (0, (5, 3))), ("bias", of.bias, "solid"), ("lower limit", of.loa_low, (0, (5, 3)))
     ]  # fmt: skip
@@ -41,37 +42,38 @@ def bland_altman(name: str, counted: Sequence[float], truth: Sequence[float], of
             if value.low is not None and value.high is not None:
                 axes.axhspan(value.low, value.high, color="black", alpha=_INTERVAL, linewidth=0)
     axes.axhline(0, color="black", linewidth=0.6, zorder=1)
-    axes.set(xlabel="mean of counted and true cells (per field)", ylabel="counted less true cells (per field)")
+    axes.set(xlabel=f"mean of counted and true cells (per {per})", ylabel=f"counted less true cells (per {per})")
     _whole_numbers(axes)
     style.legend(figure, axes)
     return figure
 
 
-def counts(name: str, counted: Sequence[float], truth: Sequence[float], guess: float | None = None) -> Figure:
+def counts(name: str, counted: Sequence[float], truth: Sequence[float], guess: float | None = None, per: str = "field") -> Figure:
     """Counted against true cells of each field, with the line on which they are equal.
 
     Args:
         name: the class.
         counted, truth: cells in each field, at least one.
         guess: what a program answers that never looks; None where it is not known.
+        per: what the counts are of, field or smear.
     """
     p, t = np.asarray(counted, np.float64), np.asarray(truth, np.float64)
-    figure, axes = _begin(name, len(p))
-    style.dots(axes, t, p, color=style.OF_CLASS[name], marker=style.MARKS[name])
+    figure, axes = _begin(name, len(p), per)
+    style.dots(axes, t, p, per, color=style.OF_CLASS[name], marker=style.MARKS[name])
     end = max(p.max(), t.max(), 1)
     axes.plot([0, end], [0, end], color="black", linewidth=1, label="counted = true", zorder=2)
     if guess is not None:
         axes.axhline(guess, color="black", linewidth=1.2, linestyle="dotted", label=f"guess without looking: {guess:g}")
-    axes.set(xlabel="true cells (per field)", ylabel="counted cells (per field)")
+    axes.set(xlabel=f"true cells (per {per})", ylabel=f"counted cells (per {per})")
     _whole_numbers(axes)
     style.legend(figure, axes)
     return figure
 
 
-def _begin(name: str, fields: int) -> tuple[Figure, Axes]:
+def _begin(name: str, number: int, per: str) -> tuple[Figure, Axes]:
     figure = style.begin(*_SIZE_IN)
     axes = figure.subplots()
-    axes.set_title(f"{name}, {fields:,} field{'s' * (fields > 1)}")
+    axes.set_title(f"{name}, {number:,} {per}{'s' * (number > 1)}")
     axes.margins(0.07)
     return figure, axes
 

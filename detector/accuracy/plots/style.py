@@ -30,7 +30,7 @@ MARKS = dict(zip(OF_CLASS, "os^", strict=True))
 
 _DPI = 150
 _TEXT_PT = 10
-_DOT_PT2 = (12, 150)
+_DOT_PT2 = (18, 150)
 """Areas of the dot of one field and of the largest dot."""
 _AXES_PT = 280
 """About how long an axis is."""
@@ -75,7 +75,9 @@ def look() -> AbstractContextManager[None]:
             "axes.grid": True,
             "grid.alpha": 0.3,
             "legend.frameon": False,
-            "legend.fontsize": _TEXT_PT - 1,
+            "legend.fontsize": _TEXT_PT - 0.5,
+            "legend.columnspacing": 1.2,
+            "legend.handlelength": 1.8,
             "svg.hashsalt": "smearcount",
         }
     )
@@ -93,13 +95,14 @@ def write(figure: Figure, folder: Path, name: str) -> None:
         write_bytes(folder / f"{name}.{kind}", buffer.getvalue())
 
 
-def dots(axes: Axes, x: NDArray[np.float64], y: NDArray[np.float64], **look: Any) -> None:
+def dots(axes: Axes, x: NDArray[np.float64], y: NDArray[np.float64], per: str, **look: Any) -> None:
     """Draw a dot at each different place, the larger the more fields lie there, and say so in the legend.
 
     Whole numbers fall on one another: without this, a thousand fields would look like a dozen.
 
     Args:
         x, y: places of the fields, of shape (n,).
+        per: what a place is of, field or smear.
     """
     places, number = np.unique(np.column_stack([x, y]), axis=0, return_counts=True)
     most = int(number.max())
@@ -109,13 +112,22 @@ def dots(axes: Axes, x: NDArray[np.float64], y: NDArray[np.float64], **look: Any
     look = {"linewidths": 0.5, "edgecolors": "white", "alpha": 0.8, **look}
     axes.scatter(places[:, 0], places[:, 1], s=_areas(number, most, room), zorder=3, **look)
     for shown in _some(most):
-        axes.scatter([], [], s=_areas(np.array([shown]), most, room), label=f"{shown} field{'s' * (shown > 1)}", **look)
+        axes.scatter([], [], s=_areas(np.array([shown]), most, room), label=f"{shown} {per}{'s' * (shown > 1)}", **look)
 
 
-def legend(figure: Figure, axes: Axes, columns: int = 2) -> None:
-    """Put the legend below the axes, where it covers nothing."""
-    handles, labels = axes.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=columns)
+def legend(figure: Figure, axes: Axes) -> None:
+    """Put the legend below the axes, where it covers nothing: dots in its first column, lines in its second, where there are both."""
+    from matplotlib.collections import PathCollection
+    from matplotlib.lines import Line2D
+
+    entries = list(zip(*axes.get_legend_handles_labels(), strict=True))
+    columns = [[one for one in entries if isinstance(one[0], PathCollection) == dots] for dots in (True, False)]
+    if not all(columns):
+        columns = [entries[: (len(entries) + 1) // 2], entries[(len(entries) + 1) // 2 :]]
+    blank = (Line2D([], [], linestyle="none"), "")
+    filled = [[*of, *[blank] * (max(map(len, columns)) - len(of))] for of in columns]
+    handles, labels = zip(*(one for of in filled for one in of), strict=True)
+    figure.legend(handles, labels, loc="outside lower center", ncols=2)
 
 
 def _areas(number: NDArray[np.int64], most: int, room: float) -> NDArray[np.float64]:

@@ -18,7 +18,7 @@ def of_model(data: Path, split: str, left_out: int, smears: Path | None, model: 
         "left_out": left_out,
         "smears": smears and portable(smears),
         "model": results.describe_model(model),
-        "against": against and results.describe_model(against),
+        "other": against and results.describe_model(against),
         "versions": versions(),
     }
 
@@ -28,7 +28,7 @@ def of_tables(counts: Path, truth: Path, against: Path | None) -> dict[str, Any]
     return {
         "counts": portable(counts),
         "truth": portable(truth),
-        "against": against and portable(against),
+        "other": against and portable(against),
         "versions": versions(),
     }
 

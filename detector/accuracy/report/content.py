@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from detector.accuracy.agreement import Agreement
 from detector.accuracy.bootstrap import Figure
+from detector.accuracy.report.overlays import Overlay
 
 UNDEFINED = "undefined"
+MOST_ROWS = 2000
+"""Rows of the table of fields."""
+SATURATED = "These hold as many cells as could be counted; the true counts may be higher."
 
 
 @dataclass(frozen=True)
@@ -36,6 +41,46 @@ class Table:
     rows: Sequence[Row]
 
 
+@dataclass(frozen=True)
+class Listed:
+    """Fields that a reader must know of."""
+
+    heading: str
+    remark: str
+    names: Sequence[tuple[str, str]]
+    """Each with its reason, or nothing."""
+
+
+@dataclass(frozen=True)
+class Page:
+    """All that the page of an evaluation shows but its plots; a part that is empty is left out."""
+
+    sentence: str
+    """The whole evaluation in one sentence."""
+    about: Mapping[str, Any]
+    """As in `metrics.json`."""
+    counts: Sequence[Table]
+    """For each class, which its caption names."""
+    fields: int
+    """Rows of the table of fields, shown or not."""
+    field_columns: Sequence[str]
+    field_rows: Sequence[Sequence[str]]
+    lists: Sequence[Listed]
+    """Empty ones are left out."""
+    per: str = "field"
+    """What the counts are of, field or smear."""
+    smears: Sequence[Table] = ()
+    compared: Sequence[Table] = ()
+    """The differences of two models or tables."""
+    found: Sequence[Table] = ()
+    confusion: Table | None = None
+    failures: Sequence[Table] = ()
+    domains: Sequence[Table] = ()
+    slices: Sequence[tuple[Table, Sequence[str]]] = ()
+    """With the rules by which fields or cells are parted."""
+    worst: Sequence[Overlay] = ()
+
+
 def number(digits: int) -> Callable[[float], str]:
     """How a number is written with so many decimals."""
     return lambda value: f"{value:,.{digits}f}".replace("-", "−")
@@ -46,13 +91,13 @@ def share(value: float) -> str:
     return f"{100 * value:.1f} %".replace("-", "−")
 
 
-def cell(figure: Figure | None, written: Callable[[float], str]) -> Cell:
-    """A figure in a table; one that is not defined says so."""
+def cell(figure: Figure | None, written: Callable[[float], str], absent: str = UNDEFINED) -> Cell:
+    """A figure in a table; `absent` stands for one that is not defined."""
     if figure is None:
-        return Cell(UNDEFINED)
+        return Cell(absent)
     if figure.low is None or figure.high is None:
         return Cell(written(figure.value))
-    return Cell(written(figure.value), (written(figure.low), written(figure.high)))
+    return Cell(written(figure.value), (written(figure.low).removesuffix(" %"), written(figure.high)))
 
 
 def told(figure: Figure | None, written: Callable[[float], str]) -> str:
@@ -62,9 +107,9 @@ def told(figure: Figure | None, written: Callable[[float], str]) -> str:
 
 
 _AGREEMENT: tuple[tuple[str, str, Callable[[float], str]], ...] = (
-    ("mean absolute error per field", "mae", number(2)),
-    ("root mean square error per field", "rmse", number(2)),
-    ("bias per field", "bias", number(2)),
+    ("mean absolute error per {}", "mae", number(2)),
+    ("root mean square error per {}", "rmse", number(2)),
+    ("bias per {}", "bias", number(2)),
     ("lower limit of agreement", "loa_low", number(2)),
     ("upper limit of agreement", "loa_high", number(2)),
     ("counted exactly", "exact", share),
@@ -75,15 +120,29 @@ _AGREEMENT: tuple[tuple[str, str, Callable[[float], str]], ...] = (
 )
 
 
-def agreement(name: str, columns: Mapping[str, Agreement]) -> Table:
-    """Counts of one class against truth; a column for each kind of comparison, by its heading."""
+def agreement(name: str, columns: Mapping[str, Agreement], per: str = "field") -> Table:
+    """Counts of one class against truth; a column for each kind of comparison, by its heading.
+
+    Args:
+        per: what the counts are of, field or smear.
+    """
     of = list(columns.values())
     rows = [
-        Row("cells counted", [Cell(number(0)(one.counted)) for one in of]),
-        Row("cells there are", [Cell(number(0)(one.truth)) for one in of]),
-        *(Row(title, [cell(getattr(one, key), written) for one in of]) for title, key, written in _AGREEMENT),
+        Row("cells counted", [Cell(f"{one.counted:,.6g}") for one in of]),
+        Row("cells there are", [Cell(f"{one.truth:,.6g}") for one in of]),
+        *(Row(title.format(per), [cell(getattr(one, key), written) for one in of]) for title, key, written in _AGREEMENT),
     ]
     return Table(name, ["", *columns], rows)
+
+
+def listed(heading: str, names: Iterable[tuple[str, str]], remark: str = "") -> Listed:
+    """Names with reasons under a heading."""
+    return Listed(heading, remark, list(names))
+
+
+def named(heading: str, names: Iterable[str], remark: str = "") -> Listed:
+    """Names under a heading."""
+    return Listed(heading, remark, [(name, "") for name in names])
 
 
 def table(caption: str, columns: Sequence[str], rows: Iterable[tuple[str, Sequence[Cell]]]) -> Table:

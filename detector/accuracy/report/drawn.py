@@ -17,7 +17,7 @@ from detector.accuracy.curves import Curves
 from detector.accuracy.evaluation import Evaluation
 from detector.accuracy.plots import agreement, detection, slices, style
 from detector.accuracy.report import content
-from detector.accuracy.slices import Slice
+from detector.accuracy.tabled import TableEvaluation
 from detector.output import html
 
 if TYPE_CHECKING:
@@ -60,25 +60,39 @@ def of_evaluation(target: Path, result: Evaluation) -> Plots:
     parts = {
         "found": _found(result),
         "confusion": _confusion(result),
-        "counts": of_counts(counted, result.all_cells, guess),
+        "counts": _counts(counted, result.all_cells, guess, "field"),
         "slices": _slices(result),
     }
     return _written(target / FOLDER, parts)
 
 
-def of_counts(
+def of_tables(target: Path, result: TableEvaluation) -> Plots:
+    """Draw all plots of counts against true counts into a folder `plots` in `target`.
+
+    Raises:
+        OSError: a file cannot be written. MissingExtraError: matplotlib is not installed.
+    """
+    of = result.comparison
+    having = {name: [one for one in of.fields if name in one.truth] for name in of.classes}
+    counted = {name: ([one.counted[name] for one in some], [one.truth[name] for one in some]) for name, some in having.items()}
+    guess = {name: one.counted / one.fields for name, one in of.guess.items()}
+    return _written(target / FOLDER, {"counts": _counts(counted, of.classes, guess, of.per)})
+
+
+def _counts(
     counted: Mapping[str, tuple[Sequence[float], Sequence[float]]],
     agreements: Mapping[str, Agreement],
     guess: Mapping[str, float],
+    per: str,
 ) -> Iterator[tuple[str, str, _Draw]]:
     """Name, words and drawing of the plots of counted against true cells, which `counted` has by class."""
     for name, (p, t) in counted.items():
         of = agreements[name]
         bias, low, high = (content.told(one, content.number(2)) for one in (of.bias, of.loa_low, of.loa_high))
         alt = f"{name}: error of the count against the mean of counted and true cells; bias {bias}, limits of agreement {low} and {high}"
-        yield f"bland_altman_{name}", alt, partial(agreement.bland_altman, name, p, t, of)
-        alt = f"{name}: counted against true cells of each field; {of.counted:g} counted, {of.truth:g} there are"
-        yield f"counts_{name}", alt, partial(agreement.counts, name, p, t, guess.get(name))
+        yield f"bland_altman_{name}", alt, partial(agreement.bland_altman, name, p, t, of, per)
+        alt = f"{name}: counted against true cells of each {per}; {of.counted:g} counted, {of.truth:g} there are"
+        yield f"counts_{name}", alt, partial(agreement.counts, name, p, t, guess.get(name), per)
 
 
 def _found(result: Evaluation) -> Iterator[tuple[str, str, _Draw]]:
@@ -125,9 +139,9 @@ def _confusion(result: Evaluation) -> Iterator[tuple[str, str, _Draw]]:
 
 
 def _slices(result: Evaluation) -> Iterator[tuple[str, str, _Draw]]:
-    for name, of in result.all_cells.items():
-        rows = [("all fields", of.mae), *((domain, one.all_cells[name].mae) for domain, one in result.domains.items())]
-        rows += [(_part(one), one.classes[name].mae) for one in result.slices]
+    for name in result.all_cells:
+        rows = [(one.name, one.classes[name].mae) for one in result.slices]
+        rows += [(domain, one.all_cells[name].mae) for domain, one in result.domains.items()]
         shown: list[tuple[str, Value]] = [(part, value) for part, value in rows if value is not None]
         if len(shown) > 1:
             alt = f"{name}: mean absolute error of the count in {len(shown)} parts of the fields; the table has the numbers"
@@ -136,10 +150,6 @@ def _slices(result: Evaluation) -> Iterator[tuple[str, str, _Draw]]:
                 alt,
                 partial(slices.errors, name, shown, "mean absolute error (cells per field)"),
             )
-
-
-def _part(one: Slice) -> str:
-    return f"{one.by}: {one.name}"
 
 
 def _written(folder: Path, parts: Mapping[str, Iterator[tuple[str, str, _Draw]]]) -> Plots:

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from detector.accuracy.evaluation import Evaluation
-from detector.accuracy.report import drawn, fields, metrics, page
+from detector.accuracy.report import drawn, fields, metrics, model_page, page, tables_page
+from detector.accuracy.tabled import TableEvaluation
 from detector.errors import OutputError
-from detector.output import results
+from detector.output import html, results
 
 REPORT = "report.html"
 FILES = (metrics.NAME, fields.NAME, drawn.FOLDER, REPORT)
@@ -39,16 +40,33 @@ def begun(out: Path | None) -> Iterator[Path]:
         raise
 
 
-def write(target: Path, result: Evaluation, about: Mapping[str, Any]) -> None:
-    """Write `metrics.json`, `fields.csv`, the plots and `report.html`.
+def write_model(target: Path, result: Evaluation, about: Mapping[str, Any]) -> None:
+    """Write `metrics.json`, `fields.csv`, the plots and `report.html` of a model against labels.
 
     Raises:
         OutputError: one of them cannot be written. MissingExtraError: matplotlib is not installed.
     """
-    try:
+    with _refused(target):
         metrics.write(target / metrics.NAME, metrics.of_evaluation(result, about))
         fields.write(target / fields.NAME, fields.of_evaluation(result.per_field, result.unread))
-        plots = drawn.of_evaluation(target, result)
+        html.write(target / REPORT, page.render(model_page.page(result, about), drawn.of_evaluation(target, result)))
+
+
+def write_tables(target: Path, result: TableEvaluation, about: Mapping[str, Any]) -> None:
+    """Write the same of counts against true counts; `fields.csv` has a row for each smear where smears are compared.
+
+    Raises:
+        OutputError: one of them cannot be written. MissingExtraError: matplotlib is not installed.
+    """
+    with _refused(target):
+        metrics.write(target / metrics.NAME, metrics.of_tables(result, about))
+        fields.write(target / fields.NAME, fields.of_tables(result))
+        html.write(target / REPORT, page.render(tables_page.page(result, about), drawn.of_tables(target, result)))
+
+
+@contextmanager
+def _refused(target: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise OutputError(f"{target}: cannot be written ({error.strerror}); free space or choose another --out") from None
-    page.write_evaluation(target / REPORT, result, about, plots)

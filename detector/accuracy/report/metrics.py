@@ -8,8 +8,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from detector.accuracy.comparison import Comparison
 from detector.accuracy.evaluation import Evaluation
 from detector.accuracy.figures import Figures
+from detector.accuracy.tabled import TableEvaluation
 from detector.errors import UsageError
 from detector.output.files import write_text
 

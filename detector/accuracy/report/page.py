@@ -6,51 +6,47 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from detector.accuracy.evaluation import Evaluation
 from detector.accuracy.plots import style
-from detector.accuracy.report import figures, overlays
+from detector.accuracy.report.content import Page
 from detector.accuracy.report.drawn import Plots
 from detector.output import html
 
-MOST_ROWS = 2000
-"""Rows of the table of fields."""
 MOST_NAMED = 300
 """Fields named in a list of those with a fault."""
 
 _TEMPLATES = Path(__file__).parent / "templates"
 
 
-def write_evaluation(target: Path, result: Evaluation, about: Mapping[str, Any], plots: Plots) -> None:
-    """Write the page of a model against labels.
-
-    Raises:
-        OutputError: it cannot be written.
-    """
-    html.write(target, of_evaluation(result, about, plots))
-
-
-def of_evaluation(result: Evaluation, about: Mapping[str, Any], plots: Plots) -> str:
-    """The page of a model against labels; `about` as in `metrics.json`."""
-    drawn = [one for one in map(overlays.of, result.worst) if one is not None]
+def render(page: Page, plots: Plots) -> str:
+    """The page as HTML."""
     return html.render(
         _TEMPLATES,
-        sentence=figures.sentence(result, about),
-        about=about,
-        settings=figures.settings(about),
-        colours=style.OF_CLASS,
+        page=page,
+        about=page.about,
+        lists=[one for one in page.lists if one.names],
+        settings=_settings(page.about),
         plots=plots,
-        found=figures.found(result),
-        confusion=figures.confusion(result.confusion),
-        counts=figures.counts(result),
-        smears=figures.smears(result),
-        domains=figures.domains(result),
-        slices=figures.slices(result.slices),
-        failures=figures.failures(result),
-        lists=figures.lists(result),
-        worst=drawn,
-        field_rows=[figures.field_row(one) for one in result.per_field[:MOST_ROWS]],
-        field_columns=figures.FIELD_COLUMNS,
-        fields=len(result.per_field),
+        colours=style.OF_CLASS,
         most_named=MOST_NAMED,
-        classes=list(style.OF_CLASS),
     )
+
+
+def _settings(about: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What was compared, as names and values; what does not apply is left out."""
+    rows = [(name, about[name]) for name in ("data", "split", "smears", "counts", "truth") if about.get(name)]
+    rows += [row for title, key in (("model", "model"), ("other model", "other")) for row in _of(title, about.get(key))]
+    return [*rows, ("versions", ", ".join(f"{name} {value}" for name, value in about["versions"].items()))]
+
+
+def _of(title: str, of: Mapping[str, Any] | str | None) -> list[tuple[str, str]]:
+    if of is None:
+        return []
+    if isinstance(of, str):
+        return [("other counts", of)]
+    return [
+        (title, f"{of['name']} ({of['file']})"),
+        ("SHA-256", of["sha256"]),
+        ("least score", ", ".join(f"{name} {value:g}" for name, value in of["thresholds"].items())),
+        ("overlap suppressed", f"IoU above {of['nms_iou']:g}"),
+        ("model input", f"{of['image_px']} px"),
+    ]
