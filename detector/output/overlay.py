@@ -79,6 +79,6 @@ def write(rgb: NDArray[np.uint8], found: Detections, target: Path) -> None:
         rgb = np.asarray(cv2.resize(rgb, wh, interpolation=cv2.INTER_AREA), dtype=np.uint8)
         found = Detections(found.xyxy * np.float32(shrink), found.score, found.label, wh, found.class_names)
     drawn = draw(rgb, found)
-    _, encoded = cv2.imencode(".jpg", drawn[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
+    _, encoded = cv2.imencode(".jpg", cv2.cvtColor(drawn, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
     target.parent.mkdir(parents=True, exist_ok=True)
     write_bytes(target, encoded.tobytes())

@@ -31,10 +31,11 @@ def clip(xyxy: Boxes, size_wh: tuple[int, int]) -> Boxes:
 
 def intersection(a: Boxes, b: Boxes) -> NDArray[np.float32]:
     """Shared area of each pair in px², of shape (len(a), len(b))."""
-    low = np.maximum(a[:, None, :2], b[None, :, :2])
-    high = np.minimum(a[:, None, 2:], b[None, :, 2:])
-    sides = np.maximum(high - low, 0.0)
-    return np.asarray(sides[..., 0] * sides[..., 1], dtype=np.float32)
+    # Column by column: several times as fast as with the two axes last.
+    (ax1, ay1, ax2, ay2), (bx1, by1, bx2, by2) = a.T[:, :, None], b.T[:, None, :]
+    w = np.maximum(np.minimum(ax2, bx2) - np.maximum(ax1, bx1), 0.0)
+    h = np.maximum(np.minimum(ay2, by2) - np.maximum(ay1, by1), 0.0)
+    return np.asarray(w * h, dtype=np.float32)
 
 
 def iou(a: Boxes, b: Boxes) -> NDArray[np.float32]:
@@ -51,16 +52,16 @@ def suppress(xyxy: Boxes, score: NDArray[np.float32], label: NDArray[np.int64], 
     their order, so the result depends on nothing but the arrays.
     """
     order = np.argsort(-score, kind="stable")
-    kept: list[int] = []
+    xyxy, label = np.asfortranarray(xyxy[order]), label[order]
+    size = area(xyxy)
     alive = np.ones(len(order), dtype=bool)
-    overlap = iou(xyxy[order], xyxy[order]) > iou_threshold
-    same = label[order][:, None] == label[order][None, :]
-    overlap &= same
+    # Each box that is kept against all that follow it: most give way, so this is far less than every pair.
     for i in range(len(order)):
         if alive[i]:
-            kept.append(int(order[i]))
-            alive[i + 1 :] &= ~overlap[i, i + 1 :]
-    return np.array(kept, dtype=np.int64)
+            shared = intersection(xyxy[i : i + 1], xyxy[i + 1 :])[0]
+            over = shared > iou_threshold * (size[i] + size[i + 1 :] - shared)
+            alive[i + 1 :] &= ~(over & (label[i + 1 :] == label[i]))
+    return order[alive]
 
 
 def sides_clear_of_border(xyxy: Boxes, size_wh: tuple[int, int], margin_px: float = 2.0) -> NDArray[np.float32]:

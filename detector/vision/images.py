@@ -169,11 +169,12 @@ def _raw_mode(arguments: object) -> str:
 
 def _pixels(image: Image.Image) -> Rgb:
     image.load()
-    upright = ImageOps.exif_transpose(image)
-    if "A" in upright.getbands() or "transparency" in upright.info:
-        white = Image.new("RGBA", upright.size, "white")
-        upright = Image.alpha_composite(white, upright.convert("RGBA"))
-    return np.ascontiguousarray(np.asarray(upright.convert("RGB")))
+    # In place, and converted only where there is need: copies cost as much as decoding.
+    ImageOps.exif_transpose(image, in_place=True)
+    if "A" in image.getbands() or "transparency" in image.info:
+        white = Image.new("RGBA", image.size, "white")
+        image = Image.alpha_composite(white, image.convert("RGBA"))
+    return np.ascontiguousarray(np.asarray(image if image.mode == "RGB" else image.convert("RGB")))
 
 
 def _deep_pixels(content: bytes, image: Image.Image) -> Rgb:

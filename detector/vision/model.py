@@ -81,7 +81,7 @@ class Model:
         left, top = (full_w - new_wh[0]) // 2, (full_h - new_wh[1]) // 2
         canvas = np.full((full_h, full_w, 3), _PADDING, dtype=np.uint8)
         canvas[top : top + new_wh[1], left : left + new_wh[0]] = resized
-        tensor = np.ascontiguousarray(canvas.transpose(2, 0, 1)[None], dtype=np.float32) / np.float32(255)
+        tensor = np.divide(canvas.transpose(2, 0, 1)[None], np.float32(255), order="C", dtype=np.float32)
         scale = np.array([new_wh[0] / w, new_wh[1] / h] * 2, dtype=np.float32)
         return tensor, scale, np.array([left, top] * 2, dtype=np.float32)
 

@@ -86,18 +86,18 @@ def measure(rgb: NDArray[np.uint8], found: Detections) -> Quality:
     level, _ = cv2.threshold(green, 0, _MOST_LEVEL, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
     dark = green <= level
     boxed = _boxed(xyxy, wh)
-    between = ~dark & ~boxed
-    if between.mean() < 0.01:
-        between = ~dark if not dark.all() else np.ones_like(dark)
-    colour = np.median(small[between][::_EVERY], axis=0)
+    between = np.flatnonzero(~dark & ~boxed)
+    if len(between) < 0.01 * dark.size:
+        between = np.flatnonzero(~dark) if not dark.all() else np.arange(dark.size)
+    colour = np.median(small.reshape(-1, 3)[between[::_EVERY]].T.copy(), axis=1)
     inside = dark & boxed if (dark & boxed).any() else dark
-    cell_level = float(green[inside].mean()) if inside.any() else float(colour[1])
+    cell_level = cv2.mean(green, inside.view(np.uint8))[0] if inside.any() else float(colour[1])
     covered, overlap = _cover(xyxy, wh)
     return Quality(
         focus=_focus(green, found, xyxy),
         covered=covered,
         overlap=overlap,
-        unclaimed=float((dark & ~boxed).mean()),
+        unclaimed=np.count_nonzero(dark & ~boxed) / dark.size,
         background=(int(colour[0]), int(colour[1]), int(colour[2])),
         contrast=max(0.0, 1 - cell_level / max(float(colour[1]), 1.0)),
         uneven=_uneven(green, boxed),
@@ -210,16 +210,19 @@ def _focus(green: Grey, found: Detections, xyxy: NDArray[np.float32]) -> float |
     chosen = chosen[np.linspace(0, len(chosen) - 1, min(len(chosen), _CELLS_FOR_FOCUS)).round().astype(int)]
     smooth = cv2.GaussianBlur(green, (3, 3), 0.7)
     dx, dy = cv2.spatialGradient(smooth)
-    slope = cv2.magnitude(dx.astype(np.float32), dy.astype(np.float32)) / 8
     steepness = []
     for x1, y1, x2, y2 in np.rint(xyxy[chosen]).astype(int).tolist():
-        piece = smooth[y1:y2, x1:x2].ravel()
-        if piece.size < 16:
+        piece = np.s_[y1:y2, x1:x2]
+        levels = np.bincount(smooth[piece].ravel()).cumsum()
+        size = int(levels[-1]) if len(levels) else 0
+        if size < 16:
             continue
-        low, high = np.partition(piece, (k := piece.size // 20, piece.size - 1 - k))[[k, piece.size - 1 - k]].tolist()
+        k = size // 20
+        low, high = np.searchsorted(levels, (k, size - 1 - k), side="right").tolist()
         if high > low:
-            edge = slope[y1:y2, x1:x2].ravel()
-            steep = float(np.partition(edge, -1 - k)[-1 - k])
+            # Squares of the slope, in whole numbers: the root is taken of the one that is looked for.
+            squared = dx[piece].astype(np.int32) ** 2 + dy[piece].astype(np.int32) ** 2
+            steep = math.sqrt(np.partition(squared, size - 1 - k, axis=None)[size - 1 - k]) / 8
             steepness.append(steep * math.sqrt((x2 - x1) * (y2 - y1)) / (high - low))
     return float(np.median(steepness)) if steepness else None
 
@@ -239,6 +242,9 @@ def _levels(green: Grey, chosen: NDArray[np.bool_], blocks: tuple[int, int]) -> 
     columns, rows = blocks
     h, w = green.shape[0] // rows, green.shape[1] // columns
     cut = np.s_[: h * rows, : w * columns]
-    shares = chosen[cut].reshape(rows, h, columns, w).mean(axis=(1, 3), dtype=np.float32)
-    sums = (green * chosen)[cut].reshape(rows, h, columns, w).mean(axis=(1, 3), dtype=np.float32)
-    return np.asarray(sums / np.maximum(shares, 1e-6), dtype=np.float32), np.asarray(shares, dtype=np.float32)
+    # Whole numbers, and rows first: many times as fast as means over two axes.
+    number, total = (
+        each[cut].reshape(rows, h, columns, w).sum(axis=1, dtype=np.uint32).sum(axis=2).astype(np.float32)
+        for each in (chosen, green * chosen)
+    )
+    return total / np.maximum(number, 1), number / np.float32(h * w)
