@@ -30,8 +30,7 @@ class Window:
                 f"pip install --force-reinstall --no-deps opencv-python=={_version()}"
             )
         # Without a screen, the window's library would end the whole program.
-        named = ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM")
-        if sys.platform.startswith("linux") and not any(os.environ.get(name) for name in named):
+        if sys.platform.startswith("linux") and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
             raise UsageError("--show: there is no screen (DISPLAY is not set); use --serve, or ssh -X")
         self._lock = threading.Lock()
         self._latest: Rgb | None = None
