@@ -75,6 +75,7 @@ class Fake:
         self.name = address
         self.script = scripts.parse(address) if script is None else script
         self.live = self.script.live
+        self.ends = True
         self.nominal_fps: float | None = self.script.fps
         rng = np.random.default_rng([self.script.seed, 5])
         path = scripts.places(self.script)
@@ -134,7 +135,7 @@ class Fake:
         """Frames and faults from where the last iteration stopped."""
         steps, script = len(self.places), self.script
         self._began = time.monotonic() if self._began is None else self._began
-        lost_at, frozen_at, resized_at = steps // 2, steps // 3, 2 * steps // 3
+        lost_at, frozen_at = steps // 2, steps // 3
         held: NDArray[np.uint8] | None = None
         while self._next < steps:
             step, self._next = self._next, self._next + 1
@@ -143,8 +144,6 @@ class Fake:
                 self._next = min(lost_at + script.lost, steps)
                 yield Fault(time_s, "lost", "the simulated camera gave no picture; it comes back by itself")
                 continue
-            if script.resized < 1 and step == max(resized_at, 1):
-                yield Fault(time_s, "resized", "the simulated camera changed its size to {}x{}".format(*self._size_at(step)))
             frozen = bool(script.frozen) and frozen_at <= step < frozen_at + script.frozen
             held = self._picture(step) if held is None or not frozen else held
             self.step_of.append(self.step_of[-1] if frozen and step > frozen_at else step)

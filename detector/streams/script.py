@@ -74,7 +74,7 @@ PRESETS: dict[str, dict[str, object]] = {
     "vibration": {"path": "serpentine", "vibration": 0.3},
     "drift": {"path": "serpentine", "drift": 0.2},
     "rough": {"path": "serpentine", "vibration": 0.3, "drift": 0.2, "defocus": 0.15},
-    "frozen": {"path": "serpentine", "frozen": 40},
+    "frozen": {"path": "serpentine", "frozen": 100},
     "lost": {"path": "serpentine", "lost": 60},
     "resized": {"path": "serpentine", "lost": 10, "resized": 0.75},
 }
