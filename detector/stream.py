@@ -77,12 +77,9 @@ def stream(
             page = stack.enter_context(server.Page(*place, lambda: status.state(live, opened.name)))
             display.add(page)
             say(f"live page: {page.url}")
+        stack.enter_context(_ended_by_signals(live))
         with display, live:
-            try:
-                _follow(live, display, window)
-            except KeyboardInterrupt:
-                live.stop("interrupted", "it was interrupted")
-            stack.enter_context(_undisturbed())
+            _follow(live, display, window)
         ended = live.ended or Ended("failed", "the program failed")
         finished = counting.finish()
         settings = {"source": opened.name, "mode": mode, "um_per_px": um_per_px, "until_enough": until_enough,
@@ -125,13 +122,14 @@ def _follow(live: Live, display: Display, window: Window | None) -> None:
 
 
 @contextmanager
-def _undisturbed() -> Iterator[None]:
-    """Ctrl-C again, or a second SIGTERM, must not cost what was counted while it is written."""
-    before = {one: signal.signal(one, signal.SIG_IGN) for one in (signal.SIGINT, signal.SIGTERM)}
+def _ended_by_signals(live: Live) -> Iterator[None]:
+    """Let Ctrl-C and SIGTERM end the run in order, however often they come: what was counted is still to be written."""
+    signals = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.signal(one, lambda *_: live.stop("interrupted", "it was interrupted")) for one in signals]
     try:
         yield
     finally:
-        for one, handler in before.items():
+        for one, handler in zip(signals, before, strict=True):
             signal.signal(one, handler)
 
 

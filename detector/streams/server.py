@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import threading
 import time
@@ -167,8 +168,9 @@ def _listening(host: str, port: int) -> socket.socket:
     except OSError as error:
         raise OutputError(f"--serve: {host} is no address of this computer ({error.strerror})") from None
     try:
-        # A port that was left a moment ago may be taken again.
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        # A port that was left a moment ago may be taken again; on Windows this would let it be taken from others.
+        if os.name == "posix":
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(place)
         listener.listen()
     except OSError as error:

@@ -1,0 +1,158 @@
+"""`python -m detector.stream` from its options to its files and exit codes."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import pytest
+from staging import MjpegServer, StubMode, number_of, until, write_video
+
+from detector import count, stream
+from detector.streams import modes
+
+Run = Callable[..., int]
+ROOT = Path(__file__).parents[2]
+FILES = {"report.html", "counts.csv", "smears.csv", "detections.json", "run.json", "frames.csv", "mosaic.jpg"}
+
+STUBBED = """
+import sys
+sys.path.insert(0, {staging!r})
+from staging import StubMode
+from detector import stream
+from detector.streams import modes
+modes.fields = lambda *_: StubMode(0.005)
+stream.main()
+"""
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture
+def stubbed(monkeypatch: pytest.MonkeyPatch) -> StubMode:
+    mode = StubMode()
+    monkeypatch.setattr(modes, "fields", lambda *_: mode, raising=False)
+    return mode
+
+
+def test_a_video_leaves_the_files_of_a_count_and_what_became_of_its_frames(
+    run_command: Run, stubbed: StubMode, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_video(Path("v.avi"), 30)
+    assert run_command(stream.main, "v.avi", "--out", "out", "--save", "seen.avi") == 0
+    assert {one.name for one in Path("out").iterdir()} == FILES
+    assert [row["status"] for row in rows(Path("out/frames.csv"))].count("used") == 24
+    told = json.loads(Path("out/run.json").read_text(encoding="utf-8"))["stream"]
+    assert told["ended"] == {"why": "ended", "reason": "the source ended"}
+    assert told["frames"]["received"] == 30
+    assert told["frames"]["reasons"] == {"blurred": 6}
+    assert told["problems"] == []
+    report = Path("out/report.html").read_text(encoding="utf-8")
+    assert "It ended because the source ended." in report
+    assert "30 received: 24 used, 0 dropped, 6 rejected" in report
+    assert "30 frames, 24 used; ended because the source ended" in capsys.readouterr().err
+    video = cv2.VideoCapture("seen.avi")
+    assert int(video.get(cv2.CAP_PROP_FRAME_COUNT)) == 30
+    # Nor does a count take what stands in such a folder for fields.
+    assert run_command(count.main, "out/..") == 3
+
+
+def test_what_is_missing_is_told_by_the_exit_code(run_command: Run, stubbed: StubMode) -> None:
+    video = write_video(Path("v.avi"), 60)
+    video.write_bytes(video.read_bytes()[: video.stat().st_size // 2])
+    assert run_command(stream.main, "v.avi", "--out", "out") == 1
+    assert "states 60 pictures and gave" in Path("out/report.html").read_text(encoding="utf-8")
+
+
+def test_where_nothing_could_be_counted_it_says_so(run_command: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_video(Path("v.avi"), 10)
+    monkeypatch.setattr(modes, "fields", lambda *_: StubMode(fails=lambda _: True), raising=False)
+    assert run_command(stream.main, "v.avi", "--out", "out") == 3
+    assert {one.name for one in Path("out").iterdir()} == FILES
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["none.mp4"], 3, "none.mp4: does not exist; SOURCE is a camera number"),
+        (["97"], 3, "no such camera"),
+        (["text.mp4"], 3, "is no video"),
+        (["fake:nothing"], 2, "unknown simulated microscope"),
+        (["v.avi", "--um-per-px", "50"], 2, "no scale of a smear"),
+        (["v.avi", "--rbc-within", "0"], 2, "rbc-within"),
+        (["v.avi", "--serve", "x"], 2, "is no port"),
+        (["v.avi", "--save", "v.avi"], 3, "exists already"),
+        (["v.avi", "--save", "v.txt"], 2, "ends with none of"),
+        (["v.avi", "--model", "none.onnx"], 3, "no such model file"),
+        (["v.avi", "--out", "used"], 3, "holds frames.csv already"),
+    ],
+)
+def test_wrong_use_says_what_would_work_and_leaves_nothing(
+    run_command: Run, stubbed: StubMode, capsys: pytest.CaptureFixture[str], arguments: list[str], code: int, message: str
+) -> None:
+    if sys.platform != "linux" and "97" in arguments:
+        pytest.skip("needs devices as files")
+    write_video(Path("v.avi"), 5)
+    Path("text.mp4").write_text("no video")
+    Path("used").mkdir()
+    Path("used/frames.csv").touch()
+    assert run_command(stream.main, *arguments) == code
+    assert message in " ".join(capsys.readouterr().err.replace("\n", " ").replace("│", " ").split())
+    assert not Path("runs").exists()
+
+
+def test_it_ends_when_enough_is_known(run_command: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_video(Path("v.avi"), 50)
+    monkeypatch.setattr(modes, "fields", lambda *_: StubMode(enough_at=8), raising=False)
+    assert run_command(stream.main, "v.avi", "--out", "out", "--until-enough") == 0
+    assert json.loads(Path("out/run.json").read_text(encoding="utf-8"))["stream"]["ended"]["why"] == "enough"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals of another kind")
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_it_writes_what_was_counted(mjpeg: MjpegServer, tmp_path: Path, sent: signal.Signals) -> None:
+    script = STUBBED.format(staging=str(ROOT / "tests" / "streams"))
+    command = [sys.executable, "-c", script, mjpeg.url, "--out", "out"]
+    started = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    frames = tmp_path / "out" / "frames.csv"
+    until(lambda: frames.is_file() and len(rows(frames)) > 10)
+    started.send_signal(sent)
+    # Whoever is impatient must not lose it.
+    started.send_signal(sent)
+    _, told = started.communicate(timeout=60)
+    assert started.returncode == 130, told
+    assert "Traceback" not in told
+    assert "ended because it was interrupted" in told
+    assert {one.name for one in frames.parent.iterdir()} == FILES
+    stream_run = json.loads((tmp_path / "out" / "run.json").read_text(encoding="utf-8"))["stream"]
+    counted = [row["status"] for row in rows(frames)]
+    assert stream_run["frames"]["used"] == counted.count("used") > 0
+    assert stream_run["frames"]["received"] == len(counted)
+
+
+def test_a_stream_is_saved_while_its_camera_is_lost_and_comes_back(mjpeg: MjpegServer, tmp_path: Path) -> None:
+    script = STUBBED.format(staging=str(ROOT / "tests" / "streams"))
+    command = [sys.executable, "-c", script, mjpeg.url, "--out", "out", "--save", "seen.avi", "--seconds", "4"]
+    started = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    frames = tmp_path / "out" / "frames.csv"
+    until(lambda: frames.is_file() and len(rows(frames)) > 10)
+    mjpeg.kill()
+    until(lambda: any(row["status"] == "fault" for row in rows(frames)))
+    mjpeg.start()
+    _, told = started.communicate(timeout=60)
+    assert started.returncode == 0, told
+    assert {"used", "fault", "gap"} <= {row["status"] for row in rows(frames)}
+    video = cv2.VideoCapture(str(tmp_path / "seen.avi"))
+    ok, bgr = video.read()
+    assert ok
+    assert number_of(bgr[26:, :, ::-1]) >= 0
