@@ -28,9 +28,10 @@ from detector.output import results, terminal
 from detector.output.journal import Journal
 from detector.output.outcome import Outcome
 from detector.output.report import page, pictures
-from detector.vision import backends
+from detector.vision import backends, scan
 from detector.vision.finder import check_scale
 from detector.vision.model import Model, processors
+from detector.vision.slides.formats import is_slide
 
 if TYPE_CHECKING:
     from detector.accuracy.counts_table import CountsTable
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
 
 def count(
     inputs: Annotated[
-        list[str] | None, typer.Argument(metavar="INPUT", help="images, folders (each subfolder is a smear), patterns")
+        list[str] | None, typer.Argument(metavar="INPUT", help="images, slides, folders (each subfolder is a smear), patterns")
     ] = None,
     out: Annotated[Path | None, typer.Option(help="folder for the results; default: runs/count/<time>")] = None,
     model: Annotated[Path | None, typer.Option(help="an .onnx model of ours; default: the one shipped")] = None,
@@ -50,6 +51,7 @@ def count(
     overlays: Annotated[bool, typer.Option("--overlays", help="draw the cells on each field")] = False,
     backend: Annotated[str, typer.Option(help=f"what runs the model: {', '.join(backends.NAMES)}")] = backends.AUTO,
     threads: Annotated[int | None, typer.Option(min=1, help="fields worked on at a time; default: one per processor")] = None,
+    tile_px: Annotated[int, typer.Option(help="side of a slide's tiles in the model's own pixels")] = scan.TILE_PX,
     resume: Annotated[bool, typer.Option("--resume", help="continue the interrupted count in --out")] = False,
 ) -> int:
     """Count red cells, white cells and platelets in photographs of blood smears.
@@ -61,10 +63,11 @@ def count(
     _check(inputs, out, manifest_file, um_per_px, rbc_per_ul, ul_factor, resume)
     listed = manifest.read(manifest_file) if manifest_file else None
     fields = engine_inputs.find(inputs or [], listed, um_per_px)
-    if ul_factor is not None and all(field.um_per_px is None for field in fields):
+    if ul_factor is not None and all(field.um_per_px is None and not is_slide(field.path) for field in fields):
         raise UsageError("--ul-factor needs cells per mm²: give --um-per-px too, or a manifest with a um_per_px column")
     workers = threads or processors()
     loaded = Model.load(model, backend, workers)
+    scan.check_tile(tile_px, loaded.card)
     # Read now, for its faults are nothing to learn of after an hour of counting.
     known: CountsTable | None = None
     if truth is not None:
@@ -77,11 +80,11 @@ def count(
         with Journal(folder / results.JOURNAL, job.journal_key(loaded), resume) as journal:
             with progress_bar("counting", len(fields)) as advance:
                 drawn = folder / results.OVERLAYS if overlays else None
-                outcome = job.count(fields, loaded, workers, journal, drawn, advance, pictures.most_bytes(len(fields)))
+                outcome = job.count(fields, loaded, workers, journal, drawn, advance, pictures.most_bytes(len(fields)), tile_px)
             per_ul = {smear.smear: density.per_ul(smear, rbc_per_ul, ul_factor) for smear in outcome.smears}
             settings = {"inputs": inputs, "manifest": manifest_file and str(manifest_file), "um_per_px": um_per_px,
                         "rbc_per_ul": rbc_per_ul, "ul_factor": ul_factor, "truth": truth and str(truth),
-                        "backend": backend, "threads": threads}  # fmt: skip
+                        "backend": backend, "threads": threads, "tile_px": tile_px}  # fmt: skip
             described = results.describe_run(loaded, settings, outcome.fields, started, time.time())
             results.write(folder, outcome, per_ul, job.entries(fields, journal), described)
             page.write(folder / results.REPORT, outcome, per_ul, job.entries(fields, journal), described)

@@ -11,6 +11,7 @@ from pathlib import Path
 from detector.engines.manifest import Manifest
 from detector.errors import NothingToDoError, UsageError
 from detector.output.results import JOURNAL, OVERLAYS, STREAM_LOG
+from detector.output.slides import DENSITY
 from detector.vision.images import SUFFIXES as PICTURES
 from detector.vision.slides.formats import VENDOR_SUFFIXES
 
@@ -113,7 +114,7 @@ def _images(root: Path) -> Iterator[tuple[Path, str]]:
             subfolders.clear()
             continue
         visited.add(real)
-        left_out = {OVERLAYS} if own_result else set()
+        left_out = {OVERLAYS, DENSITY} if own_result else set()
         subfolders[:] = sorted(name for name in subfolders if not name.startswith(".") and name not in left_out)
         for name in sorted(names):
             if Path(name).suffix.lower() in SUFFIXES and not name.startswith("."):

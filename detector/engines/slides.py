@@ -76,7 +76,7 @@ def _count(one: FieldInput, work: Work, slide: Slide, tell: Callable[[float], No
     lost = counted.number(scan.UNREADABLE) + counted.number(scan.UNFOCUSED)
     if lost and not counted.number(scan.COUNTED):
         return _unread(one, f"nothing in it can be counted: {counted.note()}; {counted.doubt()}")
-    note = "; ".join(filter(None, (slide.note, plan.note, counted.note(), counted.doubt())))
+    note = "; ".join(filter(None, (slide.note, plan.note, counted.note())))
     picture = pictures.small(overview, _PICTURE_BYTES, long_px=pictures.SLIDE_PX)
     found = tiles.joined(owned, slide.size_wh)
     return Entry(one.field, one.smear, one.um_per_px, stamp_of(one.path), found, note, counted.quality(), picture, counted)

@@ -16,7 +16,7 @@ from detector.counting import expected
 from detector.counting.density import PerMicrolitre
 from detector.counting.fields import FieldCount, UnreadField
 from detector.errors import OutputError
-from detector.output import coco, tables
+from detector.output import coco, slides, tables
 from detector.output.files import write_text
 from detector.output.journal import Entry
 from detector.output.outcome import Outcome
@@ -26,7 +26,19 @@ JOURNAL = "journal.jsonl"
 """A folder that holds this is one of results; its pictures are no fields."""
 OVERLAYS = "overlays"
 REPORT = "report.html"
-FILES = (JOURNAL, "counts.csv", "smears.csv", "detections.json", "run.json", REPORT, "errors.csv", "agreement.csv", OVERLAYS)
+FILES = (
+    JOURNAL,
+    "counts.csv",
+    "smears.csv",
+    "detections.json",
+    "run.json",
+    REPORT,
+    "errors.csv",
+    "agreement.csv",
+    OVERLAYS,
+    slides.TILES,
+    slides.DENSITY,
+)
 """What a count may leave in its folder."""
 STREAM_LOG = "frames.csv"
 """Its like in the folder of a stream."""
@@ -87,7 +99,7 @@ def write(
     entries: Iterable[Entry],
     run: Mapping[str, Any],
 ) -> None:
-    """Write `counts.csv`, `smears.csv`, `detections.json` and `run.json`.
+    """Write `counts.csv`, `smears.csv`, `detections.json` and `run.json`; of slides, `tiles.csv` and pictures of the density.
 
     Raises:
         OutputError: one of them cannot be written.
@@ -95,7 +107,7 @@ def write(
     try:
         tables.write_counts(folder / "counts.csv", outcome.fields, outcome.notes, outcome.doubts)
         tables.write_smears(folder / "smears.csv", outcome.smears, per_ul)
-        coco.write(folder / "detections.json", entries)
+        coco.write(folder / "detections.json", slides.write(folder, entries))
         write_text(folder / "run.json", json.dumps(run, indent=2, ensure_ascii=False) + "\n")
     except OSError as error:
         raise OutputError(f"{folder}: cannot be written ({error.strerror}); free space or choose another --out") from None

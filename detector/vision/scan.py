@@ -34,8 +34,10 @@ OVERVIEW_PX = 2048
 _MARGIN_CELLS = 1.6
 """Context around what a tile owns, in red cells: white cells are up to three times as long, and each must be seen whole."""
 _BAND_CELLS = 0.15
-_LOOK_PX = 7.0
-"""Least width of a red cell, in pixels, at which a level of the file tells whether a tile is empty."""
+_GLANCE_PX = 7.2
+"""Least width of a red cell, in pixels, at which a level of the file tells whether a tile is empty: nearly `skip.EMPTY_PX`."""
+_NEAR_CELLS = 0.6
+"""Around what a tile owns, in red cells, what is looked at to tell whether it is empty: a cell that it owns shows there."""
 _PLACES = 9
 _ENOUGH_PLACES = 3
 _PLACE_PX = 2048
@@ -128,15 +130,17 @@ def look(model: Model, slide: Slide, scan: Scan, tile: Tile) -> Look:
     """Read one tile and find its cells, unless it is empty, out of focus or cannot be read."""
     none = Detections.none(slide.size_wh)
     try:
-        glance = slide.factor_for(max(_LOOK_PX, skip.EMPTY_PX * 0.9) / scan.rbc_px)
-        if glance < slide.factor_for(scan.zoom) and skip.is_empty(slide.read(tile.window, glance), scan.rbc_px * glance):
+        glance = slide.factor_for(_GLANCE_PX / scan.rbc_px)
+        near = _around(tile, _NEAR_CELLS * scan.rbc_px)
+        if glance < slide.factor_for(scan.zoom) and skip.is_empty(slide.read(near, glance), scan.rbc_px * glance):
             return Look(EMPTY, "", none)
         factor = slide.factor_for(scan.zoom)
         rgb = slide.read(tile.window, factor)
     except ImageError as error:
         return Look(UNREADABLE, str(error), none)
     rbc_px = scan.rbc_px * factor
-    if skip.is_empty(rgb, rbc_px):
+    x1, y1, x2, y2 = (round((v - tile.window[i % 2]) * factor) for i, v in enumerate(near))
+    if skip.is_empty(rgb[y1:y2, x1:x2], rbc_px):
         return Look(EMPTY, "", none)
     if skip.is_unfocused(rgb, rbc_px):
         return Look(UNFOCUSED, "", none)
@@ -146,6 +150,13 @@ def look(model: Model, slide: Slide, scan: Scan, tile: Tile) -> Look:
     scale = np.array([window_wh[0] / rgb.shape[1], window_wh[1] / rgb.shape[0]] * 2, dtype=np.float32)
     full = Detections(found.xyxy * scale, found.score, found.label, window_wh, found.class_names, found.saturated)
     return Look(COUNTED, "", finder.rounded(tiles.kept(tile, full, slide.size_wh, scan.band_px)), measured)
+
+
+def _around(tile: Tile, reach_px: float) -> Window:
+    """What a tile owns and so much around it, within its window."""
+    reach = math.ceil(reach_px)
+    (wx1, wy1, wx2, wy2), (x1, y1, x2, y2) = tile.window, tile.owned
+    return max(x1 - reach, wx1), max(y1 - reach, wy1), min(x2 + reach, wx2), min(y2 + reach, wy2)
 
 
 def settle(model: Model, slide_wh: tuple[int, int], scan: Scan, parts: list[Detections]) -> list[Detections]:
