@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
-from detector.accuracy import precision, tables
+from detector.accuracy import labelled, precision, tables
 from detector.accuracy.evaluation import Candidate, Evaluation, evaluate
 from detector.accuracy.fields import smears_by_name
 from detector.accuracy.plots import style
@@ -20,7 +20,7 @@ from detector.annotations.labels import SPLITS
 from detector.annotations.records import Record
 from detector.commandline import EXIT_DONE, EXIT_SOME_FAILED, console, errors, progress_bar, run
 from detector.engines import manifest
-from detector.errors import ConfigError, NothingToDoError, UsageError
+from detector.errors import UsageError
 from detector.vision.model import Model
 
 
@@ -30,6 +30,7 @@ def command(
     model: Annotated[Path | None, typer.Option(help="An .onnx model. Default: the shipped one.")] = None,
     exclude: Annotated[Path | None, typer.Option(help="Text file of field names to leave out, one a line.")] = None,
     smears: Annotated[Path | None, typer.Option(help="CSV: field,smear. Fields of one smear are then drawn together.")] = None,
+    also: Annotated[Path | None, typer.Option(help="data.yaml of other labels of the same fields: figures by both.")] = None,
     counts: Annotated[Path | None, typer.Option(help="CSV of counts, for example counts.csv, in the place of --data.")] = None,
     truth: Annotated[Path | None, typer.Option(help="With --counts: CSV of true counts, or a folder of labels.")] = None,
     against: Annotated[Path | None, typer.Option(help="A second .onnx model, or a second CSV of counts, to compare.")] = None,
@@ -40,10 +41,10 @@ def command(
     Writes report.html (for people), metrics.json, fields.csv and plots. Intervals are 95 %, by bootstrap over fields, or over smears
     where these are known. Beside the counts stands a guess that never looks: a figure that does not beat it is worth nothing.
     """
-    _check(data, counts, truth, {"--split": split, "--model": model, "--exclude": exclude, "--smears": smears})
+    _check(data, counts, truth, {"--split": split, "--model": model, "--exclude": exclude, "--smears": smears, "--also": also})
     style.require()
     if data is not None:
-        return _model(data, split or "test", model, exclude, smears, against, out)
+        return _model(data, split or "test", model, exclude, smears, also, against, out)
     assert counts is not None
     assert truth is not None
     return _tables(counts, truth, against, out)
@@ -67,30 +68,41 @@ def _check(data: Path | None, counts: Path | None, truth: Path | None, with_data
 
 
 def _model(
-    data: Path, split: str, model: Path | None, exclude: Path | None, smears: Path | None, against: Path | None, out: Path | None
+    data: Path,
+    split: str,
+    model: Path | None,
+    exclude: Path | None,
+    smears: Path | None,
+    also: Path | None,
+    against: Path | None,
+    out: Path | None,
 ) -> int:
     precision.reference()
     loaded, other = Model.load(model), against and Model.load(against)
-    labelled = dataset.load(data, split)
-    records = _without(labelled.records, exclude)
-    if not records:
-        raise NothingToDoError(_nothing(data, split, labelled))
+    fields = labelled.load(data, split, exclude)
+    if fields.absent:
+        errors.print(
+            f"[yellow]not in the split:[/] {escape(', '.join(fields.absent))} (of {escape(str(exclude))})", soft_wrap=True
+        )
     of_smear = smears and smears_by_name((row.field, row.smear) for row in manifest.read(smears).rows)
     with folder.begun(out) as target:
-        with progress_bar("evaluating", len(records)) as advance:
+        with progress_bar("evaluating", len(fields.records)) as advance:
             result = evaluate(
-                _told(records, advance),
+                _told(fields.records, advance),
                 Candidate.of(loaded),
                 train=dataset.load(data, "train").records,
                 domain_of=domains.of_dataset(data),
                 smears=of_smear or None,
-                unread=labelled.unusable,
+                unread=fields.unusable,
                 against=Candidate.of(other) if other else None,
+                other_labels=labelled.every(also) if also else (),
             )
         _show(result)
-        folder.write_model(
-            target, result, about.of_model(data, split, len(labelled.records) - len(records), smears, loaded, other or None)
-        )
+        if also and not result.relabelled:
+            errors.print(
+                f"[yellow]no field of {escape(str(also))} is among those evaluated:[/] names must be the same", soft_wrap=True
+            )
+        folder.write_model(target, result, about.of_model(data, split, fields.left_out, smears, loaded, other or None, also))
     console.print(f"results: {target}", markup=False, soft_wrap=True)
     return EXIT_SOME_FAILED if result.unread else EXIT_DONE
 
@@ -104,29 +116,10 @@ def _tables(counts: Path, truth: Path, against: Path | None, out: Path | None) -
     return EXIT_SOME_FAILED if result.unread or result.against_unread else EXIT_DONE
 
 
-def _nothing(data: Path, split: str, labelled: dataset.Loaded) -> str:
-    sizes = ", ".join(f"{name} has {n}" for name, n in labelled.splits.items()) or "no split has any"
-    reasons = "".join(f"; {field.source}: {field.reason}" for field in labelled.unusable[:3])
-    return f"{data}: split {split!r} has no fields to evaluate (of images {sizes}){reasons}"
-
-
 def _told(records: Sequence[Record], advance: Callable[[int], None]) -> Iterator[Record]:
     for record in records:
         yield record
         advance(1)
-
-
-def _without(records: Sequence[Record], exclude: Path | None) -> Sequence[Record]:
-    if exclude is None:
-        return records
-    try:
-        names = {line.strip() for line in exclude.read_text(encoding="utf-8-sig").splitlines()} - {""}
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{exclude}: cannot be read as a list of names ({error})") from None
-    absent = sorted(names - {record.name for record in records})
-    if absent:
-        errors.print(f"[yellow]not in the split:[/] {escape(', '.join(absent))} (of {escape(str(exclude))})", soft_wrap=True)
-    return [record for record in records if record.name not in names]
 
 
 def _show(result: Evaluation) -> None:
@@ -134,6 +127,8 @@ def _show(result: Evaluation) -> None:
         console.print(table)
     if result.saturated:
         errors.print(f"[yellow]too many cells to count all:[/] {escape(', '.join(result.saturated))}", soft_wrap=True)
+    if result.relabelled and (apart := [*result.relabelled.only_first, *result.relabelled.other_size]):
+        errors.print(f"[yellow]not labelled by the others, or of another size:[/] {escape(', '.join(apart))}", soft_wrap=True)
     for field in result.unread:
         errors.print(f"[yellow]unread:[/] {escape(field.source)}: {escape(field.reason)}", soft_wrap=True)
 

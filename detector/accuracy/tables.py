@@ -12,8 +12,10 @@ from rich.table import Table
 
 from detector.accuracy.agreement import Agreement
 from detector.accuracy.bootstrap import Figure
+from detector.accuracy.compared import Compared
 from detector.accuracy.comparison import Comparison
 from detector.accuracy.evaluation import Evaluation
+from detector.accuracy.relabelled import Relabelled
 from detector.accuracy.tabled import TableEvaluation
 from detector.output.files import write_csv
 
@@ -130,8 +132,14 @@ def _reasons(unread: Mapping[str, str]) -> list[str]:
 
 
 def of_evaluation(result: Evaluation) -> list[Table]:
-    """What was found and how well it counts, over all fields and, where there are several, by domain."""
-    return [_found_table(result), _counts_table(result), *([_domains_table(result)] if result.domains else [])]
+    """What was found and how well it counts, over all fields, and by domain, beside another model and by other labels where these are."""
+    return [
+        _found_table(result),
+        _counts_table(result),
+        *([_domains_table(result)] if result.domains else []),
+        *([_against_table(result.against)] if result.against else []),
+        *([_relabelled_table(result.relabelled)] if result.relabelled else []),
+    ]
 
 
 def _found_table(result: Evaluation) -> Table:
@@ -168,6 +176,29 @@ def _domains_table(result: Evaluation) -> Table:
             ap = (_in_two_lines(f[name], 3) for f in (of.average_precision.ap50, of.average_precision.ap50_95))
             counts = (None if kind is None else kind[name].mae for kind in (of.all_cells, of.clear_cells, of.guess))
             table.add_row(f"{domain}\n{of.fields} fields" if i == 0 else "", name, *ap, *(_in_two_lines(f, 2) for f in counts))
+        table.add_section()
+    return table
+
+
+def _against_table(of: Compared) -> Table:
+    columns = ("class", "AP50", "AP50-95", "precision", "recall", "F1", "mean error", "clear")
+    table = Table(*columns, title="this model less the other", box=box.SIMPLE_HEAD, pad_edge=False)
+    for name, at in of.operating.items():
+        rates = (_in_two_lines(f, 3) for f in (of.ap50[name], of.ap50_95[name], at.precision, at.recall, at.f1))
+        table.add_row(name, *rates, *(_in_two_lines(f, 2) for f in (of.all_cells[name].mae, of.clear_cells[name].mae)))
+    table.add_row("mean", _in_two_lines(of.mean_ap50, 3), _in_two_lines(of.mean_ap50_95, 3), "", "", "", "", "")
+    table.caption = "an error below 0 is in favour of this model; an interval that holds 0 does not show which is better"
+    return table
+
+
+def _relabelled_table(of: Relabelled) -> Table:
+    columns = ("class", "labels", "labelled", "counted", "AP50", "precision", "recall", "mean error")
+    table = Table(*columns, title=f"{of.first.fields} fields by both label sets", box=box.SIMPLE_HEAD, pad_edge=False)
+    for name in of.labels:
+        for title, by in (("these", of.first), ("other", of.second)):
+            at, counts = by.operating[name], by.all_cells[name]
+            rates = (_in_two_lines(f, 3) for f in (by.average_precision.ap50[name], at.precision, at.recall))
+            table.add_row(name, title, _sum(counts.truth), _sum(counts.counted), *rates, _in_two_lines(counts.mae, 2))
         table.add_section()
     return table
 

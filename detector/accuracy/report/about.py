@@ -10,13 +10,16 @@ from detector.output import results
 from detector.vision.model import Model
 
 
-def of_model(data: Path, split: str, left_out: int, smears: Path | None, model: Model, against: Model | None) -> dict[str, Any]:
+def of_model(
+    data: Path, split: str, left_out: int, smears: Path | None, model: Model, against: Model | None, also: Path | None = None
+) -> dict[str, Any]:
     """A model, or two, against the labels of a dataset; `left_out` fields of the split were not asked for."""
     return {
         "data": portable(data),
         "split": split,
         "left_out": left_out,
         "smears": smears and portable(smears),
+        "also": also and portable(also),
         "model": results.describe_model(model),
         "other": against and results.describe_model(against),
         "versions": versions(),
