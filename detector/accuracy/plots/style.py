@@ -30,7 +30,7 @@ MARKS = dict(zip(OF_CLASS, "os^", strict=True))
 
 _DPI = 150
 _TEXT_PT = 10
-_DOT_PT2 = (18, 150)
+_DOT_PT2 = (26, 150)
 """Areas of the dot of one field and of the largest dot."""
 _AXES_PT = 280
 """About how long an axis is."""

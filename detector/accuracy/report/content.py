@@ -11,6 +11,8 @@ from detector.accuracy.bootstrap import Figure
 from detector.accuracy.report.overlays import Overlay
 
 UNDEFINED = "undefined"
+Written = Callable[[float], str]
+"""How a number is written."""
 MOST_ROWS = 2000
 """Rows of the table of fields."""
 SATURATED = "These hold as many cells as could be counted; the true counts may be higher."
@@ -52,6 +54,17 @@ class Listed:
 
 
 @dataclass(frozen=True)
+class Yardsticks:
+    """Figures of others of one kind."""
+
+    what: str
+    values: Sequence[tuple[str, str, str]]
+    """Class, value, and on which data."""
+    source: str
+    remark: str
+
+
+@dataclass(frozen=True)
 class Page:
     """All that the page of an evaluation shows but its plots; a part that is empty is left out."""
 
@@ -72,6 +85,9 @@ class Page:
     smears: Sequence[Table] = ()
     compared: Sequence[Table] = ()
     """The differences of two models or tables."""
+    relabelled: Sequence[Table] = ()
+    """The same finds by other labels."""
+    yardsticks: Sequence[Yardsticks] = ()
     found: Sequence[Table] = ()
     confusion: Table | None = None
     failures: Sequence[Table] = ()
@@ -81,7 +97,7 @@ class Page:
     worst: Sequence[Overlay] = ()
 
 
-def number(digits: int) -> Callable[[float], str]:
+def number(digits: int) -> Written:
     """How a number is written with so many decimals."""
     return lambda value: f"{value:,.{digits}f}".replace("-", "−")
 
@@ -91,7 +107,7 @@ def share(value: float) -> str:
     return f"{100 * value:.1f} %".replace("-", "−")
 
 
-def cell(figure: Figure | None, written: Callable[[float], str], absent: str = UNDEFINED) -> Cell:
+def cell(figure: Figure | None, written: Written, absent: str = UNDEFINED) -> Cell:
     """A figure in a table; `absent` stands for one that is not defined."""
     if figure is None:
         return Cell(absent)
@@ -100,13 +116,13 @@ def cell(figure: Figure | None, written: Callable[[float], str], absent: str = U
     return Cell(written(figure.value), (written(figure.low).removesuffix(" %"), written(figure.high)))
 
 
-def told(figure: Figure | None, written: Callable[[float], str]) -> str:
+def told(figure: Figure | None, written: Written) -> str:
     """A figure and its interval in a sentence."""
     one = cell(figure, written)
     return one.text if one.interval is None else f"{one.text} ({one.interval[0]} to {one.interval[1]})"
 
 
-_AGREEMENT: tuple[tuple[str, str, Callable[[float], str]], ...] = (
+_AGREEMENT: tuple[tuple[str, str, Written], ...] = (
     ("mean absolute error per {}", "mae", number(2)),
     ("root mean square error per {}", "rmse", number(2)),
     ("bias per {}", "bias", number(2)),

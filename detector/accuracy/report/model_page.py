@@ -10,7 +10,8 @@ from typing import Any
 from detector.accuracy.confusion import Confusion
 from detector.accuracy.evaluation import Evaluation
 from detector.accuracy.fields import FieldRow
-from detector.accuracy.report import content, overlays
+from detector.accuracy.report import beside, content, overlays
+from detector.accuracy.report.beside import RATES
 from detector.accuracy.report.content import UNDEFINED, Cell, Row, Table, agreement, cell, number, share, table, told
 from detector.accuracy.slices import Slice
 from detector.vision.cells import CLASSES
@@ -26,6 +27,9 @@ def page(result: Evaluation, about: Mapping[str, Any]) -> content.Page:
         about=about,
         counts=_counts(result),
         smears=_smears(result),
+        compared=beside.models(result.against) if result.against else [],
+        relabelled=beside.labels(result.relabelled) if result.relabelled else [],
+        yardsticks=beside.yardsticks(result.all_cells),
         found=_found(result),
         confusion=_confusion(result.confusion),
         failures=_failures(result),
@@ -48,13 +52,6 @@ def _sentence(result: Evaluation, about: Mapping[str, Any]) -> str:
 
 
 _NUMBERS = (("found", "true"), ("missed", "missed"), ("found falsely", "false"))
-_RATES = (
-    ("precision", "precision"),
-    ("recall", "recall"),
-    ("F1", "f1"),
-    ("accuracy", "accuracy"),
-    ("named right", "named_right"),
-)
 
 
 def _found(result: Evaluation) -> list[Table]:
@@ -65,7 +62,7 @@ def _found(result: Evaluation) -> list[Table]:
     ]
     operating = [
         *((title, [Cell(f"{getattr(of, key):,}") for of in at]) for title, key in _NUMBERS),
-        *((title, [cell(getattr(of, key), share) for of in at]) for title, key in _RATES),
+        *((title, [cell(getattr(of, key), share) for of in at]) for title, key in RATES),
     ]
     return [
         table("Average precision, with 95 % intervals below", ("", *ap.ap50, "mean"), precise),
@@ -82,6 +79,8 @@ def _confusion(of: Confusion) -> Table:
 
 def _counts(result: Evaluation) -> list[Table]:
     kinds = {"all cells": result.all_cells, "clear of the border": result.clear_cells}
+    if result.against is not None:
+        kinds["other model, all cells"] = result.against.other.all_cells
     if result.guess is not None:
         kinds["guess"] = result.guess
     return [agreement(name, {title: of[name] for title, of in kinds.items()}) for name in result.all_cells]
@@ -153,7 +152,12 @@ def _lists(result: Evaluation) -> list[content.Listed]:
     return [
         content.listed("Of no use, and in no figure", ((one.source, one.reason) for one in result.unread)),
         content.named("Saturated", result.saturated, content.SATURATED),
+        content.named("Saturated for the other model", result.against.other_saturated if result.against else ()),
+        content.named("Cut short", result.truncated, "The search for average precision ended at the most cells a model reports."),
         content.named("Of no known smear", result.without_smear, "They are drawn by themselves, and are in no figure per smear."),
+        content.named("Evaluated, but not among the other labels", result.relabelled.only_first if result.relabelled else ()),
+        content.named("Among the other labels, but not evaluated", result.relabelled.only_second if result.relabelled else ()),
+        content.named("Of another size in the other labels", result.relabelled.other_size if result.relabelled else ()),
     ]
 
 

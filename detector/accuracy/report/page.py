@@ -33,7 +33,7 @@ def render(page: Page, plots: Plots) -> str:
 
 def _settings(about: Mapping[str, Any]) -> list[tuple[str, str]]:
     """What was compared, as names and values; what does not apply is left out."""
-    rows = [(name, about[name]) for name in ("data", "split", "smears", "counts", "truth") if about.get(name)]
+    rows = [(name, about[name]) for name in ("data", "split", "smears", "also", "counts", "truth") if about.get(name)]
     rows += [row for title, key in (("model", "model"), ("other model", "other")) for row in _of(title, about.get(key))]
     return [*rows, ("versions", ", ".join(f"{name} {value}" for name, value in about["versions"].items()))]
 

@@ -7,16 +7,10 @@ from typing import Any
 
 from detector.accuracy.bootstrap import Figure
 from detector.accuracy.comparison import Comparison
-from detector.accuracy.paired import Differences
 from detector.accuracy.report import content
-from detector.accuracy.report.content import Cell, Table, agreement, cell, number, share, table, told
+from detector.accuracy.report.beside import differences, yardsticks
+from detector.accuracy.report.content import Table, agreement, number, told
 from detector.accuracy.tabled import TableEvaluation
-
-_DIFFERENCES = (
-    ("mean absolute error", "mae", number(2)), ("root mean square error", "rmse", number(2)), ("bias", "bias", number(2)),
-    ("size of the bias", "bias_size", number(2)), ("counted exactly", "exact", share), ("within one cell", "within_one", share),
-    ("Lin's concordance", "concordance", number(3)),
-)  # fmt: skip
 
 
 def page(result: TableEvaluation, about: Mapping[str, Any]) -> content.Page:
@@ -27,7 +21,8 @@ def page(result: TableEvaluation, about: Mapping[str, Any]) -> content.Page:
         about=about,
         counts=_counts(result),
         smears=_smears(comparison),
-        compared=[differences(result.paired, comparison.per)] if result.paired else [],
+        compared=[differences("These less the others", result.paired, comparison.per)] if result.paired else [],
+        yardsticks=yardsticks(comparison.classes) if comparison.per == "field" else [],
         lists=list(_lists(result)),
         per=comparison.per,
         fields=len(comparison.fields),
@@ -37,17 +32,6 @@ def page(result: TableEvaluation, about: Mapping[str, Any]) -> content.Page:
             for one in comparison.fields[: content.MOST_ROWS]
         ],
     )
-
-
-def differences(of: Mapping[str, Differences], per: str) -> Table:
-    """The figures of one side less those of the other."""
-    rows: list[tuple[str, list[Cell]]] = [
-        (f"{per}s that both have", [Cell(f"{one.fields:,}") for one in of.values()]),
-        ("nearer to the truth: these counts", [Cell(f"{one.a_nearer:,}") for one in of.values()]),
-        ("nearer to the truth: the others", [Cell(f"{one.b_nearer:,}") for one in of.values()]),
-        *((title, [cell(getattr(one, key), written) for one in of.values()]) for title, key, written in _DIFFERENCES),
-    ]
-    return table("These less the others, with 95 % intervals below", ("", *of), rows)
 
 
 def _sentence(comparison: Comparison, about: Mapping[str, Any]) -> str:
