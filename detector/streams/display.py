@@ -14,6 +14,7 @@ import numpy as np
 
 from detector.output import overlay
 from detector.streams.live import Shown
+from detector.streams.status import percent
 from detector.streams.verdict import Totals
 from detector.vision.images import Rgb
 
@@ -135,7 +136,6 @@ def draw(shown: Shown) -> Rgb:
 def _totals(totals: Totals) -> list[tuple[str, overlay.Colour]]:
     texts = []
     for name, one in totals.classes.items():
-        # OpenCV's letters have no plus-minus sign.
-        known = "" if one.known_to is None else f" +-{100 * one.known_to:.0f}%"
+        known = "" if one.known_to is None else f" {percent(one.known_to)}"
         texts.append((f"{name} {one.count}{known}", overlay.COLOURS[name]))
     return texts

@@ -36,8 +36,8 @@ function facts(state) {
   const told = [
     ["frames", `${f.received} received: ${f.used} used, ${f.dropped} dropped, ${f.rejected} rejected`],
     ["seen", `${state.fields} views` + (state.area_mm2 ? `, ${state.area_mm2} mm²` : "")],
-    ["stretches", `${state.segments}`],
   ];
+  if (state.segments > 1) told.push(["place lost", `${state.segments - 1} times: cells may repeat from before`]);
   at("facts").replaceChildren(...told.flatMap(([name, words]) => {
     const dt = document.createElement("dt"), dd = document.createElement("dd");
     dt.textContent = name;
