@@ -59,6 +59,12 @@ def find(
     return _without_slivers(rounded(found), model, zoom), note
 
 
+def find_at(model: Model, rgb: NDArray[np.uint8], zoom: float | None) -> Detections:
+    """Cells of a field whose scale is known already; `zoom` is as `choose_zoom` gives it."""
+    found = model.detect(rgb) if zoom is None else _in_tiles(model, rgb, zoom, None)
+    return _without_slivers(rounded(found), model, zoom)
+
+
 def find_and_search(
     model: Model, rgb: NDArray[np.uint8], min_score: float, um_per_px: float | None = None
 ) -> tuple[Detections, Detections]:
