@@ -1,0 +1,123 @@
+"""A large picture's scale, tiles and cells, against pictures whose cells are known."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+
+from detector.errors import ImageError, UsageError
+from detector.synthetic import layout, render, stain
+from detector.synthetic.layout import Density
+from detector.synthetic.render import Field
+from detector.vision import boxes, scan, tiles
+from detector.vision.detections import Detections
+from detector.vision.model import Model
+from detector.vision.slides.tiff import TiffSlide
+
+SIDE = 3000
+
+
+@pytest.fixture(scope="module")
+def region() -> Field:
+    """A smear of 3,000 x 3,000 px at which a red cell is 100 px wide."""
+    plan = layout.plan((SIDE, SIDE), stain.preset("bccd"), 11)
+    return render.window(plan, 0, 0, SIDE, SIDE)
+
+
+def written(path: Path, rgb: np.ndarray) -> Path:
+    tifffile.imwrite(path, rgb, photometric="rgb", tile=(256, 256))
+    return path
+
+
+def searched(model: Model, slide: TiffSlide, um_per_px: float | None) -> tuple[scan.Scan, list[scan.Look], Detections]:
+    plan = scan.plan(model, slide, slide.overview(512)[0], um_per_px)
+    looks = [scan.look(model, slide, plan, tile) for tile in plan.tiles]
+    owned = scan.settle(model, slide.size_wh, plan, [look.found for look in looks])
+    return plan, looks, tiles.joined(owned, slide.size_wh)
+
+
+def off_by(found: Detections, truth: Field, label: int, near_seam: np.ndarray, truth_near: np.ndarray) -> tuple[int, int]:
+    """Found less true cells of a class, at the seams and elsewhere."""
+    mine, theirs = found.label == label, truth.label == label
+    at = int((mine & near_seam).sum()) - int((theirs & truth_near).sum())
+    return at, int(mine.sum()) - int(theirs.sum()) - at
+
+
+def test_a_large_region_is_counted_as_well_at_the_seams_as_elsewhere(tmp_path: Path, region: Field, model: Model) -> None:
+    with TiffSlide(written(tmp_path / "a.tif", region.image)) as slide:
+        plan, looks, found = searched(model, slide, 0.075)
+    assert len(plan.tiles) >= 16
+    assert {look.status for look in looks} == {scan.COUNTED}
+    seams = {v for tile in plan.tiles for v in (tile.owned[0], tile.owned[1]) if v}
+    near = [
+        np.min([np.abs(boxes.centre(xyxy) - v).min(axis=1) for v in seams], axis=0) <= plan.rbc_px
+        for xyxy in (found.xyxy, region.xyxy)
+    ]
+    truth = region.counts()
+    for label, (name, most) in enumerate([("RBC", 0.01), ("WBC", 0.0), ("Platelets", 0.05)]):
+        at_seams, elsewhere = off_by(found, region, label, *near)
+        assert abs(at_seams) <= max(1, most * truth[name]), name
+        assert abs(elsewhere) <= max(1, most * truth[name]), name
+    assert near[1].sum() > 100
+    overlap = boxes.iou(found.xyxy, found.xyxy) - np.eye(len(found), dtype=np.float32)
+    assert overlap.max() < tiles.SEAM_OVERLAP
+
+
+def test_the_scale_is_estimated_from_cells_that_lie_far_from_the_middle(tmp_path: Path, region: Field, model: Model) -> None:
+    glass = np.full((3600, 4200, 3), np.percentile(region.image, 95, axis=(0, 1)).astype(np.uint8))
+    glass[:900, :1200] = region.image[:900, :1200]
+    with TiffSlide(written(tmp_path / "a.tif", glass)) as slide:
+        plan, looks, found = searched(model, slide, None)
+    inside = ((region.xyxy[:, 2] <= 1190) & (region.xyxy[:, 3] <= 890)).sum()
+    assert plan.rbc_px == pytest.approx(107, rel=0.1)
+    assert plan.um_per_px is None
+    assert "estimated from red cells" in plan.note
+    assert inside <= len(found) <= inside + 30
+    kinds = [look.status for look in looks]
+    assert kinds.count(scan.EMPTY) > len(kinds) / 2
+    # No tile was skipped that owns a cell.
+    centres = boxes.centre(region.xyxy[(region.xyxy[:, 2] <= 1190) & (region.xyxy[:, 3] <= 890)])
+    for tile, look in zip(plan.tiles, looks, strict=True):
+        x1, y1, x2, y2 = tile.owned
+        own = ((centres >= (x1, y1)) & (centres < (x2, y2))).all(axis=1).sum()
+        assert not own or look.status == scan.COUNTED
+
+
+def test_without_red_cells_and_scale_it_says_what_to_give(tmp_path: Path, model: Model) -> None:
+    plan = layout.plan((900, 900), stain.preset("bccd"), 1, Density(0, 0, 300, 0))
+    with TiffSlide(written(tmp_path / "a.tif", render.window(plan, 0, 0, 900, 900).image)) as slide:
+        overview, _ = slide.overview(512)
+        with pytest.raises(ImageError, match="give --um-per-px"):
+            scan.plan(model, slide, overview, None)
+        assert scan.plan(model, slide, overview, 0.075).um_per_px == 0.075
+
+
+def test_a_scale_that_the_cells_speak_against_is_kept_and_told(tmp_path: Path, region: Field, model: Model) -> None:
+    with TiffSlide(written(tmp_path / "a.tif", region.image[:1500, :1500])) as slide:
+        overview, _ = slide.overview(512)
+        assert "they seem to be" in scan.plan(model, slide, overview, 0.25).note
+        assert scan.plan(model, slide, overview, 0.075).note == ""
+
+
+@pytest.mark.parametrize("tile_px", [0, 50, 428, 5000])
+def test_a_tile_too_small_for_cells_or_too_large_is_refused_with_the_least(model: Model, tile_px: int) -> None:
+    least = 3 * int(np.ceil(1.6 * model.card.rbc_px))
+    with pytest.raises(UsageError, match=f"must be {least} to"):
+        scan.check_tile(tile_px, model.card)
+    scan.check_tile(least, model.card)
+
+
+def test_a_tile_that_cannot_be_read_costs_only_itself(tmp_path: Path, region: Field, model: Model) -> None:
+    path = written(tmp_path / "a.tif", region.image[:1500, :1500])
+    with path.open("r+b") as file:
+        file.truncate(file.seek(0, 2) * 3 // 4)
+    with TiffSlide(path) as slide:
+        _, looks, found = searched(model, slide, 0.075)
+    kinds = [look.status for look in looks]
+    assert set(kinds) == {scan.COUNTED, scan.UNREADABLE}
+    assert all(("too early" in look.reason) == (look.status == scan.UNREADABLE) for look in looks)
+    upper = region.xyxy[(region.xyxy[:, 3] < 700) & (region.xyxy[:, 2] < 1500)]
+    assert (boxes.iou(upper, found.xyxy).max(axis=1) > 0.5).mean() > 0.95
