@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import groupby
+from operator import attrgetter
 
 from detector.accuracy.agreement import Agreement
 from detector.accuracy.bootstrap import Figure
@@ -11,7 +12,7 @@ from detector.accuracy.compared import Compared
 from detector.accuracy.paired import Differences
 from detector.accuracy.relabelled import Relabelled
 from detector.accuracy.report.content import Cell, Table, Written, Yardsticks, agreement, cell, number, share, table
-from detector.accuracy.yardsticks import YARDSTICKS, of_counting
+from detector.accuracy.yardsticks import YARDSTICKS, Yardstick, of_counting
 
 _PRECISE = number(3)
 _DIFFERENCES = (
@@ -63,7 +64,7 @@ def labels(of: Relabelled) -> list[Table]:
         ]
     return [
         table(f"The same finds in {of.first.fields:,} fields by both label sets", columns, rows),
-        *(agreement(f"{name}: cells by the other labels against these", {"others": one}) for name, one in of.labels.items()),
+        agreement("Cells by the other labels against these", of.labels),
     ]
 
 
@@ -71,9 +72,14 @@ def yardsticks(of: Mapping[str, Agreement]) -> list[Yardsticks]:
     """What others reached, what laboratories allow, and what chance alone does."""
     groups = groupby([*YARDSTICKS, *of_counting(of)], key=lambda one: (one.what, one.source, one.remark))
     return [
-        Yardsticks(what, [(one.class_name, share(one.value), one.data) for one in some], source, remark)
+        Yardsticks(what, list(_by_data(some)), source, f"{remark[:1].upper()}{remark[1:]}")
         for (what, source, remark), some in groups
     ]
+
+
+def _by_data(of: Iterable[Yardstick]) -> Iterator[tuple[str, str]]:
+    for data, some in groupby(of, key=attrgetter("data")):
+        yield ", ".join(f"{one.class_name} {share(one.value)}" for one in some), data
 
 
 def _cells(of: Iterable[Figure | None], written: Written) -> list[Cell]:

@@ -52,14 +52,19 @@ class Listed:
     names: Sequence[tuple[str, str]]
     """Each with its reason, or nothing."""
 
+    @property
+    def reasons(self) -> bool:
+        """Whether any has one."""
+        return any(reason for _, reason in self.names)
+
 
 @dataclass(frozen=True)
 class Yardsticks:
     """Figures of others of one kind."""
 
     what: str
-    values: Sequence[tuple[str, str, str]]
-    """Class, value, and on which data."""
+    values: Sequence[tuple[str, str]]
+    """Classes with their values, and on which data."""
     source: str
     remark: str
 

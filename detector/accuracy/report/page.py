@@ -14,6 +14,8 @@ from detector.output import html
 MOST_NAMED = 300
 """Fields named in a list of those with a fault."""
 
+_MOST_OPEN = 20
+"""A longer list is folded."""
 _TEMPLATES = Path(__file__).parent / "templates"
 
 
@@ -28,6 +30,7 @@ def render(page: Page, plots: Plots) -> str:
         plots=plots,
         colours=style.OF_CLASS,
         most_named=MOST_NAMED,
+        most_open=_MOST_OPEN,
     )
 
 
