@@ -52,6 +52,11 @@ def open_slide(path: Path) -> Slide:
     """
     from detector.vision.slides import tiff, vendor
 
+    try:
+        if not path.stat().st_size:
+            raise ImageError("is empty (0 bytes)")
+    except OSError as error:
+        raise ImageError(f"cannot be opened ({error.strerror or error})") from None
     is_tiff = path.suffix.lower() in TIFF_SUFFIXES
     if is_tiff and not vendor.knows(path):
         return tiff.TiffSlide(path)

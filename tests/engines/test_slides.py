@@ -1,0 +1,185 @@
+"""Slides through a whole count: beside fields, interrupted in the middle, damaged, and of formats that need more packages."""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import tifffile
+
+from detector import count
+from detector.engines import inputs, job
+from detector.output.journal import Journal
+from detector.synthetic import layout, render, stain
+from detector.synthetic.render import Field
+from detector.vision import scan
+from detector.vision.model import Model
+from detector.vision.slides import formats
+
+Run = Callable[..., int]
+SIDE = 1500
+
+
+@pytest.fixture(autouse=True)
+def _small_files_are_slides(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(formats, "WINDOWED_PX", 1_000_000)
+
+
+@pytest.fixture(scope="module")
+def region() -> Field:
+    """A smear at which a red cell is 100 px wide."""
+    return render.window(layout.plan((SIDE, SIDE), stain.preset("bccd"), 5), 0, 0, SIDE, SIDE)
+
+
+def aperio(path: Path, rgb: np.ndarray, **options: object) -> Path:
+    """Write a slide as Aperio's scanners do."""
+    pytest.importorskip("imagecodecs", reason="JPEG needs the extra slides")
+    h, w = rgb.shape[:2]
+    text = f"Aperio Image Library v12.0.15\r\n{w}x{h} [0,0 {w}x{h}] (240x240) JPEG/RGB Q=70|AppMag = 100|MPP = 0.0750"
+    tiled = {"photometric": "rgb", "tile": (240, 240), "compression": "jpeg", "compressionargs": {"level": 92}, "metadata": None}
+    with tifffile.TiffWriter(path) as file:
+        file.write(rgb, description=text, **tiled, **options)
+        file.write(cv2.resize(rgb, (w // 4, h // 4), interpolation=cv2.INTER_AREA), description=text, **tiled)
+    return path
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_a_slide_beside_fields_is_a_row_with_its_tiles_and_a_picture(
+    tmp_path: Path, fields: Path, region: Field, run_command: Run
+) -> None:
+    pytest.importorskip("openslide", reason="needs the extra slides")
+    aperio(fields / "smear_a" / "slide.svs", region.image)
+    assert run_command(count.main, fields, "--out", "out", "--overlays") == 0
+    counts = {row["field"]: row for row in rows(Path("out/counts.csv"))}
+    assert len(counts) == 5
+    slide = counts["smear_a/slide.svs"]
+    truth = region.counts()
+    assert int(slide["RBC"]) == pytest.approx(truth["RBC"], rel=0.03)
+    assert "0.075 µm per px" in slide["reason"]
+    assert "4 of 4 tiles counted" in slide["reason"]
+    tiles = rows(Path("out/tiles.csv"))
+    for name in ("RBC", "WBC", "Platelets"):
+        assert sum(int(tile[name]) for tile in tiles) == int(slide[name])
+    assert sum(int(tile["width_px"]) * int(tile["height_px"]) for tile in tiles) == SIDE * SIDE
+    assert cv2.imread("out/density/smear_a/slide.svs.png") is not None
+    found = json.loads(Path("out/detections.json").read_text(encoding="utf-8"))
+    numbers = {one["file_name"]: one["id"] for one in found["images"]}
+    mine = [one for one in found["annotations"] if one["image_id"] == numbers["smear_a/slide.svs"]]
+    assert len(mine) == sum(int(slide[name]) for name in truth)
+    assert [one["id"] for one in found["annotations"]] == list(range(1, len(found["annotations"]) + 1))
+    # Its tiles are what the counts of its smear scatter between.
+    smear = next(row for row in rows(Path("out/smears.csv")) if (row["smear"], row["class"]) == ("smear_a", "RBC"))
+    assert float(smear["mean_per_field"]) == pytest.approx(int(smear["total"]) / 3, rel=1e-4)
+    assert smear["per_mm2"] == ""
+    assert run_command(count.main, fields, "--out", "out", "--resume", "--overlays") == 0
+    assert rows(Path("out/tiles.csv")) == tiles
+
+
+def test_a_slide_alone_has_densities_from_its_own_scale(tmp_path: Path, region: Field, model: Model) -> None:
+    tifffile.imwrite(
+        tmp_path / "a.tif",
+        region.image,
+        photometric="rgb",
+        tile=(256, 256),
+        resolution=(1e4 / 0.075,) * 2,
+        resolutionunit="centimeter",
+    )
+    outcome = job.count(inputs.find([str(tmp_path)]), model, 2)
+    one = outcome.smears[0].classes["RBC"]
+    mm2 = (SIDE * 0.075 / 1000) ** 2
+    assert one.per_mm2 is not None
+    assert one.per_mm2.value == pytest.approx(one.frame_total / mm2, rel=0.01)
+    assert one.mean is not None
+    assert one.mean.value == pytest.approx(one.total)
+    assert one.mean.low < one.total < one.mean.high
+    # Four tiles tell more of the scatter than one field does: nothing.
+    assert len(outcome.read[0].parts) == 4
+
+
+def test_a_slide_interrupted_in_the_middle_goes_on_where_it_was(
+    tmp_path: Path, region: Field, model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", region.image, photometric="rgb", tile=(256, 256))
+    fields = inputs.find([str(tmp_path / "a.tif")], um_per_px=0.075)
+    whole = job.count(fields, model, 2)
+    look, seen = scan.look, []
+
+    def interrupted(*arguments: object) -> scan.Look:
+        if len(seen) == 3:
+            raise KeyboardInterrupt
+        seen.append(arguments[-1])
+        return look(*arguments)
+
+    monkeypatch.setattr(scan, "look", interrupted)
+    with Journal(tmp_path / "j.jsonl", {"key": 1}, resume=False) as journal, pytest.raises(KeyboardInterrupt):
+        job.count(fields, model, 1, journal)
+    again: list[object] = []
+    monkeypatch.setattr(scan, "look", lambda *arguments: again.append(arguments[-1]) or look(*arguments))
+    told: list[float] = []
+    with Journal(tmp_path / "j.jsonl", {"key": 1}, resume=True) as journal:
+        resumed = job.count(fields, model, 1, journal, progress=told.append)
+        assert resumed == whole
+        assert len(again) + len(seen) <= 5
+        assert again[0] not in seen[:2]
+        assert sum(told) == pytest.approx(1)
+        # The finished slide comes from the journal, and another tile is another count.
+        again.clear()
+        assert job.count(fields, model, 1, journal) == whole
+        assert not again
+    with Journal(tmp_path / "j.jsonl", {"key": 1}, resume=True) as journal:
+        assert journal.read("a.tif").slide is not None
+
+
+def test_what_of_a_truncated_slide_can_be_read_is_counted_and_the_rest_named(tmp_path: Path, region: Field, model: Model) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", region.image, photometric="rgb", tile=(256, 256))
+    with (tmp_path / "a.tif").open("r+b") as file:
+        file.truncate(file.seek(0, 2) * 3 // 4)
+    fields = inputs.find([str(tmp_path)], um_per_px=0.075)
+    outcome = job.count(fields, model, 2)
+    assert 0 < outcome.read[0].raw["RBC"] < region.counts()["RBC"]
+    assert "of 4 tiles could not be read and are not counted: at (0, " in outcome.doubts["a.tif"]
+    assert "unreadable" in outcome.notes["a.tif"]
+    with (tmp_path / "a.tif").open("r+b") as file:
+        file.truncate(20_000)
+    outcome = job.count(fields, model, 2)
+    assert not outcome.read
+    assert "nothing in it can be counted" in outcome.unread[0].reason
+
+
+def test_slides_that_cannot_be_opened_cost_no_other_its_count(
+    tmp_path: Path, region: Field, model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "text.svs").write_text("no slide", encoding="utf-8")
+    (tmp_path / "empty.ndpi").write_bytes(b"")
+    cv2.imwrite(str(tmp_path / "field.png"), region.image[:480, :640, ::-1])
+    outcome = job.count(inputs.find([str(tmp_path)]), model, 2)
+    assert [one.field for one in outcome.read] == ["field.png"]
+    assert {one.field: one.reason.split(" (")[0] for one in outcome.unread} == {
+        "empty.ndpi": "is empty",
+        "text.svs": "cannot be opened by OpenSlide",
+    }
+    monkeypatch.setitem(sys.modules, "openslide", None)
+    outcome = job.count(inputs.find([str(tmp_path)]), model, 2)
+    reason = next(one.reason for one in outcome.unread if one.field == "text.svs")
+    assert "pip install -e '.[slides]'" in reason
+
+
+def test_a_tile_of_the_wrong_size_is_wrong_use(fields: Path, run_command: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command(count.main, fields, "--tile-px", 50) == 2
+    assert "--tile-px 50: a tile must be" in capsys.readouterr().err
+
+
+def test_the_same_counts_whatever_the_number_of_workers(tmp_path: Path, region: Field, model: Model) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", region.image, photometric="rgb", rowsperstrip=16)
+    fields = inputs.find([str(tmp_path)], um_per_px=0.075)
+    assert job.count(fields, model, 1) == job.count(fields, model, 4)
