@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from detector.accuracy.report import metrics
 from detector.commandline import EXIT_DONE, console, run
 from detector.errors import ModelError, OutputError, UsageError
 from detector.output.files import write_text
@@ -18,7 +19,10 @@ from detector.vision import card as cards
 
 def command(
     model: Annotated[Path, typer.Argument(help="An .onnx model with its card (.json) beside it.")],
-    figures: Annotated[list[Path], typer.Argument(help="Figures that python -m detector.evaluate --out wrote for this model.")],
+    figures: Annotated[
+        list[Path],
+        typer.Argument(help="Folders that python -m detector.evaluate --data left for this model, or their metrics.json."),
+    ],
 ) -> int:
     """Put the figures of evaluations on a model's card, in place of those that stand there, and write its page anew."""
     beside = model.with_suffix(".json")
@@ -43,32 +47,35 @@ def _of(path: Path, digest: str) -> dict[str, Any]:
     Raises:
         UsageError: no figures of ours, or those of another model.
     """
+    document = metrics.read(path)
+    if document["kind"] != "model":
+        raise UsageError(f"{path}: compares tables of counts; a card tells of python -m detector.evaluate --data")
+    evaluated = document["model"]["sha256"]
+    if evaluated != digest:
+        raise UsageError(f"{path}: holds figures of another model ({evaluated[:12]}...); evaluate this one")
     try:
-        metrics = json.loads(path.read_text(encoding="utf-8"))
-        if metrics["model_sha256"] != digest:
-            raise UsageError(f"{path}: holds figures of another model ({metrics['model_sha256'][:12]}...); evaluate this one")
         return {
-            **{key: metrics[key] for key in ("data", "split", "left_out")},
-            **_figures(metrics),
-            "domains": {name: _figures(of) for name, of in metrics["domains"].items()},
-            "failures": metrics["failures"],
+            **{key: document[key] for key in ("data", "split", "left_out")},
+            **_figures(document["figures"]),
+            "domains": {name: _figures(of) for name, of in document["domains"].items()},
+            "failures": document["failures"],
         }
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        raise UsageError(f"{path}: holds no figures; write them with python -m detector.evaluate --out") from None
+    except (KeyError, TypeError, AttributeError):
+        raise UsageError(f"{path}: lacks some of the figures; evaluate anew with python -m detector.evaluate") from None
 
 
-def _figures(metrics: Mapping[str, Any]) -> dict[str, Any]:
+def _figures(of: Mapping[str, Any]) -> dict[str, Any]:
     """What a card says of some fields, all or those of a domain."""
-    ap = metrics["average_precision"]
+    ap = of["average_precision"]
     return {
-        "fields": metrics["fields"],
+        "fields": of["fields"],
         "map50": ap["mean_ap50"],
         "map50_95": ap["mean_ap50_95"],
         "ap50": ap["ap50"],
         "ap50_95": ap["ap50_95"],
-        **{kind: {name: row["mae"] for name, row in metrics[kind].items()} for kind in ("all_cells", "clear_cells")},
+        **{kind: {name: row["mae"] for name, row in of[kind].items()} for kind in ("all_cells", "clear_cells")},
         # There is no guess where the dataset has no training fields.
-        "guess": {name: row["mae"] for name, row in (metrics["guess"] or {}).items()},
+        "guess": {name: row["mae"] for name, row in (of["guess"] or {}).items()},
     }
 
 

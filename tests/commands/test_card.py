@@ -33,12 +33,14 @@ def metrics(path: Path, **changes: Any) -> Path:
     }
     kinds = {"at the border": 2, "by itself": 0}
     document = {
-        "model_sha256": json.loads(SHIPPED.with_suffix(".json").read_text(encoding="utf-8"))["sha256"],
+        "format": "smearcount-metrics",
+        "version": 2,
+        "kind": "model",
+        "model": {"sha256": json.loads(SHIPPED.with_suffix(".json").read_text(encoding="utf-8"))["sha256"]},
         "data": "datasets/mine/data.yaml",
         "split": "test",
-        "fields": 33,
         "left_out": 7,
-        **of_some,
+        "figures": {"fields": 33, **of_some},
         "domains": {"mine/a": {"fields": 30, **of_some}, "mine/b": {"fields": 3, **of_some, "guess": None}},
         "failures": {"RBC": {"missed": kinds, "false": {}, "worst": []}},
     }
@@ -66,7 +68,12 @@ def test_figures_stand_on_the_card_and_its_page(copy: Path, tmp_path: Path, run_
 
 @pytest.mark.parametrize(
     ("changes", "code", "message"),
-    [({"model_sha256": "0" * 64}, 2, "figures of another model"), ({"all_cells": None}, 2, "holds no figures")],
+    [
+        ({"model": {"sha256": "0" * 64}}, 2, "figures of another model"),
+        ({"figures": None}, 2, "lacks some of the figures"),
+        ({"version": 1}, 2, "version 1, not smearcount-metrics version 2"),
+        ({"kind": "tables"}, 2, "compares tables of counts"),
+    ],
 )
 def test_figures_that_do_not_belong_are_refused(
     copy: Path,
@@ -79,8 +86,16 @@ def test_figures_that_do_not_belong_are_refused(
 ) -> None:
     before = copy.with_suffix(".json").read_bytes()
     assert run_command(card.main, copy, metrics(tmp_path / "m.json", **changes)) == code
-    assert message in capsys.readouterr().err
+    assert message in " ".join(capsys.readouterr().err.split())
     assert copy.with_suffix(".json").read_bytes() == before
+
+
+def test_the_folder_of_an_evaluation_serves_as_its_figures(copy: Path, tmp_path: Path, run_command: Run) -> None:
+    (tmp_path / "out").mkdir()
+    metrics(tmp_path / "out" / "metrics.json")
+    assert run_command(card.main, copy, tmp_path / "out") == 0
+    assert json.loads(copy.with_suffix(".json").read_text(encoding="utf-8"))["figures"][0]["map50"] == FIGURE
+    assert run_command(card.main, copy, tmp_path) == 2
 
 
 def test_a_model_without_a_card_is_refused(tmp_path: Path, run_command: Run) -> None:
