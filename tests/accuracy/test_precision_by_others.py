@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -61,10 +62,10 @@ def test_faster_coco_eval_gives_the_same(make: Make, seed: int) -> None:
     assert ours(records, found) == pytest.approx(theirs, abs=1e-6, nan_ok=True)
 
 
+@pytest.mark.skipif(find_spec("ultralytics") is None, reason="needs the train extra: pip install -e '.[train]'")
 @pytest.mark.parametrize("seed", range(3))
 def test_ultralytics_is_near(make: Make, tmp_path: Path, seed: int) -> None:
     """Its code draws a straight line between recalls, where COCO's takes steps."""
-    pytest.importorskip("ultralytics", reason="needs the train extra: pip install -e '.[train]'")
     framework.prepare(tmp_path)
     from benchmarks.ultralytics_val import by_pycocotools, by_ultralytics
 

@@ -1,0 +1,23 @@
+"""The door to Ultralytics leaves the rest of the program as it was."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from detector.annotations import pictures
+from detector.errors import ImageError
+from detector.training import framework
+
+pytestmark = pytest.mark.skipif(find_spec("ultralytics") is None, reason="needs the train extra: pip install -e '.[train]'")
+
+
+def test_a_file_that_is_no_image_is_told_as_before(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """Ultralytics would try to install a package to read it with."""
+    framework.prepare(tmp_path / "state")
+    (tmp_path / "text.png").write_bytes(b"no image")
+    with pytest.raises(ImageError, match="is not an image"):
+        pictures.size_of(tmp_path / "text.png")
+    assert "pi-heif" not in "".join(capfd.readouterr())
