@@ -69,6 +69,8 @@ def stream(
         stack.enter_context(opened)
         say(f"waiting for the first picture of {opened.name}")
         capture = stack.enter_context(Capture(opened))
+        if video is not None and not opened.live:
+            video.fps = opened.nominal_fps or video.fps
         results.make_folder(folder, results.STREAM_FILES)
         log = stack.enter_context(FrameLog(folder))
         display = Display([one for one in (window, video) if one is not None], each=video is not None and not opened.live)

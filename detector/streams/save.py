@@ -29,13 +29,13 @@ class VideoFile:
     Pictures of another size begin a new file, `NAME-2.mp4` and so on.
     """
 
-    def __init__(self, path: Path, fps: float = 25.0) -> None:
-        """Args:
-        fps: pictures a second of the video.
+    fps = 25.0
+    """Pictures a second of the video; to be set before the first one comes."""
 
-        Raises:
-            UsageError: the ending is of no kind of video that can be written.
-            OutputError: a file stands there already, or its folder does not exist.
+    def __init__(self, path: Path) -> None:
+        """Raises:
+        UsageError: the ending is of no kind of video that can be written.
+        OutputError: a file stands there already, or its folder does not exist.
         """
         if path.suffix.lower() not in CODECS:
             raise UsageError(f"--save {path}: ends with none of {', '.join(CODECS)}")
@@ -44,7 +44,6 @@ class VideoFile:
         if not path.parent.is_dir():
             raise OutputError(f"--save {path}: there is no folder {path.parent}; make it first")
         self._path = path
-        self._fps = fps
         self._writer: cv2.VideoWriter | None = None
         self._size_wh = (0, 0)
         self._parts = 0
@@ -68,7 +67,7 @@ class VideoFile:
         bgr = cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)
         while self._next_s <= shown.frame.time_s + 1e-6:
             self._writer.write(bgr)
-            self._next_s += 1 / self._fps
+            self._next_s += 1 / self.fps
 
     def close(self) -> None:
         """Finish the file."""
@@ -81,7 +80,7 @@ class VideoFile:
         self._parts += 1
         name = self._path.name if self._parts == 1 else f"{self._path.stem}-{self._parts}{self._path.suffix}"
         code = cv2.VideoWriter.fourcc(*CODECS[self._path.suffix.lower()])
-        self._writer = cv2.VideoWriter(str(self._path.with_name(name)), cv2.CAP_FFMPEG, code, self._fps, size_wh)
+        self._writer = cv2.VideoWriter(str(self._path.with_name(name)), cv2.CAP_FFMPEG, code, self.fps, size_wh)
         self._size_wh, self._next_s = size_wh, time_s
         if not self._writer.isOpened():
             raise OSError(errno.EIO, f"--save {self._path.with_name(name)}: cannot be written; the count goes on without it")
