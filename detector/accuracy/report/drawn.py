@@ -154,13 +154,13 @@ def _slices(result: Evaluation) -> Iterator[tuple[str, str, _Draw]]:
 
 def _written(folder: Path, parts: Mapping[str, Iterator[tuple[str, str, _Draw]]]) -> Plots:
     folder.mkdir(exist_ok=True)
-    made: dict[str, list[Plot]] = {}
+    made: dict[str, list[Plot]] = {part: [] for part in parts}
     with style.look():
         for part, plots in parts.items():
             for name, alt, draw in plots:
                 figure = draw()
                 style.write(figure, folder, name)
-                made.setdefault(part, []).append(_plot(folder / name, alt, *figure.get_size_inches()))
+                made[part].append(_plot(folder / name, alt, *figure.get_size_inches()))
     return made
 
 
