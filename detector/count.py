@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -65,6 +66,9 @@ def count(
     fields = engine_inputs.find(inputs or [], listed, um_per_px)
     if ul_factor is not None and all(field.um_per_px is None and not is_slide(field.path) for field in fields):
         raise UsageError("--ul-factor needs cells per mm²: give --um-per-px too, or a manifest with a um_per_px column")
+    # Done while the interpreter idles, because the model is opened and works.
+    preparing = threading.Thread(target=page.prepare)
+    preparing.start()
     workers = threads or processors()
     loaded = Model.load(model, backend, workers)
     scan.check_tile(tile_px, loaded.card)
@@ -87,6 +91,7 @@ def count(
                         "backend": backend, "threads": threads, "tile_px": tile_px}  # fmt: skip
             described = results.describe_run(loaded, settings, outcome.fields, started, time.time())
             results.write(folder, outcome, per_ul, job.entries(fields, journal), described)
+            preparing.join()
             page.write(folder / results.REPORT, outcome, per_ul, job.entries(fields, journal), described)
     except KeyboardInterrupt:
         errors.print(f"interrupted; continue with the same command and: --out {folder} --resume", markup=False, soft_wrap=True)
@@ -95,7 +100,7 @@ def count(
     if known is not None:
         _report_truth(folder, outcome, known)
     terminal.print_problems(errors, outcome.fields)
-    _print_summary(outcome, folder, time.time() - started)
+    terminal.print_summary(console, outcome, folder, time.time() - started)
     if not outcome.read:
         return EXIT_NOTHING_DONE
     return EXIT_SOME_FAILED if outcome.unread else EXIT_DONE
@@ -130,13 +135,6 @@ def _report_truth(folder: Path, outcome: Outcome, truth: CountsTable) -> None:
     except OSError as error:
         raise OutputError(f"{folder}: cannot be written ({error.strerror})") from None
     tables.print_comparison(console, comparison, truth.remarks)
-
-
-def _print_summary(outcome: Outcome, folder: Path, seconds: float) -> None:
-    rate = len(outcome.fields) / max(seconds, 1e-9)
-    unread = f", {len(outcome.unread)} unread" if outcome.unread else ""
-    console.print(f"{len(outcome.read)} fields counted{unread} in {seconds:.1f} s ({rate:.1f} fields/s)")
-    console.print(f"results: {folder}", markup=False, soft_wrap=True)
 
 
 def main() -> None:

@@ -28,8 +28,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special
 
+from detector.counting import quantiles
 from detector.counting.intervals import LEVEL, Estimate, dispersion, inflation
 from detector.vision.cells import CLASSES, RBC
 from detector.vision.sums import FieldSums, ValSums
@@ -119,7 +119,7 @@ def _correction(domains: Mapping[str, FieldSums], red_counted: int) -> Correctio
     # Half a cell more keeps the logarithm finite where a domain has none.
     truths, counts = np.array([one.truth + 0.5 for one in seen]), np.array([one.counted + 0.5 for one in seen])
     mean, sd = _predicted(np.log(truths / counts), residual * counts / truths**2)
-    half = float(special.ndtri(_HIGH)) * sd
+    half = quantiles.normal(_HIGH) * sd
     return Correction(
         factor=Estimate(math.exp(mean), math.exp(mean - half), math.exp(mean + half)),
         factor_sd=sd,
@@ -146,7 +146,7 @@ def _predicted(log_ratio: Floats, variance: Floats) -> tuple[float, float]:
         variance: sampling variance of each, of shape (domains,).
     """
     # Points of equal prior probability, so that the likelihood alone weighs them.
-    tau = PRIOR_SD * special.ndtri((1 + (np.arange(_GRID) + 0.5) / _GRID) / 2)
+    tau = PRIOR_SD * quantiles.normal((1 + (np.arange(_GRID) + 0.5) / _GRID) / 2)
     weight = 1 / (tau[:, None] ** 2 + variance)  # (grid, domains)
     precision = weight.sum(axis=1)
     mean = weight @ log_ratio / precision
@@ -161,4 +161,4 @@ def _quantile(mean: float, variance: float, share: float) -> float:
     """Quantile of the gamma distribution of a mean and variance; 0 where the mean is not above it."""
     if mean <= 0:
         return 0.0
-    return float(special.gammaincinv(mean**2 / variance, share)) * variance / mean
+    return quantiles.gamma(mean**2 / variance, share) * variance / mean

@@ -37,7 +37,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special
+
+from detector.counting import quantiles
 
 LEVEL = 0.95
 """Confidence of every interval."""
@@ -154,16 +155,16 @@ def _dispersion(counts: Floats, sizes: Floats, poisson: float) -> float:
 
 def inflation(degrees: int) -> float:
     """Student's quantile over the normal one, squared: the price of a variance estimated from so many degrees of freedom."""
-    return float(special.stdtrit(degrees, _HIGH) / special.ndtri(_HIGH)) ** 2
+    return (quantiles.student(degrees, _HIGH) / quantiles.normal(_HIGH)) ** 2
 
 
 def _garwood(events: float) -> tuple[float, float]:
-    low = float(special.gammaincinv(events, _LOW)) if events else 0.0
-    return low, float(special.gammaincinv(events + 1, _HIGH))
+    low = quantiles.gamma(events, _LOW) if events else 0.0
+    return low, quantiles.gamma(events + 1, _HIGH)
 
 
 def _clopper_pearson(events: float, others: float) -> tuple[float, float]:
     """Interval of events per other, from that of the share of events."""
-    low = special.betaincinv(events, others + 1, _LOW) if events else 0.0
-    high = special.betaincinv(events + 1, others, _HIGH)
-    return float(low / (1 - low)), float(high / (1 - high))
+    low = quantiles.beta(events, others + 1, _LOW) if events else 0.0
+    high = quantiles.beta(events + 1, others, _HIGH)
+    return low / (1 - low), high / (1 - high)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from functools import cache
 from pathlib import Path
-from typing import Any
-
-import jinja2
+from typing import TYPE_CHECKING, Any
 
 from detector.errors import OutputError
 from detector.output.files import write_text
+
+if TYPE_CHECKING:
+    import jinja2
 
 _SHARED = Path(__file__).parent / "templates"
 
@@ -21,6 +23,23 @@ def render(templates: Path, **values: Any) -> str:
     The folder's `report.css` comes after the shared style; its `report.js`, where there is one, is all that a browser runs. Every
     value is escaped.
     """
+    own = templates / "report.js"
+    script = own.read_text(encoding="utf-8") if own.exists() else ""
+    style = "".join(path.read_text(encoding="utf-8") for path in (_SHARED / "base.css", templates / "report.css"))
+    return template(templates).render(
+        **values,
+        style=style,
+        script=script,
+        # A browser runs this very script and no other, whatever a file's name may hold.
+        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii"),
+    )
+
+
+@cache
+def template(templates: Path) -> jinja2.Template:
+    """The folder's `report.html.j2`, compiled; that takes time, which a command may use while a model works."""
+    import jinja2
+
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader([templates, _SHARED]),
         autoescape=True,
@@ -28,16 +47,9 @@ def render(templates: Path, **values: Any) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    own = templates / "report.js"
-    script = own.read_text(encoding="utf-8") if own.exists() else ""
-    style = "".join(path.read_text(encoding="utf-8") for path in (_SHARED / "base.css", templates / "report.css"))
-    return environment.get_template("report.html.j2").render(
-        **values,
-        style=style,
-        script=script,
-        # A browser runs this very script and no other, whatever a file's name may hold.
-        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii"),
-    )
+    for name in environment.list_templates(extensions=["j2"]):
+        environment.get_template(name)
+    return environment.get_template("report.html.j2")
 
 
 def write(target: Path, text: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from rich.console import Console
 from rich.markup import escape
@@ -13,6 +14,7 @@ from detector.counting.fields import FieldCount, UnreadField
 from detector.counting.intervals import Estimate
 from detector.counting.smears import ClassCount, SmearCount
 from detector.output.figures import short, span
+from detector.output.outcome import Outcome
 
 _MOST_ROWS = 60
 
@@ -60,6 +62,14 @@ def print_problems(console: Console, fields: Sequence[FieldCount | UnreadField])
         console.print(
             f"[yellow]saturated:[/] {len(full)} fields hold more cells than the model reports: {escape(', '.join(full[:5]))}"
         )
+
+
+def print_summary(console: Console, outcome: Outcome, folder: Path, seconds: float) -> None:
+    """Print how many fields were counted, how fast, and where the results are."""
+    rate = len(outcome.fields) / max(seconds, 1e-9)
+    unread = f", {len(outcome.unread)} unread" if outcome.unread else ""
+    console.print(f"{len(outcome.read)} fields counted{unread} in {seconds:.1f} s ({rate:.1f} fields/s)")
+    console.print(f"results: {folder}", markup=False, soft_wrap=True)
 
 
 def _count_cells(count: ClassCount, with_expected: bool, with_area: bool, gap: str) -> list[str]:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from detector.counting import quantiles
 from detector.counting.density import PerMicrolitre
 from detector.counting.fields import FieldCount
 from detector.output import html
@@ -17,6 +18,12 @@ from detector.vision.cells import CLASSES
 from detector.vision.detections import Unread
 
 _TEMPLATES = Path(__file__).parent / "templates"
+
+
+def prepare() -> None:
+    """Import and compile what only the end of a count needs."""
+    quantiles.prepare()
+    html.template(_TEMPLATES)
 
 
 def write(
