@@ -104,7 +104,8 @@ class Capture:
                     return
                 item = self._items.popleft()
                 self._changed.notify_all()
-            yield item
+            # Frames of a file wait for whoever takes them, so they are late for nobody.
+            yield item if self.source.live or not isinstance(item, Received) else Received(item.frame, time.monotonic())
 
     def stop(self) -> None:
         """Take no more frames; those that wait are given up as dropped."""

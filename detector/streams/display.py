@@ -46,8 +46,10 @@ class Display:
     """
 
     def __init__(self, sinks: Sequence[Sink], each: bool = False) -> None:
-        """Args:
-        each: draw every frame, and let who gives them wait for it: for a video that is made of a file.
+        """Prepare to draw.
+
+        Args:
+            each: draw every frame, and let who gives them wait for it: for a video that is made of a file.
         """
         self.problems: list[str] = []
         """What went wrong with a sink; it was given nothing more."""

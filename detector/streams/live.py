@@ -56,11 +56,13 @@ class Live:
         until_enough: bool = False,
         seconds: float | None = None,
     ) -> None:
-        """Args:
-        capture: open; its first frame is there.
-        show: takes each frame that was looked at; must not wait.
-        until_enough: end when every class is known as well as was asked for.
-        seconds: of the stream to take; None takes all.
+        """Prepare a run.
+
+        Args:
+            capture: open; its first frame is there.
+            show: takes each frame that was looked at; must not wait.
+            until_enough: end when every class is known as well as was asked for.
+            seconds: of the stream to take; None takes all.
         """
         self.capture = capture
         self.log = log

@@ -28,8 +28,10 @@ class MicroManager(Source):
     nominal_fps: float | None = None
 
     def __init__(self, config: str) -> None:
-        """Args:
-        config: path of the .cfg file that Micro-Manager's hardware wizard wrote, or `demo`.
+        """Name a configuration.
+
+        Args:
+            config: path of the .cfg file that Micro-Manager's hardware wizard wrote, or `demo`.
 
         Raises:
             MissingExtraError: pymmcore-plus is not installed.

@@ -31,9 +31,11 @@ class Camera(Source):
     ends = False
 
     def __init__(self, device: int | str, size_wh: tuple[int, int] | None = None) -> None:
-        """Args:
-        device: its number, or its path such as /dev/video0.
-        size_wh: picture size to ask it for; it may give the nearest that it has. None takes its own default.
+        """Name a camera.
+
+        Args:
+            device: its number, or its path such as /dev/video0.
+            size_wh: picture size to ask it for; it may give the nearest that it has. None takes its own default.
         """
         self.name = f"camera {device}"
         self.nominal_fps: float | None = None

@@ -33,9 +33,11 @@ class VideoFile:
     """Pictures a second of the video; to be set before the first one comes."""
 
     def __init__(self, path: Path) -> None:
-        """Raises:
-        UsageError: the ending is of no kind of video that can be written.
-        OutputError: a file stands there already, or its folder does not exist.
+        """Prepare a file; it is made with the first frame.
+
+        Raises:
+            UsageError: the ending is of no kind of video that can be written.
+            OutputError: a file stands there already, or its folder does not exist.
         """
         if path.suffix.lower() not in CODECS:
             raise UsageError(f"--save {path}: ends with none of {', '.join(CODECS)}")

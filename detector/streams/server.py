@@ -71,8 +71,10 @@ class Page:
     """
 
     def __init__(self, host: str, port: int, state: Callable[[], dict[str, Any]]) -> None:
-        """Args:
-        state: what `state.json` holds; called at each request.
+        """Take the address; nothing is served yet.
+
+        Args:
+            state: what `state.json` holds; called at each request.
 
         Raises:
             MissingExtraError: the server's packages are not installed.

@@ -20,8 +20,10 @@ class Window:
     """A window; `refresh` is called by the main thread, for no other may open one."""
 
     def __init__(self) -> None:
-        """Raises:
-        UsageError: this OpenCV has no windows, or there is no screen.
+        """See whether there can be a window; it opens with the first frame.
+
+        Raises:
+            UsageError: this OpenCV has no windows, or there is no screen.
         """
         gui = next((line for line in cv2.getBuildInformation().splitlines() if line.strip().startswith("GUI:")), "")
         if "NONE" in gui:
