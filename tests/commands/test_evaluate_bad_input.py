@@ -31,6 +31,12 @@ def data(tmp_path: Path) -> Path:
     return tmp_path / "set" / "data.yaml"
 
 
+@pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the plots, which take the time."""
+    monkeypatch.setattr(drawn, "_written", lambda folder, parts: {part: [] for part in parts})
+
+
 def file(data: Path, kind: str, name: str) -> Path:
     return data.parent / kind / "test" / name
 
@@ -41,7 +47,7 @@ def metrics(folder: Path) -> dict[str, Any]:
 
 
 def test_each_fault_is_named_and_the_rest_evaluated(
-    data: Path, run_command: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    data: Path, run_command: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str], undrawn: None
 ) -> None:
     file(data, "labels", "f0.txt").unlink()
     file(data, "images", "f1.jpg").unlink()
@@ -115,10 +121,9 @@ def test_a_model_with_other_classes(data: Path, run_command: Run, tmp_path: Path
 
 
 def test_other_labels_of_the_same_fields(
-    data: Path, run_command: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    data: Path, run_command: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str], undrawn: None
 ) -> None:
     """The others leave cells out, know only three of the fields and two that are not in the split."""
-    monkeypatch.setattr(drawn, "_written", lambda folder, parts: {part: [] for part in parts})
     shutil.copytree(data.parent, tmp_path / "others")
     other = tmp_path / "others" / "data.yaml"
     for name in ("f0", "f1"):
