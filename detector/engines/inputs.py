@@ -13,7 +13,7 @@ from detector.errors import NothingToDoError, UsageError
 from detector.output.results import JOURNAL, OVERLAYS, STREAM_LOG
 from detector.output.slides import DENSITY
 from detector.vision.images import SUFFIXES as PICTURES
-from detector.vision.slides.formats import VENDOR_SUFFIXES
+from detector.vision.slides.formats import VENDOR_SUFFIXES, repeated
 
 SUFFIXES = PICTURES | VENDOR_SUFFIXES
 """File name endings, lower case, that are taken for fields or slides when a folder is searched."""
@@ -69,7 +69,8 @@ def _of_inputs(inputs: Sequence[str], um_per_px: float | None) -> list[FieldInpu
         if not images:
             # With one input this is an error of its own; among others it is a line in the table.
             add(Path(os.path.abspath(name)), "holds no images" if roots else "does not exist")
-    return list(found.values())
+    others = repeated(one.path for one in found.values() if not one.problem)
+    return [one for one in found.values() if one.path not in others]
 
 
 def _of_manifest(manifest: Manifest, inputs: Sequence[str], um_per_px: float | None) -> list[FieldInput]:

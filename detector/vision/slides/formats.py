@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from detector.errors import ImageError
@@ -40,6 +41,22 @@ def is_slide(path: Path) -> bool:
             return True
     except ImageError:
         return False
+
+
+def repeated(paths: Iterable[Path]) -> set[Path]:
+    """Files that show a slide which another of the files shows too: a DICOM slide is a file per size, and each opens all of it.
+
+    Of each slide the largest file stays, which holds the full resolution.
+    """
+    files: dict[str, list[Path]] = {}
+    for path in paths:
+        if path.suffix.lower() == ".dcm":
+            from detector.vision.slides import vendor
+
+            series = vendor.series(path)
+            if series is not None:
+                files.setdefault(series, []).append(path)
+    return {path for group in files.values() for path in sorted(group, key=lambda one: -one.stat().st_size)[1:]}
 
 
 def open_slide(path: Path) -> Slide:

@@ -32,7 +32,8 @@ class VendorSlide(Slide):
         self._slide = self._opened()
         self.size_wh = self._slide.dimensions
         self.factors = tuple(1 / downsample for downsample in self._slide.level_downsamples)
-        self.um_per_px = _mpp(self._slide.properties)
+        self.properties = self._slide.properties
+        self.um_per_px = _mpp(self.properties)
         self.scale_source = "" if self.um_per_px is None else "the slide's own properties"
 
     def level_size(self, index: int) -> tuple[int, int]:
@@ -77,6 +78,16 @@ def knows(path: Path) -> bool:
     except ImageError:
         return False
     return kind is not None and kind != "generic-tiff"
+
+
+def series(path: Path) -> str | None:
+    """What names the slide that a DICOM file belongs to, or None where it cannot be opened."""
+    try:
+        with contextlib.closing(VendorSlide(path)) as slide:
+            name = slide.properties.get("dicom.SeriesInstanceUID")
+    except ImageError:
+        return None
+    return None if name is None else str(name)
 
 
 def library() -> ModuleType:
