@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 import json
+import sys
+from collections import defaultdict
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,10 +15,12 @@ import numpy as np
 import pytest
 
 from detector import evaluate
+from detector.accuracy.report import drawn
 from detector.annotations import dataset
 from detector.annotations.records import Record
 from detector.commandline import EXIT_DONE, console
-from detector.errors import ConfigError, NothingToDoError, OutputError, UsageError
+from detector.errors import ConfigError, MissingExtraError, NothingToDoError, OutputError, UsageError
+from detector.vision.cells import CLASSES
 from detector.vision.detections import Detections
 from detector.vision.model import Model
 
@@ -28,7 +33,14 @@ class FakeModel:
 
     path = Path("fake.onnx")
     sha256 = "0" * 64
-    card = SimpleNamespace(image_px=200, rbc_px=20.0, minimum=lambda: (0.5, 0.5, 0.5))
+    card = SimpleNamespace(
+        name="fake",
+        thresholds=dict.fromkeys(CLASSES, 0.5),
+        nms_iou=0.6,
+        image_px=200,
+        rbc_px=20.0,
+        minimum=lambda: (0.5, 0.5, 0.5),
+    )
 
     def detect(self, rgb: np.ndarray, min_score: float | None = None, zoom: float | None = None) -> Detections:
         n, _, stats, _ = cv2.connectedComponentsWithStats((rgb[:, :, 0] > FOUND).astype(np.uint8))
@@ -62,33 +74,69 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "set" / "data.yaml"
 
 
+@pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Plots take most of the time, and have tests of their own."""
+    for name in ("of_evaluation", "of_tables"):
+        monkeypatch.setattr(drawn, name, lambda target, result: defaultdict(list))
+
+
 def figures(data: Path, **options: Any) -> dict[str, Any]:
-    out = data.parent / "made" / "metrics.json"
+    out = data.parent / "made" / f"{len(list(data.parent.glob('made/*')))}"
     assert evaluate.command(data, out=out, **options) == EXIT_DONE
-    document: dict[str, Any] = json.loads(out.read_text())
+    document: dict[str, Any] = json.loads((out / "metrics.json").read_text(encoding="utf-8"))
     return document
 
 
-def test_figures_are_printed_and_written(data: Path) -> None:
+def rows_of(folder: Path) -> list[dict[str, str]]:
+    return list(csv.DictReader((folder / "fields.csv").read_text(encoding="utf-8").splitlines()))
+
+
+def test_a_folder_holds_figures_fields_plots_and_a_page(data: Path) -> None:
+    pytest.importorskip("matplotlib", reason="needs the evaluate extra: pip install -e '.[evaluate]'")
     with console.capture() as capture:
         found = figures(data)
-    assert (found["format"], found["version"], found["split"], found["fields"]) == ("smearcount-metrics", 1, "test", 3)
-    red = found["all_cells"]["RBC"]
-    assert (red["counted"], red["truth"]) == (8, 11)
-    assert red["bias"] == {"value": -1, "low": None, "high": None}
+    out = data.parent / "made" / "0"
+    assert sorted(path.name for path in out.iterdir()) == ["fields.csv", "metrics.json", "plots", "report.html"]
+    names = {path.stem for path in (out / "plots").iterdir()}
+    assert {"precision_recall", "confusion", "thresholds_RBC", "bland_altman_WBC", "counts_RBC"} <= names
+    assert "thresholds_Platelets" not in names
+    assert {path.suffix for path in (out / "plots").iterdir()} == {".png", ".svg"}
+    assert (found["format"], found["version"], found["kind"]) == ("smearcount-metrics", 2, "model")
+    assert (found["split"], found["figures"]["fields"], found["left_out"]) == ("test", 3, 0)
+    assert found["model"]["sha256"] == "0" * 64
+    red = found["figures"]["all_cells"]["RBC"]
+    assert (red["counted"], red["truth"], red["bias"]["value"]) == (8, 11, -1)
     assert red["pooled_accuracy"]["value"] == pytest.approx(8 / 11)
-    assert found["guess"]["RBC"]["counted"] == 9
-    assert found["operating"]["RBC"]["recall"]["value"] == pytest.approx(8 / 11)
-    assert found["average_precision"]["ap50"]["WBC"]["value"] == pytest.approx(1)
-    assert found["average_precision"]["ap50"]["Platelets"] is None
+    assert found["figures"]["guess"]["RBC"]["counted"] == 9
+    assert found["figures"]["operating"]["RBC"]["recall"]["value"] == pytest.approx(8 / 11)
+    assert found["figures"]["average_precision"]["ap50"]["Platelets"] is None
+    rows = rows_of(out)
+    assert [(row["field"], row["truth"], row["counted"], row["missed"]) for row in rows if row["class"] == "RBC"] == [
+        ("b", "2", "1", "1"),
+        ("c", "4", "3", "1"),
+        ("d", "5", "4", "1"),
+    ]
+    page = (out / "report.html").read_text(encoding="utf-8")
+    assert page.count("data:image/svg+xml;base64,") == len(names)
+    assert page.count("data:image/jpeg;base64,") == 3
     text = capture.get()
     assert "cells found in 3 fields" in text
-    assert "guess" in text
     assert "undefined" in text
     assert max(map(len, text.splitlines())) <= console.width
 
 
-def test_each_domain_has_figures_of_its_own(data: Path, tmp_path: Path) -> None:
+def test_the_same_evaluation_writes_the_same_files(data: Path, undrawn: None) -> None:
+    figures(data)
+    figures(data)
+    for name in ("metrics.json", "fields.csv", "report.html"):
+        first, second = ((data.parent / "made" / folder / name).read_bytes() for folder in "01")
+        assert first == second
+    # Nothing of the machine stands in them.
+    assert str(data.parent.parent).encode() not in first
+
+
+def test_each_domain_has_figures_of_its_own(data: Path, tmp_path: Path, undrawn: None) -> None:
     assert figures(data)["domains"] == {}
     plan = [("a_1", "train", 5), ("b_1", "train", 3), ("a_2", "test", 2), ("a_3", "test", 4), ("b_2", "test", 5)]
     dataset.write(tmp_path / "two", [field(tmp_path / "source", *row) for row in plan])
@@ -99,24 +147,36 @@ def test_each_domain_has_figures_of_its_own(data: Path, tmp_path: Path) -> None:
     assert (red["counted"], red["truth"]) == (4, 6)
     # The guess is that of the domain's own training field.
     assert [found["domains"][f"two/{name}"]["guess"]["RBC"]["counted"] for name in "ab"] == [10, 3]
-    assert found["guess"]["RBC"]["counted"] == 12
+    assert found["figures"]["guess"]["RBC"]["counted"] == 12
     assert "unread" not in found["domains"]["two/a"]
     text = capture.get()
     assert "two/a" in text
     assert max(map(len, text.splitlines())) <= console.width
 
 
-def test_the_worst_fields_are_named_with_what_is_wrong_in_them(data: Path) -> None:
-    found = figures(data)["failures"]
-    assert found["RBC"]["missed"] == {"at the border": 0, "taken for another class": 0, "among touching cells": 0, "by itself": 3}
-    assert found["RBC"]["worst"][0] == {"field": "b", "counted": 1, "truth": 2, "missed": {"by itself": 1}, "false": {}}
-    assert found["WBC"]["worst"] == []
+def test_the_worst_fields_are_named_with_what_is_wrong_in_them(data: Path, undrawn: None) -> None:
+    found = figures(data)
+    missed = found["failures"]["RBC"]["missed"]
+    assert missed == {"at the border": 0, "taken for another class": 0, "among touching cells": 0, "by itself": 3}
+    assert found["worst"][0] == {"field": "b", "off": 1, "mistakes": 1}
+    page = (data.parent / "made" / "0" / "report.html").read_text(encoding="utf-8")
+    assert "RBC: 1 counted, 2 labelled (1 missed, 0 false)" in page
+    assert page.count('class="missed" vector-effect') == 3
 
 
-def test_names_can_be_left_out(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_smears_are_drawn_together(data: Path, tmp_path: Path, undrawn: None) -> None:
+    manifest = tmp_path / "smears.csv"
+    manifest.write_text("field,smear\nb.png,one\nc.png,one\nd.png,two\n", encoding="utf-8")
+    found = figures(data, smears=manifest)
+    assert found["figures"]["per_smear"]["RBC"]["fields"] == 2
+    assert "Totals of 2 smears" in (data.parent / "made" / "0" / "report.html").read_text(encoding="utf-8")
+
+
+def test_names_can_be_left_out(data: Path, tmp_path: Path, undrawn: None, capsys: pytest.CaptureFixture[str]) -> None:
     names = tmp_path / "names.txt"
     names.write_text("b\n\nnowhere\n", encoding="utf-8")
-    assert figures(data, exclude=names)["fields"] == 2
+    found = figures(data, exclude=names)
+    assert (found["figures"]["fields"], found["left_out"]) == (2, 1)
     names.write_text("b\nc\nd\n", encoding="utf-8")
     with pytest.raises(NothingToDoError, match="no fields to evaluate"):
         evaluate.command(data, exclude=names)
@@ -131,7 +191,91 @@ def test_an_empty_split_is_nothing_to_do(data: Path) -> None:
         evaluate.command(data, split="exam")
 
 
-def test_an_output_that_cannot_be_written_is_said(data: Path, tmp_path: Path) -> None:
+def test_an_output_that_cannot_be_written_is_said_before_any_work(data: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match="cannot be written"):
-        evaluate.command(data, out=tmp_path / "file" / "metrics.json")
+        evaluate.command(data, out=tmp_path / "file" / "out")
+
+
+def test_results_that_stand_already_are_not_overwritten(data: Path, tmp_path: Path, undrawn: None) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "notes.txt").write_text("mine")
+    assert evaluate.command(data, out=out) == EXIT_DONE
+    before = {path.name: path.read_bytes() for path in out.iterdir() if path.is_file()}
+    with pytest.raises(OutputError, match=r"holds metrics\.json, fields\.csv, report\.html already; choose another --out$"):
+        evaluate.command(data, out=out)
+    assert {path.name: path.read_bytes() for path in out.iterdir() if path.is_file()} == before
+
+
+@pytest.mark.parametrize("ended", [KeyboardInterrupt, OSError(28, "No space left on device")])
+def test_what_ends_early_leaves_nothing_half(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ended: type[BaseException] | BaseException
+) -> None:
+    def draw(target: Path, result: Any) -> Any:
+        (target / "plots").mkdir()
+        (target / "plots" / "a.png").write_bytes(b"a")
+        raise ended
+
+    monkeypatch.setattr(drawn, "of_evaluation", draw)
+    with console.capture() as capture, pytest.raises((KeyboardInterrupt, OutputError)):
+        evaluate.command(data, out=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    # The figures were told before they could not be written.
+    assert "counts per field" in capture.get()
+
+
+def counts(path: Path, *rows: str) -> Path:
+    path.write_text("\n".join(["field,RBC,WBC", *rows, ""]), encoding="utf-8")
+    return path
+
+
+def test_tables_of_counts_are_compared_without_a_model(tmp_path: Path, undrawn: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pycocotools", None)
+    mine = counts(tmp_path / "mine.csv", "a,10,1", "b,12,0", "c,9,1", "e,4,4")
+    truth = counts(tmp_path / "truth.csv", "a,10,1", "b,13,0", "c,9,2", "d,8,1")
+    other = counts(tmp_path / "other.csv", "a,11,1", "b,13,0", "c,9,2")
+    with console.capture() as capture:
+        assert evaluate.command(counts=mine, truth=truth, against=other, out=tmp_path / "out") == EXIT_DONE
+    found = json.loads((tmp_path / "out" / "metrics.json").read_text(encoding="utf-8"))
+    assert (found["kind"], found["figures"]["fields"], found["figures"]["per"]) == ("tables", 3, "field")
+    assert found["only_counted"] == ["e"]
+    assert found["only_truth"] == ["d"]
+    assert found["figures"]["all_cells"]["RBC"]["mae"]["value"] == pytest.approx(1 / 3)
+    assert found["differences"]["WBC"]["b_nearer"] == 1
+    rows = rows_of(tmp_path / "out")
+    assert {(row["field"], row["status"]) for row in rows} == {
+        ("a", "ok"), ("b", "ok"), ("c", "ok"), ("e", "only counted"), ("d", "only in truth")
+    }  # fmt: skip
+    assert [row["against_error"] for row in rows if row["class"] == "RBC"] == ["1", "0", "0"]
+    page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    for told in (
+        "Counted, but not in the truth",
+        "In the truth, but not counted",
+        "Compared with the other counts",
+        "Yardsticks",
+    ):
+        assert told in page
+    assert "Against truth" in capture.get()
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({}, "give either --data"),
+        ({"data": "d", "counts": "c", "truth": "t"}, "give either --data"),
+        ({"counts": "c"}, "--counts and --truth belong together"),
+        ({"data": "d", "truth": "t"}, "--counts and --truth belong together"),
+        ({"counts": "c", "truth": "t", "model": "m"}, "--model belongs to --data"),
+        ({"counts": "c", "truth": "t", "split": "val", "exclude": "e"}, "--split, --exclude belongs to --data"),
+    ],
+)
+def test_options_that_do_not_go_together_say_what_does(options: dict[str, str], told: str) -> None:
+    with pytest.raises(UsageError, match=told):
+        evaluate.command(**{name: text if name == "split" else Path(text) for name, text in options.items()})
+
+
+def test_without_matplotlib_it_says_what_to_install_before_any_work(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(MissingExtraError, match=r"needs matplotlib.*\[evaluate\]"):
+        evaluate.command(data)

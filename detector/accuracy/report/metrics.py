@@ -52,7 +52,7 @@ def _side(of: Comparison, unread: Mapping[str, str], saturated: Sequence[str]) -
             "fields": len(of.fields),
             **{key: {name: dataclasses.asdict(one) for name, one in each.items()} or None for key, each in agreements.items()},
         },
-        "smears": [dataclasses.asdict(one) for one in of.smears],
+        "smear_totals": [dataclasses.asdict(one) for one in of.smears],
         **{name: list(getattr(of, name)) for name in lists},
         "unread": [{"source": name, "reason": reason} for name, reason in unread.items()],
         "saturated": list(saturated),
