@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import cv2
 import pytest
@@ -19,6 +20,8 @@ from detector import count, stream
 from detector.streams import modes
 
 Run = Callable[..., int]
+Browser = Any
+"""What `conftest.Browser` is."""
 ROOT = Path(__file__).parents[2]
 FILES = {"report.html", "counts.csv", "smears.csv", "detections.json", "run.json", "frames.csv", "mosaic.jpg"}
 
@@ -41,7 +44,7 @@ def rows(path: Path) -> list[dict[str, str]]:
 @pytest.fixture
 def stubbed(monkeypatch: pytest.MonkeyPatch) -> StubMode:
     mode = StubMode()
-    monkeypatch.setattr(modes, "fields", lambda *_: mode, raising=False)
+    monkeypatch.setattr(modes, "fields", lambda *_: mode)
     return mode
 
 
@@ -58,13 +61,32 @@ def test_a_video_leaves_the_files_of_a_count_and_what_became_of_its_frames(
     assert told["frames"]["reasons"] == {"blurred": 6}
     assert told["problems"] == []
     report = Path("out/report.html").read_text(encoding="utf-8")
-    assert "It ended because the source ended." in report
+    assert "It ended because the source ended;" in report
     assert "30 received: 24 used, 0 dropped, 6 rejected" in report
     assert "30 frames, 24 used; ended because the source ended" in capsys.readouterr().err
     video = cv2.VideoCapture("seen.avi")
     assert int(video.get(cv2.CAP_PROP_FRAME_COUNT)) == 30
     # Nor does a count take what stands in such a folder for fields.
     assert run_command(count.main, "out/..") == 3
+
+
+@pytest.mark.parametrize(("mode", "path"), [("fields", "path=fields&speed=80&rest=10&lost=3"), ("scan", "path=pan&lost=3")])
+def test_a_simulated_microscope_is_counted_and_reported(run_command: Run, chromium: Browser, mode: str, path: str) -> None:
+    source = f"fake:resized?width=320&height=240&rows=1&columns=4&{path}"
+    assert run_command(stream.main, source, "--mode", mode, "--out", "out") == 0
+    assert {one.name for one in Path("out").iterdir()} == FILES
+    told = json.loads(Path("out/run.json").read_text(encoding="utf-8"))["stream"]
+    assert [one["kind"] for one in told["frames"]["told"]] == ["lost", "gap", "resized"]
+    found = json.loads(Path("out/detections.json").read_text(encoding="utf-8"))["annotations"]
+    counted = sum(int(row[name]) for row in rows(Path("out/counts.csv")) for name in ("RBC", "WBC", "Platelets"))
+    assert counted == sum(int(row["total"]) for row in rows(Path("out/smears.csv"))) == len(found) > 5
+    assert sum(int(row["new_cells"] or 0) for row in rows(Path("out/frames.csv"))) == counted
+    mosaic = cv2.imread("out/mosaic.jpg")
+    assert mosaic.std() > 10
+    chromium.open(Path("out/report.html"), 390)
+    assert chromium.run("document.documentElement.scrollWidth") <= 390
+    assert chromium.run("document.querySelector('.mosaic img').naturalWidth") > 200
+    assert chromium.complaints == []
 
 
 def test_what_is_missing_is_told_by_the_exit_code(run_command: Run, stubbed: StubMode) -> None:
@@ -76,7 +98,7 @@ def test_what_is_missing_is_told_by_the_exit_code(run_command: Run, stubbed: Stu
 
 def test_where_nothing_could_be_counted_it_says_so(run_command: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     write_video(Path("v.avi"), 10)
-    monkeypatch.setattr(modes, "fields", lambda *_: StubMode(fails=lambda _: True), raising=False)
+    monkeypatch.setattr(modes, "fields", lambda *_: StubMode(fails=lambda _: True))
     assert run_command(stream.main, "v.avi", "--out", "out") == 3
     assert {one.name for one in Path("out").iterdir()} == FILES
 
@@ -113,7 +135,7 @@ def test_wrong_use_says_what_would_work_and_leaves_nothing(
 
 def test_it_ends_when_enough_is_known(run_command: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     write_video(Path("v.avi"), 50)
-    monkeypatch.setattr(modes, "fields", lambda *_: StubMode(enough_at=8), raising=False)
+    monkeypatch.setattr(modes, "fields", lambda *_: StubMode(enough_at=8))
     assert run_command(stream.main, "v.avi", "--out", "out", "--until-enough") == 0
     assert json.loads(Path("out/run.json").read_text(encoding="utf-8"))["stream"]["ended"]["why"] == "enough"
 
