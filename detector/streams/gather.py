@@ -9,8 +9,8 @@ from detector.counting.smears import aggregate
 from detector.output.journal import Entry
 from detector.output.outcome import Outcome
 from detector.output.report import pictures
+from detector.streams.cell import Cell
 from detector.streams.survey import BLURRED, Survey, Unit, detections
-from detector.streams.unique import Cell
 from detector.streams.verdict import Finished, Segment
 from detector.vision import quality
 from detector.vision.cells import CLASSES

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detector.output.overlay import COLOURS
+from detector.streams.cell import Cell
 from detector.streams.sparse import Cells, Plane
-from detector.streams.unique import Cell
 from detector.vision.cells import CLASSES
 
 MOST_PX = 24_000_000

@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detector.streams import gather
+from detector.streams.cell import Cell
 from detector.streams.frames import Fault, Frame
 from detector.streams.survey import BLURRED, Look, Survey, Unit
-from detector.streams.unique import Cell
 from detector.streams.verdict import Finished, Totals, Verdict
 
 CONFIRMATIONS = 2

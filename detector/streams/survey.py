@@ -12,12 +12,13 @@ import numpy as np
 
 from detector.counting.expected import Correction
 from detector.streams import enough, registration
+from detector.streams.cell import Cell
 from detector.streams.focus import LEAST_SHARP, Focus
 from detector.streams.frames import Fault, Frame
 from detector.streams.mosaic import Mosaic
 from detector.streams.sparse import Rect, Seen
 from detector.streams.tracking import Located, Tracker
-from detector.streams.unique import Cell, Unique
+from detector.streams.unique import Unique
 from detector.streams.verdict import Status, Totals, Verdict
 from detector.vision.cells import CLASSES
 from detector.vision.detections import Detections

@@ -9,15 +9,15 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
 from detector.counting.fields import edge_px
+from detector.streams.cell import EVERYWHERE, MEMORY, Cell, Floats, bucket_of, lean, see_part
 from detector.streams.sparse import Rect
-from detector.vision import boxes, cells
+from detector.vision import boxes
 from detector.vision.detections import Detections
 
 SAME = 0.3
@@ -28,56 +28,6 @@ _DOUBLE = 0.6
 """Overlap of two known cells from which on they are one, of which a view was misplaced."""
 _MOSTLY = 0.8
 """Share of a cell's box that must lie in a view for the view to be able to show it."""
-_MEMORY = 20
-"""Views over which a cell's box is averaged."""
-_BUCKET_PX = 256
-_EVERYWHERE = (-1e9, -1e9, 1e9, 1e9)
-
-Floats = NDArray[np.float64]
-
-
-@dataclass(slots=True, eq=False)
-class Cell:
-    """A cell of the smear, as far as it is known."""
-
-    number: int
-    box: Floats
-    """x1, y1, x2, y2 in px of its segment; of a cut one, the part that was seen."""
-    within: Rect
-    """The view of which `box` is a part; unbounded for a cell that was seen whole."""
-    whole: bool
-    centred: bool
-    """Whether its centre lies in a view that was seen."""
-    votes: list[float] = field(default_factory=lambda: [0.0] * len(cells.CLASSES))
-    """Sum of the scores by label."""
-    hits: int = 0
-    """Views in which it was found."""
-    chances: int = 0
-    """Views that were searched and show most of it."""
-    counted: int = -1
-    """Label under which it is counted; -1 while it is not."""
-    owner: int = -1
-    """What it was counted in first (a field); -1 before."""
-
-    @property
-    def label(self) -> int:
-        """Class for which most speaks."""
-        return max(range(len(self.votes)), key=self.votes.__getitem__)
-
-    @property
-    def score(self) -> float:
-        """Mean score."""
-        return sum(self.votes) / max(self.hits, 1)
-
-    @property
-    def centre(self) -> tuple[float, float]:
-        """x and y, in px of its segment."""
-        return float(self.box[0] + self.box[2]) / 2, float(self.box[1] + self.box[3]) / 2
-
-    @property
-    def key(self) -> tuple[int, int]:
-        """Bucket of its centre."""
-        return int(self.centre[0] // _BUCKET_PX), int(self.centre[1] // _BUCKET_PX)
 
 
 class Unique:
@@ -104,8 +54,7 @@ class Unique:
     def within(self, view: Rect) -> list[Cell]:
         """Cells that reach into a view, in the order of their numbers."""
         x1, y1, x2, y2 = view
-        low = (int((x1 - self._reach_px) // _BUCKET_PX), int((y1 - self._reach_px) // _BUCKET_PX))
-        high = (int((x2 + self._reach_px) // _BUCKET_PX), int((y2 + self._reach_px) // _BUCKET_PX))
+        low, high = bucket_of(x1 - self._reach_px, y1 - self._reach_px), bucket_of(x2 + self._reach_px, y2 + self._reach_px)
         keys = [(i, j) for i in range(low[0], high[0] + 1) for j in range(low[1], high[1] + 1)]
         near = [cell for key in keys for cell in self._buckets.get(key, ())]
         return sorted((cell for cell in near if _reaches(cell.box, view)), key=lambda cell: cell.number)
@@ -139,19 +88,19 @@ class Unique:
         view = (place[0], place[1], place[0] + w, place[1] + h)
         xyxy = found.xyxy.astype(np.float64) + np.array([*place, *place])
         cut = boxes.touches(found.xyxy, found.size_wh, edge_px(found.size_wh))
-        centred = _centred(found, cut)
+        leaning = lean(found, cut)
         known = self.within(view)
         touched = {cell.number: cell for cell in known}
         pairs = _pairs(known, xyxy, view, found.label)
         for i, j in pairs:
-            self._see(known[i], xyxy[j], int(found.label[j]), float(found.score[j]), bool(cut[j].any()), bool(centred[j]), view)
+            self._see(known[i], xyxy[j], int(found.label[j]), float(found.score[j]), bool(cut[j].any()), float(leaning[j]), view)
         matched = {j for _, j in pairs}
         hit = {i for i, _ in pairs}
         for i, cell in enumerate(known):
             cell.chances += i in hit or _visible(cell.box, view) >= _MOSTLY
         for j in range(len(found)):
             if j not in matched and (taken is None or taken[j]):
-                cell = self._new(xyxy[j], view, bool(cut[j].any()), bool(centred[j]))
+                cell = self._new(xyxy[j], view, bool(cut[j].any()), float(leaning[j]))
                 cell.votes[int(found.label[j])] += float(found.score[j])
                 touched[cell.number] = cell
         for gone in _repeated(list(touched.values())):
@@ -164,35 +113,33 @@ class Unique:
                 self._drop(cell)
         self._view = view
 
-    def _new(self, box: Floats, view: Rect, cut: bool, centred: bool) -> Cell:
+    def _new(self, box: Floats, view: Rect, cut: bool, lean: float) -> Cell:
         self._made += 1
-        cell = Cell(self._made, box, view if cut else _EVERYWHERE, not cut, centred, hits=1, chances=1)
-        self._buckets[cell.key].append(cell)
+        cell = Cell(self._made, box, view if cut else EVERYWHERE, not cut, lean, hits=1, chances=1)
+        self._buckets[bucket_of(*cell.centre)].append(cell)
         self._reach_px = max(self._reach_px, float(box[2] - box[0]), float(box[3] - box[1]))
         return cell
 
-    def _see(self, cell: Cell, box: Floats, label: int, score: float, cut: bool, centred: bool, view: Rect) -> None:
+    def _see(self, cell: Cell, box: Floats, label: int, score: float, cut: bool, lean: float, view: Rect) -> None:
         cell.hits += 1
         cell.votes[label] += score
-        before = cell.key
+        before = bucket_of(*cell.centre)
         if not cut:
-            share = 1 / min(cell.hits, _MEMORY) if cell.whole else 1.0
+            share = 1 / min(cell.hits, MEMORY) if cell.whole else 1.0
             cell.box = cell.box + (box - cell.box) * share
-            cell.whole, cell.centred, cell.within = True, True, _EVERYWHERE
+            cell.whole, cell.within = True, EVERYWHERE
         elif not cell.whole:
-            cell.centred = cell.centred or centred
-            if np.prod(box[2:] - box[:2]) > np.prod(cell.box[2:] - cell.box[:2]):
-                cell.box, cell.within = box, view
+            see_part(cell, box, lean, view)
         self._reach_px = max(self._reach_px, float(cell.box[2] - cell.box[0]), float(cell.box[3] - cell.box[1]))
-        if cell.key != before:
+        if bucket_of(*cell.centre) != before:
             self._buckets[before].remove(cell)
-            self._buckets[cell.key].append(cell)
+            self._buckets[bucket_of(*cell.centre)].append(cell)
 
     def _drop(self, cell: Cell) -> None:
-        bucket = self._buckets[cell.key]
+        bucket = self._buckets[bucket_of(*cell.centre)]
         bucket.remove(cell)
         if not bucket:
-            del self._buckets[cell.key]
+            del self._buckets[bucket_of(*cell.centre)]
         self._count(cell, -1)
 
     def _judge(self, cell: Cell, owner: Callable[[Cell], int]) -> None:
@@ -205,24 +152,6 @@ class Unique:
         before, cell.counted = cell.counted, label
         if before != label:
             self._changed(cell, before)
-
-
-def _centred(found: Detections, cut: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Which boxes seem to show their cell's centre, of shape (n,); `cut` are the edges that they reach, of shape (n, 4).
-
-    A round cell that one edge cuts shows its centre where what is seen is at least half as wide as it is high. In a corner neither
-    side is whole, and the typical size of the class in this view stands for it.
-    """
-    sides = (found.xyxy[:, 2:] - found.xyxy[:, :2]).astype(np.float64)
-    cut_x, cut_y = cut[:, 0] | cut[:, 2], cut[:, 1] | cut[:, 3]
-    shown = np.ones(len(found), dtype=bool)
-    shown[cut_x & ~cut_y] = (2 * sides[:, 0] >= sides[:, 1])[cut_x & ~cut_y]
-    shown[cut_y & ~cut_x] = (2 * sides[:, 1] >= sides[:, 0])[cut_y & ~cut_x]
-    for j in np.flatnonzero(cut_x & cut_y):
-        alike = sides[(found.label == found.label[j]) & ~cut_x & ~cut_y]
-        whole = float(np.median(alike)) if len(alike) else float(sides[j].max())
-        shown[j] = bool((2 * sides[j] >= max(whole, float(sides[j].max()) if not len(alike) else 0.0)).all())
-    return shown
 
 
 def _reaches(box: Floats, view: Rect) -> bool:
