@@ -64,14 +64,19 @@ class Model:
             zoom: input pixels per crop pixel; None scales the long side to the card's `image_px`.
         """
         size_wh = (rgb.shape[1], rgb.shape[0])
-        tensor, scale, offset = self._tensor(rgb, zoom)
+        tensor, scale, offset = self.tensor(rgb, zoom)
         output = self.network.run(tensor)[0]
         least = self.card.minimum() if min_score is None else (min_score,) * len(self.card.class_names)
         return self._decode(output, np.array(least, dtype=np.float32), scale, offset, size_wh)
 
-    def _tensor(
-        self, rgb: NDArray[np.uint8], zoom: float | None
+    def tensor(
+        self, rgb: NDArray[np.uint8], zoom: float | None = None
     ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+        """What the network is shown of one crop; arguments as in `detect`.
+
+        Gives pixels in 0 to 1, of shape (1, 3, h, w) with sides that are multiples of the card's `stride_px`, and for x1, y1, x2, y2,
+        each of shape (4,): its pixels per crop pixel, and the padding before the crop in its pixels.
+        """
         h, w = rgb.shape[:2]
         factor = self.card.image_px / max(h, w) if zoom is None else zoom
         new_wh = (max(1, round(w * factor)), max(1, round(h * factor)))

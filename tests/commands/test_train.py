@@ -102,7 +102,7 @@ shown = weights.predictor.preprocess([cv2.imread("field.png")])
 with torch.no_grad():
     expected = weights.predictor.model(shown)
 expected = (expected[0] if isinstance(expected, (list, tuple)) else expected).numpy()
-tensor = ours._tensor(rgb, None)[0]
+tensor = ours.tensor(rgb)[0]
 output = ours.network.run(tensor)
 assert output.shape == expected.shape and output.shape[1] == 7, (output.shape, expected.shape)
 print("input", np.allclose(tensor, shown.numpy(), atol=1e-6))

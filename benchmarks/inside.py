@@ -1,0 +1,119 @@
+"""What a count takes beside its model, measured within one process; prints JSON for `benchmarks.run`."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from detector.commandline import run
+from detector.counting import density
+from detector.engines import inputs, job
+from detector.engines.inputs import FieldInput
+from detector.output import results
+from detector.output.journal import Journal
+from detector.output.outcome import Outcome
+from detector.output.report import page, pictures
+from detector.vision import images, quality
+from detector.vision.model import Model, processors
+
+DISTINCT = 32
+"""Tensors that the bare model is shown again and again; all of them at once would fill the memory."""
+
+
+def command(
+    folder: Annotated[Path, typer.Argument(help="folder with fields")],
+    backend: Annotated[str, typer.Option()] = "auto",
+    repeats: Annotated[int, typer.Option(min=1)] = 3,
+    threads: Annotated[int | None, typer.Option(min=1)] = None,
+) -> None:
+    """Time the bare model and the count in turn, over the same fields, and print seconds of both and of the report."""
+    workers = threads or processors()
+    fields = inputs.find([str(folder)])
+    model = Model.load(None, backend, workers)
+    tensors = [model.tensor(images.read(one.path))[0] for one in fields[:: max(1, len(fields) // DISTINCT)]]
+    page.prepare()
+    rows = []
+    _bare(model, tensors, workers, min(len(fields), 40))
+    for repeat in range(repeats):
+        order: list[Callable[[], dict[str, float]]] = [
+            lambda: _bare(model, tensors, workers, len(fields)),
+            lambda: _counted(fields, model, workers),
+        ]
+        row: dict[str, float] = {}
+        for each in order if repeat % 2 == 0 else order[::-1]:
+            row.update(each())
+        rows.append(row)
+    print(json.dumps({"backend": model.network.backend, "program": model.network.program, "fields": len(fields), "runs": rows}))
+
+
+def _bare(model: Model, tensors: Sequence[Any], workers: int, fields: int) -> dict[str, float]:
+    with ThreadPoolExecutor(workers) as pool, _timed() as spent:
+        list(pool.map(lambda i: model.network.run(tensors[i % len(tensors)]).shape, range(fields)))
+    return {"bare_s": spent["wall"], "bare_cpu_s": spent["cpu"]}
+
+
+def _counted(fields: Sequence[FieldInput], model: Model, workers: int) -> dict[str, float]:
+    aside = {"cpu": 0.0}
+    restore = [_watched(quality, "measure", aside), _watched(pictures, "small", aside)]
+    try:
+        with tempfile.TemporaryDirectory() as temporary:
+            folder = Path(temporary)
+            with Journal(folder / results.JOURNAL, job.journal_key(model), False) as journal:
+                with _timed() as spent:
+                    outcome = job.count(fields, model, workers, journal, picture_bytes=pictures.most_bytes(len(fields)))
+                with _timed() as written:
+                    _write(folder, outcome, fields, model, journal)
+    finally:
+        for undo in restore:
+            undo()
+    return {
+        "count_s": spent["wall"], "count_cpu_s": spent["cpu"], "written_s": written["wall"], "written_cpu_s": written["cpu"],
+        "measured_cpu_s": aside["cpu"],
+    }  # fmt: skip
+
+
+def _write(folder: Path, outcome: Outcome, fields: Sequence[FieldInput], model: Model, journal: Journal) -> None:
+    per_ul = {smear.smear: density.per_ul(smear, None, None) for smear in outcome.smears}
+    described = results.describe_run(model, {}, outcome.fields, 0.0, 0.0)
+    results.write(folder, outcome, per_ul, job.entries(fields, journal), described)
+    page.write(folder / results.REPORT, outcome, per_ul, job.entries(fields, journal), described)
+
+
+@contextmanager
+def _timed() -> Iterator[dict[str, float]]:
+    spent: dict[str, float] = {}
+    wall, cpu = time.perf_counter(), time.process_time()
+    yield spent
+    spent.update(wall=time.perf_counter() - wall, cpu=time.process_time() - cpu)
+
+
+def _watched(module: Any, name: str, into: dict[str, float]) -> Callable[[], None]:
+    """Add what a function spends to a sum; gives what takes the watch off again."""
+    plain = getattr(module, name)
+
+    def watching(*arguments: Any) -> Any:
+        began = time.thread_time()
+        try:
+            return plain(*arguments)
+        finally:
+            into["cpu"] += time.thread_time() - began
+
+    setattr(module, name, watching)
+    return lambda: setattr(module, name, plain)
+
+
+def main() -> None:
+    """Entry point."""
+    run(command, "python -m benchmarks.inside")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,280 @@
+"""How fast counting is, and how much memory it needs: each ratio beside the limit that it is held to.
+
+`python -m benchmarks.run --fields BCCD/JPEGImages` takes about a quarter of an hour on two cores; without `--fields` it renders
+synthetic ones. Repeats alternate what is compared, so that a computer that slows down slows both, and medians are taken. Stock is
+`yolo predict` with the shipped weights at the shipped model's image size, as it comes, which draws and saves every field.
+Processor time of all threads stands beside wall time: it suffers less from what else runs on the computer.
+
+Other measurements have programs of their own: benchmarks.parity (counts by all backends), benchmarks.train_speed (training against
+`yolo train`).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich import box
+from rich.table import Table
+
+from benchmarks.machine import described
+from benchmarks.processes import Measured, Stock, counting, measure, own_peak_mb
+from detector.commandline import EXIT_DONE, console, run
+from detector.errors import NothingToDoError, UsageError
+from detector.vision import backends
+from detector.vision.images import SUFFIXES
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """One figure over the repeats, and the limit that it is held to."""
+
+    name: str
+    values: tuple[float, ...]
+    limit: float | None = None
+    at_least: bool = True
+    remark: str = ""
+    median: float = field(init=False)
+    met: bool | None = field(init=False)
+
+    def __post_init__(self) -> None:
+        median = statistics.median(self.values)
+        object.__setattr__(self, "median", median)
+        kept = None if self.limit is None else median >= self.limit if self.at_least else median <= self.limit
+        object.__setattr__(self, "met", kept)
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What all measurements share."""
+
+    fields: Path
+    folder: Path
+    repeats: int
+    backend: str
+    many: tuple[int, ...]
+
+    def options(self) -> tuple[str, ...]:
+        """Of `detector.count`."""
+        return ("--backend", self.backend)
+
+
+Runs = dict[str, Any]
+Figures = tuple[list[Ratio], Runs]
+
+
+def stock(setting: Setting) -> Figures:
+    """All fields: the whole process against `yolo predict` with the weights."""
+    rival = Stock(setting.folder)
+    return _against(
+        setting, "all fields, stock .pt / ours", 4.0, lambda: rival.predict(setting.fields, rival.weights), setting.fields
+    )
+
+
+def stock_onnx(setting: Setting) -> Figures:
+    """The same against `yolo predict` with Ultralytics' own ONNX export."""
+    rival = Stock(setting.folder)
+    model = rival.exported()
+    return _against(setting, "all fields, stock .onnx / ours", 2.5, lambda: rival.predict(setting.fields, model), setting.fields)
+
+
+def cold(setting: Setting) -> Figures:
+    """One field: the whole process against `yolo predict` with the weights."""
+    one = _linked(setting, 1)
+    rival = Stock(setting.folder)
+    return _against(setting, "one field, stock .pt / ours", 5.0, lambda: rival.predict(one, rival.weights), one)
+
+
+def bare(setting: Setting) -> Figures:
+    """Share of the bare model's throughput on the same backend, and the share that reports and measures of quality take."""
+    inside = _inside(setting, setting.backend)
+    runs = inside["runs"]
+    share = tuple(one["bare_s"] / one["count_s"] for one in runs)
+    cpu = tuple(one["bare_cpu_s"] / one["count_cpu_s"] for one in runs)
+    aside = tuple((one["measured_cpu_s"] + one["written_cpu_s"]) / (one["count_cpu_s"] + one["written_cpu_s"]) for one in runs)
+    rate = statistics.median(inside["fields"] / one["count_s"] for one in runs)
+    told = f"{rate:.1f} fields/s, {inside['program']}"
+    return [
+        Ratio("throughput, ours / bare model", share, 0.85, remark=told),
+        Ratio("processor time, bare model / ours", cpu, None),
+        Ratio("report and quality, share of processor time", aside, 0.10, at_least=False),
+    ], inside
+
+
+def memory(setting: Setting) -> Figures:
+    """Peak memory against stock, and how it grows with the number of fields."""
+    rival = Stock(setting.folder)
+    theirs, ours = _in_turn(
+        setting.repeats,
+        lambda: rival.predict(setting.fields, rival.weights),
+        lambda: _count(setting, setting.fields),
+    )
+    grown = {number: _count(setting, _linked(setting, number)) for number in setting.many}
+    ratios = [_ratio("peak memory, ours / stock .pt", ours, theirs, "peak_mb", 0.25, at_least=False)]
+    if len(grown) > 1:
+        least, most = min(grown), max(grown)
+        growth = grown[most].peak_mb / grown[least].peak_mb
+        told = ", ".join(f"{number:,} fields {one.peak_mb:.0f} MB" for number, one in grown.items())
+        ratios.append(Ratio(f"peak memory, {most:,} / {least:,} fields", (growth,), 1.15, at_least=False, remark=told))
+    told_runs = {"stock": _plain(theirs), "ours": _plain(ours), "many": {str(n): asdict(one) for n, one in grown.items()}}
+    return ratios, told_runs
+
+
+def each_backend(setting: Setting) -> Figures:
+    """Every backend that is there against ONNX Runtime on the processor: the bare model, and the count."""
+    told = {name: _inside(setting, name) for name in backends.available() if name != backends.AUTO}
+    ratios = []
+    for name, inside in told.items():
+        if name == backends.CPU:
+            continue
+        for what in ("bare_s", "count_s"):
+            pairs = zip(told[backends.CPU]["runs"], inside["runs"], strict=True)
+            values = tuple(base[what] / one[what] for base, one in pairs)
+            ratios.append(Ratio(f"{what.removesuffix('_s')}, cpu / {name}", values, remark=inside["program"]))
+    return ratios, told
+
+
+KINDS: dict[str, Callable[[Setting], Figures]] = {
+    "stock": stock, "stock_onnx": stock_onnx, "bare": bare, "cold": cold, "memory": memory, "backends": each_backend,
+}  # fmt: skip
+
+
+def command(
+    fields: Annotated[Path | None, typer.Option(help="folder with fields; default: synthetic ones")] = None,
+    only: Annotated[list[str] | None, typer.Option(help=f"measure these alone: {', '.join(KINDS)}")] = None,
+    repeats: Annotated[int, typer.Option(min=1, help="of each comparison, in alternating order")] = 3,
+    backend: Annotated[str, typer.Option(help="of our count")] = backends.AUTO,
+    many: Annotated[list[int] | None, typer.Option(min=1, help="numbers of fields whose peak memory is compared")] = None,
+    synthetic: Annotated[int, typer.Option(min=1, help="fields to render where none are given")] = 100,
+    out: Annotated[Path, typer.Option(help="JSON file for the figures")] = Path("runs/benchmarks/run.json"),
+) -> int:
+    """Measure how fast fields are counted, against stock Ultralytics and against the bare model, and how much memory it needs."""
+    unknown = set(only or ()) - set(KINDS)
+    if unknown:
+        raise UsageError(f"--only {', '.join(sorted(unknown))} is not known; known: {', '.join(KINDS)}")
+    if fields is not None and not fields.is_dir():
+        raise UsageError(f"--fields {fields}: is no folder")
+    backends.resolve(backend)
+    machine = described()
+    found: dict[str, Any] = {}
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        used = fields.resolve() if fields else _synthetic(folder, synthetic)
+        setting = Setting(used, folder, repeats, backend, tuple(many or (1_000, 10_000)))
+        console.print(
+            f"{len(_images(used))} fields of {fields or 'synthetic smears'}; {machine['processors']} x {machine['processor']}"
+        )
+        for name in only or KINDS:
+            load = os.getloadavg()[0]
+            ratios, runs = KINDS[name](setting)
+            found[name] = {"load_before": load, "ratios": [asdict(one) for one in ratios], "runs": runs}
+            _show(ratios)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    content = {"machine": machine, "fields": str(fields or f"{synthetic} synthetic"), "repeats": repeats, "measured": found}
+    out.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    console.print(f"written to {out}", markup=False)
+    return EXIT_DONE
+
+
+def _against(setting: Setting, name: str, limit: float, rival: Callable[[], Measured], fields: Path) -> Figures:
+    theirs, ours = _in_turn(setting.repeats, rival, lambda: _count(setting, fields))
+    seconds = f"{statistics.median(one.wall_s for one in theirs):.2f} s and {statistics.median(one.wall_s for one in ours):.2f} s"
+    ratios = [
+        _ratio(name, theirs, ours, "wall_s", limit, remark=seconds),
+        _ratio("  processor time", theirs, ours, "cpu_s", None),
+    ]
+    return ratios, {"stock": _plain(theirs), "ours": _plain(ours)}
+
+
+def _in_turn(repeats: int, *kinds: Callable[[], Measured]) -> list[list[Measured]]:
+    """Each kind so many times, in alternating order."""
+    done: list[list[Measured]] = [[] for _ in kinds]
+    for repeat in range(repeats):
+        for i in range(len(kinds)) if repeat % 2 == 0 else reversed(range(len(kinds))):
+            done[i].append(kinds[i]())
+    if own_peak_mb() > min(one.peak_mb for each in done for one in each):
+        raise NothingToDoError("this process holds more memory than what it measures, which hides their peak")
+    return done
+
+
+def _ratio(
+    name: str,
+    above: Sequence[Measured],
+    below: Sequence[Measured],
+    what: str,
+    limit: float | None,
+    at_least: bool = True,
+    remark: str = "",
+) -> Ratio:
+    values = tuple(getattr(a, what) / getattr(b, what) for a, b in zip(above, below, strict=True))
+    return Ratio(name, values, limit, at_least, remark)
+
+
+def _count(setting: Setting, fields: Path) -> Measured:
+    return measure(counting(fields, setting.folder / "counted", *setting.options()), setting.folder)
+
+
+def _inside(setting: Setting, backend: str) -> dict[str, Any]:
+    inside = [
+        sys.executable,
+        "-m",
+        "benchmarks.inside",
+        str(setting.fields),
+        "--backend",
+        backend,
+        "--repeats",
+        str(setting.repeats),
+    ]
+    measure(inside, setting.folder, {"PYTHONPATH": str(Path(__file__).parents[1])})
+    told: dict[str, Any] = json.loads((setting.folder / "said.txt").read_text(encoding="utf-8").splitlines()[-1])
+    return told
+
+
+def _images(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
+
+
+def _linked(setting: Setting, number: int) -> Path:
+    """A folder with so many fields, which are links to those there are."""
+    folder = setting.folder / f"fields_{number}"
+    if not folder.exists():
+        folder.mkdir()
+        images = _images(setting.fields)
+        for i in range(number):
+            (folder / f"{i:06d}{images[i % len(images)].suffix}").symlink_to(images[i % len(images)])
+    return folder
+
+
+def _synthetic(folder: Path, fields: int) -> Path:
+    render = [sys.executable, "-m", "detector.synth", "--out", "smears", "--fields", str(fields), "--stain", "mixed"]
+    measure(render, folder)
+    return folder / "smears" / "smear_a"
+
+
+def _plain(measured: Sequence[Measured]) -> list[dict[str, float]]:
+    return [asdict(one) for one in measured]
+
+
+def _show(ratios: Sequence[Ratio]) -> None:
+    table = Table("", "median", "least to most", "limit", "", box=box.SIMPLE_HEAD, show_header=False)
+    for one in ratios:
+        limit = "" if one.limit is None else f"{'≥' if one.at_least else '≤'} {one.limit:g} {'met' if one.met else 'MISSED'}"
+        table.add_row(one.name, f"{one.median:.3g}", f"{min(one.values):.3g} to {max(one.values):.3g}", limit, one.remark)
+    console.print(table)
+
+
+def main() -> None:
+    """Entry point."""
+    run(command, "python -m benchmarks.run")
+
+
+if __name__ == "__main__":
+    main()
