@@ -39,7 +39,8 @@ FOLDER = Path("runs/benchmarks")
 BLOCK_PX = 2048
 REACH_PX = 256
 UM_PER_PX = layout.UM_PER_PX
-MATCH = 0.5
+MATCH = 0.3
+"""Boxes of a true and a found cell overlap by this much at least; of platelets, a few pixels wide, no more can be asked."""
 
 
 def main() -> None:
@@ -200,7 +201,7 @@ def compare(path: Path, xyxy: np.ndarray, label: np.ndarray, found: dict[str, An
 
 
 def unmatched(xyxy: np.ndarray, label: np.ndarray, found: np.ndarray, found_label: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Which true cells no found one of their class lies on (IoU 0.5, best pairs first), and which found ones lie on no true cell."""
+    """Which true cells no found one of their class lies on (IoU `MATCH`, best pairs first), and which found ones lie on no true cell."""
     missed, extra = np.ones(len(label), bool), np.ones(len(found_label), bool)
     for chunk, others in near_each_other(xyxy, found):
         overlap = boxes.iou(xyxy[chunk], found[others]) * (label[chunk][:, None] == found_label[others])

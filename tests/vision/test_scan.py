@@ -41,7 +41,7 @@ def searched(model: Model, slide: TiffSlide, um_per_px: float | None) -> tuple[s
 
 def unmatched(a: Detections | Field, b: Detections | Field) -> np.ndarray:
     """Which cells of `a` no cell of their class in `b` lies on."""
-    lies = (boxes.iou(a.xyxy, b.xyxy) >= 0.5) & (a.label[:, None] == b.label)
+    lies = (boxes.iou(a.xyxy, b.xyxy) >= 0.3) & (a.label[:, None] == b.label)
     return ~lies.any(axis=1)
 
 
