@@ -1,0 +1,123 @@
+"""Whether every backend counts what ONNX Runtime on the processor counts, field by field."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich import box
+from rich.table import Table
+
+from benchmarks.machine import described
+from detector.annotations import dataset
+from detector.commandline import EXIT_DONE, EXIT_SOME_FAILED, console, progress_bar, run
+from detector.engines import inputs
+from detector.errors import NothingToDoError
+from detector.vision import backends, finder, images
+from detector.vision.model import Model
+
+LEAST_SAME, MOST_DIFFERENCE = 0.99, 1
+"""What every backend is held to: share of fields with the same count, and cells by which a class may differ in a field."""
+
+Counts = Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class Parity:
+    """One backend against the reference, over the same fields."""
+
+    backend: str
+    program: str
+    fields: int
+    same: float
+    """Share of fields in which the counts of all classes are the same."""
+    largest: int
+    """Largest difference of one class in one field, in cells."""
+    mean_absolute: dict[str, float]
+    """Mean absolute difference per field, by class."""
+    bias: dict[str, float]
+    """Mean difference per field, by class."""
+    differing: tuple[str, ...]
+    """Fields with another count."""
+
+    @property
+    def met(self) -> bool:
+        """Whether it is within what backends are held to."""
+        return self.same >= LEAST_SAME and self.largest <= MOST_DIFFERENCE
+
+
+def compare(backend: str, program: str, names: Sequence[str], reference: Sequence[Counts], found: Sequence[Counts]) -> Parity:
+    """Counts of the same fields, in the same order, compared."""
+    differences = [{name: two[name] - one[name] for name in one} for one, two in zip(reference, found, strict=True)]
+    differing = tuple(name for name, each in zip(names, differences, strict=True) if any(each.values()))
+    number = len(names)
+    return Parity(
+        backend,
+        program,
+        number,
+        1 - len(differing) / number,
+        max(abs(value) for each in differences for value in each.values()),
+        {name: sum(abs(each[name]) for each in differences) / number for name in reference[0]},
+        {name: sum(each[name] for each in differences) / number for name in reference[0]},
+        differing,
+    )
+
+
+def command(
+    data: Annotated[list[Path] | None, typer.Option(help="data.yaml of datasets whose fields are counted")] = None,
+    split: Annotated[str, typer.Option(help="of the datasets")] = "val",
+    fields: Annotated[list[str] | None, typer.Option(help="or folders with fields")] = None,
+    backend: Annotated[list[str] | None, typer.Option(help="to compare; default: all that are there")] = None,
+    model: Annotated[Path | None, typer.Option(help="an .onnx model of ours; default: the one shipped")] = None,
+    out: Annotated[Path, typer.Option(help="JSON file for the figures")] = Path("runs/benchmarks/parity.json"),
+) -> int:
+    """Count the same fields with every backend; ends with 1 where one differs by more than is allowed."""
+    paths = [record.image for file in data or () for record in dataset.read(file, split) if record.image is not None]
+    paths += [one.path for one in inputs.find(fields)] if fields else []
+    if not paths:
+        raise NothingToDoError("no fields; give --data datasets/NAME/data.yaml or --fields FOLDER")
+    others = backend or [name for name in backends.available() if name not in (backends.AUTO, backends.CPU)]
+    names = [path.name for path in paths]
+    _, reference = _counts(backends.CPU, model, paths)
+    compared = []
+    for each in others:
+        loaded, found = _counts(each, model, paths)
+        compared.append(compare(each, loaded.network.program, names, reference, found))
+    _show(compared, len(paths))
+    out.parent.mkdir(parents=True, exist_ok=True)
+    content = {"machine": described(), "fields": len(paths), "parity": [{**asdict(one), "met": one.met} for one in compared]}
+    out.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    console.print(f"written to {out}", markup=False)
+    return EXIT_DONE if all(one.met for one in compared) else EXIT_SOME_FAILED
+
+
+def _counts(backend: str, model: Path | None, paths: Sequence[Path]) -> tuple[Model, list[Counts]]:
+    loaded = Model.load(model, backend)
+    found: list[Counts] = []
+    with progress_bar(backend, len(paths)) as advance:
+        for path in paths:
+            found.append(finder.find(loaded, images.read(path))[0].counts())
+            advance(1)
+    return loaded, found
+
+
+def _show(compared: Sequence[Parity], fields: int) -> None:
+    title = f"{fields} fields against ONNX Runtime, float32, on the processor"
+    table = Table("backend", "same count", "largest difference", "mean absolute difference", "", title=title, box=box.SIMPLE_HEAD)
+    for one in compared:
+        by_class = ", ".join(f"{name} {value:.3f}" for name, value in one.mean_absolute.items())
+        table.add_row(one.program, f"{100 * one.same:.1f} %", str(one.largest), by_class, "met" if one.met else "MISSED")
+    console.print(table)
+
+
+def main() -> None:
+    """Entry point."""
+    run(command, "python -m benchmarks.parity")
+
+
+if __name__ == "__main__":
+    main()
