@@ -72,6 +72,9 @@ def test_a_slide_beside_fields_is_a_row_with_its_tiles_and_a_picture(
         assert sum(int(tile[name]) for tile in tiles) == int(slide[name])
     assert sum(int(tile["width_px"]) * int(tile["height_px"]) for tile in tiles) == SIDE * SIDE
     assert cv2.imread("out/density/smear_a/slide.svs.png") is not None
+    report = Path("out/report.html").read_text(encoding="utf-8")
+    assert 'alt="Density of each cell class over smear_a/slide.svs"' in report
+    assert report.count('<figure class="mosaic">') == 1
     found = json.loads(Path("out/detections.json").read_text(encoding="utf-8"))
     numbers = {one["file_name"]: one["id"] for one in found["images"]}
     mine = [one for one in found["annotations"] if one["image_id"] == numbers["smear_a/slide.svs"]]
@@ -102,7 +105,6 @@ def test_a_slide_alone_has_densities_from_its_own_scale(tmp_path: Path, region: 
     assert one.mean is not None
     assert one.mean.value == pytest.approx(one.total)
     assert one.mean.low < one.total < one.mean.high
-    # Four tiles tell more of the scatter than one field does: nothing.
     assert len(outcome.read[0].parts) == 4
 
 

@@ -24,6 +24,8 @@ MOST_SMEARS = 200
 """Smears with a section of their own."""
 MOST_CHARTS = 60
 """Smears with charts."""
+MOST_MAPS = 20
+"""Slides of which the density is drawn."""
 MOST_ROWS = 2000
 """Rows of the table of fields."""
 MOST_NAMED = 300

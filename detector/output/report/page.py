@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from detector.output import html
 from detector.output.journal import Entry
 from detector.output.outcome import Outcome
 from detector.output.report import charts, content, pictures
+from detector.output.slides import density_map
 from detector.vision import quality
 from detector.vision.cells import CLASSES
 from detector.vision.detections import Unread
@@ -56,7 +58,8 @@ def render(
     mosaic: bytes = b"",
 ) -> str:
     """The page as HTML; arguments as in `write`."""
-    figures, packed, sizes = _pictures(outcome, entries)
+    seen: list[Entry] = []
+    figures, packed, sizes = _pictures(outcome, _aside(entries, seen))
     return html.render(
         _TEMPLATES,
         sentence=content.sentence(outcome),
@@ -68,6 +71,7 @@ def render(
         outcome=outcome,
         read=len(outcome.read),
         most_named=content.MOST_NAMED,
+        slides=_slides(outcome, seen),
         figures=figures,
         field_rows=[content.field_row(one, outcome) for one in outcome.fields[: content.MOST_ROWS]],
         cells={"classes": CLASSES, "colours": content.COLOURS, "fields": packed, "thresholds": run["model"]["thresholds"]},
@@ -77,6 +81,28 @@ def render(
         mosaic=html.data_uri(mosaic, "image/jpeg") if mosaic else "",
         box=charts,
     )
+
+
+def _aside(entries: Iterable[Entry], slides: list[Entry]) -> Iterator[Entry]:
+    """The entries, and those of slides into a list without their cells, which may be a million."""
+    for entry in entries:
+        if entry.slide is not None and not isinstance(entry.found, Unread):
+            slides.append(replace(entry, found=entry.found[:0]))
+        yield entry
+
+
+def _slides(outcome: Outcome, entries: Sequence[Entry]) -> list[dict[str, Any]]:
+    """What is shown of each slide."""
+    maps = entries[: content.MOST_MAPS]
+    return [
+        {
+            "name": entry.field,
+            "note": outcome.notes.get(entry.field, ""),
+            "doubt": outcome.doubts.get(entry.field, ""),
+            "picture": html.data_uri(pictures.small(density_map(entry), pictures.MAP_BYTES, pictures.MAP_PX), "image/jpeg"),
+        }
+        for entry in maps
+    ]
 
 
 def _pictures(outcome: Outcome, entries: Iterable[Entry]) -> tuple[list[dict[str, Any]], list[str], dict[str, content.Sizes]]:
@@ -89,8 +115,9 @@ def _pictures(outcome: Outcome, entries: Iterable[Entry]) -> tuple[list[dict[str
     for entry in entries:
         if isinstance(entry.found, Unread):
             continue
-        sizes.setdefault(entry.smear, content.Sizes()).add(entry.found, entry.um_per_px)
-        if entry.field in shown and entry.picture:
+        scale = entry.um_per_px if entry.slide is None or entry.um_per_px is not None else entry.slide.um_per_px
+        sizes.setdefault(entry.smear, content.Sizes()).add(entry.found, scale)
+        if entry.field in shown and entry.picture and entry.slide is None:
             told = ["saturated"] * entry.found.saturated + [outcome.doubts.get(entry.field, "")]
             figures.append(
                 {

@@ -18,6 +18,8 @@ PAGE_BYTES = 12_000_000
 
 SLIDE_PX = 1024
 """Long side of the picture of a slide."""
+MAP_PX, MAP_BYTES = 1400, 300_000
+"""Long side, and most bytes, of the picture of where a slide's cells lie."""
 
 _LONG_PX = 640
 _SHORTEST_PX = 64
