@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
+from rich.console import Group
 from rich.table import Table
 
 from detector.output.figures import short, span
@@ -44,15 +45,15 @@ def state(live: Live, source: str) -> dict[str, Any]:
     }
 
 
-def table(live: Live) -> Table:
+def table(live: Live) -> Group:
     """The running totals for a terminal."""
-    shown = Table(caption=_line(live), caption_justify="left")
+    shown = Table()
     for heading in ("cells", "counted", "per view (95 %)", "known to", "asked for"):
         shown.add_column(heading, justify="left" if heading == "cells" else "right")
     for name, one in live.totals.classes.items():
         per_view = "-" if one.per_field is None else f"{short(one.per_field.value)} ({span(one.per_field)})"
         shown.add_row(name, str(one.count), per_view, percent(one.known_to) or "-", percent(one.target) or "-")
-    return shown
+    return Group(shown, _frames(live))
 
 
 def line(live: Live) -> str:
@@ -61,14 +62,14 @@ def line(live: Live) -> str:
         f"{name} {one.count}" + f" {percent(one.known_to)}" * (one.known_to is not None)
         for name, one in live.totals.classes.items()
     )
-    return f"{counts} | {_line(live)}"
+    return f"{counts} | {_frames(live)}"
 
 
-def _line(live: Live) -> str:
+def _frames(live: Live) -> str:
     log, last = live.log, live.last
     frames = f"{log.received} frames, {log.used} used, {log.dropped.total()} dropped, {log.rejected.total()} rejected"
     now = "camera lost, connecting again" if live.capture.lost else "" if last is None else last.reason or last.status
-    return " | ".join(filter(None, (live.totals.sentence, frames, f"now: {now}" * bool(now))))
+    return f"{frames} | now: {now}" if now else frames
 
 
 def percent(share: float | None) -> str | None:
