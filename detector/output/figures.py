@@ -18,3 +18,9 @@ def percent(share: float) -> str:
 def span(one: Estimate) -> str:
     """The interval of an estimate."""
     return f"{short(one.low)}–{short(one.high)}"
+
+
+def fixed(value: float, digits: int) -> str:
+    """So many decimals; a minus as wide as a digit, and none before what is rounded to 0."""
+    text = f"{value:,.{digits}f}"
+    return text.lstrip("-") if not text.strip("-0.") else text.replace("-", "−")

@@ -10,6 +10,7 @@ import numpy as np
 from detector.accuracy.agreement import Agreement
 from detector.accuracy.bootstrap import Figure as Value
 from detector.accuracy.plots import style
+from detector.output.figures import fixed
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -89,6 +90,5 @@ def _whole_numbers(axes: Axes) -> None:
 
 
 def _told(value: Value) -> str:
-    interval = "" if value.low is None or value.high is None else f" ({value.low:.2f} to {value.high:.2f})"
-    # The minus of the axes' numbers, which is longer than a hyphen.
-    return f"{value.value:.2f}{interval}".replace("-", "−")
+    interval = "" if value.low is None or value.high is None else f" ({fixed(value.low, 2)} to {fixed(value.high, 2)})"
+    return fixed(value.value, 2) + interval

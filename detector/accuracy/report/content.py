@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from detector.accuracy.agreement import Agreement
 from detector.accuracy.bootstrap import Figure
 from detector.accuracy.report.overlays import Overlay
+from detector.output.figures import fixed
 
 UNDEFINED = "undefined"
 Written = Callable[[float], str]
 """How a number is written."""
 MOST_ROWS = 2000
 """Rows of the table of fields."""
+_PERCENT = "\N{NO-BREAK SPACE}%"
 SATURATED = "These hold as many cells as could be counted; the true counts may be higher."
 
 
@@ -104,12 +107,12 @@ class Page:
 
 def number(digits: int) -> Written:
     """How a number is written with so many decimals."""
-    return lambda value: f"{value:,.{digits}f}".replace("-", "−")
+    return partial(fixed, digits=digits)
 
 
 def share(value: float) -> str:
     """A share in hundredths."""
-    return f"{100 * value:.1f} %".replace("-", "−")
+    return fixed(100 * value, 1) + _PERCENT
 
 
 def cell(figure: Figure | None, written: Written, absent: str = UNDEFINED) -> Cell:
@@ -118,7 +121,7 @@ def cell(figure: Figure | None, written: Written, absent: str = UNDEFINED) -> Ce
         return Cell(absent)
     if figure.low is None or figure.high is None:
         return Cell(written(figure.value))
-    return Cell(written(figure.value), (written(figure.low).removesuffix(" %"), written(figure.high)))
+    return Cell(written(figure.value), (written(figure.low).removesuffix(_PERCENT), written(figure.high)))
 
 
 def told(figure: Figure | None, written: Written) -> str:

@@ -1,0 +1,75 @@
+"""`metrics.json` is strict, documented to its last key, and read by its layout."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from detector.accuracy.report import metrics
+from detector.errors import UsageError
+from detector.vision.cells import CLASSES
+
+DOCUMENTED = (Path(__file__).parents[3] / "docs" / "metrics.md").read_text(encoding="utf-8")
+
+
+def keys(value: Any, names: frozenset[str]) -> Iterator[str]:
+    """All keys at any depth, but for those that are names of classes, domains and packages."""
+    if isinstance(value, dict):
+        for key, one in value.items():
+            if key not in names:
+                yield key
+            yield from () if key == "versions" else keys(one, names)
+    elif isinstance(value, list):
+        for one in value:
+            yield from keys(one, names)
+
+
+@pytest.mark.parametrize("folder", ["of_model", "of_tables"])
+def test_every_key_is_documented(folder: str, request: pytest.FixtureRequest) -> None:
+    found = metrics.read(request.getfixturevalue(folder))
+    told = set(re.findall(r"`([^`]+)`", DOCUMENTED)) | {"value", "low", "high"}
+    names = frozenset([*CLASSES, *found.get("domains", ())])
+    undocumented = {key for key in keys(found, names) if key not in told}
+    assert not undocumented
+
+
+def test_what_was_evaluated_stands_in_it(of_model: Path) -> None:
+    found = metrics.read(of_model)
+    assert (found["kind"], found["data"], found["smears"]) == ("model", "first/data.yaml", found["smears"])
+    assert found["smears"].endswith("/smears.csv")
+    assert found["also"] == "second/data.yaml"
+    assert found["other"]["sha256"] == found["model"]["sha256"]
+    assert [one["source"] for one in found["unread"]] == ["a_4"]
+    assert found["without_smear"] == ["b_5"]
+    assert set(found["domains"]) == set()
+    assert found["against"]["mean_ap50"]["value"] == 0
+    assert found["relabelled"]["labels"]["RBC"]["fields"] == 4
+    assert found["figures"]["per_smear"]["RBC"]["fields"] == 3
+    text = (of_model / metrics.NAME).read_text(encoding="utf-8")
+    assert "NaN" not in text
+    assert "Infinity" not in text
+    assert str(of_model.parent) not in text
+
+
+def test_figures_that_are_no_numbers_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        metrics.write(tmp_path / "m.json", {"value": float("nan")})
+    assert not (tmp_path / "m.json").exists()
+
+
+def test_folders_and_files_are_read_and_others_refused(of_model: Path, tmp_path: Path) -> None:
+    assert metrics.read(of_model) == metrics.read(of_model / metrics.NAME)
+    (tmp_path / "old.json").write_text(json.dumps({"format": "smearcount-metrics", "version": 1}), encoding="utf-8")
+    with pytest.raises(UsageError, match="version 1, not smearcount-metrics version 2"):
+        metrics.read(tmp_path / "old.json")
+    for text in ("", "[1]", '{"a": 1}', "{"):
+        (tmp_path / "none.json").write_text(text, encoding="utf-8")
+        with pytest.raises(UsageError, match="holds no figures"):
+            metrics.read(tmp_path / "none.json")
+    with pytest.raises(UsageError, match="holds no figures"):
+        metrics.read(tmp_path)
