@@ -13,8 +13,12 @@ from detector.streams.verdict import Finished, Totals, Verdict
 
 CONFIRMATIONS = 2
 """Views in which a cell must be found, and at least half of those that could show it."""
-NEW_SHARE = 0.04
+NEW_SHARE = 0.08
 """Share of a view that may be new before it is searched, where more is still coming in."""
+AHEAD = 4
+"""Frames ahead at which a cell that too few views have shown would be out of sight: then its view is searched."""
+_REST_SHARE = 0.003
+"""Way from view to view, as a share of the long side, up to which the stage rests: nothing more is coming in."""
 
 
 class Scan:
@@ -42,12 +46,17 @@ class Scan:
             return survey.verdict(look, BLURRED)
         self._sizes.setdefault(look.located.segment, look.size_wh)
         unseen = survey.seen[look.located.segment].unseen(look.view)
-        coming = unseen > self._unseen
-        self._unseen = unseen
-        if unseen > NEW_SHARE or (unseen > 0 and not coming) or survey.cells[look.located.segment].undecided(look.view):
+        if unseen < self._unseen and self._waiting is not None:
+            # What was coming in goes out of sight again.
+            self._search(self._waiting)
+            unseen = survey.seen[look.located.segment].unseen(look.view)
+        dx, dy = look.located.shift_px or (0.0, 0.0)
+        rests = max(abs(dx), abs(dy)) <= _REST_SHARE * max(look.size_wh)
+        ahead = None if rests else (look.view[0] + AHEAD * dx, look.view[1] + AHEAD * dy)
+        if unseen > (0.0 if rests else NEW_SHARE) or survey.cells[look.located.segment].undecided(look.view, ahead):
             self._search(look)
         elif unseen > 0:
-            self._waiting = look
+            self._waiting, self._unseen = look, unseen
         return survey.verdict(look)
 
     def fault(self, fault: Fault) -> None:

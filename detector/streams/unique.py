@@ -59,15 +59,17 @@ class Unique:
         near = [cell for key in keys for cell in self._buckets.get(key, ())]
         return sorted((cell for cell in near if _reaches(cell.box, view)), key=lambda cell: cell.number)
 
-    def undecided(self, view: Rect) -> bool:
-        """Whether a view shows most of a cell of which it is open whether it counts, for want of views."""
+    def undecided(self, view: Rect, ahead: tuple[float, float] | None = None) -> bool:
+        """Whether a view shows most of a cell of which it is open whether it counts, for want of views.
+
+        Args:
+            ahead: where the view's upper left corner is going to be: only cells that it then shows no more are asked for.
+        """
+        later = None if ahead is None else (*ahead, ahead[0] + view[2] - view[0], ahead[1] + view[3] - view[1])
         for cell in self.within(view):
-            if (
-                cell.whole
-                and cell.hits < self.confirmations
-                and 2 * cell.hits >= cell.chances
-                and _visible(cell.box, view) >= _MOSTLY
-            ):
+            open_yet = cell.centred and cell.hits < self.confirmations and 2 * cell.hits >= cell.chances
+            leaves = later is None or _visible(cell.box, later) < _MOSTLY
+            if open_yet and leaves and _visible(cell.box, view) >= _MOSTLY:
                 return True
         return False
 
