@@ -38,7 +38,6 @@ from detector.vision.slides import formats
 FOLDER = Path("runs/benchmarks")
 BLOCK_PX = 2048
 REACH_PX = 256
-UM_PER_PX = layout.UM_PER_PX
 MATCH = 0.3
 """Boxes of a true and a found cell overlap by this much at least; of platelets, a few pixels wide, no more can be asked."""
 
@@ -48,6 +47,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--side", type=int, default=12_000)
     parser.add_argument("--filled", type=float, default=1.0)
+    parser.add_argument("--um-per-px", type=float, default=layout.UM_PER_PX)
     parser.add_argument("--stain", default="bccd", choices=list(stain.PRESETS))
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--pyramid", action="store_true", help="write all sizes down to 1,000 px, as JPEG tiles")
@@ -57,10 +57,10 @@ def main() -> None:
         print(json.dumps(search(options.search)))
         return
     FOLDER.mkdir(parents=True, exist_ok=True)
-    name = f"region_{options.side}_{options.filled:g}_{options.stain}_{options.seed}{'_pyramid' * options.pyramid}"
+    name = f"region_{options.side}_{options.filled:g}_{options.um_per_px:g}_{options.stain}_{options.seed}{'_pyramid' * options.pyramid}"
     path, truth_path = FOLDER / f"{name}.tif", FOLDER / f"{name}.npz"
     if not truth_path.exists():
-        region = Region(options.side, options.filled, options.stain, options.seed)
+        region = Region(options.side, options.filled, options.stain, options.seed, options.um_per_px)
         write(path, region, options.pyramid)
         np.savez(truth_path, xyxy=np.concatenate(region.xyxy), label=np.concatenate(region.label))
     command = [sys.executable, "-m", "benchmarks.large_region", "--search", str(path)]
@@ -76,9 +76,9 @@ def main() -> None:
 class Region:
     """A rendered smear that is made block by block; blocks show the same cells where they meet."""
 
-    def __init__(self, side: int, filled: float, look: str, seed: int) -> None:
+    def __init__(self, side: int, filled: float, look: str, seed: int, um_per_px: float) -> None:
         self.side, self.filled = side, max(1, round(side * math.sqrt(filled)))
-        self.plan = layout.plan((self.filled, self.filled), stain.preset(look), seed)
+        self.plan = layout.plan((self.filled, self.filled), stain.preset(look), seed, um_per_px=um_per_px)
         self.glass = np.percentile(render.window(self.plan, 0, 0, 512, 512).image, 95, axis=(0, 1)).astype(np.uint8)
         self.xyxy: list[np.ndarray] = []
         self.label: list[np.ndarray] = []
@@ -122,10 +122,10 @@ def write(path: Path, region: Region, pyramid: bool) -> None:
                     yield padded(rows[top : top + 512, left : left + 512])
 
     with tifffile.TiffWriter(path, bigtiff=True) as file:
-        resolution = (1e4 / UM_PER_PX,) * 2
+        resolution = (1e4 / region.plan.um_per_px,) * 2
         file.write(pieces(), shape=(side, side, 3), dtype=np.uint8, subifds=len(steps), resolution=resolution, **options)
         for step, small in zip(steps, smaller, strict=True):
-            file.write(small, subfiletype=1, resolution=(1e4 / UM_PER_PX / step,) * 2, **options)
+            file.write(small, subfiletype=1, resolution=(1e4 / region.plan.um_per_px / step,) * 2, **options)
     print(file=sys.stderr)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -202,3 +204,18 @@ def test_large_tiffs_and_pyramids_are_slides_and_small_ones_fields(tmp_path: Pat
     assert not formats.is_slide(tmp_path / "field.tif")
     monkeypatch.setattr(formats, "WINDOWED_PX", 50_000)
     assert formats.is_slide(tmp_path / "field.tif")
+
+
+def test_without_its_codec_a_file_says_what_to_install_and_no_other_suffers(tmp_path: Path) -> None:
+    pytest.importorskip("imagecodecs", reason="LZW needs the extra slides to be written")
+    tifffile.imwrite(tmp_path / "a.tif", picture(), photometric="rgb", compression="lzw")
+    tifffile.imwrite(tmp_path / "b.tif", picture(), photometric="rgb", compression="deflate")
+    code = (
+        "import sys; sys.modules['imagecodecs'] = None\n"
+        "from pathlib import Path; from detector.vision.slides.tiff import TiffSlide\n"
+        "print(TiffSlide(Path('b.tif')).read((0, 0, 300, 200)).sum())\n"
+        "TiffSlide(Path('a.tif'))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.stdout.strip() == str(picture().sum())
+    assert "compressed by LZW, which needs imagecodecs: pip install -e '.[slides]'" in done.stderr
