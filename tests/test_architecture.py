@@ -26,7 +26,9 @@ def test_wings_import_downwards_and_torch_stays_in_training() -> None:
     assert importlinter.lint_imports(config_filename=str(ROOT / "pyproject.toml"), no_cache=True) == 0
 
 
-@pytest.mark.parametrize("module", ["detector", "detector.api", "detector.count", "detector.convert", "detector.synth"])
+@pytest.mark.parametrize(
+    "module", ["detector", "detector.api", "detector.count", "detector.convert", "detector.evaluate", "detector.synth"]
+)
 def test_counting_needs_no_torch(module: str) -> None:
     code = f"import sys, {module}; print({{'torch', 'ultralytics', 'albumentations'}} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
