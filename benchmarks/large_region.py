@@ -180,8 +180,9 @@ def compare(path: Path, xyxy: np.ndarray, label: np.ndarray, found: dict[str, An
     def at_seam(boxes_px: np.ndarray) -> np.ndarray:
         centre = boxes.centre(boxes_px)
         order = np.clip(np.searchsorted(seams, centre), 1, max(len(seams) - 1, 1))
-        gap = np.minimum(np.abs(centre - seams[order - 1]), np.abs(centre - seams[np.minimum(order, len(seams) - 1)]))
-        return np.asarray(gap.min(axis=1) <= found["rbc_px"])
+        off = np.stack([centre - seams[order - 1], centre - seams[np.minimum(order, len(seams) - 1)]])
+        # Half-open, for true centres lie on whole and half pixels, also on the band's very edges.
+        return np.asarray(((off >= -found["rbc_px"]) & (off < found["rbc_px"])).any(axis=(0, 2)))
 
     near, true_near = at_seam(cells["xyxy"]), at_seam(xyxy)
     missed, extra = unmatched(xyxy, label, cells["xyxy"], cells["label"])
