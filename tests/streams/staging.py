@@ -25,7 +25,7 @@ FFMPEG = shutil.which("ffmpeg")
 """None where it is not installed."""
 
 
-def until(done: Callable[[], object], patience_s: float = 20.0) -> None:
+def until(done: Callable[[], object], patience_s: float = 90.0) -> None:
     """Wait until something is so."""
     end = time.monotonic() + patience_s
     while not done():
