@@ -39,7 +39,7 @@ def bland_altman(name: str, counted: Sequence[float], truth: Sequence[float], of
     ]  # fmt: skip
     for label, value, dash in lines:
         if value is not None:
-            axes.axhline(value.value, color="black", linewidth=1.4, linestyle=dash, label=f"{label} {_told(value)}")
+            axes.axhline(value.value, color="black", linewidth=1.4, linestyle=dash, zorder=4, label=f"{label} {_told(value)}")
             if value.low is not None and value.high is not None:
                 axes.axhspan(value.low, value.high, color="black", alpha=_INTERVAL, linewidth=0)
     axes.axhline(0, color="black", linewidth=0.6, zorder=1)
@@ -62,9 +62,9 @@ def counts(name: str, counted: Sequence[float], truth: Sequence[float], guess: f
     figure, axes = _begin(name, len(p), per)
     style.dots(axes, t, p, per, color=style.OF_CLASS[name], marker=style.MARKS[name])
     end = max(p.max(), t.max(), 1)
-    axes.plot([0, end], [0, end], color="black", linewidth=1, label="counted = true", zorder=2)
+    axes.plot([0, end], [0, end], color="black", linewidth=1, label="counted = true", zorder=4)
     if guess is not None:
-        axes.axhline(guess, color="black", linewidth=1.2, linestyle="dotted", label=f"guess without looking: {guess:g}")
+        axes.axhline(guess, color="black", linewidth=1.2, linestyle="dotted", zorder=4, label=f"guess without looking: {guess:g}")
     axes.set(xlabel=f"true cells (per {per})", ylabel=f"counted cells (per {per})")
     _whole_numbers(axes)
     style.legend(figure, axes)

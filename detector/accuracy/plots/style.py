@@ -32,6 +32,8 @@ _DPI = 150
 _TEXT_PT = 10
 _DOT_PT2 = (26, 150)
 """Areas of the dot of one field and of the largest dot."""
+_MANY = 1000
+"""More different places than this run into each other, and edges would hide what is below them."""
 _AXES_PT = 280
 """About how long an axis is."""
 
@@ -110,6 +112,8 @@ def dots(axes: Axes, x: NDArray[np.float64], y: NDArray[np.float64], per: str, *
     extent = max(float(np.ptp(places[:, 0])), float(np.ptp(places[:, 1])), 1.0)
     room = (_AXES_PT / extent) ** 2
     look = {"linewidths": 0.5, "edgecolors": "white", "alpha": 0.8, **look}
+    if len(places) > _MANY:
+        look |= {"linewidths": 0, "alpha": 0.4}
     axes.scatter(places[:, 0], places[:, 1], s=_areas(number, most, room), zorder=3, **look)
     for shown in _some(most):
         axes.scatter([], [], s=_areas(np.array([shown]), most, room), label=f"{shown} {per}{'s' * (shown > 1)}", **look)

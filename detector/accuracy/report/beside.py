@@ -11,7 +11,7 @@ from detector.accuracy.bootstrap import Figure
 from detector.accuracy.compared import Compared
 from detector.accuracy.paired import Differences
 from detector.accuracy.relabelled import Relabelled
-from detector.accuracy.report.content import Cell, Table, Written, Yardsticks, agreement, cell, number, share, table
+from detector.accuracy.report.content import Cell, Table, Written, Yardsticks, agreement, cell, number, share, table, total
 from detector.accuracy.yardsticks import YARDSTICKS, Yardstick, of_counting
 
 _PRECISE = number(3)
@@ -56,7 +56,7 @@ def labels(of: Relabelled) -> list[Table]:
     rows: list[tuple[str, list[Cell]]] = []
     for title, figures in (("these labels", of.first), ("the others", of.second)):
         rows += [
-            (f"cells, {title}", [Cell(f"{one.truth:,.6g}") for one in figures.all_cells.values()]),
+            (f"cells, {title}", [Cell(total(one.truth)) for one in figures.all_cells.values()]),
             (f"AP50, {title}", _cells(figures.average_precision.ap50.values(), _PRECISE)),
             (f"recall, {title}", _cells((one.recall for one in figures.operating.values()), share)),
             (f"precision, {title}", _cells((one.precision for one in figures.operating.values()), share)),

@@ -110,6 +110,11 @@ def number(digits: int) -> Written:
     return partial(fixed, digits=digits)
 
 
+def total(cells: float) -> str:
+    """A number of cells, which tables of means may have in parts."""
+    return fixed(cells, 0 if float(cells).is_integer() else 1)
+
+
 def share(value: float) -> str:
     """A share in hundredths."""
     return fixed(100 * value, 1) + _PERCENT
@@ -152,8 +157,8 @@ def agreement(name: str, columns: Mapping[str, Agreement], per: str = "field") -
     """
     of = list(columns.values())
     rows = [
-        Row("cells counted", [Cell(f"{one.counted:,.6g}") for one in of]),
-        Row("cells there are", [Cell(f"{one.truth:,.6g}") for one in of]),
+        Row("cells counted", [Cell(total(one.counted)) for one in of]),
+        Row("cells there are", [Cell(total(one.truth)) for one in of]),
         *(Row(title.format(per), [cell(getattr(one, key), written) for one in of]) for title, key, written in _AGREEMENT),
     ]
     return Table(name, ["", *columns], rows)
