@@ -1,0 +1,67 @@
+"""The tools that speed, memory and parity are measured with tell a miss from a hit."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("resource", reason="processes are measured on Linux and macOS only")
+
+from benchmarks import parity, processes, run
+from detector.errors import NothingToDoError
+
+
+def test_a_ratio_is_held_to_its_limit_by_its_median() -> None:
+    assert run.Ratio("faster", (3.0, 4.5, 9.0), 4.0).met is True
+    assert run.Ratio("faster", (3.0, 3.9, 9.0), 4.0).met is False
+    assert run.Ratio("smaller", (0.2, 0.24, 0.9), 0.25, at_least=False).met is True
+    assert run.Ratio("smaller", (0.3,), 0.25, at_least=False).met is False
+    assert run.Ratio("told", (1.0,)).met is None
+
+
+def test_time_and_memory_of_a_process_are_its_own(tmp_path: Path) -> None:
+    plain = processes.measure([sys.executable, "-c", "pass"], tmp_path)
+    code = "import time; held = b'x' * 400_000_000; began = time.process_time()\nwhile time.process_time() - began < 0.3: pass"
+    busy = processes.measure([sys.executable, "-c", code], tmp_path)
+    assert busy.peak_mb > 380
+    assert busy.cpu_s > plain.cpu_s + 0.25
+    assert busy.wall_s >= 0.3
+    with pytest.raises(NothingToDoError, match=r"ended with 3: .*no luck"):
+        processes.measure([sys.executable, "-c", "import sys; print('no luck'); sys.exit(3)"], tmp_path)
+
+
+def test_backends_are_held_to_the_share_of_fields_and_to_one_cell() -> None:
+    names = [f"{i}.jpg" for i in range(100)]
+    reference = [{"RBC": 10, "WBC": 1}] * 100
+    one_off = [{"RBC": 11, "WBC": 1}, *reference[1:]]
+    found = parity.compare("b", "B 1", names, reference, one_off)
+    assert (found.same, found.largest, found.differing, found.met) == (0.99, 1, ("0.jpg",), True)
+    assert found.mean_absolute == {"RBC": 0.01, "WBC": 0.0}
+    assert not parity.compare("b", "B 1", names, reference, [{"RBC": 12, "WBC": 1}, *reference[1:]]).met
+    assert not parity.compare("b", "B 1", names, reference, [*one_off[:1] * 2, *reference[2:]]).met
+
+
+def test_what_is_measured_inside_a_count_is_told(fields: Path, tmp_path: Path) -> None:
+    told = run._inside(run.Setting(fields, tmp_path, 2, "cpu", ()), "cpu")
+    assert (told["backend"], told["fields"], len(told["runs"])) == ("cpu", 4, 2)
+    for one in told["runs"]:
+        assert 0 < one["bare_cpu_s"] < one["count_cpu_s"]
+        assert 0 < one["measured_cpu_s"] < one["count_cpu_s"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--only", "speed"], "known: stock, stock_onnx, bare, cold, memory, backends"),
+        (["--fields", "nowhere"], "is no folder"),
+        (["--backend", "gpu"], "there are auto, cpu"),
+    ],
+)
+def test_wrong_use_is_one_line(
+    arguments: list[str], said: str, run_command: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_command(run.main, *arguments) == 2
+    assert said in " ".join(capsys.readouterr().err.split())
