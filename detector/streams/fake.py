@@ -63,17 +63,17 @@ class Fake:
 
     ends = True
 
-    def __init__(self, address: str, script: Script | None = None) -> None:
+    def __init__(self, address: str, smear: Smear | None = None) -> None:
         """Prepare one; the smear is rendered when it is first looked at, which takes some seconds.
 
         Args:
-            script: what it does; None reads it from the address.
+            smear: what it looks at instead of a rendered one.
 
         Raises:
-            UsageError: the address holds what is not known, or asks for too large a smear.
+            UsageError: the address holds what is not known, or asks for a larger smear than there is or can be.
         """
         self.name = address
-        self.script = scripts.parse(address) if script is None else script
+        self.script = scripts.parse(address)
         self.live = self.script.live
         self.ends = True
         self.nominal_fps: float | None = self.script.fps
@@ -84,7 +84,10 @@ class Fake:
         """Upper left corner of the view at each step of the script, in px of the smear, of shape (n, 2)."""
         w, h = np.ceil(path.max(axis=0) + 2 * margin + (self.script.width, self.script.height)).astype(int).tolist()
         self._size_wh = (int(w), int(h))
-        if w * h > _MOST_PX:
+        self._given = smear
+        if smear is not None and (w > smear.rgb.shape[1] or h > smear.rgb.shape[0]):
+            raise UsageError(f"{address}: needs a smear of {w}x{h} px, got {smear.rgb.shape[1]}x{smear.rgb.shape[0]}")
+        if smear is None and w * h > _MOST_PX:
             raise UsageError(
                 f"{address}: would need a smear of {w}x{h} px; with fewer rows, columns or pixels it must come below "
                 f"{_MOST_PX // 10**6} million pixels"
@@ -104,7 +107,7 @@ class Fake:
     @property
     def smear(self) -> Smear:
         """What it looks at."""
-        return _smear(self._size_wh, self.script.seed, self.script.stain, self.script.um_per_px)
+        return self._given or _smear(self._size_wh, self.script.seed, self.script.stain, self.script.um_per_px)
 
     def view(self, index: int) -> tuple[float, float, int, int]:
         """Of a frame given: left, top, width and height of what it shows, in px of the smear."""
