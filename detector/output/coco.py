@@ -39,7 +39,7 @@ def _parts(entries: Iterable[Entry]) -> Iterator[str]:
         images.append({"id": image_id, "file_name": entry.field, "width": width, "height": height, "smear": entry.smear})
         for start in range(0, len(entry.found), _AT_ONCE):
             some = entry.found[start : start + _AT_ONCE]
-            yield "," * bool(cells) + ",".join(map(_json, _annotations(some, image_id, cells + 1)))
+            yield "," * bool(cells) + _json(list(_annotations(some, image_id, cells + 1)))[1:-1]
             cells += len(some)
     yield f'],"images":{_json(images)},"unread":{_json(unread)}}}\n'
 
@@ -48,7 +48,7 @@ def _json(content: object) -> str:
     return json.dumps(content, ensure_ascii=False, separators=(",", ":"))
 
 
-def _annotations(found: Detections, image_id: int, first_id: int) -> Iterable[dict[str, Any]]:
+def _annotations(found: Detections, image_id: int, first_id: int) -> Iterator[dict[str, Any]]:
     rows = zip(found.xyxy.tolist(), found.score.tolist(), found.label.tolist(), strict=True)
     for number, ((x1, y1, x2, y2), score, label) in enumerate(rows):
         w, h = x2 - x1, y2 - y1

@@ -89,17 +89,17 @@ def measure(rgb: NDArray[np.uint8], found: Detections) -> Quality:
     between = np.flatnonzero(~dark & ~boxed)
     if len(between) < 0.01 * dark.size:
         between = np.flatnonzero(~dark) if not dark.all() else np.arange(dark.size)
-    colour = np.median(small.reshape(-1, 3)[between[::_EVERY]].T.copy(), axis=1)
+    colour = [_median(channel) for channel in small.reshape(-1, 3)[between[::_EVERY]].T]
     inside = dark & boxed if (dark & boxed).any() else dark
-    cell_level = cv2.mean(green, inside.view(np.uint8))[0] if inside.any() else float(colour[1])
+    cell_level = cv2.mean(green, inside.view(np.uint8))[0] if inside.any() else colour[1]
     covered, overlap = _cover(xyxy, wh)
     return Quality(
         focus=_focus(green, found, xyxy),
         covered=covered,
         overlap=overlap,
         unclaimed=np.count_nonzero(dark & ~boxed) / dark.size,
-        background=(int(colour[0]), int(colour[1]), int(colour[2])),
-        contrast=max(0.0, 1 - cell_level / max(float(colour[1]), 1.0)),
+        background=(colour[0], colour[1], colour[2]),
+        contrast=max(0.0, 1 - cell_level / max(colour[1], 1)),
         uneven=_uneven(green, boxed),
     )
 
@@ -184,6 +184,11 @@ def _robust(values: NDArray[np.floating[Any]]) -> tuple[float, float]:
     """Median, and standard deviation as the median deviation of a normal distribution tells it."""
     middle = float(np.median(values))
     return middle, 1.4826 * float(np.median(np.abs(values - middle)))
+
+
+def _median(levels: NDArray[np.uint8]) -> int:
+    """The lower median of levels; much quicker by counting them than by sorting."""
+    return int(np.searchsorted(np.bincount(levels).cumsum(), len(levels) / 2))
 
 
 def _boxed(xyxy: NDArray[np.float32], wh: tuple[int, int]) -> NDArray[np.bool_]:
