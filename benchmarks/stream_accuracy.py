@@ -100,9 +100,9 @@ def follow(fake: Fake, mode: str, search: Searching) -> Run:
     return Run(_by_label(fake.smear.label[centred]), counted, seen, len(finished.segments), frames, used)
 
 
-def at_rest(fake: Fake, model: Model, seen: NDArray[np.bool_], um_per_px: float | None) -> NDArray[np.int64]:
-    """What the model finds by itself in the whole smear, of the cells whose centre was seen, by label."""
-    found, _ = finder.find(model, fake.smear.rgb, um_per_px)
+def at_rest(fake: Fake, model: Model, seen: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """What the model finds in the whole smear at once, at the scale of a view, of the cells whose centre was seen, by label."""
+    found = finder.find_at(model, fake.smear.rgb, model.card.image_px / max(fake.script.width, fake.script.height))
     x, y = np.floor(boxes.centre(found.xyxy)).astype(int).T
     return _by_label(found.label[seen[y, x]])
 
@@ -145,7 +145,7 @@ def report(
             _line(name, detector, np.sum(rows, axis=0))
     if fields is not None:
         sums = {}
-        _one(sums, "scan", "fake:drift?vibration=0.3&rows=5&columns=3.8&noise=0&um_per_px=0.4", model, real_field(fields))
+        _one(sums, "scan", "fake:drift?vibration=0.3&rows=4&columns=3.5&noise=0&um_per_px=0.14", model, real_field(fields))
         for detector, rows in sums.items():
             _line("real fields side by side", detector, np.sum(rows, axis=0))
 
@@ -155,7 +155,7 @@ def _one(sums: dict[str, list[NDArray[np.int64]]], mode: str, address: str, mode
         fake = Fake(address, smear)
         um_per_px = None if smear else fake.script.um_per_px
         run = follow(fake, mode, Perfect(fake) if detector == "perfect" else Search(model, um_per_px))
-        rest = run.truth if detector == "perfect" else at_rest(fake, model, run.seen, um_per_px)
+        rest = run.truth if detector == "perfect" else at_rest(fake, model, run.seen)
         sums.setdefault(detector, []).append(np.array([*run.truth, *run.counted, *rest, run.segments, run.used, run.frames]))
 
 

@@ -17,7 +17,7 @@ MEMORY = 20
 """Views over which a cell's box is averaged."""
 EVERYWHERE: Rect = (-1e9, -1e9, 1e9, 1e9)
 
-_MORE = 1.1
+_MORE = 1.2
 """A sight of a cut cell shows more of it than another from this ratio of their areas on."""
 _BUCKET_PX = 256
 

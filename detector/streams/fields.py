@@ -57,7 +57,7 @@ class Fields:
         place = look.located.place_px
         if place is None:
             self._rest.clear()
-            return look.located.reason
+            return look.unplaced
         self._rest.append((look.located.segment, *place))
         if not self._resting(max(look.size_wh)):
             return MOVING

@@ -77,7 +77,7 @@ class Mosaic:
                 if cell.counted >= 0:
                     x1, y1, x2, y2 = (round(float(side) * self.scale) for side in cell.box)
                     corners = (x1 - at[0], y1 - at[1]), (x2 - at[0] - 1, y2 - at[1] - 1)
-                    cv2.rectangle(picture, *corners, COLOURS[CLASSES[cell.counted]], 1, cv2.LINE_AA)
+                    cv2.rectangle(picture, *corners, COLOURS[CLASSES[cell.counted]], 1)
             parts.append(picture)
         return _bounded(_stacked(parts))
 

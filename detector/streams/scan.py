@@ -40,10 +40,8 @@ class Scan:
         """See `Mode.take`."""
         survey = self._survey
         look = survey.look(frame)
-        if look.located.place_px is None:
-            return survey.verdict(look, look.located.reason)
-        if not look.sharp:
-            return survey.verdict(look, BLURRED)
+        if look.unplaced or not look.sharp:
+            return survey.verdict(look, look.unplaced or BLURRED)
         self._sizes.setdefault(look.located.segment, look.size_wh)
         unseen = survey.seen[look.located.segment].unseen(look.view)
         if unseen < self._unseen and self._waiting is not None:

@@ -57,6 +57,13 @@ class Look:
     located: Located
 
     @property
+    def unplaced(self) -> str:
+        """Why it has no place; empty where it has one."""
+        if self.located.place_px is not None:
+            return ""
+        return self.located.reason if self.sharp or self.focus is None else BLURRED
+
+    @property
     def view(self) -> Rect:
         """The place of a view that has one."""
         assert self.located.place_px is not None

@@ -56,7 +56,9 @@ def test_a_shift_is_found_without_a_guess_even_of_a_blurred_view(pan: tuple[Fake
 def test_views_that_share_nothing_are_not_believed_to(pan: tuple[Fake, list[NDArray[np.uint8]]]) -> None:
     _, greys = pan
     _, others = textures(f"fake:pan?{SMALL}&columns=2.5&speed=20&seed=2")
-    believed = [registration.anywhere(registration.texture(a), registration.texture(b)) for a, b in zip(greys, others, strict=False)]
+    believed = [
+        registration.anywhere(registration.texture(a), registration.texture(b)) for a, b in zip(greys, others, strict=False)
+    ]
     assert believed == [None] * len(believed)
 
 
@@ -95,7 +97,9 @@ def test_focus_falls_with_blur_whatever_is_in_view(pan: tuple[Fake, list[NDArray
         assert blurred < LEAST_SHARP
 
 
-def follow(fake: Fake, tracker: Tracker, greys: list[NDArray[np.uint8]], first: int = 0) -> list[tuple[int, NDArray[np.float64] | None]]:
+def follow(
+    fake: Fake, tracker: Tracker, greys: list[NDArray[np.uint8]], first: int = 0
+) -> list[tuple[int, NDArray[np.float64] | None]]:
     """Segment and error of the place of each view, against its segment's first."""
     found, base = [], {}
     for i, grey in enumerate(greys, first):

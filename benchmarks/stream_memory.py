@@ -1,0 +1,51 @@
+"""Memory of a stream that goes on for long over a bounded area of the smear.
+
+    python -m benchmarks.stream_memory [--frames 100000]
+
+A simulated stage goes forth and back over the same views; the detector is one that knows the truth, so that only what the stream
+itself keeps is measured.
+"""
+
+from __future__ import annotations
+
+import time
+from itertools import cycle
+from typing import Annotated
+
+import psutil
+import typer
+
+from benchmarks.stream_accuracy import Perfect
+from detector.streams.fake import Fake
+from detector.streams.frames import Frame
+from detector.streams.scan import CONFIRMATIONS, Scan
+from detector.streams.survey import Survey
+
+ADDRESS = "fake:serpentine?width=160&height=120&um_per_px=0.3&vibration=0.3&drift=0.2&rows=3&columns=3&speed=8"
+
+
+def report(
+    frames: Annotated[int, typer.Option(help="to take")] = 100_000,
+    every: Annotated[int, typer.Option(help="frames between two lines")] = 10_000,
+) -> None:
+    """Print a line every so many frames: resident memory, cells, and time per frame."""
+    fake = Fake(ADDRESS)
+    views = [item for item in fake if isinstance(item, Frame)]
+    counting = Scan(Survey(Perfect(fake), CONFIRMATIONS))
+    began = time.perf_counter()
+    for number, frame in enumerate(cycle([*views, *views[::-1]]), 1):
+        counting.take(frame)
+        totals = counting.totals()
+        if number == 1000 or number % every == 0:
+            mb = psutil.Process().memory_info().rss / 1e6
+            ms = 1000 * (time.perf_counter() - began) / number
+            print(
+                f"{number:7} frames: {mb:7.1f} MB, {totals.cells} cells, {totals.segments} segments, {ms:.2f} ms a frame",
+                flush=True,
+            )
+        if number == frames:
+            break
+
+
+if __name__ == "__main__":
+    typer.run(report)

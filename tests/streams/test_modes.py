@@ -1,0 +1,219 @@
+"""Whole streams against exact truth, what becomes of each frame, and what is left behind at the end."""
+
+from __future__ import annotations
+
+import tracemalloc
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from benchmarks.stopping_rule import Case, simulate
+from benchmarks.stream_accuracy import Perfect, follow
+from detector.output import results
+from detector.output.report import page
+from detector.streams import enough, modes
+from detector.streams.fake import Fake
+from detector.streams.fields import Fields
+from detector.streams.frames import Fault, Frame
+from detector.streams.scan import CONFIRMATIONS, Scan
+from detector.streams.survey import BLURRED, MOVING, NOTHING_NEW, Survey
+from detector.vision.detections import Detections
+from detector.vision.model import Model
+
+SMALL = "width=320&height=240&um_per_px=0.15"
+LARGE = f"{SMALL}&rows=4&columns=4&speed=16"
+
+STREAMS = [
+    ("scan", f"fake:serpentine?{LARGE}"),
+    ("scan", f"fake:revisit?{SMALL}&columns=7&speed=16"),
+    ("scan", f"fake:rough?{LARGE}&defocus=0.1"),
+    ("fields", f"fake:fields?{LARGE}&speed=60&vibration=0.3&drift=0.2&rest=6"),
+]
+
+
+@pytest.mark.parametrize(("mode", "address"), STREAMS)
+def test_cells_are_counted_once_to_two_percent(mode: str, address: str) -> None:
+    truth = counted = np.zeros(3, dtype=np.int64)
+    for seed in (1, 2):
+        fake = Fake(f"{address}&seed={seed}")
+        run = follow(fake, mode, Perfect(fake, jitter_px=0.75))
+        assert run.segments == 1
+        truth, counted = truth + run.truth, counted + run.counted
+    assert truth.sum() > 120
+    assert abs(counted.sum() / truth.sum() - 1) <= 0.02
+    assert (np.abs(counted - truth) <= np.maximum(2, 0.02 * truth)).all()
+
+
+def test_the_shipped_model_counts_as_many_on_the_way_as_there_are(model: Model) -> None:
+    fake = Fake("fake:serpentine?rows=2&columns=2&speed=40&vibration=0.3&drift=0.2&seed=1")
+    counting = modes.scan(model)
+    seen = np.zeros(len(fake.smear.label), dtype=bool)
+    for item in fake:
+        assert isinstance(item, Frame)
+        if counting.take(item).status == "used":
+            seen |= fake.in_view(item.index)
+    assert abs(counting.totals().cells - int(seen.sum())) <= 3
+
+
+def survey(fake: Fake, confirmations: int = CONFIRMATIONS) -> tuple[Survey, Perfect]:
+    search = Perfect(fake, jitter_px=0.75)
+    return Survey(search, confirmations, fake.script.um_per_px), search
+
+
+def test_every_frame_is_used_or_rejected_with_a_reason_and_a_lost_place_begins_a_segment() -> None:
+    fake = Fake(f"fake:lost?{LARGE}&rows=3&lost=60&seed=3&defocus=0.25")
+    looked, _ = survey(fake)
+    counting = Scan(looked)
+    verdicts = []
+    for item in fake:
+        if isinstance(item, Fault):
+            counting.fault(item)
+        else:
+            verdicts.append(counting.take(item))
+    assert [one.index for one in verdicts] == list(range(len(verdicts)))
+    statuses = Counter(one.status for one in verdicts)
+    assert statuses["used"] + statuses["rejected"] == len(verdicts)
+    assert all(one.reason for one in verdicts if one.status == "rejected")
+    assert any(one.reason == BLURRED for one in verdicts)
+    finished = counting.finish()
+    assert len(finished.segments) == 2
+    assert "no picture" in finished.segments[1].began
+    assert any("segments" in remark for remark in finished.remarks)
+    assert sum(one.cells for one in finished.segments) == finished.totals.cells
+    assert {name.split("/")[1][:10] for name in (entry.field for entry in finished.entries)} == {"segment_01", "segment_02"}
+
+
+def test_a_view_at_rest_is_taken_once_and_one_that_moves_or_is_blurred_is_not() -> None:
+    fake = Fake(f"fake:fields?{SMALL}&rows=2&columns=2&speed=30&rest=30&seed=4&defocus=0.2")
+    looked, search = survey(fake, 1)
+    counting = Fields(looked)
+    verdicts = [counting.take(item) for item in fake if isinstance(item, Frame)]
+    reasons = Counter(one.reason for one in verdicts if one.status == "rejected")
+    assert {MOVING, BLURRED, NOTHING_NEW} <= set(reasons)
+    taken = [one for one in verdicts if one.status == "used"]
+    assert len(taken) == search.views == counting.totals().fields
+    assert all(one.new.any() for one in taken)
+    assert not any(one.new.any() for one in verdicts if one.status == "rejected")
+    for one in taken:
+        assert fake.blur_px(fake.step_of[one.index]) < 1
+
+
+def test_a_field_that_overlaps_others_adds_only_its_new_area() -> None:
+    fake = Fake(f"fake:fields?{SMALL}&rows=2&columns=2.4&speed=30&rest=8&seed=2")
+    looked, _ = survey(fake, 1)
+    counting = Fields(looked)
+    for item in fake:
+        assert isinstance(item, Frame)
+        counting.take(item)
+    totals = counting.totals()
+    assert totals.fields == 6
+    # Three views a row and two rows, each 0.7 of a view from the last.
+    assert totals.area_views == pytest.approx(2.4 * 1.7, rel=0.03)
+    assert totals.area_mm2 == pytest.approx(totals.area_px * 0.15**2 / 1e6)
+    shares = [field.parts[0].area_px / (320 * 240) for field in counting.finish().outcome.read]
+    assert shares[0] == pytest.approx(1, abs=0.03)
+    assert max(shares[1:]) < 0.75
+
+
+def test_the_verdict_names_the_cells_in_view_and_those_that_are_new() -> None:
+    fake = Fake(f"fake:pan?{SMALL}&columns=2&speed=16&seed=6")
+    looked, _ = survey(fake)
+    counting = Scan(looked)
+    new = 0
+    for item in fake:
+        assert isinstance(item, Frame)
+        verdict = counting.take(item)
+        assert verdict.cells.size_wh == (320, 240)
+        assert len(verdict.new) == len(verdict.cells)
+        assert {"focus", "registration"} <= set(verdict.stages_ms)
+        new += int(verdict.new.sum())
+    # One that is found no more is taken back.
+    assert 0 <= new - counting.totals().cells <= 2
+
+
+def test_not_every_view_is_searched_and_one_at_rest_is_searched_twice() -> None:
+    fake = Fake(f"fake:still?{SMALL}&rest=30&seed=6")
+    looked, search = survey(fake)
+    follow_all(Scan(looked), fake)
+    assert search.views == 2
+    fake = Fake(f"fake:pan?{SMALL}&columns=3&speed=5&seed=6")
+    looked, search = survey(fake)
+    follow_all(Scan(looked), fake)
+    assert search.views < len(fake.places) / 3
+
+
+def follow_all(counting: Scan | Fields, fake: Fake) -> None:
+    for item in fake:
+        assert isinstance(item, Frame)
+        counting.take(item)
+
+
+@pytest.mark.parametrize("mode", ["scan", "fields"])
+def test_what_is_left_behind_is_what_a_count_leaves(mode: str, tmp_path: Path, model: Model) -> None:
+    fake = Fake(f"fake:fields?{SMALL}&rows=2&columns=2.4&speed=30&rest=8&seed=2")
+    looked, _ = survey(fake, CONFIRMATIONS if mode == "scan" else 1)
+    counting = Scan(looked) if mode == "scan" else Fields(looked)
+    follow_all(counting, fake)
+    finished = counting.finish()
+    run = results.describe_run(model, {}, finished.outcome.fields, 0.0, 1.0)
+    results.write(tmp_path, finished.outcome, {}, finished.entries, run)
+    page.write(tmp_path / "report.html", finished.outcome, {}, finished.entries, run)
+    fields, smears = pd.read_csv(tmp_path / "counts.csv"), pd.read_csv(tmp_path / "smears.csv").set_index("class")
+    for name, one in finished.totals.classes.items():
+        assert fields[name].sum() == fields[f"{name}_frame"].sum() == smears.loc[name, "total"] == one.count
+        assert smears.loc[name, "per_mm2"] == pytest.approx(one.count / finished.totals.area_mm2, rel=1e-4)
+    assert sum(len(entry.found) for entry in finished.entries) == finished.totals.cells  # type: ignore[arg-type]
+    assert all(entry.picture for entry in finished.entries)
+    assert finished.mosaic.ndim == 3
+
+
+def test_a_stream_without_a_frame_ends_too() -> None:
+    for counting in (
+        Scan(Survey(lambda _frame: Detections.none((1, 1)), 2)),
+        Fields(Survey(lambda _frame: Detections.none((1, 1)), 1)),
+    ):
+        finished = counting.finish()
+        assert finished.totals.cells == 0
+        assert not finished.totals.enough
+        assert finished.outcome.fields == ()
+        assert finished.segments == ()
+
+
+def test_memory_stays_where_it_is_on_a_bounded_area() -> None:
+    fake = Fake(f"fake:revisit?{SMALL}&columns=2&speed=40&seed=1")
+    taken = [item for item in fake if isinstance(item, Frame)]
+    looked, _ = survey(fake)
+    counting = Scan(looked)
+    sizes = []
+    tracemalloc.start()
+    for lap in range(6):
+        for frame in taken if lap % 2 == 0 else taken[::-1]:
+            counting.take(frame)
+        sizes.append(tracemalloc.get_traced_memory()[0])
+    tracemalloc.stop()
+    # Of views, only the sharpness of the last thousand is kept: eight thousand bytes and the list around them.
+    assert sizes[-1] - sizes[1] < 60_000
+    cells = counting.totals().cells
+    counting.take(taken[0])
+    assert counting.totals().cells == cells
+
+
+@pytest.mark.parametrize("case", [Case(17, 1.0, 0.2, (0.15, 0.6)), Case(40, 2.0, 0.5, (0.2, 0.6))])
+def test_a_count_that_stops_by_itself_is_as_right_as_it_says(case: Case) -> None:
+    stops = simulate(case, 150)
+    assert stops.stopped == 150
+    assert min(stops.held) >= 0.90  # nominal 0.95, less three standard errors
+
+
+def test_enough_is_not_said_at_once_nor_where_nothing_was_asked_for() -> None:
+    rule = enough.Enough({"RBC": 0.5})
+    known = {"RBC": enough.of_class([100] * 3, [1.0] * 3, 0.5)}
+    assert known["RBC"].enough
+    assert not rule.reached(known, 3.0)
+    assert rule.reached(known, float(enough.LEAST_PARTS))
+    assert "red cells" in rule.sentence(known, True)
+    assert not enough.Enough({}).reached(known, 100.0)
+    assert not enough.of_class([0, 0], [1.0, 1.0], 0.5).enough
