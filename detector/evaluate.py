@@ -11,7 +11,7 @@ from rich.markup import escape
 
 from detector.accuracy import labelled, precision, tables
 from detector.accuracy.evaluation import Candidate, Evaluation, evaluate
-from detector.accuracy.fields import smears_by_name
+from detector.accuracy.fields import NO_DOMAIN, by_name
 from detector.accuracy.plots import style
 from detector.accuracy.report import about, folder
 from detector.accuracy.tabled import evaluate_tables
@@ -29,7 +29,7 @@ def command(
     split: Annotated[str | None, typer.Option(help="The split to evaluate: train, val or test (default).")] = None,
     model: Annotated[Path | None, typer.Option(help="An .onnx model. Default: the shipped one.")] = None,
     exclude: Annotated[Path | None, typer.Option(help="Text file of field names to leave out, one a line.")] = None,
-    smears: Annotated[Path | None, typer.Option(help="CSV: field,smear. Fields of one smear are then drawn together.")] = None,
+    smears: Annotated[Path | None, typer.Option(help="CSV: field,smear or field,domain or all three; see below.")] = None,
     also: Annotated[Path | None, typer.Option(help="data.yaml of other labels of the same fields: figures by both.")] = None,
     counts: Annotated[Path | None, typer.Option(help="CSV of counts, for example counts.csv, in the place of --data.")] = None,
     truth: Annotated[Path | None, typer.Option(help="With --counts: CSV of true counts, or a folder of labels.")] = None,
@@ -39,7 +39,8 @@ def command(
     """Compare a model with labels (--data), or counts of any origin with true counts (--counts and --truth).
 
     Writes report.html (for people), metrics.json, fields.csv and plots. Intervals are 95 %, by bootstrap over fields, or over smears
-    where these are known. Beside the counts stands a guess that never looks: a figure that does not beat it is worth nothing.
+    where --smears names these: fields of one smear are then drawn together. Figures of each domain stand by themselves, by --smears
+    or else by dataset and prefix of its names. Beside the counts stands a guess that never looks: a figure that does not beat it is worth nothing.
     """
     _check(data, counts, truth, {"--split": split, "--model": model, "--exclude": exclude, "--smears": smears, "--also": also})
     style.require()
@@ -84,14 +85,14 @@ def _model(
         errors.print(
             f"[yellow]not in the split:[/] {escape(', '.join(fields.absent))} (of {escape(str(exclude))})", soft_wrap=True
         )
-    of_smear = smears and smears_by_name((row.field, row.smear) for row in manifest.read(smears).rows)
+    of_smear, of_domain = _of_manifest(smears, fields.records)
     with folder.begun(out) as target:
         with progress_bar("evaluating", len(fields.records)) as advance:
             result = evaluate(
                 _told(fields.records, advance),
                 Candidate.of(loaded),
                 train=dataset.load(data, "train").records,
-                domain_of=domains.of_dataset(data),
+                domain_of=(lambda name: of_domain.get(name, NO_DOMAIN)) if of_domain else domains.of_dataset(data),
                 smears=of_smear or None,
                 unread=fields.unusable,
                 against=Candidate.of(other) if other else None,
@@ -105,6 +106,15 @@ def _model(
         folder.write_model(target, result, about.of_model(data, split, fields.left_out, smears, loaded, other or None, also))
     console.print(f"results: {target}", markup=False, soft_wrap=True)
     return EXIT_SOME_FAILED if result.unread else EXIT_DONE
+
+
+def _of_manifest(path: Path | None, records: Sequence[Record]) -> list[dict[str, str]]:
+    """The smear and the domain of each field by its name; empty where they are not told."""
+    rows = manifest.read(path, domains=True).rows if path else ()
+    told = [by_name(((row.field, getattr(row, what)) for row in rows), what) for what in ("smear", "domain")]
+    if path and not any(record.name in of for record in records for of in told):
+        raise UsageError(f"{path}: names none of the fields to evaluate; they are named like {records[0].name!r}")
+    return told
 
 
 def _tables(counts: Path, truth: Path, against: Path | None, out: Path | None) -> int:

@@ -19,6 +19,8 @@ from detector.vision.detections import Detections
 
 WORST = 12
 """Fields that are shown."""
+NO_DOMAIN = "of no known domain"
+"""The domain of fields that a list of domains does not name."""
 
 
 @dataclass(frozen=True)
@@ -102,22 +104,25 @@ def worst(fields: Sequence[FieldRow], records: Sequence[Record], found: Sequence
     return [WorstField(fields[i], records[i], found[i], match(found[i], records[i].xyxy, records[i].label)) for i in wrong]
 
 
-def smears_by_name(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """The smear of each field by the name that a dataset has for it: the file's, without folders and image ending.
+def by_name(pairs: Iterable[tuple[str, str]], what: str) -> dict[str, str]:
+    """The smear, or the domain, of each field by the name that a dataset has for it: the file's, without folders and image ending.
 
     Args:
-        pairs: path and smear of each field, as a manifest has them.
+        pairs: path of each field, and its smear or domain or an empty word, as a manifest has them.
+        what: which of the two, for the message.
 
     Raises:
-        ManifestError: two fields of one name belong to different smears.
+        ManifestError: two fields of one name belong to different ones.
     """
     of: dict[str, str] = {}
-    for path, smear in pairs:
+    for path, group in pairs:
+        if not group:
+            continue
         # A name such as "slide.3" ends in no image suffix: all of it is the name.
         name = name_of(path) if is_image(Path(path)) else name_of(f"{path}.x")
-        if of.setdefault(name, smear) != smear:
+        if of.setdefault(name, group) != group:
             raise ManifestError(
-                f"{path}: a field named {name!r} is of smear {of[name]!r} and of smear {smear!r}; name each field once"
+                f"{path}: a field named {name!r} is of {what} {of[name]!r} and of {what} {group!r}; name each field once"
             )
     return of
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import posixpath
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
 
@@ -19,7 +19,10 @@ class Row:
     line: int
     field: str
     smear: str
+    """Empty where the manifest has domains instead."""
     um_per_px: float | None
+    domain: str = ""
+    """Empty where the manifest has none, or was not asked for them."""
 
 
 @dataclass(frozen=True)
@@ -30,17 +33,21 @@ class Manifest:
     rows: tuple[Row, ...]
 
 
-def read(path: Path) -> Manifest:
+def read(path: Path, domains: bool = False) -> Manifest:
     """Read a CSV file with the columns `field,smear[,um_per_px]`; comma, semicolon or tab between them.
+
+    Args:
+        domains: whether to read a column `domain` too, with which `smear` may be left out.
 
     Raises:
         ManifestError: the file cannot be read, lacks a column, is empty, names a field twice, or holds a value that is not
             valid; the message names the line.
     """
+    first = "field,smear, field,domain or field,smear,domain" if domains else "field,smear[,um_per_px]"
     try:
         text = path.read_text(encoding="utf-8-sig")
     except OSError as error:
-        raise ManifestError(f"{path}: cannot be read ({error.strerror}); give a CSV file with the columns field,smear") from None
+        raise ManifestError(f"{path}: cannot be read ({error.strerror}); give a CSV file with the columns {first}") from None
     except UnicodeDecodeError:
         raise ManifestError(f"{path}: is not UTF-8 text; save it as CSV in UTF-8") from None
     lines = text.splitlines()
@@ -48,27 +55,29 @@ def read(path: Path) -> Manifest:
     delimiter = max(",;\t", key=header.count)
     table = csv.DictReader(lines, delimiter=delimiter, skipinitialspace=True)
     columns = [name.strip() for name in table.fieldnames or []]
-    missing = [name for name in ("field", "smear") if name not in columns]
+    parted = [name for name in ("smear", "domain") if name in columns] if domains else []
+    needed = ("field", *(parted or ["smear"]))
+    missing = [name for name in needed if name not in columns]
     if missing:
-        raise ManifestError(
-            f"{path}: has no column {' and no column '.join(missing)}; its first line must be field,smear[,um_per_px]"
-        )
+        raise ManifestError(f"{path}: has no column {' and no column '.join(missing)}; its first line must be {first}")
     table.fieldnames = columns
-    rows = tuple(_row(path, table.line_num, values) for values in table)
+    rows = tuple(_row(path, table.line_num, values, needed) for values in table)
     if not rows:
         raise ManifestError(f"{path}: names no field; below the first line, each line must name a field and its smear")
     _refuse_repeated(path, rows)
     return Manifest(path, rows)
 
 
-def _row(path: Path, line: int, values: Mapping[str, str | None]) -> Row:
-    field = (values["field"] or "").strip()
-    smear = (values["smear"] or "").strip()
-    if not field or not smear:
-        raise ManifestError(f"{path}, line {line}: field and smear must both be filled in")
+def _row(path: Path, line: int, values: Mapping[str, str | None], needed: Sequence[str]) -> Row:
+    texts = {name: (values[name] or "").strip() for name in needed}
+    if not all(texts.values()):
+        told = f"{', '.join(needed[:-1])} and {needed[-1]}"
+        raise ManifestError(f"{path}, line {line}: {told} must {'both' if len(needed) == 2 else 'all'} be filled in")
+    field = texts["field"]
     # A manifest written on Windows may separate folders with backslashes.
     posix = PureWindowsPath(field).as_posix() if "\\" in field else field
-    return Row(line, posixpath.normpath(posix), smear, _scale(path, line, (values.get("um_per_px") or "").strip()))
+    scale = _scale(path, line, (values.get("um_per_px") or "").strip())
+    return Row(line, posixpath.normpath(posix), texts.get("smear", ""), scale, texts.get("domain", ""))
 
 
 def _scale(path: Path, line: int, text: str) -> float | None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from detector.accuracy.fields import WORST, FieldClass, rows, smears_by_name, worst
+from detector.accuracy.fields import WORST, FieldClass, by_name, rows, worst
 from detector.accuracy.operating import operating
 from detector.annotations.records import Record
 from detector.errors import ManifestError
@@ -75,7 +75,7 @@ def test_no_more_than_can_be_looked_at(make: Make) -> None:
 
 
 def test_smears_go_by_the_name_that_a_dataset_has() -> None:
-    pairs = [("one/a.jpg", "1"), ("two/b.PNG", "2"), ("slide.3", "2"), ("c", "1"), ("again/c.tif", "1")]
-    assert smears_by_name(pairs) == {"a": "1", "b": "2", "slide.3": "2", "c": "1"}
+    pairs = [("one/a.jpg", "1"), ("two/b.PNG", "2"), ("slide.3", "2"), ("c", "1"), ("again/c.tif", "1"), ("d.png", "")]
+    assert by_name(pairs, "smear") == {"a": "1", "b": "2", "slide.3": "2", "c": "1"}
     with pytest.raises(ManifestError, match=r"two/a\.jpg: a field named 'a' is of smear '1' and of smear '2'"):
-        smears_by_name([("one/a.jpg", "1"), ("two/a.jpg", "2")])
+        by_name([("one/a.jpg", "1"), ("two/a.jpg", "2")], "smear")

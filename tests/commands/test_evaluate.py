@@ -172,6 +172,22 @@ def test_smears_are_drawn_together(data: Path, tmp_path: Path, undrawn: None) ->
     assert "Totals of 2 smears" in (data.parent / "made" / "0" / "report.html").read_text(encoding="utf-8")
 
 
+def test_domains_can_be_told(data: Path, tmp_path: Path, undrawn: None) -> None:
+    manifest = tmp_path / "domains.csv"
+    manifest.write_text("field,domain\na.png,giemsa\nb.png,giemsa\nc.png,wright\n", encoding="utf-8")
+    found = figures(data, smears=manifest)
+    assert {name: of["fields"] for name, of in found["domains"].items()} == {"giemsa": 1, "of no known domain": 1, "wright": 1}
+    # The training field is of one of them.
+    assert [found["domains"][name]["guess"] is None for name in ("giemsa", "wright")] == [False, True]
+    assert found["figures"]["per_smear"] is None
+    assert found["without_smear"] == []
+    rows = rows_of(data.parent / "made" / "0")
+    assert {row["field"]: row["domain"] for row in rows} == {"b": "giemsa", "c": "wright", "d": "of no known domain"}
+    manifest.write_text("field,domain\na_b.png,giemsa\n", encoding="utf-8")
+    with pytest.raises(UsageError, match="names none of the fields to evaluate; they are named like 'b'"):
+        evaluate.command(data, smears=manifest)
+
+
 def test_names_can_be_left_out(data: Path, tmp_path: Path, undrawn: None, capsys: pytest.CaptureFixture[str]) -> None:
     names = tmp_path / "names.txt"
     names.write_text("b\n\nnowhere\n", encoding="utf-8")

@@ -160,6 +160,28 @@ def test_a_manifest_that_is_wrong_says_where(tmp_path: Path, text: str, message:
         _manifest(tmp_path, text)
 
 
+def test_domains_stand_beside_smears_or_in_their_place(tmp_path: Path) -> None:
+    path = tmp_path / "m.csv"
+
+    def rows(text: str, domains: bool = True) -> list[tuple[str, str]]:
+        path.write_text(text, encoding="utf-8")
+        return [(row.smear, row.domain) for row in manifest.read(path, domains).rows]
+
+    assert rows("field,domain\n1.jpg,giemsa\n") == [("", "giemsa")]
+    assert rows("domain,smear,field\ngiemsa,s,1.jpg\n") == [("s", "giemsa")]
+    assert rows("field,smear\n1.jpg,s\n") == [("s", "")]
+    # Who did not ask for domains is not stopped by an empty one.
+    assert rows("field,smear,domain\n1.jpg,s,\n", domains=False) == [("s", "")]
+    with pytest.raises(ManifestError, match="line 2: field, smear and domain must all be filled in"):
+        rows("field,smear,domain\n1.jpg,s,\n")
+    with pytest.raises(
+        ManifestError, match="no column smear; its first line must be field,smear, field,domain or field,smear,domain"
+    ):
+        rows("field,stain\n1.jpg,giemsa\n")
+    with pytest.raises(ManifestError, match="no column smear"):
+        rows("field,domain\n1.jpg,giemsa\n", domains=False)
+
+
 def test_with_a_manifest_inputs_are_folders(tmp_path: Path) -> None:
     _make(tmp_path, "1.jpg")
     with pytest.raises(UsageError, match="is no folder"):
