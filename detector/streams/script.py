@@ -91,8 +91,8 @@ def parse(address: str) -> Script:
     name = name or "serpentine"
     if name not in PRESETS:
         near = difflib.get_close_matches(name, PRESETS, n=1, cutoff=0.5)
-        hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(PRESETS)}"
-        raise UsageError(f"{address}: unknown simulated microscope {name!r}; {hint} For example {EXAMPLE}")
+        hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(PRESETS)}."
+        raise UsageError(f"{address}: unknown simulated microscope {name!r}; {hint} An example: {EXAMPLE}")
     try:
         given = parse_qsl(query, keep_blank_values=True, strict_parsing=bool(query))
     except ValueError:
