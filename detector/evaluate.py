@@ -9,10 +9,11 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
-from detector.accuracy import labelled, precision, tables
-from detector.accuracy.evaluation import Candidate, Evaluation, evaluate
+from detector.accuracy import labelled, model_tables, precision, tables
+from detector.accuracy.evaluation import Candidate, evaluate
 from detector.accuracy.fields import NO_DOMAIN, by_name
 from detector.accuracy.plots import style
+from detector.accuracy.printed import print_names
 from detector.accuracy.report import about, folder
 from detector.accuracy.tabled import evaluate_tables
 from detector.annotations import dataset, domains
@@ -29,7 +30,7 @@ def command(
     split: Annotated[str | None, typer.Option(help="The split to evaluate: train, val or test (default).")] = None,
     model: Annotated[Path | None, typer.Option(help="An .onnx model. Default: the shipped one.")] = None,
     exclude: Annotated[Path | None, typer.Option(help="Text file of field names to leave out, one a line.")] = None,
-    smears: Annotated[Path | None, typer.Option(help="CSV: field,smear or field,domain or all three; see below.")] = None,
+    smears: Annotated[Path | None, typer.Option(help="CSV: field,smear or field,domain or field,smear,domain.")] = None,
     also: Annotated[Path | None, typer.Option(help="data.yaml of other labels of the same fields: figures by both.")] = None,
     counts: Annotated[Path | None, typer.Option(help="CSV of counts, for example counts.csv, in the place of --data.")] = None,
     truth: Annotated[Path | None, typer.Option(help="With --counts: CSV of true counts, or a folder of labels.")] = None,
@@ -39,8 +40,8 @@ def command(
     """Compare a model with labels (--data), or counts of any origin with true counts (--counts and --truth).
 
     Writes report.html (for people), metrics.json, fields.csv and plots. Intervals are 95 %, by bootstrap over fields, or over smears
-    where --smears names these: fields of one smear are then drawn together. Figures of each domain stand by themselves, by --smears
-    or else by dataset and prefix of its names. Beside the counts stands a guess that never looks: a figure that does not beat it is worth nothing.
+    where --smears tells these. Each domain has figures of its own: those that --smears tells, or else the prefixes of the fields'
+    names. Beside the counts stands a guess that never looks: a figure that does not beat it is worth nothing.
     """
     _check(data, counts, truth, {"--split": split, "--model": model, "--exclude": exclude, "--smears": smears, "--also": also})
     style.require()
@@ -81,10 +82,7 @@ def _model(
     precision.reference()
     loaded, other = Model.load(model), against and Model.load(against)
     fields = labelled.load(data, split, exclude)
-    if fields.absent:
-        errors.print(
-            f"[yellow]not in the split:[/] {escape(', '.join(fields.absent))} (of {escape(str(exclude))})", soft_wrap=True
-        )
+    print_names(errors, f"names of {exclude} not in the split", fields.absent)
     of_smear, of_domain = _of_manifest(smears, fields.records)
     with folder.begun(out) as target:
         with progress_bar("evaluating", len(fields.records)) as advance:
@@ -98,7 +96,7 @@ def _model(
                 against=Candidate.of(other) if other else None,
                 other_labels=labelled.every(also) if also else (),
             )
-        _show(result)
+        model_tables.print_evaluation(console, errors, result)
         if also and not result.relabelled:
             errors.print(
                 f"[yellow]no field of {escape(str(also))} is among those evaluated:[/] names must be the same", soft_wrap=True
@@ -130,17 +128,6 @@ def _told(records: Sequence[Record], advance: Callable[[int], None]) -> Iterator
     for record in records:
         yield record
         advance(1)
-
-
-def _show(result: Evaluation) -> None:
-    for table in tables.of_evaluation(result):
-        console.print(table)
-    if result.saturated:
-        errors.print(f"[yellow]too many cells to count all:[/] {escape(', '.join(result.saturated))}", soft_wrap=True)
-    if result.relabelled and (apart := [*result.relabelled.only_first, *result.relabelled.other_size]):
-        errors.print(f"[yellow]not labelled by the others, or of another size:[/] {escape(', '.join(apart))}", soft_wrap=True)
-    for field in result.unread:
-        errors.print(f"[yellow]unread:[/] {escape(field.source)}: {escape(field.reason)}", soft_wrap=True)
 
 
 def main() -> None:

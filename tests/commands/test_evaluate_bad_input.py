@@ -134,7 +134,7 @@ def test_other_labels_of_the_same_fields(
     assert run_command(evaluate.main, "--data", data, "--also", other, "--out", tmp_path / "out") == EXIT_DONE
     told = capsys.readouterr()
     assert "3 fields by both label sets" in told.out
-    assert "not labelled by the others, or of another size: f0, f1" in " ".join(told.err.split())
+    assert "2 not labelled by the others: f0, f1" in " ".join(told.err.split())
     found = metrics(tmp_path / "out")["relabelled"]
     assert found["only_second"] == ["f5", "gf0", "gf1"]
     red = [found[which]["operating"]["RBC"] for which in ("first", "second")]

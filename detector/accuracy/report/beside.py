@@ -11,13 +11,26 @@ from detector.accuracy.bootstrap import Figure
 from detector.accuracy.compared import Compared
 from detector.accuracy.paired import Differences
 from detector.accuracy.relabelled import Relabelled
-from detector.accuracy.report.content import Cell, Table, Written, Yardsticks, agreement, cell, number, share, table, total
+from detector.accuracy.report.content import (
+    Cell,
+    Table,
+    Written,
+    Yardsticks,
+    agreement,
+    cell,
+    number,
+    points,
+    share,
+    table,
+    total,
+)
+from detector.accuracy.undefined import WHY
 from detector.accuracy.yardsticks import YARDSTICKS, Yardstick, of_counting
 
 _PRECISE = number(3)
 _DIFFERENCES = (
     ("mean absolute error", "mae", number(2)), ("root mean square error", "rmse", number(2)), ("bias", "bias", number(2)),
-    ("size of the bias", "bias_size", number(2)), ("counted exactly", "exact", share), ("within one cell", "within_one", share),
+    ("size of the bias", "bias_size", number(2)), ("counted exactly", "exact", points), ("within one cell", "within_one", points),
     ("Lin's concordance", "concordance", _PRECISE),
 )  # fmt: skip
 RATES = (("precision", "precision"), ("recall", "recall"), ("F1", "f1"), ("accuracy", "accuracy"), ("named right", "named_right"))
@@ -30,7 +43,7 @@ def differences(caption: str, of: Mapping[str, Differences], per: str) -> Table:
         (f"{per}s that both have", [Cell(f"{one.fields:,}") for one in of.values()]),
         ("nearer to the truth: these", [Cell(f"{one.a_nearer:,}") for one in of.values()]),
         ("nearer to the truth: the others", [Cell(f"{one.b_nearer:,}") for one in of.values()]),
-        *((title, _cells((getattr(one, key) for one in of.values()), written)) for title, key, written in _DIFFERENCES),
+        *((title, _cells((getattr(one, key) for one in of.values()), written, key)) for title, key, written in _DIFFERENCES),
     ]
     return table(caption, ("", *of), rows)
 
@@ -38,10 +51,10 @@ def differences(caption: str, of: Mapping[str, Differences], per: str) -> Table:
 def models(of: Compared) -> list[Table]:
     """A model's figures less those of another."""
     rows = [
-        (title, [*_cells(each.values(), _PRECISE), cell(mean, _PRECISE)])
+        (title, _cells([*each.values(), mean], _PRECISE, "ap50"))
         for title, each, mean in (("AP50", of.ap50, of.mean_ap50), ("AP50-95", of.ap50_95, of.mean_ap50_95))
     ]
-    rates = [(title, _cells((getattr(one, key) for one in of.operating.values()), share)) for title, key in RATES]
+    rates = [(title, _cells((getattr(one, key) for one in of.operating.values()), points, key)) for title, key in RATES]
     return [
         table("Average precision, this model less the other", ("", *of.ap50, "mean"), rows),
         table("At each model's thresholds, this less the other", ("", *of.operating), rates),
@@ -57,10 +70,10 @@ def labels(of: Relabelled) -> list[Table]:
     for title, figures in (("these labels", of.first), ("the others", of.second)):
         rows += [
             (f"cells, {title}", [Cell(total(one.truth)) for one in figures.all_cells.values()]),
-            (f"AP50, {title}", _cells(figures.average_precision.ap50.values(), _PRECISE)),
-            (f"recall, {title}", _cells((one.recall for one in figures.operating.values()), share)),
-            (f"precision, {title}", _cells((one.precision for one in figures.operating.values()), share)),
-            (f"mean absolute error per field, {title}", _cells((one.mae for one in figures.all_cells.values()), number(2))),
+            (f"AP50, {title}", _cells(figures.average_precision.ap50.values(), _PRECISE, "ap50")),
+            (f"recall, {title}", _cells((one.recall for one in figures.operating.values()), share, "recall")),
+            (f"precision, {title}", _cells((one.precision for one in figures.operating.values()), share, "precision")),
+            (f"mean error per field, {title}", _cells((one.mae for one in figures.all_cells.values()), number(2), "mae")),
         ]
     return [
         table(f"The same finds in {of.first.fields:,} fields by both label sets", columns, rows),
@@ -82,5 +95,5 @@ def _by_data(of: Iterable[Yardstick]) -> Iterator[tuple[str, str]]:
         yield ", ".join(f"{one.class_name} {share(one.value)}" for one in some), data
 
 
-def _cells(of: Iterable[Figure | None], written: Written) -> list[Cell]:
-    return [cell(one, written) for one in of]
+def _cells(of: Iterable[Figure | None], written: Written, name: str) -> list[Cell]:
+    return [cell(one, written, WHY.get(name, "")) for one in of]

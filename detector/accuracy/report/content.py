@@ -10,14 +10,15 @@ from typing import Any
 from detector.accuracy.agreement import Agreement
 from detector.accuracy.bootstrap import Figure
 from detector.accuracy.report.overlays import Overlay
+from detector.accuracy.undefined import UNDEFINED, WHY
 from detector.output.figures import fixed
 
-UNDEFINED = "undefined"
 Written = Callable[[float], str]
 """How a number is written."""
 MOST_ROWS = 2000
 """Rows of the table of fields."""
 _PERCENT = "\N{NO-BREAK SPACE}%"
+_POINTS = "\N{NO-BREAK SPACE}pp"
 SATURATED = "These hold as many cells as could be counted; the true counts may be higher."
 
 
@@ -27,6 +28,8 @@ class Cell:
 
     text: str
     interval: tuple[str, str] | None = None
+    why: str = ""
+    """Why it is undefined, where it is."""
 
 
 @dataclass(frozen=True)
@@ -120,13 +123,18 @@ def share(value: float) -> str:
     return fixed(100 * value, 1) + _PERCENT
 
 
-def cell(figure: Figure | None, written: Written, absent: str = UNDEFINED) -> Cell:
-    """A figure in a table; `absent` stands for one that is not defined."""
+def points(value: float) -> str:
+    """A difference of shares in percentage points."""
+    return fixed(100 * value, 1) + _POINTS
+
+
+def cell(figure: Figure | None, written: Written, why: str = "") -> Cell:
+    """A figure in a table; `why` says what is wanting where it is undefined."""
     if figure is None:
-        return Cell(absent)
+        return Cell(UNDEFINED, why=why)
     if figure.low is None or figure.high is None:
         return Cell(written(figure.value))
-    return Cell(written(figure.value), (written(figure.low).removesuffix(_PERCENT), written(figure.high)))
+    return Cell(written(figure.value), (written(figure.low).removesuffix(_PERCENT).removesuffix(_POINTS), written(figure.high)))
 
 
 def told(figure: Figure | None, written: Written) -> str:
@@ -159,7 +167,10 @@ def agreement(name: str, columns: Mapping[str, Agreement], per: str = "field") -
     rows = [
         Row("cells counted", [Cell(total(one.counted)) for one in of]),
         Row("cells there are", [Cell(total(one.truth)) for one in of]),
-        *(Row(title.format(per), [cell(getattr(one, key), written) for one in of]) for title, key, written in _AGREEMENT),
+        *(
+            Row(title.format(per), [cell(getattr(one, key), written, WHY.get(key, "")) for one in of])
+            for title, key, written in _AGREEMENT
+        ),
     ]
     return Table(name, ["", *columns], rows)
 

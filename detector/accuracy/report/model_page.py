@@ -12,12 +12,12 @@ from detector.accuracy.evaluation import Evaluation
 from detector.accuracy.fields import FieldRow
 from detector.accuracy.report import beside, content, overlays
 from detector.accuracy.report.beside import RATES
-from detector.accuracy.report.content import UNDEFINED, Cell, Row, Table, agreement, cell, number, share, table, told
+from detector.accuracy.report.content import Cell, Row, Table, agreement, cell, number, share, table, told
 from detector.accuracy.slices import Slice
+from detector.accuracy.undefined import TOO_FEW, WHY
 from detector.vision.cells import CLASSES
 
 _PRECISE = number(3)
-_FEW = "too few"
 
 
 def page(result: Evaluation, about: Mapping[str, Any]) -> content.Page:
@@ -57,12 +57,12 @@ _NUMBERS = (("found", "true"), ("missed", "missed"), ("found falsely", "false"))
 def _found(result: Evaluation) -> list[Table]:
     ap, at = result.average_precision, result.operating.values()
     precise = [
-        (title, [*(cell(one, _PRECISE) for one in of.values()), cell(mean, _PRECISE)])
+        (title, [cell(one, _PRECISE, WHY["ap50"]) for one in (*of.values(), mean)])
         for title, of, mean in (("AP50", ap.ap50, ap.mean_ap50), ("AP50-95", ap.ap50_95, ap.mean_ap50_95))
     ]
     operating = [
         *((title, [Cell(f"{getattr(of, key):,}") for of in at]) for title, key in _NUMBERS),
-        *((title, [cell(getattr(of, key), share) for of in at]) for title, key in RATES),
+        *((title, [cell(getattr(of, key), share, WHY[key]) for of in at]) for title, key in RATES),
     ]
     return [
         table("Average precision, with 95 % intervals below", ("", *ap.ap50, "mean"), precise),
@@ -102,11 +102,12 @@ def _domains(result: Evaluation) -> list[Table]:
                 (
                     name,
                     [
-                        *(cell(ap[name], _PRECISE) for ap in (of.average_precision.ap50, of.average_precision.ap50_95)),
                         *(
-                            Cell(UNDEFINED) if kind is None else cell(kind[name].mae, number(2))
-                            for kind in (of.all_cells, of.clear_cells, of.guess)
+                            cell(ap[name], _PRECISE, WHY["ap50"])
+                            for ap in (of.average_precision.ap50, of.average_precision.ap50_95)
                         ),
+                        *(cell(kind[name].mae, number(2)) for kind in (of.all_cells, of.clear_cells)),
+                        cell(of.guess[name].mae if of.guess else None, number(2), WHY["guess"]),
                     ],
                 )
                 for name in of.all_cells
@@ -125,8 +126,8 @@ def _slices(parts: Sequence[Slice]) -> list[tuple[Table, list[str]]]:
                 f"{name}, {one.name}",
                 [
                     Cell(f"{at.counted:,} of {at.truth:,}"),
-                    *(cell(share_of, share, _FEW) for share_of in (at.recall, at.precision)),
-                    cell(at.mae, number(2), _FEW),
+                    *(cell(share_of, share, TOO_FEW) for share_of in (at.recall, at.precision)),
+                    cell(at.mae, number(2), TOO_FEW),
                 ],
             )
             for name in members[0].classes

@@ -27,6 +27,10 @@ def test_it_fits_the_window_and_complains_of_nothing(page: Path, chromium: Brows
     # A plot that is shown much smaller than it was drawn has texts that nobody reads.
     shown = chromium.run("[...document.querySelectorAll('.plot img')].map(one => one.getBoundingClientRect().width)")
     assert min(shown) >= 320
+    # Tables of figures are seen whole, with each interval in one line where there is room.
+    assert chromium.run("[...document.querySelectorAll('.figures')].every(one => one.offsetWidth <= one.parentNode.clientWidth)")
+    lines = "[...document.querySelectorAll('.interval')].map(one => one.getBoundingClientRect().height)"
+    assert width < 600 or max(chromium.run(lines)) < 25
     assert chromium.run("document.querySelectorAll('script, iframe, object, link').length") == 0
     assert chromium.run("document.querySelectorAll('[onerror], img[src=x]').length") == 0
     assert chromium.run("document.querySelector('main').textContent.includes('onerror=alert(1)')")
