@@ -98,10 +98,8 @@ class Browser:
         self._rest = b""
         self._number = 0
         self._session: str | None = None
-        target = next(one for one in self.call("Target.getTargets")["targetInfos"] if one["type"] == "page")
-        self._session = self.call("Target.attachToTarget", targetId=target["targetId"], flatten=True)["sessionId"]
-        for domain in ("Page", "Runtime", "Log", "Network"):
-            self.call(f"{domain}.enable")
+        self._target = ""
+        self.renew()
 
     def __enter__(self) -> Browser:
         return self
@@ -111,6 +109,17 @@ class Browser:
         self._process.wait(30)
         os.close(self._to)
         os.close(self._from)
+
+    def renew(self) -> None:
+        """A new page, with nothing left of the one before."""
+        self._session, old = None, self._target
+        self._target = self.call("Target.createTarget", url="about:blank")["targetId"]
+        self._session = self.call("Target.attachToTarget", targetId=self._target, flatten=True)["sessionId"]
+        for domain in ("Page", "Runtime", "Log", "Network"):
+            self.call(f"{domain}.enable")
+        if old:
+            self.call("Target.closeTarget", targetId=old)
+        self.complaints.clear()
 
     def open(self, page: Path | str, width: int, height: int = 900) -> None:
         """Open a file or an address in a window of so many CSS pixels, and wait until it is there."""
@@ -169,16 +178,25 @@ class Browser:
 
     def _note(self, event: Any) -> None:
         of = event.get("params", {})
+        if event.get("sessionId") != self._session:
+            return
         if event.get("method") in ("Runtime.consoleAPICalled", "Runtime.exceptionThrown", "Log.entryAdded"):
             self.complaints.append(json.dumps(of)[:500])
         if event.get("method") == "Network.requestWillBeSent" and not of["request"]["url"].startswith(self._own):
             self.complaints.append(f"asked for {of['request']['url'][:200]}")
 
 
-@pytest.fixture
-def chromium(tmp_path: Path) -> Iterator[Browser]:
-    """A browser; the test is skipped where there is none."""
+@pytest.fixture(scope="session")
+def started_chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """A browser that all tests share, for it takes a while to start."""
     if CHROMIUM is None:
         pytest.skip("needs Chromium: apt-get install chromium")
-    with Browser(tmp_path / "profile") as started:
+    with Browser(tmp_path_factory.mktemp("chromium")) as started:
         yield started
+
+
+@pytest.fixture
+def chromium(started_chromium: Browser) -> Browser:
+    """A browser with a new page; the test is skipped where there is none."""
+    started_chromium.renew()
+    return started_chromium
