@@ -20,6 +20,7 @@ from detector.output import coco, slides, tables
 from detector.output.files import write_text
 from detector.output.journal import Entry
 from detector.output.outcome import Outcome
+from detector.vision import backends
 from detector.vision.model import Model
 
 JOURNAL = "journal.jsonl"
@@ -134,6 +135,7 @@ def describe_run(
             **describe_model(model),
             "true_per_counted": {name: one and asdict(one.factor) for name, one in corrected.items()},
         },
+        "backend": {"name": model.network.backend, "program": model.network.program, "precision": backends.PRECISION},
         "settings": dict(settings),
         "started": _utc(started),
         "finished": _utc(finished),

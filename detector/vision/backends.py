@@ -35,6 +35,8 @@ _NEEDS = {
     "directml": "Windows, and onnxruntime-directml in place of onnxruntime: "
     "pip uninstall onnxruntime && pip install onnxruntime-directml",
 }
+PRECISION = "float32"
+"""Of every backend: bfloat16 and INT8 count too many fields otherwise (`docs/performance.md`)."""
 NAMES = (AUTO, CPU, *_NEEDS)
 """What can be asked for; `AUTO` never takes an accelerator."""
 
@@ -145,7 +147,7 @@ def _openvino(path: Path, workers: int, threads: int) -> Network:
     core = openvino.Core()
     model = core.read_model(path)
     settings = {
-        "INFERENCE_PRECISION_HINT": "f32",  # else bfloat16 where the processor has it, which changes counts
+        "INFERENCE_PRECISION_HINT": "f32",  # else bfloat16 where the processor has it
         "NUM_STREAMS": workers,
         "INFERENCE_NUM_THREADS": workers * threads,
         "ENABLE_CPU_PINNING": False,  # other programs have their share of the processors too

@@ -73,6 +73,21 @@ def test_every_file_tells_the_same(fields: Path, run_command: Run) -> None:
     assert run["model"]["sha256"] == json.loads(SHIPPED.with_suffix(".json").read_text(encoding="utf-8"))["sha256"]
 
 
+def test_the_backend_is_chosen_told_and_kept_to(fields: Path, run_command: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command(count.main, fields, "--out", "out", "--backend", "cpu") == 0
+    told = json.loads(Path("out/run.json").read_text(encoding="utf-8"))["backend"]
+    assert (told["name"], told["precision"]) == ("cpu", "float32")
+    assert told["program"].startswith("ONNX Runtime ")
+    assert run_command(count.main, fields, "--out", "none", "--backend", "abacus") == 2
+    assert "backend 'abacus' is not known; there are auto, cpu" in " ".join(capsys.readouterr().err.split())
+    assert not Path("none").exists()
+    # Half of a table by one backend and half by another would be no table of either.
+    journal = Path("out/journal.jsonl")
+    journal.write_text(journal.read_text(encoding="utf-8").replace('"backend":"cpu"', '"backend":"openvino"'), encoding="utf-8")
+    assert run_command(count.main, fields, "--out", "out", "--backend", "cpu", "--resume") == 3
+    assert "different settings (backend)" in " ".join(capsys.readouterr().err.split())
+
+
 def test_the_report_shows_all_and_is_the_same_after_an_interruption(fields: Path, run_command: Run) -> None:
     name = "<img src=x onerror=alert(1)>&'.png" if os.name != "nt" else "&'.png"
     blurred = cv2.GaussianBlur(cv2.imread(str(fields / "smear_a" / "field_01.jpg")), (0, 0), 10)
