@@ -28,6 +28,8 @@ MAX_UNDEFINED = 0.05
 
 SHARE = (0.0, 1.0)
 """Bounds of a figure that is a share."""
+SHARES_APART = (-1.0, 1.0)
+"""Bounds of the difference of two shares."""
 NO_BOUNDS = (-np.inf, np.inf)
 
 Floats = NDArray[np.float64]

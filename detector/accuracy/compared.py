@@ -11,13 +11,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from detector.accuracy import operating
-from detector.accuracy.bootstrap import Floats, figure, resamples, units
+from detector.accuracy.bootstrap import SHARES_APART, Floats, figure, resamples, units
 from detector.accuracy.figures import Fields, Figures
 from detector.accuracy.figures import figures as figures_of
 from detector.accuracy.paired import Difference, Differences, differences
 from detector.vision.cells import CLASSES
-
-_BOUNDS = (-1.0, 1.0)
 
 
 @dataclass(frozen=True)
@@ -77,7 +75,7 @@ def _apart(fields: Fields, a: tuple[Floats, Floats], b: tuple[Floats, Floats]) -
     """Differences of figures that are given as values of shape (n,) and samples of shape (samples, n)."""
     value, drawn = a[0] - b[0], a[1] - b[1]
     drawn_from = units(len(fields.records), fields.groups)
-    return [figure(float(v), drawn[:, i], drawn_from, _BOUNDS) for i, v in enumerate(value)]
+    return [figure(float(v), drawn[:, i], drawn_from, SHARES_APART) for i, v in enumerate(value)]
 
 
 def _rates(fields: Fields, other: Fields) -> dict[str, Rates]:

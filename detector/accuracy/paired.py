@@ -17,7 +17,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from detector.accuracy.agreement import statistics, whole
-from detector.accuracy.bootstrap import Figure, Floats, divide, figure, resamples, units
+from detector.accuracy.bootstrap import NO_BOUNDS, SHARES_APART, Figure, Floats, divide, figure, resamples, units
+
+_BOUNDS = {"exact": SHARES_APART, "within_one": SHARES_APART, "concordance": (-2.0, 2.0)}
+"""Least and greatest value of the differences that have one."""
 
 Difference = Figure
 """A figure of a less that of b, with its 95 % interval."""
@@ -75,7 +78,7 @@ def differences(
         fields=len(t),
         a_nearer=int((nearer < 0).sum()),
         b_nearer=int((nearer > 0).sum()),
-        **{name: figure(float(of[0]), drawn[name], n) for name, of in value.items()},
+        **{name: figure(float(of[0]), drawn[name], n, _BOUNDS.get(name, NO_BOUNDS)) for name, of in value.items()},
     )
 
 

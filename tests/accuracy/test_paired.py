@@ -54,6 +54,18 @@ def test_smears_are_drawn_whole() -> None:
     assert by_smear.mae.high - by_smear.mae.low > 2 * (by_field.mae.high - by_field.mae.low)
 
 
+def test_differences_of_shares_stay_within_what_they_can_be() -> None:
+    rng = np.random.default_rng(1)
+    truth = rng.poisson(10, 6)
+    off = truth + np.array([2, 2, 2, 2, 2, 0])
+    for a, b, sign in ((truth, off, 1), (off, truth, -1)):
+        found = differences(a.tolist(), b.tolist(), truth.tolist())
+        for share in (found.exact, found.within_one):
+            assert share is not None
+            assert share.value == pytest.approx(sign * 5 / 6)
+            assert (share.low, share.high)[sign > 0] == sign
+
+
 def test_undefined_differences() -> None:
     found = differences([4], [5], [5])
     assert (found.mae, found.concordance) == (Figure(1.0), None)
