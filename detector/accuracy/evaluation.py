@@ -104,7 +104,7 @@ def evaluate(
     if not fields.records:
         raise NothingToDoError("none of the labelled fields has an image that can be read")
     of_domain = _domains(fields.records, domain_of)
-    per_field = rows(fields.records, fields.found, fields.smears, of_domain)
+    per_field = rows(fields.records, fields.found, fields.smears, of_domain, other.found if against else None)
     return Evaluation(
         **vars(figures(fields, candidate.thresholds, train)),
         unread=[*unread, *of_no_use],

@@ -40,6 +40,8 @@ class FieldClass:
     """Detections that are labelled cells."""
     false: int
     missed: int
+    other: int | None = None
+    """Cells that the other detector found; None without one."""
 
 
 @dataclass(frozen=True)
@@ -84,12 +86,14 @@ def rows(
     found: Sequence[Detections],
     smears: Sequence[str | None] | None = None,
     domains: Sequence[str] | None = None,
+    other: Sequence[Detections] | None = None,
 ) -> list[FieldRow]:
-    """A row a field, in their order; all arguments are parallel."""
+    """A row a field, in their order; all arguments are parallel, `other` being what another detector found."""
     of_none = [None] * len(records)
+    parallel = zip(records, found, smears or of_none, domains or of_none, other or of_none, strict=True)
     return [
-        FieldRow(record.name, smear, domain, _classes(record, one), one.saturated)
-        for record, one, smear, domain in zip(records, found, smears or of_none, domains or of_none, strict=True)
+        FieldRow(record.name, smear, domain, _classes(record, one, theirs), one.saturated)
+        for record, one, smear, domain, theirs in parallel
     ]
 
 
@@ -127,16 +131,15 @@ def by_name(pairs: Iterable[tuple[str, str]], what: str) -> dict[str, str]:
     return of
 
 
-def _classes(record: Record, one: Detections) -> dict[str, FieldClass]:
+def _classes(record: Record, one: Detections, other: Detections | None) -> dict[str, FieldClass]:
     pairs = match(one, record.xyxy, record.label)
     true, false, missed = (
         _per_class(label) for label in (record.label[pairs.truth], one.label[pairs.false], record.label[pairs.missed])
     )
     clear_truth, clear_counted = (_per_class(of.label[clear_of_border(of.xyxy, of.size_wh)]) for of in (record, one))
-    return {
-        name: FieldClass(t + m, t + f, f - m, ct, cc, t, f, m)
-        for name, t, f, m, ct, cc in zip(CLASSES, true, false, missed, clear_truth, clear_counted, strict=True)
-    }
+    of_other = _per_class(other.label) if other is not None else [None] * len(CLASSES)
+    parallel = zip(CLASSES, true, false, missed, clear_truth, clear_counted, of_other, strict=True)
+    return {name: FieldClass(t + m, t + f, f - m, ct, cc, t, f, m, theirs) for name, t, f, m, ct, cc, theirs in parallel}
 
 
 def _per_class(label: NDArray[np.int64]) -> list[int]:

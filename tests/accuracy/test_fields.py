@@ -30,6 +30,9 @@ def test_a_row_tells_how_a_field_was_counted() -> None:
     red = FieldClass(truth=3, counted=2, error=-1, clear_truth=2, clear_counted=2, true=1, false=1, missed=2)
     assert row.classes["RBC"] == red
     assert (row.off, row.mistakes) == (1, 3)
+    other = Detections(BOXES[[0, 1]], np.full(2, 0.9), np.array([0, 2]), (200, 100))
+    (beside,) = rows([record], [found], other=[other])
+    assert [one.other for one in beside.classes.values()] == [1, 0, 1]
     assert (rows([record], [found])[0].smear, rows([record], [found])[0].domain) == (None, None)
 
 

@@ -24,7 +24,8 @@ def of_evaluation(fields: Iterable[FieldRow], unread: Sequence[Unread]) -> Itera
             clear = one.clear_truth, one.clear_counted, one.clear_counted - one.clear_truth
             found = one.true, one.missed, one.false
             counts = one.truth, one.counted, one.error
-            yield field.field, field.smear, field.domain, name, "ok", *counts, *found, *clear, field.saturated, None, None, None
+            against = (None, None) if one.other is None else (one.other, one.other - one.truth)
+            yield field.field, field.smear, field.domain, name, "ok", *counts, *found, *clear, field.saturated, *against, None
     for lost in unread:
         yield _lone(lost.source, "unread", lost.reason)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import re
 from collections.abc import Iterator
@@ -50,6 +51,8 @@ def test_what_was_evaluated_stands_in_it(of_model: Path) -> None:
     assert found["against"]["mean_ap50"]["value"] == 0
     assert found["relabelled"]["labels"]["RBC"]["fields"] == 4
     assert found["figures"]["per_smear"]["RBC"]["fields"] == 3
+    rows = csv.DictReader((of_model / "fields.csv").read_text(encoding="utf-8").splitlines())
+    assert {(row["against_counted"], row["against_error"]) == (row["counted"], row["error"]) for row in rows} == {True}
     text = (of_model / metrics.NAME).read_text(encoding="utf-8")
     assert "NaN" not in text
     assert "Infinity" not in text
