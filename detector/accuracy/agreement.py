@@ -5,7 +5,7 @@ to agree with, and neither 0 nor 100 % would be right.
 
 Intervals are those of `bootstrap.figure`, but for three kinds (all chosen by simulation, `benchmarks/bootstrap_coverage.py`):
 
-- Shares of fields: `intervals.share`, which stays open where a bootstrap closes. Twenty fields of twenty counted exactly do not
+- Shares of fields: `shares.share`, which stays open where a bootstrap closes. Twenty fields of twenty counted exactly do not
   show that all are.
 - RMSE, of its logarithm, and correlations, of Fisher's z (as Lin does), for their scatter is skewed.
 - Limits of agreement: those of bias and of 1.96 s (of its logarithm) put together by MOVER (Zou, Statistical Methods in Medical
@@ -27,14 +27,13 @@ from detector.accuracy.bootstrap import (
     Figure,
     Floats,
     divide,
-    drawn_together,
     figure,
     resamples,
     scatter,
     student,
     units,
 )
-from detector.counting.intervals import share
+from detector.accuracy.shares import share
 from detector.vision.boxes import Boxes
 
 BORDER_SHARE = 0.015
@@ -96,7 +95,8 @@ def agreement(counted: Sequence[float], truth: Sequence[float], groups: Sequence
     drawn = statistics(resamples(len(p), groups=groups), p, t)
     n = units(len(p), groups)
     figures = {name: figure(value[name], drawn[name], n, bounds) for name, bounds in _BOUNDS.items()}
-    shares = {"exact": _share(p == t, groups), "within_one": _share(np.abs(p - t) <= 1, groups)} if whole(p, t) else {}
+    right = {"exact": p == t, "within_one": np.abs(p - t) <= 1} if whole(p, t) else {}
+    shares = {name: share(of.astype(np.int64), (~of).astype(np.int64), groups) for name, of in right.items()}
     return Agreement(
         fields=len(p),
         counted=_sum(p),
@@ -149,15 +149,6 @@ def _correlation(value: Floats) -> Floats:
 def _positive(difference: Floats, of: Floats) -> Floats:
     """A difference that is not negative, 0 where it is no more than the rounding of what it is taken of."""
     return np.where(difference > 1e-12 * of, difference, 0.0)
-
-
-def _share(right: NDArray[np.bool_], groups: Sequence[str] | None) -> Figure | None:
-    """Share of fields that are right, from the numbers in each field, or in each smear where there are several."""
-    by_unit = np.array([np.bincount(drawn_together(len(right), groups), of) for of in (right, ~right)]).astype(np.int64)
-    found = share(*by_unit.tolist())
-    if found is None:
-        return None
-    return Figure(found.value, found.low, found.high) if by_unit.shape[1] > 1 else Figure(found.value)
 
 
 def _on_scale(to: np.ufunc, back: np.ufunc, value: float, drawn: Floats, n: int) -> Figure | None:

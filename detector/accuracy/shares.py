@@ -1,4 +1,4 @@
-"""Shares of cells, such as precision and recall, with intervals from the scatter between fields.
+"""Shares of cells, such as precision and recall, or of fields, with intervals from the scatter between fields.
 
 The intervals are those of ratios of counts (`counting.intervals.share`), which stay open where a bootstrap closes: no error in a few
 fields does not show that there never is one.
@@ -16,7 +16,7 @@ from detector.counting import intervals
 
 
 def share(part: NDArray[np.int64], rest: NDArray[np.int64], groups: Sequence[str] | None = None) -> Figure | None:
-    """Share of one kind of cells among all; None where there is none, no interval from a single field or smear.
+    """Share of one kind of cells, or of fields, among all; None where there is none, no interval from a single field or smear.
 
     Args:
         part: cells of that kind in each field, of shape (fields,).
