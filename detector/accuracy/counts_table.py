@@ -59,7 +59,8 @@ def read(path: Path) -> CountsTable:
             header = [name.strip() for name in next(rows, [])]
             return _Reader(path, header).read(rows)
     except OSError as error:
-        raise ManifestError(f"{path}: cannot be read ({error.strerror})") from None
+        told = f"give a CSV file with a column {FIELD!r} and columns of counts, such as {', '.join(CLASSES)}"
+        raise ManifestError(f"{path}: cannot be read ({error.strerror}); {told}") from None
     except (UnicodeDecodeError, csv.Error) as error:
         raise ManifestError(f"{path}: is not a CSV file in UTF-8 ({error})") from None
 

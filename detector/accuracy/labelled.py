@@ -62,4 +62,5 @@ def _names(path: Path | None) -> set[str]:
     try:
         return {line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()} - {""}
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: cannot be read as a list of names ({error})") from None
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise ConfigError(f"{path}: cannot be read as a list of names, one a line ({reason})") from None

@@ -177,13 +177,18 @@ def _source(data_yaml: Path) -> Source:
 
 
 def require(data_yaml: Path) -> None:
-    """Refuse a data file that is not there.
+    """Refuse a data file that is not there, or is none of a dataset folder.
 
     Raises:
-        AnnotationError: it is not.
+        AnnotationError: it is not, or is called otherwise.
     """
+    if data_yaml.is_dir():
+        raise AnnotationError(f"{data_yaml}: is a folder; give the data.yaml of a dataset")
     if not data_yaml.is_file():
         raise AnnotationError(f"{data_yaml}: no such file; python -m detector.convert writes one")
+    if data_yaml.name not in yolo.DATA_FILES:
+        # The names of classes are those of the folder's data.yaml, whatever another file says.
+        raise AnnotationError(f"{data_yaml}: is not called {yolo.DATA_FILES[0]}, as the data file of a dataset folder is")
 
 
 def is_ours(folder: Path) -> bool:

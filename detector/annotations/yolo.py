@@ -11,6 +11,8 @@ from detector.annotations.labels import Labels, boxes
 from detector.annotations.records import Record
 from detector.errors import AnnotationError
 
+DATA_FILES = ("data.yaml", "data.yml")
+"""What the file of a dataset folder is called that names its classes."""
 DIGITS = 8
 """Decimals of a written coordinate: less than a hundredth of a pixel for sides up to half a million pixels."""
 
@@ -21,14 +23,14 @@ def class_names(root: Path) -> list[str] | None:
     Raises:
         AnnotationError: the file is there and holds no names.
     """
-    for path in (root / "data.yaml", root / "data.yml", root / "classes.txt", root / "labels" / "classes.txt"):
+    for path in (*(root / name for name in DATA_FILES), root / "classes.txt", root / "labels" / "classes.txt"):
         if path.is_file():
             return _names_of_text(path) if path.suffix == ".txt" else _names_of_yaml(path)
     return None
 
 
 def _names_of_text(path: Path) -> list[str]:
-    names = [line.strip() for line in _text(path).splitlines()]
+    names = [line.strip() for line in _named(path).splitlines()]
     while names and not names[-1]:
         names.pop()
     if not names:
@@ -38,7 +40,7 @@ def _names_of_text(path: Path) -> list[str]:
 
 def _names_of_yaml(path: Path) -> list[str]:
     try:
-        document = yaml.safe_load(_text(path))
+        document = yaml.safe_load(_named(path))
     except yaml.YAMLError as error:
         raise AnnotationError(f"{path}: not readable as YAML: {' '.join(str(error).split())}") from None
     names = document.get("names") if isinstance(document, dict) else None
@@ -79,6 +81,14 @@ def text(record: Record) -> str:
     return "".join(
         f"{label} {' '.join(f'{value:.{DIGITS}f}' for value in row)}\n" for label, row in zip(record.label, rows, strict=True)
     )
+
+
+def _named(path: Path) -> str:
+    """The text of a file that no message names but its own."""
+    try:
+        return _text(path)
+    except AnnotationError as error:
+        raise AnnotationError(f"{path}: {error}") from None
 
 
 def _text(path: Path) -> str:

@@ -50,6 +50,16 @@ def read(path: Path, domains: bool = False) -> Manifest:
         raise ManifestError(f"{path}: cannot be read ({error.strerror}); give a CSV file with the columns {first}") from None
     except UnicodeDecodeError:
         raise ManifestError(f"{path}: is not UTF-8 text; save it as CSV in UTF-8") from None
+    try:
+        rows = _rows(path, text, domains, first)
+    except csv.Error as error:
+        raise ManifestError(f"{path}: is not a CSV file ({error})") from None
+    _refuse_repeated(path, rows)
+    return Manifest(path, rows)
+
+
+def _rows(path: Path, text: str, domains: bool, first: str) -> tuple[Row, ...]:
+    """The rows of a manifest whose first line is to be `first`."""
     lines = text.splitlines()
     header = lines[0] if lines else ""
     delimiter = max(",;\t", key=header.count)
@@ -63,9 +73,8 @@ def read(path: Path, domains: bool = False) -> Manifest:
     table.fieldnames = columns
     rows = tuple(_row(path, table.line_num, values, needed) for values in table)
     if not rows:
-        raise ManifestError(f"{path}: names no field; below the first line, each line must name a field and its smear")
-    _refuse_repeated(path, rows)
-    return Manifest(path, rows)
+        raise ManifestError(f"{path}: names no field; below the first line, each line must name a field and its {needed[-1]}")
+    return rows
 
 
 def _row(path: Path, line: int, values: Mapping[str, str | None], needed: Sequence[str]) -> Row:

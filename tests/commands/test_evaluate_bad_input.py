@@ -141,3 +141,25 @@ def test_other_labels_of_the_same_fields(
     assert red[0]["true"] > red[1]["true"]
     assert sum(red[0][key] for key in ("true", "false")) == sum(red[1][key] for key in ("true", "false"))
     assert found["labels"]["RBC"]["bias"]["value"] < 0
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("", "is a folder; give the data.yaml of a dataset"),
+        ("mine.yaml", "mine.yaml: is not called data.yaml"),
+        ("none.yaml", "none.yaml: no such file; python -m detector.convert writes one"),
+    ],
+)
+def test_what_is_no_data_file_is_refused(
+    data: Path, run_command: Run, capsys: pytest.CaptureFixture[str], name: str, told: str
+) -> None:
+    (data.parent / "mine.yaml").write_text("names: [WBC, RBC]\n", encoding="utf-8")
+    assert run_command(evaluate.main, "--data", data.parent / name) == 3
+    assert told in " ".join(capsys.readouterr().err.split())
+
+
+def test_a_data_file_that_is_no_text_is_named(data: Path, run_command: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    data.write_bytes(b"names: [\xff]")
+    assert run_command(evaluate.main, "--data", data) == 3
+    assert f"{data}: data.yaml is not UTF-8 text" in capsys.readouterr().err.replace("\n", "")

@@ -191,6 +191,9 @@ def test_with_a_manifest_inputs_are_folders(tmp_path: Path) -> None:
 def test_a_manifest_that_cannot_be_read_says_why(tmp_path: Path) -> None:
     with pytest.raises(ManifestError, match="cannot be read"):
         manifest.read(tmp_path / "none.csv")
+    (tmp_path / "torn.csv").write_text('field,smear\n"' + "a" * 200_000, encoding="utf-8")
+    with pytest.raises(ManifestError, match="is not a CSV file"):
+        manifest.read(tmp_path / "torn.csv")
     (tmp_path / "latin.csv").write_bytes(b"field,smear\n\xe4.jpg,a\n")
     with pytest.raises(ManifestError, match="UTF-8"):
         manifest.read(tmp_path / "latin.csv")
