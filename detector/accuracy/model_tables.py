@@ -15,6 +15,7 @@ from detector.accuracy.precision import AveragePrecision
 from detector.accuracy.printed import figures, grid, print_names, show, total, two_lines
 from detector.accuracy.relabelled import Relabelled
 from detector.accuracy.undefined import WHY
+from detector.output.figures import many
 
 _MOST_UNREAD = 20
 
@@ -49,7 +50,7 @@ def of_evaluation(result: Evaluation) -> list[Table]:
 
 
 def _found_table(result: Evaluation) -> Table:
-    table = grid(("class", "AP50", "AP50-95", "precision", "recall", "F1"), f"cells found in {result.fields} fields")
+    table = grid(("class", "AP50", "AP50-95", "precision", "recall", "F1"), f"cells found in {many(result.fields, 'field')}")
     for name, at in result.operating.items():
         table.add_row(name, *_ap(result.average_precision, name), *figures(at, 3, "precision", "recall", "f1"))
     table.add_row("mean", *_mean_ap(result.average_precision), "", "", "")
@@ -87,7 +88,7 @@ def _domains_table(result: Evaluation) -> Table:
             counts = [two_lines(kind[name].mae, 2) for kind in (of.all_cells, of.clear_cells)]
             counts.append(two_lines(of.guess[name].mae if of.guess else None, 2, WHY["guess"]))
             table.add_row(
-                f"{escape(domain)}\n{of.fields} fields" if i == 0 else "", name, *_ap(of.average_precision, name), *counts
+                f"{escape(domain)}\n{many(of.fields, 'field')}" if i == 0 else "", name, *_ap(of.average_precision, name), *counts
             )
         table.add_section()
     return table
@@ -105,7 +106,7 @@ def _against_table(of: Compared) -> Table:
 
 def _relabelled_table(of: Relabelled) -> Table:
     columns = ("class", "labels", "labelled", "counted", "AP50", "precision", "recall", "mean error")
-    table = grid(columns, f"{of.first.fields} fields by both label sets")
+    table = grid(columns, f"{many(of.first.fields, 'field')} by both label sets")
     for name in of.labels:
         for title, by in (("these", of.first), ("other", of.second)):
             at, counts = by.operating[name], by.all_cells[name]

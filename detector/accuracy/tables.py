@@ -13,6 +13,7 @@ from detector.accuracy.bootstrap import Figure
 from detector.accuracy.comparison import Comparison
 from detector.accuracy.printed import figures, grid, print_names, show, total
 from detector.accuracy.tabled import TableEvaluation
+from detector.output.figures import many
 from detector.output.files import write_csv
 
 _FIGURES = ("mae", "rmse", "bias", "pooled_accuracy", "exact", "within_one", "loa_low", "loa_high", "pearson_r", "concordance")
@@ -65,17 +66,13 @@ def of_tables(result: TableEvaluation) -> list[Table]:
 def of_comparison(comparison: Comparison, title: str) -> list[Table]:
     """Error and agreement over fields and, where there are several, over smears' totals."""
     tables = [
-        _error_table(f"{title}, {_many(len(comparison.fields), comparison.per)}", comparison.classes, comparison.guess),
+        _error_table(f"{title}, {many(len(comparison.fields), comparison.per)}", comparison.classes, comparison.guess),
         _agreement_table(comparison.classes),
     ]
     if comparison.per_smear:
-        of_smears = f"{title}, totals of {_many(len(comparison.smears), 'smear')}"
+        of_smears = f"{title}, totals of {many(len(comparison.smears), 'smear')}"
         tables += [_error_table(of_smears, comparison.per_smear, {}), _agreement_table(comparison.per_smear)]
     return tables
-
-
-def _many(n: int, what: str) -> str:
-    return f"{n} {what}" if n == 1 else f"{n} {what}s"
 
 
 def _error_table(title: str, classes: Mapping[str, Agreement], guess: Mapping[str, Agreement]) -> Table:
@@ -102,7 +99,7 @@ def _paired_table(result: TableEvaluation) -> Table:
     told = "a negative error is in favour of these; an interval that holds 0 does not show which is better"
     table = grid(columns, "These counts less the other table's", told)
     for name, of in result.paired.items():
-        both = _many(of.fields, result.comparison.per)
+        both = many(of.fields, result.comparison.per)
         cells = (*figures(of, 2, "mae", "bias", "exact"), *figures(of, 3, "concordance"))
         table.add_row(name, both, str(of.a_nearer), str(of.b_nearer), *cells)
     return table

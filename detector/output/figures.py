@@ -10,6 +10,11 @@ def short(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 
+def many(n: int, what: str) -> str:
+    """So many of what a noun in the singular names."""
+    return f"{n:,} {what}{'s' * (n != 1)}"
+
+
 def percent(share: float) -> str:
     """A share in whole hundredths."""
     return f"{100 * share:.0f} %"

@@ -10,7 +10,7 @@ import numpy as np
 from detector.accuracy.agreement import Agreement
 from detector.accuracy.bootstrap import Figure as Value
 from detector.accuracy.plots import style
-from detector.output.figures import fixed
+from detector.output.figures import fixed, many
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -74,7 +74,7 @@ def counts(name: str, counted: Sequence[float], truth: Sequence[float], guess: f
 def _begin(name: str, number: int, per: str) -> tuple[Figure, Axes]:
     figure = style.begin(*_SIZE_IN)
     axes = figure.subplots()
-    axes.set_title(f"{name}, {number:,} {per}{'s' * (number > 1)}")
+    axes.set_title(f"{name}, {many(number, per)}")
     axes.margins(0.07)
     return figure, axes
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from detector.errors import MissingExtraError
 from detector.output import overlay
+from detector.output.figures import many
 from detector.output.files import write_bytes
 
 if TYPE_CHECKING:
@@ -116,7 +117,7 @@ def dots(axes: Axes, x: NDArray[np.float64], y: NDArray[np.float64], per: str, *
         look |= {"linewidths": 0, "alpha": 0.4}
     axes.scatter(places[:, 0], places[:, 1], s=_areas(number, most, room), zorder=3, **look)
     for shown in _some(most):
-        axes.scatter([], [], s=_areas(np.array([shown]), most, room), label=f"{shown} {per}{'s' * (shown > 1)}", **look)
+        axes.scatter([], [], s=_areas(np.array([shown]), most, room), label=many(shown, per), **look)
 
 
 def legend(figure: Figure, axes: Axes) -> None:

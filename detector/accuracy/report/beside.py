@@ -26,6 +26,7 @@ from detector.accuracy.report.content import (
 )
 from detector.accuracy.undefined import WHY
 from detector.accuracy.yardsticks import YARDSTICKS, Yardstick, of_counting
+from detector.output.figures import many
 
 _PRECISE = number(3)
 _DIFFERENCES = (
@@ -76,7 +77,7 @@ def labels(of: Relabelled) -> list[Table]:
             (f"mean error per field, {title}", _cells((one.mae for one in figures.all_cells.values()), number(2), "mae")),
         ]
     return [
-        table(f"The same finds in {of.first.fields:,} fields by both label sets", columns, rows),
+        table(f"The same finds in {many(of.first.fields, 'field')} by both label sets", columns, rows),
         agreement("Cells by the other labels against these", of.labels),
     ]
 

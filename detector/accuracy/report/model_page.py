@@ -15,6 +15,7 @@ from detector.accuracy.report.beside import RATES
 from detector.accuracy.report.content import Cell, Row, Table, agreement, cell, number, share, table, told
 from detector.accuracy.slices import Slice
 from detector.accuracy.undefined import TOO_FEW, WHY
+from detector.output.figures import many
 from detector.vision.cells import CLASSES
 
 _PRECISE = number(3)
@@ -44,7 +45,7 @@ def page(result: Evaluation, about: Mapping[str, Any]) -> content.Page:
 
 
 def _sentence(result: Evaluation, about: Mapping[str, Any]) -> str:
-    fields = f"{result.fields:,} field{'s' * (result.fields != 1)} of {about['data']}, split {about['split']}"
+    fields = f"{many(result.fields, 'field')} of {about['data']}, split {about['split']}"
     errors = ", ".join(f"{told(of.mae, number(2))} {name}" for name, of in result.all_cells.items() if of.mae)
     return (
         f"{fields}: a field's count is wrong by {errors} on average; mAP50 {told(result.average_precision.mean_ap50, _PRECISE)}."
@@ -96,7 +97,7 @@ def _smears(result: Evaluation) -> list[Table]:
 def _domains(result: Evaluation) -> list[Table]:
     return [
         table(
-            f"{domain}, {of.fields:,} fields",
+            f"{domain}, {many(of.fields, 'field')}",
             ("", "AP50", "AP50-95", "error per field", "clear of the border", "guess"),
             [
                 (
@@ -134,7 +135,7 @@ def _slices(parts: Sequence[Slice]) -> list[tuple[Table, list[str]]]:
             for one, at in ((one, one.classes[name]) for one in members)
         ]
         columns = ("", "counted of labelled", "recall", "precision", "error per field")
-        rules = [f"{one.name}: {one.rule} ({one.fields:,} fields, {one.cells:,} cells)" for one in members]
+        rules = [f"{one.name}: {one.rule} ({many(one.fields, 'field')}, {many(one.cells, 'cell')})" for one in members]
         tables.append((table(f"By {by}", columns, rows), rules))
     return tables
 

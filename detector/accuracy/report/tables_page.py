@@ -11,6 +11,7 @@ from detector.accuracy.report import content
 from detector.accuracy.report.beside import differences, yardsticks
 from detector.accuracy.report.content import Table, agreement, number, told
 from detector.accuracy.tabled import TableEvaluation
+from detector.output.figures import many
 
 
 def page(result: TableEvaluation, about: Mapping[str, Any]) -> content.Page:
@@ -37,7 +38,7 @@ def page(result: TableEvaluation, about: Mapping[str, Any]) -> content.Page:
 def _sentence(comparison: Comparison, about: Mapping[str, Any]) -> str:
     n, per = len(comparison.fields), comparison.per
     errors = ", ".join(f"{_told(of.mae)} {name}" for name, of in comparison.classes.items() if of.mae)
-    return f"{about['counts']} against {about['truth']}, {n:,} {per}{'s' * (n != 1)}: the count of a {per} is wrong by {errors} on average."
+    return f"{about['counts']} against {about['truth']}, {many(n, per)}: the count of a {per} is wrong by {errors} on average."
 
 
 def _told(figure: Figure) -> str:
