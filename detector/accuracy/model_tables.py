@@ -14,6 +14,7 @@ from detector.accuracy.evaluation import Evaluation
 from detector.accuracy.precision import AveragePrecision
 from detector.accuracy.printed import figures, grid, print_names, show, total, two_lines
 from detector.accuracy.relabelled import Relabelled
+from detector.accuracy.tables import agreement_table, error_table
 from detector.accuracy.undefined import WHY
 from detector.output.figures import many
 
@@ -42,7 +43,8 @@ def of_evaluation(result: Evaluation) -> list[Table]:
     return [
         _found_table(result),
         _counts_table(result),
-        *([_smears_table(result.per_smear)] if result.per_smear else []),
+        agreement_table(result.all_cells),
+        *(_smears_tables(result.per_smear) if result.per_smear else []),
         *([_domains_table(result)] if result.domains else []),
         *([_against_table(result.against)] if result.against else []),
         *([_relabelled_table(result.relabelled)] if result.relabelled else []),
@@ -73,12 +75,9 @@ def _counts_table(result: Evaluation) -> Table:
     return table
 
 
-def _smears_table(per_smear: Mapping[str, Agreement]) -> Table:
-    columns = ("class", "counted", "truth", "mean error", "bias", "limits of agreement: lower", "upper")
-    table = grid(columns, f"totals of {next(iter(per_smear.values())).fields} smears")
-    for name, of in per_smear.items():
-        table.add_row(name, total(of.counted), total(of.truth), *figures(of, 2, "mae", "bias", "loa_low", "loa_high"))
-    return table
+def _smears_tables(per_smear: Mapping[str, Agreement]) -> list[Table]:
+    title = f"totals of {next(iter(per_smear.values())).fields} smears"
+    return [error_table(title, per_smear, {}), agreement_table(per_smear)]
 
 
 def _domains_table(result: Evaluation) -> Table:

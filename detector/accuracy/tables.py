@@ -66,16 +66,17 @@ def of_tables(result: TableEvaluation) -> list[Table]:
 def of_comparison(comparison: Comparison, title: str) -> list[Table]:
     """Error and agreement over fields and, where there are several, over smears' totals."""
     tables = [
-        _error_table(f"{title}, {many(len(comparison.fields), comparison.per)}", comparison.classes, comparison.guess),
-        _agreement_table(comparison.classes),
+        error_table(f"{title}, {many(len(comparison.fields), comparison.per)}", comparison.classes, comparison.guess),
+        agreement_table(comparison.classes),
     ]
     if comparison.per_smear:
         of_smears = f"{title}, totals of {many(len(comparison.smears), 'smear')}"
-        tables += [_error_table(of_smears, comparison.per_smear, {}), _agreement_table(comparison.per_smear)]
+        tables += [error_table(of_smears, comparison.per_smear, {}), agreement_table(comparison.per_smear)]
     return tables
 
 
-def _error_table(title: str, classes: Mapping[str, Agreement], guess: Mapping[str, Agreement]) -> Table:
+def error_table(title: str, classes: Mapping[str, Agreement], guess: Mapping[str, Agreement]) -> Table:
+    """How wrong counts are, and how wrong a guess is where there is one."""
     columns = ("class", "cells", "counted", "truth", "mean error", "bias", "exact", "within 1", "pooled")
     told = "mean error: absolute; pooled flatters; 95 % intervals"
     table = grid(columns, title, f"guess: the median of the truth, without looking; {told}" if guess else told)
@@ -87,7 +88,8 @@ def _error_table(title: str, classes: Mapping[str, Agreement], guess: Mapping[st
     return table
 
 
-def _agreement_table(classes: Mapping[str, Agreement]) -> Table:
+def agreement_table(classes: Mapping[str, Agreement]) -> Table:
+    """How the errors scatter, and how far counted and true cells rise together."""
     table = grid(("class", "RMSE", "limits of agreement: lower", "upper", "Pearson r", "Lin's concordance"))
     for name, of in classes.items():
         table.add_row(name, *figures(of, 2, "rmse", "loa_low", "loa_high"), *figures(of, 3, "pearson_r", "concordance"))
