@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from detector.errors import OutputError
-from detector.output.files import write_text
+from detector.output.files import write_parts
 
 if TYPE_CHECKING:
     import jinja2
@@ -18,7 +19,12 @@ _SHARED = Path(__file__).parent / "templates"
 
 
 def render(templates: Path, **values: Any) -> str:
-    """A page from `report.html.j2` in a folder of templates, which extends the shared `base.html.j2`.
+    """A page as one text; as `pieces` otherwise."""
+    return "".join(pieces(templates, **values))
+
+
+def pieces(templates: Path, **values: Any) -> Iterator[str]:
+    """A page from `report.html.j2` in a folder of templates, which extends the shared `base.html.j2`, piece by piece.
 
     The folder's `report.css` comes after the shared style; its `report.js`, where there is one, is all that a browser runs. Every
     value is escaped.
@@ -26,7 +32,7 @@ def render(templates: Path, **values: Any) -> str:
     own = templates / "report.js"
     script = own.read_text(encoding="utf-8") if own.exists() else ""
     style = "".join(path.read_text(encoding="utf-8") for path in (_SHARED / "base.css", templates / "report.css"))
-    return template(templates).render(
+    return template(templates).generate(
         **values,
         style=style,
         script=script,
@@ -58,8 +64,17 @@ def write(target: Path, text: str) -> None:
     Raises:
         OutputError: it cannot be written.
     """
+    write_pieces(target, [text])
+
+
+def write_pieces(target: Path, texts: Iterable[str]) -> None:
+    """Write a page as it is made: whole, one with many pictures takes several times its size in memory.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
     try:
-        write_text(target, text)
+        write_parts(target, (text.encode("utf-8", "backslashreplace") for text in texts))
     except OSError as error:
         raise OutputError(f"{target}: cannot be written ({error.strerror}); free space or choose another --out") from None
 

@@ -47,7 +47,7 @@ def write(
     Raises:
         OutputError: it cannot be written.
     """
-    html.write(target, render(outcome, per_ul, entries, run, mosaic))
+    html.write_pieces(target, _pieces(outcome, per_ul, entries, run, mosaic))
 
 
 def render(
@@ -58,9 +58,19 @@ def render(
     mosaic: bytes = b"",
 ) -> str:
     """The page as HTML; arguments as in `write`."""
+    return "".join(_pieces(outcome, per_ul, entries, run, mosaic))
+
+
+def _pieces(
+    outcome: Outcome,
+    per_ul: Mapping[str, Sequence[PerMicrolitre]],
+    entries: Iterable[Entry],
+    run: Mapping[str, Any],
+    mosaic: bytes,
+) -> Iterator[str]:
     seen: list[Entry] = []
     figures, packed, sizes = _pictures(outcome, _aside(entries, seen))
-    return html.render(
+    return html.pieces(
         _TEMPLATES,
         sentence=content.sentence(outcome),
         classes=CLASSES,
