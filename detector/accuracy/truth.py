@@ -11,6 +11,7 @@ from detector.accuracy import counts_table
 from detector.accuracy.counts_table import Counts, CountsTable
 from detector.annotations import sources
 from detector.annotations.records import Record
+from detector.errors import ManifestError
 from detector.vision.cells import CLASSES
 
 TABLES = (".csv", ".tsv", ".txt")
@@ -21,10 +22,12 @@ def read(path: Path) -> CountsTable:
     """Read true counts from a CSV file of manual counts, or from boxes in any layout that conversion reads.
 
     Raises:
-        ManifestError: a table that is not valid. AnnotationError: no label set, or none with known classes.
+        ManifestError: a table that is not valid, or a folder that holds one. AnnotationError: no label set, or none with known classes.
     """
     if path.suffix.lower() in TABLES and not path.is_dir():
         return counts_table.read(path)
+    if (path / "counts.csv").is_file():
+        raise ManifestError(f"{path}: is a folder of results; give {path / 'counts.csv'}")
     labelled = sources.load_truth(path)
     unknown = [f"{n} boxes of class {name!r}, which is none of ours" for name, n in labelled.unknown.items()]
     counts = {key: of_records([record])[record.name] for key, record in labelled.records.items()}

@@ -7,10 +7,10 @@ UNDEFINED = "undefined"
 TOO_FEW = "too few"
 
 WHY = {
-    "loa_low": "one field",
-    "loa_high": "one field",
-    "exact": "no whole numbers",
-    "within_one": "no whole numbers",
+    "loa_low": "only one",
+    "loa_high": "only one",
+    "exact": "not whole",
+    "within_one": "not whole",
     "pooled_accuracy": "no true cells",
     "pearson_r": "no variance",
     "concordance": "no variance",

@@ -23,6 +23,9 @@ def test_what_is_no_truth_is_refused(tmp_path: Path) -> None:
         read(tmp_path / "gone.csv")
     with pytest.raises(AnnotationError, match="holds no label set"):
         read(tmp_path)
+    (tmp_path / "counts.csv").write_text("field,RBC\na,3\n", encoding="utf-8")
+    with pytest.raises(ManifestError, match=r"is a folder of results; give .*counts\.csv"):
+        read(tmp_path)
 
 
 def test_counts_of_records_name_every_class() -> None:
