@@ -52,7 +52,10 @@ def steps(weights: Path, model: Model, records: Sequence[Record]) -> list[Step]:
     """
     card = model.card
     theirs, reported = _validated(weights, records, card.image_px, THEIR_IOU, THEIR_MOST, multi_label=True)
-    like_ours, _ = _validated(weights, records, card.image_px, card.nms_iou, card.max_cells, multi_label=False)
+    like_ours, bare = (
+        _validated(weights, records, card.image_px, card.nms_iou, card.max_cells, multi_label=False, margin=margin)[0]
+        for margin in (True, False)
+    )
     alone = _predicted(weights, records, card)
     pixels = [images.read(record.image) for record in records if record.image is not None]
     plain = [model.detect(rgb, precision.MIN_SCORE) for rgb in pixels]
@@ -62,6 +65,7 @@ def steps(weights: Path, model: Model, records: Sequence[Record]) -> list[Step]:
         Step("the same", "its AP code", *by_ultralytics(records, theirs)),
         Step("the same", "pycocotools", *by_pycocotools(records, theirs)),
         Step(f"suppressed as ours (IoU {card.nms_iou:g}, a class a box)", "pycocotools", *by_pycocotools(records, like_ours)),
+        Step("and without val's grey margin", "pycocotools", *by_pycocotools(records, bare)),
         Step("its predict: each field by itself, padded less", "pycocotools", *by_pycocotools(records, alone)),
         Step("our reader, padding and suppression", "pycocotools", *by_pycocotools(records, plain)),
         Step("the same as counted: scale, border rule, rounding", "pycocotools", *by_pycocotools(records, ours)),
@@ -93,16 +97,30 @@ def by_ultralytics(records: Sequence[Record], found: Sequence[Detections]) -> tu
 
 
 def _validated(
-    weights: Path, records: Sequence[Record], image_px: int, iou: float, most: int, multi_label: bool
+    weights: Path, records: Sequence[Record], image_px: int, iou: float, most: int, multi_label: bool, margin: bool = True
 ) -> tuple[list[Detections], tuple[float, float]]:
-    """What `val` finds in each record's image, in its pixels, and the mAP50 and mAP50-95 that it reports."""
+    """What `val` finds in each record's image, in its pixels, and the mAP50 and mAP50-95 that it reports.
+
+    Args:
+        margin: whether fields keep the grey margin of half a stride that `val` adds to what the stride asks for.
+    """
     from ultralytics import YOLO
     from ultralytics.models.yolo.detect import DetectionValidator
     from ultralytics.utils import nms
 
     found: dict[str, Detections] = {}
+    sizes = {record.name: record.size_wh[::-1] for record in records}
 
     class Kept(DetectionValidator):  # type: ignore[misc]
+        def build_dataset(self, *arguments: Any, **options: Any) -> Any:
+            made = super().build_dataset(*arguments, **options)
+            if not margin:
+                for label in made.labels:
+                    label["shape"] = sizes[Path(label["im_file"]).stem]
+                made.pad = 0.0
+                made.set_rectangle()
+            return made
+
         def postprocess(self, preds: Any) -> Any:
             if multi_label:
                 return super().postprocess(preds)
