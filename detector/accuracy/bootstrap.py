@@ -66,6 +66,18 @@ def resamples(fields: int, samples: int = SAMPLES, seed: int = SEED, groups: Seq
     return drawn[:, of_field].astype(np.float64)
 
 
+def by_smear(fields: Sequence[str], smears: Sequence[str | None]) -> list[str] | None:
+    """Groups for `resamples`: the smear of each field, or the field by itself where that is not known; None where none is.
+
+    Args:
+        fields: the name of each.
+        smears: the smear of each, or None.
+    """
+    if not any(smears):
+        return None
+    return [smear or f"{field} (of no smear)" for field, smear in zip(fields, smears, strict=True)]
+
+
 def drawn_together(fields: int, groups: Sequence[str] | None) -> NDArray[np.intp]:
     """Number of the field, or of the smear where two or more differ, that each field is drawn with; of shape (fields,)."""
     if groups is not None and len(set(groups)) > 1:

@@ -13,6 +13,7 @@ from typing import Literal
 import numpy as np
 
 from detector.accuracy.agreement import Agreement, agreement, whole
+from detector.accuracy.bootstrap import by_smear
 from detector.accuracy.counts_table import Counts, CountsTable
 from detector.errors import ManifestError
 from detector.vision.cells import CLASSES
@@ -135,9 +136,8 @@ def in_smears(table: CountsTable, path: Path | None = None) -> CountsTable:
 
 
 def smears_of(fields: Sequence[FieldComparison]) -> list[str] | None:
-    """The smear of each field, for the bootstrap; None unless that of all is known."""
-    named = [field.smear for field in fields if field.smear is not None]
-    return named if len(named) == len(fields) else None
+    """The smear of each field, for the bootstrap; None where that of none is known."""
+    return by_smear([field.field for field in fields], [field.smear for field in fields])
 
 
 def _totals(counts: Mapping[str, Counts], smears: Mapping[str, str]) -> dict[str, Counts]:

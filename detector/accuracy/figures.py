@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from detector.accuracy import confusion as confusions
 from detector.accuracy import precision
 from detector.accuracy.agreement import Agreement, agreement, clear_of_border, constant_guess
+from detector.accuracy.bootstrap import by_smear
 from detector.accuracy.confusion import Confusion, confusion
 from detector.accuracy.curves import Curves, curves
 from detector.accuracy.operating import Operating, of_tally
@@ -83,7 +84,7 @@ class Fields:
         """What is drawn together; a field of no known smear is drawn by itself."""
         if self.smears is None:
             return None
-        return [smear or f"{record.name} (of no smear)" for record, smear in zip(self.records, self.smears, strict=True)]
+        return by_smear([record.name for record in self.records], self.smears)
 
     @cached_property
     def ranking(self) -> Ranking:

@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from detector.accuracy.agreement import agreement
-from detector.accuracy.bootstrap import SHARE, Figure, figure, resamples, units
+from detector.accuracy.bootstrap import SHARE, Figure, by_smear, figure, resamples, units
 
 
 def test_samples_draw_as_many_fields_as_there_are() -> None:
@@ -40,15 +40,25 @@ def test_one_smear_and_smears_of_one_field_are_as_fields() -> None:
         resamples(3, groups=["a", "b"])
 
 
+def test_a_field_of_no_known_smear_is_drawn_by_itself() -> None:
+    groups = by_smear(["a", "b", "c", "d"], ["s", None, "s", None])
+    assert groups is not None
+    assert units(4, groups) == 3
+    weights = resamples(4, samples=50, groups=groups)
+    assert (weights[:, 0] == weights[:, 2]).all()
+    assert (weights[:, 1] != weights[:, 3]).any()
+    assert by_smear(["a", "b"], [None, None]) is None
+
+
 def test_fields_of_few_smears_tell_less_than_as_many_smears() -> None:
     """The error is the smear's: forty fields of four smears hold four errors."""
     smears = [s for s in "abcd" for _ in range(10)]
     counted, truth = [10 + "abcd".index(s) for s in smears], [10] * 40
-    by_field, by_smear = agreement(counted, truth).bias, agreement(counted, truth, smears).bias
+    by_field, smearwise = agreement(counted, truth).bias, agreement(counted, truth, smears).bias
     assert by_field is not None
-    assert by_smear is not None
-    assert None not in (by_field.low, by_field.high, by_smear.low, by_smear.high)
-    assert by_smear.high - by_smear.low > 2 * (by_field.high - by_field.low)
+    assert smearwise is not None
+    assert None not in (by_field.low, by_field.high, smearwise.low, smearwise.high)
+    assert smearwise.high - smearwise.low > 2 * (by_field.high - by_field.low)
 
 
 def test_the_interval_of_a_mean_is_students() -> None:
