@@ -133,7 +133,7 @@ def test_a_stream_over_udp_goes_on_after_its_sender_was_killed(
 ) -> None:
     port = free_port()
     first = sender(port)
-    run = Run(opencv.Address(f"udp://127.0.0.1:{port}", timeout_s=0.6), tmp_path)
+    run = Run(opencv.Address(f"udp://127.0.0.1:{port}", timeout_s=5.0), tmp_path)
 
     def kill_and_start(live: Live) -> None:
         until(lambda: live.log.received > 5)
