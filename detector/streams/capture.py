@@ -76,6 +76,8 @@ class Capture:
         self._began = time.monotonic()
         self._gap: tuple[float, int] | None = None
         self._thread = threading.Thread(target=self._supervise, name="capture", daemon=True)
+        self._reader = self._thread
+        """The thread of the newest connection."""
 
     def __enter__(self) -> Capture:
         """Connect, and wait for the first picture.
@@ -94,6 +96,8 @@ class Capture:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.stop()
         self._thread.join(self._patience.backoff_s[0] + 1)
+        # A thread that is still in a library's own code when the interpreter ends may take the process down with it.
+        self._reader.join(self._patience.backoff_s[0] + 1)
 
     def __iter__(self) -> Iterator[Item]:
         """Items until the stream ends; can be gone through once."""
@@ -144,7 +148,8 @@ class Capture:
         link = _Link(time.monotonic())
         with self._changed:
             self._last.same_since = link.reading_since or 0.0
-        threading.Thread(target=self._read, args=(link,), name="camera", daemon=True).start()
+        self._reader = threading.Thread(target=self._read, args=(link,), name="camera", daemon=True)
+        self._reader.start()
         return link
 
     def _watched(self, link: _Link) -> str:

@@ -90,9 +90,8 @@ def _remarks(survey: Survey) -> list[str]:
         )
     once = sum(cell.centred and cell.hits == 1 and cell.counted < 0 for cells in survey.cells.values() for cell in cells)
     if once:
-        remarks.append(
-            f"{once} cells were found in one view only and are not counted; move more slowly for them to be seen again"
-        )
+        seen = "1 cell was" if once == 1 else f"{once} cells were"
+        remarks.append(f"{seen} found in one view only and not counted; move more slowly to see such again")
     blurred = survey.rejected[BLURRED]
     if blurred > 0.1 * max(survey.received, 1):
         remarks.append(

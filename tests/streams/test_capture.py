@@ -221,3 +221,17 @@ def test_nothing_is_left_running() -> None:
             return
         time.sleep(0.01)
     pytest.fail("threads live on")
+
+
+def test_no_thread_reads_on_when_a_capture_is_left() -> None:
+    def camera(_: int) -> Iterator[Frame | Fault]:
+        for value in count():
+            time.sleep(0.1)
+            yield frame(value)
+
+    before = set(threading.enumerate())
+    capture = Capture(Scripted(camera), QUICK)
+    with capture:
+        reading = {one for one in threading.enumerate() if one.name == "camera"} - before
+    assert reading
+    assert not any(one.is_alive() for one in reading)
