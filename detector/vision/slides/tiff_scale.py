@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 import tifffile
-from defusedxml import ElementTree
+from defusedxml import DefusedXmlException, ElementTree
 
 from detector.vision.slides.slide import is_scale
 
@@ -24,8 +24,7 @@ def _ome(file: tifffile.TiffFile) -> float | None:
         return None
     try:
         root = ElementTree.fromstring(file.ome_metadata)
-    # defusedxml's own errors and the parser's share no base class but Exception.
-    except Exception:
+    except (ElementTree.ParseError, DefusedXmlException, ValueError, LookupError):
         return None
     pixels = next((one for one in root.iter() if one.tag.endswith("}Pixels") or one.tag == "Pixels"), None)
     if pixels is None:
