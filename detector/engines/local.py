@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 from detector.engines.inputs import FieldInput
+from detector.engines.pool import in_order
 from detector.errors import ImageError, OutputError, SmearcountError
 from detector.output import overlay
 from detector.output.report import pictures
@@ -74,16 +73,4 @@ def run(
 
     Each field goes through the model by itself on one thread, so no result depends on what stands beside it.
     """
-    pending: deque[Future[FieldResult]] = deque()
-    queue = iter(fields)
-    pool = ThreadPoolExecutor(workers)
-    try:
-        # A few more than the workers, so that none waits while a result is written down.
-        for one in queue:
-            pending.append(pool.submit(detect_field, one, model, overlays, picture_bytes))
-            if len(pending) >= 2 * workers:
-                yield pending.popleft().result()
-        while pending:
-            yield pending.popleft().result()
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+    return in_order(lambda one: detect_field(one, model, overlays, picture_bytes), fields, workers)

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 from detector.counting.slides import SlideCount
 from detector.engines.inputs import FieldInput
+from detector.engines.pool import in_order
 from detector.errors import ImageError, SmearcountError
 from detector.output.journal import Entry, Journal, stamp_of
 from detector.output.report import pictures
@@ -98,18 +97,8 @@ def _looks(one: FieldInput, work: Work, slide: Slide, plan: Scan, tell: Callable
 
 
 def _searched(work: Work, slide: Slide, plan: Scan, numbers: Sequence[int]) -> Iterator[tuple[int, Look]]:
-    pending: deque[tuple[int, Future[Look]]] = deque()
-    pool = ThreadPoolExecutor(work.workers)
-    try:
-        for number in numbers:
-            pending.append((number, pool.submit(scan.look, work.model, slide, plan, plan.tiles[number])))
-            if len(pending) >= 2 * work.workers:
-                first, future = pending.popleft()
-                yield first, future.result()
-        for first, future in pending:
-            yield first, future.result()
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+    looks = in_order(lambda number: scan.look(work.model, slide, plan, plan.tiles[number]), numbers, work.workers)
+    return zip(numbers, looks, strict=True)
 
 
 def _key(one: FieldInput, plan: Scan, slide: Slide) -> str:
