@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
+import numpy as np
 import typer
 
 from detector.commandline import run
@@ -25,7 +26,7 @@ from detector.vision import images, quality
 from detector.vision.model import Model, processors
 
 DISTINCT = 32
-"""Tensors that the bare model is shown again and again; all of them at once would fill the memory."""
+"""Crops that the bare model is shown again and again; all of them at once would fill the memory."""
 
 
 def command(
@@ -38,13 +39,13 @@ def command(
     workers = threads or processors()
     fields = inputs.find([str(folder)])
     model = Model.load(None, backend, workers)
-    tensors = [model.tensor(images.read(one.path))[0] for one in fields[:: max(1, len(fields) // DISTINCT)]]
+    crops = [model.canvas(images.read(one.path))[0] for one in fields[:: max(1, len(fields) // DISTINCT)]]
     page.prepare()
     rows = []
-    _bare(model, tensors, workers, min(len(fields), 40))
+    _bare(model, crops, workers, min(len(fields), 40))
     for repeat in range(repeats):
         order: list[Callable[[], dict[str, float]]] = [
-            lambda: _bare(model, tensors, workers, len(fields)),
+            lambda: _bare(model, crops, workers, len(fields)),
             lambda: _counted(fields, model, workers),
         ]
         row: dict[str, float] = {}
@@ -54,9 +55,10 @@ def command(
     print(json.dumps({"backend": model.network.backend, "program": model.network.program, "fields": len(fields), "runs": rows}))
 
 
-def _bare(model: Model, tensors: Sequence[Any], workers: int, fields: int) -> dict[str, float]:
+def _bare(model: Model, crops: Sequence[Any], workers: int, fields: int) -> dict[str, float]:
+    least = np.array(model.card.minimum(), dtype=np.float32)
     with ThreadPoolExecutor(workers) as pool, _timed() as spent:
-        list(pool.map(lambda i: model.network.run(tensors[i % len(tensors)]).shape, range(fields)))
+        list(pool.map(lambda i: model.network.run(crops[i % len(crops)], least).shape, range(fields)))
     return {"bare_s": spent["wall"], "bare_cpu_s": spent["cpu"]}
 
 

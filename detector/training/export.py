@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import metadata
@@ -23,8 +21,6 @@ from detector.vision.model import Model
 LICENCE = "AGPL-3.0-only"
 NMS_IOU = 0.6
 
-_OPSET = 17
-
 
 @dataclass(frozen=True)
 class Parity:
@@ -38,23 +34,18 @@ class Parity:
 
 
 def to_onnx(weights: Path, target: Path, card: cards.Card) -> None:
-    """Export weights to an ONNX file that takes fields of any size, with its card in the metadata.
+    """Export weights to an ONNX file that takes crops of any size, with its card in the metadata.
 
     Raises:
-        ModelError: the weights cannot be loaded, or are for other classes than ours.
+        ModelError: the weights cannot be loaded, are for other classes than ours, or end in another head than YOLO's.
     """
     model = start(str(weights))
     names = tuple(model.names[key] for key in sorted(model.names))
     if names != cells.CLASSES:
         raise ModelError(f"{weights}: finds {', '.join(names)}; weights for {', '.join(cells.CLASSES)} are needed")
-    with tempfile.TemporaryDirectory() as folder, framework.quiet():
-        # Ultralytics writes beside the weights, which may be a folder that is not ours.
-        copy = Path(folder) / "weights.pt"
-        shutil.copyfile(weights, copy)
-        exported = start(str(copy)).export(
-            format="onnx", imgsz=card.image_px, dynamic=True, simplify=True, opset=_OPSET, nms=False
-        )
-        shutil.copyfile(exported, target)
+    graph = framework.graph()
+    graph.check(model.model, str(weights))
+    graph.write(graph.Graph(model.model), target)
     put_card(target, card)
 
 
@@ -63,7 +54,6 @@ def put_card(target: Path, card: cards.Card) -> None:
     import onnx
 
     content = onnx.load(str(target))
-    # Ultralytics records the date and paths of the export; the same weights shall give the same file.
     del content.metadata_props[:]
     content.metadata_props.add(key=cards.METADATA_KEY, value=card.model_dump_json())
     onnx.save(content, str(target))

@@ -38,6 +38,7 @@ def fit(settings: TrainSettings, data_files: Sequence[Path], run_folder: Path) -
         framework.prepare(run_folder.parent / ".ultralytics")
         device.require(settings.device, settings.batch)
         model = start(settings.model)
+        framework.graph().check(model.model, settings.model)
         run_folder.mkdir(parents=True)
     except OSError as error:
         raise OutputError(f"{run_folder}: cannot be made ({error.strerror})") from None

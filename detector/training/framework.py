@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import ModuleType
 
 from PIL import Image
 
@@ -38,6 +39,13 @@ def prepare(state_folder: Path) -> None:
     Image.open = getattr(patches, "_image_open", opener)
     integrations = ("clearml", "comet", "dvc", "hub", "mlflow", "neptune", "raytune", "tensorboard", "wandb")
     SETTINGS.update({"sync": False, **{name: False for name in integrations if name in SETTINGS}})
+
+
+def graph() -> ModuleType:
+    """`detector.training.graph`, which imports ultralytics, so it may be imported only when that is prepared."""
+    from detector.training import graph
+
+    return graph
 
 
 @contextmanager

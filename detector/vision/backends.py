@@ -35,6 +35,8 @@ _NEEDS = {
     "directml": "Windows, and onnxruntime-directml in place of onnxruntime: "
     "pip uninstall onnxruntime && pip install onnxruntime-directml",
 }
+PIXELS, LEAST = "pixels", "least"
+"""What goes into a network, by name."""
 PRECISION = "float32"
 """Of every backend: bfloat16 and INT8 count too many fields otherwise (`docs/performance.md`)."""
 NAMES = (AUTO, CPU, *_NEEDS)
@@ -53,8 +55,9 @@ class Network:
     """What runs it, with its version."""
     metadata: Mapping[str, str]
     """What its file says of it."""
-    run: Callable[[NDArray[np.float32]], NDArray[np.float32]]
-    """From pixels in 0 to 1, of shape (n, 3, h, w), to its one output; all in float32."""
+    run: Callable[[NDArray[np.uint8], NDArray[np.float32]], NDArray[np.float32]]
+    """From the pixels of a crop, of shape (h, w, 3), RGB, and the least score of each class, of shape (classes,), to x1, y1, x2, y2 in
+    pixels and the score of every class, in float32, of shape (k, 4 + classes), wherever a class reaches its least score."""
 
 
 def open_network(path: Path, backend: str = AUTO, workers: int = 1, threads: int = 1) -> Network:
@@ -63,7 +66,7 @@ def open_network(path: Path, backend: str = AUTO, workers: int = 1, threads: int
     Args:
         backend: one of `NAMES`.
         workers: calls of `run` at a time, beyond which one waits for another.
-        threads: of the CPU that work on one call. No result depends on either.
+        threads: of the CPU that work on one call. No result depends on either, but for rounding in the fifth digit by three threads or more.
 
     Raises:
         UsageError: the backend is not known or not there; the message says which are, and what the one asked for needs.
@@ -125,15 +128,15 @@ def _onnxruntime(path: Path, backend: str, threads: int) -> Network:
     if session.get_providers()[0] != provider:
         # It goes on with the processor where the provider's own libraries are missing.
         raise UsageError(f"backend {backend!r} does not start; it needs {_NEEDS[backend]}; there are {', '.join(available())}")
-    name = session.get_inputs()[0].name
     lock = threading.Lock()
 
-    def run(tensor: NDArray[np.float32]) -> NDArray[np.float32]:
+    def run(pixels: NDArray[np.uint8], least: NDArray[np.float32]) -> NDArray[np.float32]:
+        given = {PIXELS: pixels, LEAST: least}
         if backend == CPU:
-            return np.asarray(session.run(None, {name: tensor})[0])
+            return np.asarray(session.run(None, given)[0])
         # DirectML allows one call at a time, and no accelerator gains by more.
         with lock:
-            return np.asarray(session.run(None, {name: tensor})[0])
+            return np.asarray(session.run(None, given)[0])
 
     told = f"ONNX Runtime {onnxruntime.__version__}, {provider}"
     return Network(backend, told, session.get_modelmeta().custom_metadata_map, run)
@@ -156,10 +159,10 @@ def _openvino(path: Path, workers: int, threads: int) -> Network:
     described = dict(model.rt_info.items()).get("framework", {})
     own = threading.local()
 
-    def run(tensor: NDArray[np.float32]) -> NDArray[np.float32]:
+    def run(pixels: NDArray[np.uint8], least: NDArray[np.float32]) -> NDArray[np.float32]:
         if not hasattr(own, "request"):
             own.request = compiled.create_infer_request()
-        own.request.infer([tensor], share_inputs=True)
+        own.request.infer({PIXELS: pixels, LEAST: least}, share_inputs=True)
         return np.array(own.request.get_output_tensor(0).data)
 
     told = f"OpenVINO {metadata.version('openvino')}, CPU"

@@ -18,13 +18,16 @@ METADATA_KEY = "smearcount"
 """Key in an ONNX file's metadata under which its `Card` stands as JSON."""
 
 
+LAYOUT = 2
+"""Version of a card and of the network that it describes: what goes in and what comes out."""
+
+
 class Card(BaseModel):
     """Everything that is needed to use a model rightly and to know where it comes from."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
-    layout: int = 1
-    """Version of this layout."""
+    layout: int = LAYOUT
     name: str
     class_names: tuple[str, ...]
     image_px: int = Field(ge=32)
@@ -70,6 +73,10 @@ def from_metadata(metadata: Mapping[str, str], path: Path) -> Card:
         card = Card.model_validate(json.loads(text))
     except (ValidationError, json.JSONDecodeError) as error:
         raise ModelError(f"{path}: its metadata cannot be understood ({' '.join(str(error).split())[:200]})") from None
+    if card.layout != LAYOUT:
+        raise ModelError(
+            f"{path}: was made by another version of smearcount; make it again from its weights with python -m detector.export"
+        )
     if card.class_names != cells.CLASSES or set(card.thresholds) != set(cells.CLASSES):
         raise ModelError(f"{path}: finds {', '.join(card.class_names)}; a model for {', '.join(cells.CLASSES)} is needed")
     return card

@@ -63,50 +63,45 @@ class Model:
             min_score: least score of a reported cell; None takes the card's threshold of each class.
             zoom: input pixels per crop pixel; None scales the long side to the card's `image_px`.
         """
-        size_wh = (rgb.shape[1], rgb.shape[0])
-        tensor, scale, offset = self.tensor(rgb, zoom)
-        output = self.network.run(tensor)[0]
-        least = self.card.minimum() if min_score is None else (min_score,) * len(self.card.class_names)
-        return self._decode(output, np.array(least, dtype=np.float32), scale, offset, size_wh)
+        pixels, scale, offset = self.canvas(rgb, zoom)
+        least = np.array(self.card.minimum() if min_score is None else (min_score,) * len(self.card.class_names), dtype=np.float32)
+        return self._cells(self.network.run(pixels, least), least, scale, offset, (rgb.shape[1], rgb.shape[0]))
 
-    def tensor(
+    def canvas(
         self, rgb: NDArray[np.uint8], zoom: float | None = None
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+    ) -> tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.float32]]:
         """What the network is shown of one crop; arguments as in `detect`.
 
-        Gives pixels in 0 to 1, of shape (1, 3, h, w) with sides that are multiples of the card's `stride_px`, and for x1, y1, x2, y2,
+        Gives pixels of shape (h, w, 3) with sides that are multiples of the card's `stride_px`, and for x1, y1, x2, y2,
         each of shape (4,): its pixels per crop pixel, and the padding before the crop in its pixels.
         """
         h, w = rgb.shape[:2]
         factor = self.card.image_px / max(h, w) if zoom is None else zoom
         new_wh = (max(1, round(w * factor)), max(1, round(h * factor)))
-        resized = rgb if new_wh == (w, h) else cv2.resize(rgb, new_wh, interpolation=cv2.INTER_LINEAR)
         stride = self.card.stride_px
         full_w, full_h = (-(-side // stride) * stride for side in new_wh)
         left, top = (full_w - new_wh[0]) // 2, (full_h - new_wh[1]) // 2
-        canvas = np.full((full_h, full_w, 3), _PADDING, dtype=np.uint8)
-        canvas[top : top + new_wh[1], left : left + new_wh[0]] = resized
-        tensor = np.divide(canvas.transpose(2, 0, 1)[None], np.float32(255), order="C", dtype=np.float32)
+        pixels = np.full((full_h, full_w, 3), _PADDING, dtype=np.uint8)
+        resized = rgb if new_wh == (w, h) else cv2.resize(rgb, new_wh, interpolation=cv2.INTER_LINEAR)
+        pixels[top : top + new_wh[1], left : left + new_wh[0]] = resized
         scale = np.array([new_wh[0] / w, new_wh[1] / h] * 2, dtype=np.float32)
-        return tensor, scale, np.array([left, top] * 2, dtype=np.float32)
+        return pixels, scale, np.array([left, top] * 2, dtype=np.float32)
 
-    def _decode(
+    def _cells(
         self,
-        output: NDArray[np.float32],
+        found: NDArray[np.float32],
         least: NDArray[np.float32],
         scale: NDArray[np.float32],
         offset: NDArray[np.float32],
         size_wh: tuple[int, int],
     ) -> Detections:
-        """Detections in an output of shape (4 + classes, n): centre x, y, width, height in input px, then class scores."""
-        scores = output[4:]
-        label = scores.argmax(axis=0)
-        score = scores[label, np.arange(scores.shape[1])]
+        """Detections in what the network gives, in pixels of the crop."""
+        label = found[:, 4:].argmax(axis=1)
+        score = found[np.arange(len(found)), 4 + label]
         chosen = np.flatnonzero(score >= least[label])
         overflown = len(chosen) > _MOST_CANDIDATES
         chosen = chosen[np.argsort(-score[chosen], kind="stable")][:_MOST_CANDIDATES]
-        centre, half = output[:2, chosen].T, output[2:4, chosen].T / 2
-        xyxy = boxes.clip((np.concatenate([centre - half, centre + half], axis=1) - offset) / scale, size_wh)
+        xyxy = boxes.clip((found[chosen, :4] - offset) / scale, size_wh)
         # A box that lies in the padding is left with no area.
         real = boxes.area(xyxy) > 0
         xyxy, chosen = xyxy[real], chosen[real]

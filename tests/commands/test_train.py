@@ -102,10 +102,13 @@ shown = weights.predictor.preprocess([cv2.imread("field.png")])
 with torch.no_grad():
     expected = weights.predictor.model(shown)
 expected = (expected[0] if isinstance(expected, (list, tuple)) else expected).numpy()
-tensor = ours.tensor(rgb)[0]
-output = ours.network.run(tensor)
+expected = expected[0].T
+half = expected[:, 2:4] / 2
+expected[:, :4] = np.concatenate([expected[:, :2] - half, expected[:, :2] + half], axis=1)
+pixels = ours.canvas(rgb)[0]
+output = ours.network.run(pixels, np.zeros(3, dtype=np.float32))
 assert output.shape == expected.shape and output.shape[1] == 7, (output.shape, expected.shape)
-print("input", np.allclose(tensor, shown.numpy(), atol=1e-6))
+print("input", np.allclose(pixels.transpose(2, 0, 1)[None] / 255, shown.numpy(), atol=1e-6))
 print("output", np.allclose(output, expected, rtol=1e-3, atol=1e-4))
 """
 

@@ -54,14 +54,18 @@ def test_an_accelerator_that_does_not_start_is_not_replaced_in_silence(monkeypat
 
 
 @pytest.mark.parametrize("backend", [backends.CPU, *HERE])
-def test_several_crops_are_run_as_each_is_by_itself(backend: str) -> None:
+def test_the_network_gives_the_places_that_reach_the_least_score(backend: str) -> None:
     network = backends.open_network(SHIPPED, backend)
-    rng = np.random.default_rng(0)
-    crops = rng.random((3, 3, 64, 96), dtype=np.float32)
-    together = network.run(crops)
-    assert (together.shape[:2], together.dtype) == ((3, 7), np.float32)
-    for crop, expected in zip(crops, together, strict=True):
-        np.testing.assert_allclose(network.run(crop[None])[0], expected, rtol=1e-4, atol=1e-3)
+    pixels = cv2.resize(images.read(SAMPLES[0]), (416, 320))
+    everywhere = network.run(pixels, np.zeros(3, dtype=np.float32))
+    assert (everywhere.shape, everywhere.dtype) == ((52 * 40 + 26 * 20 + 13 * 10, 7), np.float32)
+    least = np.array([0.3, 0.5, 0.9], dtype=np.float32)
+    some = network.run(pixels, least)
+    expected = everywhere[(everywhere[:, 4:] >= least).any(axis=1)]
+    assert 10 < len(expected) < 500
+    np.testing.assert_allclose(some, expected, rtol=1e-5, atol=1e-3)
+    none = network.run(pixels, np.ones(3, dtype=np.float32))
+    assert none.shape == (0, 7)
 
 
 def _needs(backend: str) -> None:
