@@ -11,11 +11,18 @@ from numpy.typing import NDArray
 Boxes = NDArray[np.float32]
 """Boxes of shape (n, 4), xyxy in pixels."""
 
+_AT_ONCE = 32
+
 
 def area(xyxy: Boxes) -> NDArray[np.float32]:
     """Area of each box in px², of shape (n,); an inverted box has none."""
     sides = np.maximum(xyxy[:, 2:] - xyxy[:, :2], 0.0)
     return np.asarray(sides[:, 0] * sides[:, 1], dtype=np.float32)
+
+
+def side(xyxy: Boxes) -> NDArray[np.float32]:
+    """Geometric mean of width and height of each box in pixels, of shape (n,)."""
+    return np.asarray(np.sqrt(area(xyxy)), dtype=np.float32)
 
 
 def centre(xyxy: Boxes) -> NDArray[np.float32]:
@@ -51,27 +58,35 @@ def suppress(xyxy: Boxes, score: NDArray[np.float32], label: NDArray[np.int64], 
     A box gives way to a better one of its own class that it overlaps by more than `iou_threshold`. Equal scores keep
     their order, so the result depends on nothing but the arrays.
     """
-    order = np.argsort(-score, kind="stable")
-    xyxy, label = np.asfortranarray(xyxy[order]), label[order]
-    size = area(xyxy)
-    alive = np.ones(len(order), dtype=bool)
-    # Each box that is kept against all that follow it: most give way, so this is far less than every pair.
-    for i in range(len(order)):
-        if alive[i]:
-            shared = intersection(xyxy[i : i + 1], xyxy[i + 1 :])[0]
-            over = shared > iou_threshold * (size[i] + size[i + 1 :] - shared)
-            alive[i + 1 :] &= ~(over & (label[i + 1 :] == label[i]))
-    return order[alive]
+    left = np.argsort(-score, kind="stable")
+    kept = [left[:0]]
+    # The best few against all that are left, again and again: most give way, so this is far less than every pair.
+    while len(left):
+        some, size, name = np.asfortranarray(xyxy[left]), area(xyxy[left]), label[left]
+        shared = intersection(some[:_AT_ONCE], some)
+        over = shared > iou_threshold * (size[:_AT_ONCE, None] + size - shared)
+        worse = over & (name[:_AT_ONCE, None] == name)
+        alive = np.ones(len(left), dtype=bool)
+        for i, row in enumerate(worse):
+            if alive[i]:
+                alive[i + 1 :] &= ~row[i + 1 :]
+        kept.append(left[:_AT_ONCE][alive[:_AT_ONCE]])
+        left = left[_AT_ONCE:][alive[_AT_ONCE:]]
+    return np.concatenate(kept)
 
 
 def sides_clear_of_border(xyxy: Boxes, size_wh: tuple[int, int], margin_px: float = 2.0) -> NDArray[np.float32]:
     """Geometric mean of width and height, in pixels, of the boxes that reach no image edge; of shape (m,), m <= n."""
-    whole = xyxy[~touches(xyxy, size_wh, margin_px).any(axis=1)]
-    return np.asarray(np.sqrt(area(whole)), dtype=np.float32)
+    return side(xyxy[clear_of_border(xyxy, size_wh, margin_px)])
+
+
+def clear_of_border(xyxy: Boxes, size_wh: tuple[int, int], margin_px: float = 2.0) -> NDArray[np.bool_]:
+    """Which boxes reach no image edge, of shape (n,)."""
+    return np.asarray(~touches(xyxy, size_wh, margin_px).any(axis=1))
 
 
 def touches(xyxy: Boxes, size_wh: tuple[int, int], margin_px: float) -> NDArray[np.bool_]:
     """Which image edges each box reaches to within `margin_px`: left, top, right, bottom; of shape (n, 4)."""
     w, h = size_wh
-    gap = np.stack([xyxy[:, 0], xyxy[:, 1], w - xyxy[:, 2], h - xyxy[:, 3]], axis=1)
+    gap = np.concatenate([xyxy[:, :2], np.array([w, h], dtype=np.float32) - xyxy[:, 2:]], axis=1)
     return np.asarray(gap <= margin_px)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detector.errors import UsageError
-from detector.vision import border, boxes, cells, images, tiles
+from detector.vision import border, cells, images, tiles
 from detector.vision.detections import Detections
 from detector.vision.model import Model
 
@@ -107,7 +107,7 @@ def choose_zoom(model: Model, rgb: NDArray[np.uint8], whole: Detections, um_per_
         whole: what the model finds in the field when it is shown whole.
     """
     long_side = max(rgb.shape[:2])
-    seen = _typical_rbc_px(whole, _LEAST_TO_BELIEVE)
+    seen = border.rbc_px(whole.xyxy, whole.label, whole.size_wh, _LEAST_TO_BELIEVE)
     if um_per_px is not None:
         check_scale(um_per_px, "um_per_px")
         given_px = cells.RBC_DIAMETER_UM / um_per_px
@@ -147,7 +147,8 @@ def _best_rbc_px(model: Model, rgb: NDArray[np.uint8], places: Sequence[tuple[fl
     side = max(rgb.shape[:2]) // 2
     while side >= _LEAST_CROP_PX:
         for crop in _crops(rgb, side, places):
-            typical = _typical_rbc_px(model.detect(crop), _LEAST_TO_ESTIMATE)
+            found = model.detect(crop)
+            typical = border.rbc_px(found.xyxy, found.label, found.size_wh, _LEAST_TO_ESTIMATE)
             if typical is None:
                 continue
             off = abs(math.log(typical * model.card.image_px / max(crop.shape[:2]) / model.card.rbc_px))
@@ -176,12 +177,6 @@ def _crops(rgb: NDArray[np.uint8], side: int, places: Sequence[tuple[float, floa
         y = min(max(round(h * fy - side / 2), 0), max(h - side, 0))
         crops.append(rgb[y : y + side, x : x + side])
     return crops
-
-
-def _typical_rbc_px(found: Detections, least: int) -> float | None:
-    """Median side of the red cells clear of the border, in pixels, or None where there are fewer than `least`."""
-    sides_px = boxes.sides_clear_of_border(found.xyxy[found.label == cells.RBC], found.size_wh)
-    return float(np.median(sides_px)) if len(sides_px) >= least else None
 
 
 def _in_tiles(model: Model, rgb: NDArray[np.uint8], zoom: float, min_score: float | None) -> Detections:

@@ -46,6 +46,7 @@ _CELL_PX = 48
 _LONG_PX = 320
 """Long side at which a field is measured that holds too few red cells to tell their size."""
 _CELLS_FOR_FOCUS = 16
+_FEWEST_PIXELS = 16
 _BLOCKS = 4
 _LEAST_SHARE = 0.03
 _EVERY = 5
@@ -86,18 +87,19 @@ def measure(rgb: NDArray[np.uint8], found: Detections) -> Quality:
     level, _ = cv2.threshold(green, 0, _MOST_LEVEL, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
     dark = green <= level
     boxed = _boxed(xyxy, wh)
-    between = np.flatnonzero(~dark & ~boxed)
+    inside = dark & boxed
+    darks, insides = int(np.count_nonzero(dark)), int(np.count_nonzero(inside))
+    between = np.flatnonzero(~(dark | boxed))
     if len(between) < 0.01 * dark.size:
-        between = np.flatnonzero(~dark) if not dark.all() else np.arange(dark.size)
-    colour = [_median(channel) for channel in small.reshape(-1, 3)[between[::_EVERY]].T]
-    inside = dark & boxed if (dark & boxed).any() else dark
-    cell_level = cv2.mean(green, inside.view(np.uint8))[0] if inside.any() else colour[1]
+        between = np.flatnonzero(~dark) if darks < dark.size else np.arange(dark.size)
+    colour = [_median(channel) for channel in small.reshape(-1, 3).take(between[::_EVERY], axis=0).T]
+    cell_level = cv2.sumElems(green * (inside if insides else dark))[0] / (insides or darks) if darks else colour[1]
     covered, overlap = _cover(xyxy, wh)
     return Quality(
         focus=_focus(green, found, xyxy),
         covered=covered,
         overlap=overlap,
-        unclaimed=np.count_nonzero(dark & ~boxed) / dark.size,
+        unclaimed=(darks - insides) / dark.size,
         background=(colour[0], colour[1], colour[2]),
         contrast=max(0.0, 1 - cell_level / max(colour[1], 1)),
         uneven=_uneven(green, boxed),
@@ -195,7 +197,7 @@ def _boxed(xyxy: NDArray[np.float32], wh: tuple[int, int]) -> NDArray[np.bool_]:
     mask = np.zeros((wh[1], wh[0]), dtype=np.uint8)
     for x1, y1, x2, y2 in np.rint(xyxy).astype(int).tolist():
         mask[y1:y2, x1:x2] = 1
-    return mask.astype(bool)
+    return mask.view(bool)
 
 
 def _cover(xyxy: NDArray[np.float32], wh: tuple[int, int]) -> tuple[float, float]:
@@ -206,7 +208,7 @@ def _cover(xyxy: NDArray[np.float32], wh: tuple[int, int]) -> tuple[float, float
         axes = ((x2 - x1) / 2, (y2 - y1) / 2)
         total += math.pi * axes[0] * axes[1]
         cv2.ellipse(mask, (((x1 + x2) / 2, (y1 + y2) / 2), (x2 - x1, y2 - y1), 0), 1, -1)
-    under = int(mask.sum())
+    under = cv2.countNonZero(mask)
     return under / mask.size, max(0.0, 1 - under / total) if total else 0.0
 
 
@@ -214,22 +216,20 @@ def _focus(green: Grey, found: Detections, xyxy: NDArray[np.float32]) -> float |
     chosen = np.flatnonzero(found.label == cells.RBC)
     chosen = chosen[np.linspace(0, len(chosen) - 1, min(len(chosen), _CELLS_FOR_FOCUS)).round().astype(int)]
     smooth = cv2.GaussianBlur(green, (3, 3), 0.7)
-    dx, dy = cv2.spatialGradient(smooth)
-    steepness = []
-    for x1, y1, x2, y2 in np.rint(xyxy[chosen]).astype(int).tolist():
-        piece = np.s_[y1:y2, x1:x2]
-        levels = np.bincount(smooth[piece].ravel()).cumsum()
-        size = int(levels[-1]) if len(levels) else 0
-        if size < 16:
-            continue
-        k = size // 20
-        low, high = np.searchsorted(levels, (k, size - 1 - k), side="right").tolist()
-        if high > low:
-            # Squares of the slope, in whole numbers: the root is taken of the one that is looked for.
-            squared = dx[piece].astype(np.int32) ** 2 + dy[piece].astype(np.int32) ** 2
-            steep = math.sqrt(np.partition(squared, size - 1 - k, axis=None)[size - 1 - k]) / 8
-            steepness.append(steep * math.sqrt((x2 - x1) * (y2 - y1)) / (high - low))
-    return float(np.median(steepness)) if steepness else None
+    # Squares of the slope, in whole numbers: the root is taken of those that are looked for.
+    dx, dy = (slope.astype(np.int32) for slope in cv2.spatialGradient(smooth))
+    squared = dx * dx + dy * dy
+    sides = np.rint(xyxy[chosen]).astype(int)
+    pieces = [np.s_[y1:y2, x1:x2] for x1, y1, x2, y2 in sides.tolist()]
+    histograms = [np.bincount(smooth[piece].ravel(), minlength=_MOST_LEVEL + 1) for piece in pieces]
+    levels = np.array(histograms, dtype=np.int64).reshape(-1, _MOST_LEVEL + 1).cumsum(axis=1)
+    first, last = levels[:, -1] // 20, levels[:, -1] - 1 - levels[:, -1] // 20
+    low, high = ((levels <= place[:, None]).sum(axis=1) for place in (first, last))
+    known = np.flatnonzero((levels[:, -1] >= _FEWEST_PIXELS) & (high > low))
+    steep = [np.partition(squared[pieces[i]], last[i], axis=None)[last[i]] for i in known.tolist()]
+    px = np.sqrt((sides[known, 2:] - sides[known, :2]).prod(axis=1))
+    steepness = np.sqrt(steep) / 8 * px / (high - low)[known]
+    return float(np.median(steepness)) if len(known) else None
 
 
 def _uneven(green: Grey, boxed: NDArray[np.bool_]) -> float:

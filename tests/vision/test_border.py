@@ -50,3 +50,12 @@ def test_the_diameter_comes_from_whole_red_cells() -> None:
     assert border.rbc_px(xyxy, label, SIZE) == pytest.approx(40)
     assert border.rbc_px(xyxy[2:], label[2:], SIZE) is None
     assert border.rbc_px(xyxy[:0], label[:0], SIZE) is None
+
+
+@pytest.mark.parametrize("n", [3, 4, 9, 10])
+def test_the_diameter_is_the_median_side(n: int) -> None:
+    rng = np.random.default_rng(n)
+    corner = rng.uniform(10, 200, (n, 2))
+    xyxy = np.concatenate([corner, corner + rng.uniform(20, 80, (n, 2))], axis=1).astype(np.float32)
+    side = np.sqrt((xyxy[:, 2] - xyxy[:, 0]) * (xyxy[:, 3] - xyxy[:, 1]))
+    assert border.rbc_px(xyxy, np.full(n, RBC), SIZE) == np.median(side)

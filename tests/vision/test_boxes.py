@@ -75,6 +75,19 @@ def test_suppression_keeps_the_best_and_leaves_no_two_that_overlap(a: np.ndarray
     assert (np.diff(score[kept]) <= 0).all()
 
 
+@pytest.mark.parametrize("n", [31, 32, 33, 400])
+def test_suppression_of_many_boxes_is_that_of_one_after_the_other(n: int) -> None:
+    generator = np.random.default_rng(n)
+    corner = generator.uniform(0, 120, (n, 2))
+    a = np.concatenate([corner, corner + generator.uniform(15, 40, (n, 2))], axis=1).astype(np.float32)
+    score, label = generator.integers(0, 20, n).astype(np.float32) / 20, generator.integers(0, 3, n)
+    plain: list[int] = []
+    for i in np.argsort(-score, kind="stable").tolist():
+        if not any(label[i] == label[j] and boxes.iou(a[[i]], a[[j]])[0, 0] > 0.4 for j in plain):
+            plain.append(i)
+    assert boxes.suppress(a, score, label, 0.4).tolist() == plain
+
+
 def test_suppression_does_not_look_across_classes() -> None:
     twice = np.array([[0, 0, 10, 10], [0, 0, 10, 10]], dtype=np.float32)
     score = np.array([0.9, 0.8], dtype=np.float32)
