@@ -12,6 +12,7 @@ from detector.counting.smears import aggregate
 from detector.engines import local, slides
 from detector.engines.inputs import FieldInput
 from detector.output import overlay
+from detector.output.html import as_base64
 from detector.output.journal import Entry, Journal, stamp_of
 from detector.output.outcome import Outcome
 from detector.output.results import version
@@ -95,9 +96,8 @@ def entries(fields: Sequence[FieldInput], journal: Journal) -> Iterator[Entry]:
 def entry_of(result: local.FieldResult) -> Entry:
     """A result as it is written down."""
     one = result.input
-    return Entry(
-        one.field, one.smear, one.um_per_px, stamp_of(one.path), result.found, result.note, result.quality, result.picture
-    )
+    picture = as_base64(result.picture)
+    return Entry(one.field, one.smear, one.um_per_px, stamp_of(one.path), result.found, result.note, result.quality, picture)
 
 
 def field_of(entry: Entry) -> FieldCount | UnreadField:

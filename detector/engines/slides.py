@@ -11,6 +11,7 @@ from detector.counting.slides import SlideCount
 from detector.engines.inputs import FieldInput
 from detector.engines.pool import in_order
 from detector.errors import ImageError, SmearcountError
+from detector.output.html import as_base64
 from detector.output.journal import Entry, Journal, stamp_of
 from detector.output.report import pictures
 from detector.vision import scan, tiles
@@ -76,7 +77,7 @@ def _count(one: FieldInput, work: Work, slide: Slide, tell: Callable[[float], No
     if lost and not counted.number(scan.COUNTED):
         return _unread(one, f"nothing in it can be counted: {counted.note()}; {counted.doubt()}")
     note = "; ".join(filter(None, (slide.note, plan.note, counted.note())))
-    picture = pictures.small(overview, _PICTURE_BYTES, long_px=pictures.SLIDE_PX)
+    picture = as_base64(pictures.small(overview, _PICTURE_BYTES, long_px=pictures.SLIDE_PX))
     found = tiles.joined(owned, slide.size_wh)
     return Entry(one.field, one.smear, one.um_per_px, stamp_of(one.path), found, note, counted.quality(), picture, counted)
 

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     import jinja2
 
 _SHARED = Path(__file__).parent / "templates"
+_AT_ONCE = 100
+"""Scraps of a page that are handed on together; a field with a picture is some 50."""
 
 
 def render(templates: Path, **values: Any) -> str:
@@ -32,13 +34,15 @@ def pieces(templates: Path, **values: Any) -> Iterator[str]:
     own = templates / "report.js"
     script = own.read_text(encoding="utf-8") if own.exists() else ""
     style = "".join(path.read_text(encoding="utf-8") for path in (_SHARED / "base.css", templates / "report.css"))
-    return template(templates).generate(
+    stream = template(templates).stream(
         **values,
         style=style,
         script=script,
         # A browser runs this very script and no other, whatever a file's name may hold.
-        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii"),
+        script_hash=as_base64(hashlib.sha256(script.encode()).digest()),
     )
+    stream.enable_buffering(_AT_ONCE)
+    return stream
 
 
 @cache
@@ -79,6 +83,11 @@ def write_pieces(target: Path, texts: Iterable[str]) -> None:
         raise OutputError(f"{target}: cannot be written ({error.strerror}); free space or choose another --out") from None
 
 
-def data_uri(content: bytes, kind: str) -> str:
-    """A picture as an address that holds it; `kind` is its media type, for example `image/jpeg`."""
-    return f"data:{kind};base64,{base64.b64encode(content).decode('ascii')}"
+def data_uri(content: bytes | str, kind: str) -> str:
+    """A picture as an address that holds it; text is taken for base64. `kind` is its media type, for example `image/jpeg`."""
+    return f"data:{kind};base64,{content if isinstance(content, str) else as_base64(content)}"
+
+
+def as_base64(content: bytes) -> str:
+    """Bytes as text."""
+    return base64.b64encode(content).decode("ascii")

@@ -41,8 +41,8 @@ class Entry:
     note: str = ""
     quality: Quality | None = None
     """None for a field that was not read."""
-    picture: bytes = b""
-    """The field as a small JPEG; empty where none was kept."""
+    picture: str = ""
+    """The field as a small JPEG in base64, as the journal and the report hold it; empty where none was kept."""
     slide: SlideCount | None = None
     """Of a slide, what became of its tiles; None for a field."""
 
@@ -210,11 +210,10 @@ def _to_json(entry: Entry) -> dict[str, Any]:
     if isinstance(entry.found, Unread):
         return {**content, "unread": entry.found.reason}
     found = entry.found
-    quality = None if entry.quality is None else asdict(entry.quality)
-    picture = base64.b64encode(entry.picture).decode("ascii")
+    quality = None if entry.quality is None else vars(entry.quality)
     seen = {"size_wh": found.size_wh, "saturated": found.saturated, "cells": _packed(found)}
     slide = None if entry.slide is None else asdict(entry.slide)
-    return {**content, **seen, "quality": quality, "picture": picture, "slide": slide}
+    return {**content, **seen, "quality": quality, "picture": entry.picture, "slide": slide}
 
 
 def _from_json(content: Mapping[str, Any]) -> Entry:
@@ -227,7 +226,7 @@ def _from_json(content: Mapping[str, Any]) -> Entry:
         Unread(content["field"], content["unread"]) if "unread" in content else _unpacked(content),
         content["note"],
         _quality(content.get("quality")),
-        base64.b64decode(content.get("picture", "")),
+        content.get("picture", ""),
         _slide(content.get("slide")),
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -90,7 +91,8 @@ def _base(entry: Entry) -> Rgb:
     w, h = found.size_wh  # type: ignore[union-attr]
     factor = _PANEL_PX / max(w, h)
     wh = (max(1, round(w * factor)), max(1, round(h * factor)))
-    grey = cv2.imdecode(np.frombuffer(entry.picture, np.uint8), cv2.IMREAD_GRAYSCALE) if entry.picture else None
+    jpeg = np.frombuffer(base64.b64decode(entry.picture), np.uint8)
+    grey = cv2.imdecode(jpeg, cv2.IMREAD_GRAYSCALE) if len(jpeg) else None
     if grey is None:
         grey = np.full((1, 1), 230, np.uint8)
     grey = cv2.resize(grey, wh, interpolation=cv2.INTER_AREA if grey.shape[1] > wh[0] else cv2.INTER_LINEAR)

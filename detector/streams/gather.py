@@ -6,6 +6,7 @@ from collections import defaultdict
 
 from detector.counting.fields import FieldCount, Part
 from detector.counting.smears import aggregate
+from detector.output.html import as_base64
 from detector.output.journal import Entry
 from detector.output.outcome import Outcome
 from detector.output.report import pictures
@@ -43,7 +44,7 @@ def finished(survey: Survey) -> Finished:
 
 
 def _entry(survey: Survey, unit: Unit, cells: list[Cell], most_bytes: int) -> Entry:
-    picture = pictures.small(survey.mosaic.crop(unit.segment, unit.rect), most_bytes)
+    picture = as_base64(pictures.small(survey.mosaic.crop(unit.segment, unit.rect), most_bytes))
     found = detections(cells, unit.rect[:2], _size_wh(unit))
     return Entry(_name(unit), SMEAR, survey.um_per_px, None, found, _note(unit), unit.quality, picture)
 

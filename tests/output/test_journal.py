@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from detector.errors import OutputError
+from detector.output.html import as_base64
 from detector.output.journal import Entry, Journal
 from detector.vision.detections import Detections, Unread
 from detector.vision.quality import Quality
@@ -25,7 +26,7 @@ def _entry(name: str, n: int, seed: int = 0) -> Entry:
     quality = Quality(
         generator.uniform(3, 12) if n else None, *generator.uniform(0, 1, 3), (200, 195, n), *generator.uniform(0, 1, 2)
     )
-    return Entry(name, "smear", 0.1, (12, 34), found, "a note", quality, generator.bytes(7 * n))
+    return Entry(name, "smear", 0.1, (12, 34), found, "a note", quality, as_base64(generator.bytes(7 * n)))
 
 
 def _equal(a: Entry, b: Entry) -> bool:

@@ -18,6 +18,7 @@ import pytest
 from detector.counting import density
 from detector.counting.fields import FieldCount, UnreadField
 from detector.counting.smears import aggregate
+from detector.output.html import as_base64
 from detector.output.journal import Entry
 from detector.output.outcome import Outcome
 from detector.output.report import charts, content, page, pictures
@@ -73,7 +74,7 @@ def entry(name: str, smear: str, n: int, seed: int = 0, um_per_px: float | None 
     xyxy = np.concatenate([corner, corner + generator.uniform(20, 90, (n, 2))], axis=1)
     found = Detections(xyxy, generator.uniform(0.5, 1, n).round(4), np.arange(n) % 3, (640, 480), saturated=saturated)
     rgb = np.asarray(cv2.resize(generator.integers(0, 255, (48, 64, 3), dtype=np.uint8), (640, 480)), dtype=np.uint8)
-    return Entry(name, smear, um_per_px, None, found, "", SOUND, pictures.small(rgb, 3000))
+    return Entry(name, smear, um_per_px, None, found, "", SOUND, as_base64(pictures.small(rgb, 3000)))
 
 
 def outcome_of(entries: Iterable[Entry], doubts: dict[str, str]) -> Outcome:
@@ -172,7 +173,7 @@ def test_a_thousand_fields_stay_small_and_quick() -> None:
     model = entry("x", "s", 100, um_per_px=0.1)
     noise = np.random.default_rng(0).integers(0, 255, (480, 640, 3), dtype=np.uint8)
     # Noise makes the largest pictures.
-    picture = pictures.small(noise, pictures.most_bytes(1000))
+    picture = as_base64(pictures.small(noise, pictures.most_bytes(1000)))
     many = [
         replace(model, field=f"smear {n // 50}/field {n:04}.jpg", smear=f"smear {n // 50}", picture=picture) for n in range(1000)
     ]
@@ -187,7 +188,7 @@ def test_a_thousand_fields_stay_small_and_quick() -> None:
 
 def test_more_than_a_page_holds_is_said_and_doubtful_fields_come_first() -> None:
     model = entry("x", "s", 400)
-    picture = b"x" * pictures.most_bytes(4000)
+    picture = as_base64(b"x" * pictures.most_bytes(4000))
     many = [replace(model, field=f"{n:04}.jpg", picture=picture) for n in range(4000)]
     outcome = outcome_of(many, {many[3998].field: "out of focus"})
     text = page.render(outcome, {}, many, RUN)
@@ -202,7 +203,7 @@ def test_more_than_a_page_holds_is_said_and_doubtful_fields_come_first() -> None
 def test_charts_that_are_left_out_are_said() -> None:
     model = entry("x", "s", 5)
     for smears, told in ((60, 0), (61, 1)):
-        many = [replace(model, field=f"{n}/{i}.jpg", smear=str(n), picture=b"") for n in range(smears) for i in range(2)]
+        many = [replace(model, field=f"{n}/{i}.jpg", smear=str(n), picture="") for n in range(smears) for i in range(2)]
         text = page.render(outcome_of(many, {}), {}, many, RUN)
         assert text.count(f"Charts are drawn for the first 60 of {smears} smears") == told
         assert text.count("<h4>Cells in each field</h4>") == 60

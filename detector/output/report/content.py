@@ -53,11 +53,13 @@ class Sizes:
     def add(self, found: Detections, um_per_px: float | None) -> None:
         """Take in a field's cells."""
         self.uncalibrated += um_per_px is None
+        clear = boxes.clear_of_border(found.xyxy, found.size_wh)
+        sides_px, labels = boxes.side(found.xyxy[clear]), found.label[clear]
         for label, name in enumerate(CLASSES):
-            sides_px = boxes.sides_clear_of_border(found.xyxy[found.label == label], found.size_wh)
-            self.px[name].append(sides_px)
+            own_px = sides_px[labels == label]
+            self.px[name].append(own_px)
             if um_per_px is not None:
-                self.um[name].append(sides_px * np.float32(um_per_px))
+                self.um[name].append(own_px * np.float32(um_per_px))
 
     def charts(self) -> list[charts.Chart]:
         """A chart for each class of which there are cells: in µm where all fields are calibrated."""
