@@ -23,7 +23,7 @@ from detector.output.journal import Journal
 from detector.output.outcome import Outcome
 from detector.output.report import page, pictures
 from detector.vision import images, quality
-from detector.vision.model import Model, processors
+from detector.vision.model import Model, canvas, processors
 
 DISTINCT = 32
 """Crops that the bare model is shown again and again; all of them at once would fill the memory."""
@@ -39,7 +39,7 @@ def command(
     workers = threads or processors()
     fields = inputs.find([str(folder)])
     model = Model.load(None, backend, workers)
-    crops = [model.canvas(images.read(one.path))[0] for one in fields[:: max(1, len(fields) // DISTINCT)]]
+    crops = [canvas(images.read(one.path), model.card)[0] for one in fields[:: max(1, len(fields) // DISTINCT)]]
     page.prepare()
     rows = []
     _bare(model, crops, workers, min(len(fields), 40))

@@ -16,7 +16,7 @@ from detector.training import framework
 from detector.training.fit import MAX_CELLS, start
 from detector.vision import boxes, cells, images
 from detector.vision import card as cards
-from detector.vision.model import Model
+from detector.vision.model import Model, canvas
 
 LICENCE = "AGPL-3.0-only"
 NMS_IOU = 0.6
@@ -33,8 +33,23 @@ class Parity:
     """Largest difference of a class's count in a field."""
 
 
-def to_onnx(weights: Path, target: Path, card: cards.Card) -> None:
+@dataclass(frozen=True)
+class Levels:
+    """Sizes of the places at which a network looks for cells, and which of them its file has."""
+
+    places_px: tuple[int, ...]
+    kept_px: tuple[int, ...]
+    """Those at which some place reached `least_score` in some field."""
+    least_score: float
+    fields: int
+    """Fields that were looked at; none of a test split."""
+
+
+def to_onnx(weights: Path, target: Path, card: cards.Card, records: Sequence[Record]) -> Levels:
     """Export weights to an ONNX file that takes crops of any size, with its card in the metadata.
+
+    Args:
+        records: training and validation fields; levels of the network that never answer in them are left out of the file.
 
     Raises:
         ModelError: the weights cannot be loaded, are for other classes than ours, or end in another head than YOLO's.
@@ -45,8 +60,12 @@ def to_onnx(weights: Path, target: Path, card: cards.Card) -> None:
         raise ModelError(f"{weights}: finds {', '.join(names)}; weights for {', '.join(cells.CLASSES)} are needed")
     graph = framework.graph()
     graph.check(model.model, str(weights))
-    graph.write(graph.Graph(model.model), target)
+    fields = [record.image for record in records if record.image]
+    kept = graph.answering(model.model, (canvas(images.read(field), card)[0] for field in fields))
+    places = tuple(int(stride) for stride in model.model.stride)
+    graph.write(graph.Graph(model.model, kept), target)
     put_card(target, card)
+    return Levels(places, tuple(places[level] for level in kept), graph.SILENT, len(fields))
 
 
 def put_card(target: Path, card: cards.Card) -> None:

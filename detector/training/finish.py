@@ -97,10 +97,11 @@ def finish(
     records, of_domain = [record for record, _ in val], [domain for _, domain in val]
     times = {name: sum(path.resolve() == file for path in data_files) for name, file in named.items()}
     data = [_described(name, train[name], times[name]) for name in named]
-    draft = export.first_card(target.stem, image_px, [r for fields in train.values() for r in fields], training, data)
+    trained = [record for fields in train.values() for record in fields]
+    draft = export.first_card(target.stem, image_px, trained, training, data)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".export-") as folder:
         made = Path(folder) / target.name
-        export.to_onnx(weights, made, draft)
+        levels = export.to_onnx(weights, made, draft, [*records, *trained])
         model = Model.load(made)
         found = [finder.find(model, images.read(r.image), min_score=least_score)[0] for r in records if r.image]
         tuning = tune(records, found, of_domain)
@@ -118,6 +119,7 @@ def finish(
             **tuning.card,
             **measured.card,
             "parity_with_weights": asdict(parity),
+            "levels": asdict(levels),
             "datasets": {name: provenance.describe(file) for name, file in named.items()},
         }
         made.with_suffix(".json").write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")

@@ -1,26 +1,32 @@
 """The network as it is exported: what Ultralytics computes, with less work.
 
-Boxes are computed only at the places where some class reaches its least score, about one in fourteen; a photograph comes in as the
-bytes that it is; and convolutions are put where they cost least. Every number that comes out is, but for rounding, the one that
-`ultralytics.nn.modules.Detect` gives at that place.
+Boxes are computed only at the places where some class reaches its least score, about one in fourteen; levels that never answer are
+left out; a photograph comes in as the bytes that it is; and convolutions are put where they cost least. Every number that comes out
+is, but for rounding, the one that `ultralytics.nn.modules.Detect` gives at that place.
 """
 
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import MethodType
 from typing import Any, cast
 
+import numpy as np
 import onnx
 import onnxslim
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 from ultralytics.nn.modules import C2PSA, C2f, C3k2, Concat, Detect
 
 from detector.errors import ModelError
 from detector.vision.backends import LEAST, PIXELS
+
+SILENT = 1e-6
+"""A level whose scores stay below this in every field has not learnt to answer: those that have reach 0.5 in some."""
 
 _OPSET = 17
 
@@ -46,6 +52,34 @@ def _is_known(boxes: Any) -> bool:
     return made == [((3, 3), 1), ((3, 3), 1), ((1, 1), 1)]
 
 
+def answering(network: Any, crops: Iterable[NDArray[np.uint8]]) -> list[int]:
+    """Levels at which some place of some crop reaches the score of `SILENT`; all of them where none does.
+
+    Args:
+        network: an Ultralytics model of `torch.nn.Module`s that passes `check`.
+        crops: each of shape (h, w, 3), RGB, with sides that are multiples of the largest stride.
+    """
+    network = network.float().eval()
+    found: set[int] = set()
+    head = network.model[-1]
+    heads = head.one2one_cv3 if head.end2end else head.cv3
+
+    def watch(level: int) -> Any:
+        return lambda _head, _feature, logits: found.add(level) if float(logits.sigmoid().max()) >= SILENT else None
+
+    watches = [head.register_forward_hook(watch(level)) for level, head in enumerate(heads)]
+    try:
+        with torch.no_grad():
+            for crop in crops:
+                if len(found) == len(heads):
+                    break
+                network(torch.from_numpy(crop).permute(2, 0, 1)[None].float() / 255)
+    finally:
+        for one in watches:
+            one.remove()
+    return sorted(found) or list(range(len(heads)))
+
+
 def write(graph: Graph, target: Path) -> None:
     """Write an ONNX file that takes crops of any size; the same weights give the same file."""
     pixels = torch.zeros((2 * graph.stride_px, 3 * graph.stride_px, 3), dtype=torch.uint8)
@@ -67,11 +101,12 @@ def write(graph: Graph, target: Path) -> None:
 class Graph(nn.Module):
     """A detector from pixels to boxes and scores, at the places where there may be a cell."""
 
-    def __init__(self, network: Any) -> None:
+    def __init__(self, network: Any, kept: Sequence[int]) -> None:
         """Take a detector to pieces.
 
         Args:
             network: an Ultralytics model of `torch.nn.Module`s that passes `check`; it cannot be used otherwise afterwards.
+            kept: levels that look for cells, from the smallest places on.
         """
         super().__init__()
         network = network.float().eval().fuse(verbose=False).requires_grad_(False)
@@ -81,9 +116,8 @@ class Graph(nn.Module):
         first.weight.data = first.weight.data / 255
         network.model[-1] = _in_place_of(head, nn.Identity())
         self.network = network
-        self.levels = nn.ModuleList(
-            _Level(scores, boxes, float(stride)) for scores, boxes, stride in zip(head.cv3, head.cv2, head.stride, strict=True)
-        )
+        self.levels = nn.ModuleList(_Level(head.cv3[level], head.cv2[level], float(head.stride[level])) for level in kept)
+        self.kept = tuple(kept)
         self.register_buffer("bins", torch.arange(head.reg_max, dtype=torch.float32))
 
     def forward(self, pixels: Tensor, least: Tensor) -> Tensor:
@@ -98,7 +132,7 @@ class Graph(nn.Module):
             line by line: of shape (k, 4 + classes).
         """
         features = self.network(pixels.permute(2, 0, 1)[None].float())
-        found = [level(feature, least) for level, feature in zip(self.levels, features, strict=True)]
+        found = [level(features[i], least) for i, level in zip(self.kept, self.levels, strict=True)]
         centre, sides, scores, stride = (torch.cat(each) for each in zip(*found, strict=True))
         bins = cast(Tensor, self.bins)
         if len(bins) > 1:  # each side is told as a distribution of its distance from the centre

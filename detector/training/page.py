@@ -46,6 +46,7 @@ def render(card: Mapping[str, Any]) -> str:
         "",
         *_operating(card),
         _parity(card["parity_with_weights"]),
+        *_levels(card.get("levels")),
         "",
         *sections.figures(card),
         *sections.failures(card),
@@ -119,6 +120,20 @@ def _error_table(card: Mapping[str, Any]) -> list[str]:
     rows = [f"| {group} | " + " | ".join(f"{error[name]:.2f}" for name in names) + " |" for group, error in
             card["val_count_error_per_field"].items()]  # fmt: skip
     return ["| fields | " + " | ".join(names) + " |", "|---|" + "---|" * len(names), *rows]
+
+
+def _levels(levels: Mapping[str, Any] | None) -> list[str]:
+    """Which levels of the network the file lacks, where it lacks one."""
+    if levels is None:
+        return []
+    silent = [px for px in levels["places_px"] if px not in levels["kept_px"]]
+    if not silent:
+        return []
+    places = " and ".join(map(str, silent))
+    return [
+        f"It lacks the weights' level for places of {places} px, which never answers: no score there reaches {levels['least_score']:g} "
+        f"in any of {levels['fields']} training and validation fields."
+    ]
 
 
 def _parity(parity: Mapping[str, int]) -> str:

@@ -66,7 +66,7 @@ def open_network(path: Path, backend: str = AUTO, workers: int = 1, threads: int
     Args:
         backend: one of `NAMES`.
         workers: calls of `run` at a time, beyond which one waits for another.
-        threads: of the CPU that work on one call. No result depends on either, but for rounding in the fifth digit by three threads or more.
+        threads: of the CPU that work on one call. No result depends on either, but for the last bits.
 
     Raises:
         UsageError: the backend is not known or not there; the message says which are, and what the one asked for needs.

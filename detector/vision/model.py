@@ -63,29 +63,11 @@ class Model:
             min_score: least score of a reported cell; None takes the card's threshold of each class.
             zoom: input pixels per crop pixel; None scales the long side to the card's `image_px`.
         """
-        pixels, scale, offset = self.canvas(rgb, zoom)
-        least = np.array(self.card.minimum() if min_score is None else (min_score,) * len(self.card.class_names), dtype=np.float32)
+        pixels, scale, offset = canvas(rgb, self.card, zoom)
+        least = np.array(
+            self.card.minimum() if min_score is None else (min_score,) * len(self.card.class_names), dtype=np.float32
+        )
         return self._cells(self.network.run(pixels, least), least, scale, offset, (rgb.shape[1], rgb.shape[0]))
-
-    def canvas(
-        self, rgb: NDArray[np.uint8], zoom: float | None = None
-    ) -> tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.float32]]:
-        """What the network is shown of one crop; arguments as in `detect`.
-
-        Gives pixels of shape (h, w, 3) with sides that are multiples of the card's `stride_px`, and for x1, y1, x2, y2,
-        each of shape (4,): its pixels per crop pixel, and the padding before the crop in its pixels.
-        """
-        h, w = rgb.shape[:2]
-        factor = self.card.image_px / max(h, w) if zoom is None else zoom
-        new_wh = (max(1, round(w * factor)), max(1, round(h * factor)))
-        stride = self.card.stride_px
-        full_w, full_h = (-(-side // stride) * stride for side in new_wh)
-        left, top = (full_w - new_wh[0]) // 2, (full_h - new_wh[1]) // 2
-        pixels = np.full((full_h, full_w, 3), _PADDING, dtype=np.uint8)
-        resized = rgb if new_wh == (w, h) else cv2.resize(rgb, new_wh, interpolation=cv2.INTER_LINEAR)
-        pixels[top : top + new_wh[1], left : left + new_wh[0]] = resized
-        scale = np.array([new_wh[0] / w, new_wh[1] / h] * 2, dtype=np.float32)
-        return pixels, scale, np.array([left, top] * 2, dtype=np.float32)
 
     def _cells(
         self,
@@ -110,6 +92,26 @@ class Model:
         saturated = overflown or len(kept) > most
         kept = kept[:most]
         return Detections(xyxy[kept], score[chosen][kept], label[chosen][kept], size_wh, self.card.class_names, saturated)
+
+
+def canvas(
+    rgb: NDArray[np.uint8], card: cards.Card, zoom: float | None = None
+) -> tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.float32]]:
+    """What a network is shown of one crop; arguments as in `Model.detect`.
+
+    Gives pixels of shape (h, w, 3) with sides that are multiples of the card's `stride_px`, and for x1, y1, x2, y2,
+    each of shape (4,): its pixels per crop pixel, and the padding before the crop in its pixels.
+    """
+    h, w = rgb.shape[:2]
+    factor = card.image_px / max(h, w) if zoom is None else zoom
+    new_wh = (max(1, round(w * factor)), max(1, round(h * factor)))
+    full_w, full_h = (-(-side // card.stride_px) * card.stride_px for side in new_wh)
+    left, top = (full_w - new_wh[0]) // 2, (full_h - new_wh[1]) // 2
+    pixels = np.full((full_h, full_w, 3), _PADDING, dtype=np.uint8)
+    resized = rgb if new_wh == (w, h) else cv2.resize(rgb, new_wh, interpolation=cv2.INTER_LINEAR)
+    pixels[top : top + new_wh[1], left : left + new_wh[0]] = resized
+    scale = np.array([new_wh[0] / w, new_wh[1] / h] * 2, dtype=np.float32)
+    return pixels, scale, np.array([left, top] * 2, dtype=np.float32)
 
 
 def processors() -> int:

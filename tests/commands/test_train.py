@@ -88,7 +88,7 @@ from detector.training import framework
 framework.prepare(Path("state"))
 from ultralytics import YOLO
 from detector.vision import images
-from detector.vision.model import Model
+from detector.vision.model import Model, canvas
 
 bgr = images.read(Path("smears/smear_a/field_01.jpg"))[:, :, ::-1]
 cv2.imwrite("field.png", bgr)
@@ -105,7 +105,7 @@ expected = (expected[0] if isinstance(expected, (list, tuple)) else expected).nu
 expected = expected[0].T
 half = expected[:, 2:4] / 2
 expected[:, :4] = np.concatenate([expected[:, :2] - half, expected[:, :2] + half], axis=1)
-pixels = ours.canvas(rgb)[0]
+pixels = canvas(rgb, ours.card)[0]
 output = ours.network.run(pixels, np.zeros(3, dtype=np.float32))
 assert output.shape == expected.shape and output.shape[1] == 7, (output.shape, expected.shape)
 print("input", np.allclose(pixels.transpose(2, 0, 1)[None] / 255, shown.numpy(), atol=1e-6))

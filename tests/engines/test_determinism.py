@@ -19,7 +19,7 @@ from detector.synthetic.layout import plan
 from detector.synthetic.render import window
 from detector.synthetic.stain import preset
 from detector.vision import backends, images
-from detector.vision.model import Model
+from detector.vision.model import Model, canvas
 
 SIZES_WH = [(320, 240), (200, 260), (416, 320), (90, 70), (320, 240), (640, 300)]
 
@@ -85,6 +85,6 @@ def test_threads_within_a_crop_change_no_cell(rendered: list[FieldInput], model:
     for one in rendered:
         if one.field == "bad.png":
             continue
-        pixels = model.canvas(images.read(one.path))[0]
+        pixels = canvas(images.read(one.path), model.card)[0]
         # The last bits, far below what a result keeps, depend on how a sum is cut for threads.
         np.testing.assert_allclose(several.network.run(pixels, least), model.network.run(pixels, least), rtol=0, atol=1e-3)

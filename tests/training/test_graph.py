@@ -66,7 +66,7 @@ def test_the_graph_answers_as_the_network_it_was_made_of(graph: Any, name: str, 
     pixels = np.random.default_rng(0).integers(0, 256, (96, 160, 3), dtype=np.uint8)
     network.model[-1].end2end = False
     expected = _expected(copy.deepcopy(network), pixels)
-    made = graph.Graph(network)
+    made = graph.Graph(network, range(len(network.model[-1].stride)))
     target = tmp_path / "made.onnx"
     graph.write(made, target)
     best = np.sort(expected[:, 4:].max(axis=1))
@@ -87,7 +87,7 @@ def test_what_costs_more_than_it_needs_is_put_elsewhere(graph: Any) -> None:
     import torch
 
     network = _network(str(SHIPPED_WEIGHTS))
-    made = graph.Graph(network)
+    made = graph.Graph(network, [0, 1, 2])
     halves = [part for part in made.modules() if isinstance(part, graph._Halves)]
     assert [len(part.before) for part in halves].count(2) == 2, "stretched pictures are convolved before they are stretched"
     assert len(halves) == 9
@@ -97,6 +97,30 @@ def test_what_costs_more_than_it_needs_is_put_elsewhere(graph: Any) -> None:
     pixels = torch.full((320, 416, 3), 235, dtype=torch.uint8)
     made(pixels, torch.full((3,), 0.5))
     assert asked == [0, 0, 0], "no place of an empty picture has a box"
+
+
+def test_a_level_that_never_answers_is_left_out_and_no_other(graph: Any, tmp_path: Path) -> None:
+    import torch
+
+    network = _network("yolo11n.yaml")
+    pixels = np.random.default_rng(1).integers(0, 256, (96, 160, 3), dtype=np.uint8)
+    assert graph.answering(network, [pixels]) == [0, 1, 2]
+    last = network.model[-1].cv3[1][-1]
+    last.weight.data.zero_()
+    last.bias.data.fill_(-20.0)
+    assert graph.answering(network, [pixels, pixels]) == [0, 2]
+    expected = _expected(copy.deepcopy(network), pixels)
+    finest, coarsest = 12 * 20, 3 * 5
+    some = np.concatenate([expected[:finest], expected[-coarsest:]])
+    target = tmp_path / "some.onnx"
+    graph.write(graph.Graph(network, [0, 2]), target)
+    answer = backends.open_network(target).run(pixels, np.zeros(80, dtype=np.float32))
+    np.testing.assert_allclose(answer, some, rtol=1e-3, atol=1e-3)
+    mute = _network("yolo11n.yaml")
+    for head in mute.model[-1].cv3:
+        head[-1].weight.data.zero_()
+        torch.nn.init.constant_(head[-1].bias, -20.0)
+    assert graph.answering(mute, [pixels]) == [0, 1, 2], "of a network that finds nothing, nothing is known"
 
 
 def test_another_head_is_refused_before_it_is_trained(graph: Any) -> None:
