@@ -40,3 +40,10 @@ def test_the_squared_error_is_about_the_ratio_of_the_totals() -> None:
     """Counted 6 and 4, truth 6 and 5: the ratio is 1.1, the errors 0.6 and 0.6."""
     assert SUMS.squared_error() == pytest.approx(2 * 0.6**2)
     assert FieldSums(**{**SUMS.model_dump(), "true": 0, "false": 0}).squared_error() == 0
+
+
+def test_a_file_made_by_another_version_says_what_to_do(model: Model) -> None:
+    """What goes into its network and what comes out of it differs."""
+    content = {**model.card.model_dump(), "layout": 1}
+    with pytest.raises(ModelError, match="made by another version of smearcount; make it again from its weights"):
+        cards.from_metadata({cards.METADATA_KEY: json.dumps(content)}, HERE)
