@@ -76,7 +76,7 @@ def _exit_code(app: typer.Typer, prog: str) -> int:
 def progress_bar(what: str, total: int) -> Iterator[Callable[[float], None]]:
     """Show progress with rate and time left on standard error; gives a function that takes what was done since its last call."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), _Rate(), TimeRemainingColumn())
-    with Progress(*columns, console=errors, transient=True) as progress:
+    with Progress(*columns, console=errors, transient=True, refresh_per_second=4) as progress:
         task = progress.add_task(what, total=total)
         yield lambda done: progress.advance(task, done)
 

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from detector.output.files import write_parts
 from detector.output.journal import Entry
 from detector.vision.cells import CLASSES
@@ -50,11 +52,18 @@ def _json(content: object) -> str:
 
 def _annotations(found: Detections, image_id: int, first_id: int) -> Iterator[str]:
     """Cells as JSON, put together by hand: they take most of the time of writing results."""
-    rows = zip(found.xyxy.tolist(), found.score.tolist(), found.label.tolist(), strict=True)
-    for number, ((x1, y1, x2, y2), score, label) in enumerate(rows):
-        w, h = x2 - x1, y2 - y1
+    corner, far = np.hsplit(found.xyxy.astype(np.float64), 2)
+    sides = far - corner
+    columns = (
+        corner.round(2),
+        sides.round(2),
+        sides.prod(axis=1).round(1),
+        found.score.astype(np.float64).round(4),
+        found.label + 1,
+    )
+    rows = zip(*(column.tolist() for column in columns), strict=True)
+    for number, ((x, y), (w, h), area, score, category) in enumerate(rows, first_id):
         yield (
-            f'{{"id":{first_id + number},"image_id":{image_id},"category_id":{label + 1},'
-            f'"bbox":[{round(x1, 2)},{round(y1, 2)},{round(w, 2)},{round(h, 2)}],"area":{round(w * h, 1)},"iscrowd":0,'
-            f'"score":{round(score, 4)}}}'
+            f'{{"id":{number},"image_id":{image_id},"category_id":{category},"bbox":[{x},{y},{w},{h}],"area":{area},"iscrowd":0,'
+            f'"score":{score}}}'
         )
