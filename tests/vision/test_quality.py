@@ -91,6 +91,14 @@ def _sound(number: int) -> Quality:
     return Quality(8.0 + 0.3 * shift, 0.5, 0.02, 0.01, (200 + shift, 190, 185), 0.3 + 0.01 * shift, 0.1)
 
 
+def test_colours_in_cielab_are_those_of_opencv() -> None:
+    rgb = np.random.default_rng(0).integers(0, 256, (1000, 3))
+    theirs = cv2.cvtColor((rgb[None] / 255).astype(np.float32), cv2.COLOR_RGB2LAB)[0]
+    np.testing.assert_allclose(quality._cielab(rgb), theirs, atol=0.5)  # theirs are interpolated in a table
+    plain = np.array([[255, 255, 255], [0, 0, 0], [255, 0, 0]])
+    np.testing.assert_allclose(quality._cielab(plain), [[100, 0, 0], [0, 0, 0], [53.24, 80.09, 67.20]], atol=0.03)
+
+
 def test_a_field_unlike_its_smears_others_is_doubtful() -> None:
     usual = [_sound(number) for number in range(9)]
     odd = [
