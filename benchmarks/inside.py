@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -35,18 +35,25 @@ def command(
     repeats: Annotated[int, typer.Option(min=1)] = 3,
     threads: Annotated[int | None, typer.Option(min=1)] = None,
 ) -> None:
-    """Time the bare model and the count in turn, over the same fields, and print seconds of both and of the report."""
+    """Time the bare model and the count in turn, over the same fields, and print seconds of both and of the report.
+
+    The bare model is timed in two ways: a field at a time with all threads on it, as a program runs it that does nothing else ("alone"),
+    and as many fields at a time as there are threads, as the count does ("bare").
+    """
     workers = threads or processors()
     fields = inputs.find([str(folder)])
     model = Model.load(None, backend, workers)
+    alone = Model.load(None, backend, 1, workers)
     crops = [canvas(images.read(one.path), model.card)[0] for one in fields[:: max(1, len(fields) // DISTINCT)]]
     page.prepare()
     rows = []
-    _bare(model, crops, workers, min(len(fields), 40))
+    for one, at_a_time in ((model, workers), (alone, 1)):
+        _bare(one, crops, at_a_time, min(len(fields), 40))
     for repeat in range(repeats):
         order: list[Callable[[], dict[str, float]]] = [
-            lambda: _bare(model, crops, workers, len(fields)),
+            lambda: _named("bare", _bare(model, crops, workers, len(fields))),
             lambda: _counted(fields, model, workers),
+            lambda: _named("alone", _bare(alone, crops, 1, len(fields))),
         ]
         row: dict[str, float] = {}
         for each in order if repeat % 2 == 0 else order[::-1]:
@@ -55,11 +62,16 @@ def command(
     print(json.dumps({"backend": model.network.backend, "program": model.network.program, "fields": len(fields), "runs": rows}))
 
 
-def _bare(model: Model, crops: Sequence[Any], workers: int, fields: int) -> dict[str, float]:
+def _bare(model: Model, crops: Sequence[Any], workers: int, fields: int) -> Mapping[str, float]:
+    """Time the network over so many ready crops, `workers` of them at a time."""
     least = np.array(model.card.minimum(), dtype=np.float32)
     with ThreadPoolExecutor(workers) as pool, _timed() as spent:
         list(pool.map(lambda i: model.network.run(crops[i % len(crops)], least).shape, range(fields)))
-    return {"bare_s": spent["wall"], "bare_cpu_s": spent["cpu"]}
+    return spent
+
+
+def _named(name: str, spent: Mapping[str, float]) -> dict[str, float]:
+    return {f"{name}_s": spent["wall"], f"{name}_cpu_s": spent["cpu"]}
 
 
 def _counted(fields: Sequence[FieldInput], model: Model, workers: int) -> dict[str, float]:
