@@ -43,7 +43,7 @@ class Part:
     """Area in px² that the frame counts refer to."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class FieldCount:
     """The counts of one field that was read."""
 

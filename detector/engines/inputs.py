@@ -19,7 +19,7 @@ SUFFIXES = PICTURES | VENDOR_SUFFIXES
 """File name endings, lower case, that are taken for fields or slides when a folder is searched."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class FieldInput:
     """One field to count."""
 

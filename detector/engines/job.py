@@ -59,8 +59,10 @@ def count(
 
     def take(entry: Entry) -> None:
         fresh[entry.field] = field_of(entry)
-        notes[entry.field] = entry.note
-        lacking[entry.field] = entry.slide.doubt() if entry.slide else ""
+        if entry.note:
+            notes[entry.field] = entry.note
+        if entry.slide is not None:
+            lacking[entry.field] = entry.slide.doubt()
 
     large = {one.field for one in todo if not one.problem and formats.is_slide(one.path)}
     results = local.run([one for one in todo if one.field not in large], model, workers, overlays, picture_bytes)
@@ -77,9 +79,9 @@ def count(
     ordered = tuple(fresh[one.field] for one in fields)
     read = [field for field in ordered if isinstance(field, FieldCount)]
     unread = [field for field in ordered if isinstance(field, UnreadField)]
-    kept_notes = {one.field: notes[one.field] for one in fields if notes[one.field]}
+    ordered_notes = {one.field: notes[one.field] for one in fields if one.field in notes}
     smears = aggregate(read, unread, expected.corrections(model.card.val_sums))
-    return Outcome(ordered, kept_notes, _doubts(read, lacking), tuple(smears))
+    return Outcome(ordered, ordered_notes, _doubts(read, lacking), tuple(smears))
 
 
 def _keep(journal: Journal | None, take: Callable[[Entry], None], entry: Entry) -> None:
@@ -113,7 +115,7 @@ def _doubts(read: Sequence[FieldCount], lacking: Mapping[str, str]) -> dict[str,
     """What makes fields doubtful, by field; each is compared with the others of its smear.
 
     Args:
-        lacking: what is missing in the counts of slides, by field.
+        lacking: what is missing in the counts of slides, by their names.
     """
     by_smear: dict[str, dict[str, quality.Quality]] = {}
     for field in read:
@@ -122,7 +124,7 @@ def _doubts(read: Sequence[FieldCount], lacking: Mapping[str, str]) -> dict[str,
     found = {
         name: doubt for one in by_smear.values() for name, doubt in zip(one, quality.doubts(list(one.values())), strict=True)
     }
-    told = {field.field: "; ".join(filter(None, (lacking[field.field], found.get(field.field, "")))) for field in read}
+    told = {field.field: "; ".join(filter(None, (lacking.get(field.field), found.get(field.field)))) for field in read}
     return {name: doubt for name, doubt in told.items() if doubt}
 
 

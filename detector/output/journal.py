@@ -11,7 +11,7 @@ import json
 import os
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -26,6 +26,7 @@ from detector.vision.scan import Look
 
 LAYOUT = 3
 _SYNC_EVERY_S = 2.0
+_QUALITY = tuple(one.name for one in fields(Quality))
 
 
 @dataclass(frozen=True)
@@ -210,7 +211,7 @@ def _to_json(entry: Entry) -> dict[str, Any]:
     if isinstance(entry.found, Unread):
         return {**content, "unread": entry.found.reason}
     found = entry.found
-    quality = None if entry.quality is None else vars(entry.quality)
+    quality = None if entry.quality is None else {name: getattr(entry.quality, name) for name in _QUALITY}
     seen = {"size_wh": found.size_wh, "saturated": found.saturated, "cells": _packed(found)}
     slide = None if entry.slide is None else asdict(entry.slide)
     return {**content, **seen, "quality": quality, "picture": entry.picture, "slide": slide}

@@ -56,7 +56,7 @@ _WHITE_LEVEL = 250
 _SRGB_TO_XYZ = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]])
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Quality:
     """What was measured in one field; no figure depends on the field's size in pixels."""
 
