@@ -168,7 +168,7 @@ def command(
         raise UsageError(f"--only {', '.join(sorted(unknown))} is not known; known: {', '.join(KINDS)}")
     if fields is not None and not fields.is_dir():
         raise UsageError(f"--fields {fields}: is no folder")
-    backends.resolve(backend)
+    backends.check(backend)
     machine = described()
     found: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as temporary:

@@ -31,8 +31,7 @@ from detector.output import results, terminal
 from detector.output.journal import Journal
 from detector.output.outcome import Outcome
 from detector.output.report import page, pictures
-from detector.vision import backends, scan
-from detector.vision.finder import check_scale
+from detector.vision import backends, finder, scan
 from detector.vision.model import Model, processors
 from detector.vision.slides.formats import is_slide
 
@@ -117,7 +116,7 @@ def _check(
     if resume and out is None:
         raise UsageError("--resume needs --out, the folder of the count to continue")
     if um_per_px is not None:
-        check_scale(um_per_px, "--um-per-px")
+        finder.check_scale(um_per_px, "--um-per-px")
     for name, value in (("--rbc-per-ul", rbc_per_ul), ("--ul-factor", ul_factor)):
         if value is not None and not (math.isfinite(value) and value > 0):
             raise UsageError(f"{name} must be a positive number, got {value:g}")

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detector.errors import ModelError, UsageError
+from detector.vision import fastest
 
 AUTO = "auto"
 CPU = "cpu"
@@ -40,9 +41,7 @@ PIXELS, LEAST = "pixels", "least"
 PRECISION = "float32"
 """Of every backend: bfloat16 and INT8 count too many fields otherwise (`docs/performance.md`)."""
 NAMES = (AUTO, CPU, *_NEEDS)
-"""What can be asked for; `AUTO` never takes an accelerator."""
-
-_AVX_512F = 13  # CPU_AVX_512F in OpenCV's headers
+"""What can be asked for; `AUTO` is the faster of those that run on the processor, and never an accelerator."""
 
 
 @dataclass(frozen=True)
@@ -72,9 +71,11 @@ def open_network(path: Path, backend: str = AUTO, workers: int = 1, threads: int
         UsageError: the backend is not known or not there; the message says which are, and what the one asked for needs.
         ModelError: the file holds no network that can be run.
     """
-    chosen = resolve(backend)
+    check(backend)
     try:
-        return _openvino(path, workers, threads) if chosen == OPENVINO else _onnxruntime(path, chosen, threads)
+        if backend == AUTO:
+            return _fastest(path, workers, threads) if _has_openvino() else _onnxruntime(path, CPU, threads)
+        return _openvino(path, workers, threads) if backend == OPENVINO else _onnxruntime(path, backend, threads)
     except UsageError:
         raise
     # Neither program's exceptions share a base class but Exception.
@@ -83,22 +84,16 @@ def open_network(path: Path, backend: str = AUTO, workers: int = 1, threads: int
         raise ModelError(f"{path}: is no ONNX model that can be run ({reason})") from None
 
 
-def resolve(backend: str) -> str:
-    """The backend that is meant by a name.
-
-    `AUTO` is OpenVINO where it is installed and the processor has AVX-512, on which it was found faster, and else ONNX
-    Runtime: a rule that needs no timing, so that a computer always takes the same one.
+def check(backend: str) -> None:
+    """Refuse a backend by its name.
 
     Raises:
         UsageError: it is not known or not there.
     """
-    if backend == AUTO:
-        return OPENVINO if _has_openvino() and cv2.checkHardwareSupport(_AVX_512F) else CPU
     if backend not in NAMES:
         raise UsageError(f"backend {backend!r} is not known; there are {', '.join(available())}")
     if backend not in available():
         raise UsageError(f"backend {backend!r} is not there; it needs {_NEEDS[backend]}; there are {', '.join(available())}")
-    return backend
 
 
 def available() -> list[str]:
@@ -112,6 +107,27 @@ def available() -> list[str]:
 
 def _has_openvino() -> bool:
     return importlib.util.find_spec("openvino") is not None
+
+
+def _fastest(path: Path, workers: int, threads: int) -> Network:
+    """OpenVINO where it was found faster than ONNX Runtime with such a file on such a processor, else that; timed once."""
+    import onnxruntime
+    import pooch
+
+    file = Path(pooch.os_cache("smearcount")) / "backends.json"
+    programs = f"ONNX Runtime {onnxruntime.__version__}, OpenVINO {metadata.version('openvino')}"
+    key = f"{programs}, {path.stat().st_size} bytes, {threads} threads, {cv2.getCPUFeaturesLine()}"
+    known = fastest.kept(file, key)
+    plain = _onnxruntime(path, CPU, threads)
+    if known == CPU:
+        return plain
+    try:
+        other = _openvino(path, workers, threads)
+    except Exception:  # whatever is wrong with an installation that nobody asked for is no reason to stop
+        return plain
+    chosen = (plain, other)[fastest.of([plain.run, other.run])] if known is None else other
+    fastest.keep(file, key, chosen.backend)
+    return chosen
 
 
 def _onnxruntime(path: Path, backend: str, threads: int) -> Network:
