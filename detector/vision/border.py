@@ -24,10 +24,8 @@ _LEAST_TO_MEASURE = 3
 
 def rbc_px(xyxy: boxes.Boxes, label: NDArray[np.int64], size_wh: tuple[int, int], least: int = _LEAST_TO_MEASURE) -> float | None:
     """Diameter of red cells in pixels: median side of those clear of the border, or None where fewer than `least` are."""
-    sides_px = np.sort(boxes.sides_clear_of_border(xyxy[label == cells.RBC], size_wh))
-    n = len(sides_px)
-    # What np.median gives, which takes longer than all the rest.
-    return float(sides_px[(n - 1) // 2 : n // 2 + 1].mean()) if n >= least else None
+    sides_px = boxes.sides_clear_of_border(xyxy[label == cells.RBC], size_wh)
+    return boxes.median(sides_px) if len(sides_px) >= least else None
 
 
 def slivers(xyxy: boxes.Boxes, label: NDArray[np.int64], size_wh: tuple[int, int], rbc_px: float) -> NDArray[np.bool_]:

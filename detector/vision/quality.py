@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from detector.vision import border, cells, images
+from detector.vision import border, boxes, cells, images
 from detector.vision.detections import Detections
 
 Grey = NDArray[np.uint8]
@@ -241,7 +241,7 @@ def _focus(green: Grey, found: Detections, xyxy: NDArray[np.float32]) -> float |
     steep = [np.partition(squared[pieces[i]], last[i], axis=None)[last[i]] for i in known.tolist()]
     px = np.sqrt((sides[known, 2:] - sides[known, :2]).prod(axis=1))
     steepness = np.sqrt(steep) / 8 * px / (high - low)[known]
-    return float(np.median(steepness)) if len(known) else None
+    return boxes.median(steepness) if len(known) else None
 
 
 def _uneven(green: Grey, boxed: NDArray[np.bool_]) -> float:

@@ -103,3 +103,9 @@ def test_touching_names_the_edges_within_the_margin() -> None:
         [False, False, True, True],
         [False, False, False, False],
     ]
+
+
+@given(st.lists(st.floats(-1e6, 1e6, width=32), min_size=1, max_size=9))
+def test_the_median_is_numpys(values: list[float]) -> None:
+    for kind in (np.float32, np.float64):
+        assert boxes.median(np.array(values, dtype=kind)) == float(np.median(np.array(values, dtype=kind)))

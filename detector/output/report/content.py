@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
 
 from detector.counting.density import PerMicrolitre
 from detector.counting.fields import FieldCount, UnreadField
@@ -46,8 +46,8 @@ class Row:
 class Sizes:
     """Sizes of the cells clear of the border that were seen in a smear, by class."""
 
-    px: dict[str, list[NDArray[np.float32]]] = field(default_factory=lambda: {name: [] for name in CLASSES})
-    um: dict[str, list[NDArray[np.float32]]] = field(default_factory=lambda: {name: [] for name in CLASSES})
+    px: dict[str, array[float]] = field(default_factory=lambda: {name: array("f") for name in CLASSES})
+    um: dict[str, array[float]] = field(default_factory=lambda: {name: array("f") for name in CLASSES})
     uncalibrated: int = 0
 
     def add(self, found: Detections, um_per_px: float | None) -> None:
@@ -57,15 +57,14 @@ class Sizes:
         sides_px, labels = boxes.side(found.xyxy[clear]), found.label[clear]
         for label, name in enumerate(CLASSES):
             own_px = sides_px[labels == label]
-            self.px[name].append(own_px)
+            self.px[name].frombytes(own_px.tobytes())
             if um_per_px is not None:
-                self.um[name].append(own_px * np.float32(um_per_px))
+                self.um[name].frombytes((own_px * np.float32(um_per_px)).tobytes())
 
     def charts(self) -> list[charts.Chart]:
         """A chart for each class of which there are cells: in µm where all fields are calibrated."""
         by_class, unit = (self.px, "px") if self.uncalibrated else (self.um, "µm")
-        none = np.zeros(0, np.float32)
-        drawn = (charts.sizes(name, COLOURS[name], np.concatenate([none, *by_class[name]]), unit) for name in CLASSES)
+        drawn = (charts.sizes(name, COLOURS[name], np.array(by_class[name], dtype=np.float32), unit) for name in CLASSES)
         return [one for one in drawn if one is not None]
 
 
