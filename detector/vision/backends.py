@@ -81,7 +81,9 @@ def open_network(path: Path, backend: str = AUTO, workers: int = 1, threads: int
     # Neither program's exceptions share a base class but Exception.
     except Exception as error:
         reason = " ".join(str(error).split())[:160]
-        raise ModelError(f"{path}: is no ONNX model that can be run ({reason})") from None
+        raise ModelError(
+            f"{path}: is no ONNX model that can be run ({reason}); give an .onnx file made by detector.train or detector.export"
+        ) from None
 
 
 def check(backend: str) -> None:
@@ -123,10 +125,12 @@ def _fastest(path: Path, workers: int, threads: int) -> Network:
         return plain
     try:
         other = _openvino(path, workers, threads)
-    except Exception:  # whatever is wrong with an installation that nobody asked for is no reason to stop
+        chosen = (plain, other)[fastest.of([plain.run, other.run])] if known is None else other
+    # Whatever is wrong with an installation that nobody asked for, or with a file that is none of ours, is no reason to stop here.
+    except Exception:
         return plain
-    chosen = (plain, other)[fastest.of([plain.run, other.run])] if known is None else other
-    fastest.keep(file, key, chosen.backend)
+    if known is None:
+        fastest.keep(file, key, chosen.backend)
     return chosen
 
 

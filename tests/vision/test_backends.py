@@ -16,7 +16,7 @@ import pooch
 import pytest
 
 from detector.errors import ModelError, UsageError
-from detector.vision import backends, finder, images
+from detector.vision import backends, fastest, finder, images
 from detector.vision.model import SHIPPED, Model
 
 SAMPLES = sorted((Path(__file__).parents[2] / "datasets" / "samples").glob("*/*.jpg"))
@@ -82,6 +82,17 @@ def test_an_openvino_that_does_not_start_is_passed_over(two: SimpleNamespace, mo
     assert backends.open_network(SHIPPED).backend == "cpu"
     with pytest.raises(ModelError, match="no such library"):
         backends.open_network(SHIPPED, backends.OPENVINO)
+
+
+def test_a_file_that_cannot_be_timed_is_left_for_its_card_to_tell_of(
+    two: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def other_inputs(*_: object) -> None:
+        raise ValueError("required inputs are missing")
+
+    monkeypatch.setattr(fastest, "of", other_inputs)
+    assert backends.open_network(SHIPPED).backend == "cpu"
+    assert not two.cache.exists()
 
 
 def test_without_openvino_nothing_is_timed(two: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
