@@ -16,7 +16,7 @@ from detector.output.html import as_base64
 from detector.output.journal import Entry, Journal, stamp_of
 from detector.output.outcome import Outcome
 from detector.output.results import version
-from detector.vision import quality, scan
+from detector.vision import quality, tiles
 from detector.vision.detections import Unread
 from detector.vision.model import Model
 from detector.vision.slides import formats
@@ -38,7 +38,7 @@ def count(
     overlays: Path | None = None,
     progress: Progress | None = None,
     picture_bytes: int = 0,
-    tile_px: int = scan.TILE_PX,
+    tile_px: int = tiles.TILE_PX,
 ) -> Outcome:
     """Count fields, and write each into the journal as soon as it is done.
 

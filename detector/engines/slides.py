@@ -32,7 +32,7 @@ class Work:
     model: Model
     workers: int
     """Tiles that are worked on at a time."""
-    tile_px: int = scan.TILE_PX
+    tile_px: int = tiles.TILE_PX
     """Side of a tile in the model's own pixels."""
     journal: Journal | None = None
 

@@ -25,8 +25,6 @@ from detector.vision.tiles import Tile
 COUNTED, EMPTY, UNFOCUSED, UNREADABLE = "counted", "empty", "out of focus", "unreadable"
 """What became of a tile."""
 
-TILE_PX = 960
-"""Side of a tile in the model's own pixels."""
 MOST_TILE_PX = 4096
 OVERVIEW_PX = 2048
 """Long side at which a whole slide is looked at to find its cells, in pixels."""
@@ -93,7 +91,7 @@ def check_tile(tile_px: int, card: Card) -> None:
         )
 
 
-def plan(model: Model, slide: Slide, overview: Rgb, um_per_px: float | None, tile_px: int = TILE_PX) -> Scan:
+def plan(model: Model, slide: Slide, overview: Rgb, um_per_px: float | None, tile_px: int = tiles.TILE_PX) -> Scan:
     """Choose a slide's scale and cut it into tiles.
 
     Args:
