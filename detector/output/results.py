@@ -162,7 +162,7 @@ def describe_model(model: Model) -> dict[str, Any]:
 
 def versions() -> dict[str, str]:
     """Versions of this package, of Python, and of the packages that decide what is counted."""
-    of = {name: metadata.version(name) for name in ("numpy", "opencv-python-headless", "onnxruntime", "pillow")}
+    of = {name: metadata.version(name) for name in ("numpy", "opencv-python-headless", "onnxruntime", "pillow", "simplejpeg")}
     return {"smearcount": version(), "python": platform.python_version(), **of}
 
 

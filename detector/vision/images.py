@@ -11,8 +11,9 @@ from typing import Any
 
 import cv2
 import numpy as np
+import simplejpeg
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from detector.errors import ImageError
 
@@ -22,6 +23,8 @@ Rgb = NDArray[np.uint8]
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp", ".gif", ".jp2"})
 """File name endings, lower case, that are taken for images when a folder is searched."""
 
+_DAMAGE = ("Corrupt JPEG data", "Premature end of JPEG file")
+"""How libjpeg's warnings of lost data begin."""
 _warnings_lock = threading.Lock()
 
 
@@ -32,7 +35,7 @@ class Picture:
     rgb: Rgb
     """Shape (h, w, 3), uint8, EXIF rotation applied, transparency laid over white."""
     note: str
-    """What a user should know of it, for example that only the first of several pages was read; else empty."""
+    """What a user should know of it: that only the first of several pages was read, or that it is damaged; else empty."""
 
 
 def read(path: Path) -> Rgb:
@@ -47,8 +50,9 @@ def read(path: Path) -> Rgb:
 def load(path: Path) -> Picture:
     """An image file and what a user should know of it.
 
-    Eight bits a channel are read by Pillow; deeper ones by OpenCV, which Pillow would cut to the high byte. A deeper
-    image is scaled by the smallest usual camera depth (8, 10, 12, 14, 16 bits) that holds its brightest value.
+    Eight bits a channel are read by Pillow, and most JPEG by libjpeg-turbo without it, which gives the same pixels in a
+    third of the time; deeper ones by OpenCV, which Pillow would cut to the high byte. A deeper image is scaled by the
+    smallest usual camera depth (8, 10, 12, 14, 16 bits) that holds its brightest value.
 
     Raises:
         ImageError: the file cannot be opened or is no complete image.
@@ -79,15 +83,21 @@ def decode(content: bytes) -> Picture:
     """
     image = _identify(content)
     pages = getattr(image, "n_frames", 1)
-    note = f"first of {pages} pages" if pages > 1 and image.format != "MPO" else ""
+    paged = f"first of {pages} pages" if pages > 1 and image.format != "MPO" else ""
     try:
-        rgb = _deep_pixels(content, image) if _is_deep(image) else _pixels(image)
+        damage = ""
+        if _is_deep(image):
+            rgb = _deep_pixels(content, image)
+        elif _is_plain_jpeg(image):
+            rgb, damage = _jpeg_pixels(content, image)
+        else:
+            rgb = _pixels(image)
     except ImageError:
         raise
     # Decoders raise almost anything on damaged data: OSError, SyntaxError, struct.error, ValueError, ...
     except Exception as error:
         raise ImageError(f"is truncated or damaged ({_one_line(error)})") from None
-    return Picture(rgb, note)
+    return Picture(rgb, "; ".join(filter(None, (paged, damage))))
 
 
 def shrink(rgb: Rgb, factor: float) -> Rgb:
@@ -165,6 +175,19 @@ def _is_deep(image: Image.Image) -> bool:
 def _raw_mode(arguments: object) -> str:
     first = arguments[0] if isinstance(arguments, tuple) and arguments else arguments
     return first if isinstance(first, str) else ""
+
+
+def _is_plain_jpeg(image: Image.Image) -> bool:
+    return image.format == "JPEG" and image.mode == "RGB" and image.getexif().get(ExifTags.Base.Orientation, 1) == 1
+
+
+def _jpeg_pixels(content: bytes, image: Image.Image) -> tuple[Rgb, str]:
+    """Pixels, and what is wrong with them where a part of the data is damaged, which Pillow passes over in silence."""
+    try:
+        return simplejpeg.decode_jpeg(content, "RGB"), ""
+    except ValueError as error:
+        damaged = str(error).startswith(_DAMAGE)
+        return _pixels(image), f"is damaged, parts of it may be wrong ({_one_line(error)})" if damaged else ""
 
 
 def _pixels(image: Image.Image) -> Rgb:

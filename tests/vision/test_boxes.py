@@ -62,6 +62,7 @@ def test_two_boxes_apart_have_no_overlap_although_both_lengths_would_be_negative
 
 @given(random_boxes, st.data())
 def test_suppression_keeps_the_best_and_leaves_no_two_that_overlap(a: np.ndarray, data: st.DataObject) -> None:
+    a = a[boxes.area(a) > 0]
     n = len(a)
     score = np.array(data.draw(st.lists(st.integers(0, 100), min_size=n, max_size=n)), dtype=np.float32) / 100
     label = np.array(data.draw(st.lists(st.integers(0, 2), min_size=n, max_size=n)), dtype=np.int64)
@@ -75,7 +76,7 @@ def test_suppression_keeps_the_best_and_leaves_no_two_that_overlap(a: np.ndarray
     assert (np.diff(score[kept]) <= 0).all()
 
 
-@pytest.mark.parametrize("n", [31, 32, 33, 400])
+@pytest.mark.parametrize("n", [0, 1, 33, 400])
 def test_suppression_of_many_boxes_is_that_of_one_after_the_other(n: int) -> None:
     generator = np.random.default_rng(n)
     corner = generator.uniform(0, 120, (n, 2))

@@ -41,6 +41,38 @@ def test_channels_are_red_green_blue(tmp_path: Path) -> None:
     assert images.read(tmp_path / "red.png")[0, 0].tolist() == [255, 0, 0]
 
 
+@pytest.mark.parametrize("kind", ["4:4:4", "4:2:2", "4:2:0", "4:1:1", "4:4:0", "progressive", "rgb", "restarts", "grey", "cmyk"])
+def test_jpeg_of_any_kind_has_the_pixels_that_pillow_gives(tmp_path: Path, kind: str) -> None:
+    noise = np.random.default_rng(4).integers(0, 256, (13, 21, 3), dtype=np.uint8)
+    smooth = cv2.resize(noise, (169, 131), interpolation=cv2.INTER_CUBIC)
+    path = tmp_path / "a.jpg"
+    if kind == "4:4:0":
+        factors = cv2.IMWRITE_JPEG_SAMPLING_FACTOR_440
+        cv2.imwrite(str(path), smooth, [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, factors])
+    else:
+        settings = {"subsampling": kind} if ":" in kind else {}
+        settings |= {"progressive": {"progressive": True}, "rgb": {"keep_rgb": True}, "restarts": {"restart_marker_rows": 1}}.get(
+            kind, {}
+        )
+        Image.fromarray(smooth).convert({"grey": "L", "cmyk": "CMYK"}.get(kind, "RGB")).save(path, **settings)
+    with Image.open(path) as image:
+        assert np.array_equal(images.read(path), np.asarray(image.convert("RGB")))
+
+
+def test_jpeg_damaged_in_its_middle_is_read_and_said_to_be_so(tmp_path: Path) -> None:
+    path = tmp_path / "a.jpg"
+    Image.fromarray(np.random.default_rng(5).integers(0, 256, (200, 300, 3), dtype=np.uint8)).save(path)
+    content = bytearray(path.read_bytes())
+    assert images.load(path).note == ""
+    del content[len(content) // 2 : len(content) // 2 + 50]
+    path.write_bytes(content)
+    picture = images.load(path)
+    assert picture.rgb.shape == (200, 300, 3)
+    assert "is damaged, parts of it may be wrong (Corrupt JPEG data" in picture.note
+    path.write_bytes(path.read_bytes() + b"what a microscope adds")
+    assert images.load(path).note == picture.note
+
+
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_exif_rotation_is_applied(tmp_path: Path, rgb: np.ndarray, orientation: int) -> None:
     stored = Image.fromarray(rgb)
