@@ -81,9 +81,8 @@ class FieldCount:
         """
         if um_per_px is not None and not (np.isfinite(um_per_px) and um_per_px > 0):
             raise ValueError(f"um_per_px must be positive, got {um_per_px}")
-        framed = detections[in_frame(detections.xyxy, detections.label, detections.size_wh)]
-        counts = (detections.counts(), framed.counts())
-        return cls(field, smear, detections.size_wh, *counts, detections.saturated, um_per_px, quality)
+        framed = detections.counts(in_frame(detections.xyxy, detections.label, detections.size_wh))
+        return cls(field, smear, detections.size_wh, detections.counts(), framed, detections.saturated, um_per_px, quality)
 
 
 @dataclass(frozen=True)

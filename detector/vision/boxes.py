@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 Boxes = NDArray[np.float32]
 """Boxes of shape (n, 4), xyxy in pixels."""
 
+_INWARD = np.array((1, 1, -1, -1), dtype=np.float32)
+
 
 def area(xyxy: Boxes) -> NDArray[np.float32]:
     """Area of each box in px², of shape (n,); an inverted box has none."""
@@ -87,6 +89,5 @@ def median(values: NDArray[np.floating[Any]]) -> float:
 
 def touches(xyxy: Boxes, size_wh: tuple[int, int], margin_px: float) -> NDArray[np.bool_]:
     """Which image edges each box reaches to within `margin_px`: left, top, right, bottom; of shape (n, 4)."""
-    w, h = size_wh
-    gap = np.concatenate([xyxy[:, :2], np.array([w, h], dtype=np.float32) - xyxy[:, 2:]], axis=1)
+    gap = xyxy * _INWARD + np.array((0, 0, *size_wh), dtype=np.float32)
     return np.asarray(gap <= margin_px)

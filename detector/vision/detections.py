@@ -63,10 +63,10 @@ class Detections:
             self.xyxy[chosen], self.score[chosen], self.label[chosen], self.size_wh, self.class_names, self.saturated
         )
 
-    def counts(self) -> dict[str, int]:
-        """Number of cells of every class, zeros included."""
-        totals = np.bincount(self.label, minlength=len(self.class_names))
-        return {name: int(n) for name, n in zip(self.class_names, totals, strict=True)}
+    def counts(self, among: NDArray[np.bool_] | None = None) -> dict[str, int]:
+        """Number of cells of every class, zeros included; with a mask of shape (n,), of those that it chooses."""
+        totals = np.bincount(self.label if among is None else self.label[among], minlength=len(self.class_names))
+        return dict(zip(self.class_names, totals.tolist(), strict=True))
 
 
 @dataclass(frozen=True)

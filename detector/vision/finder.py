@@ -201,8 +201,8 @@ def slivers(found: Detections, model: Model, zoom: float | None) -> NDArray[np.b
     Args:
         zoom: model input pixels per field pixel that they were found at; None for the field whole at the model's own size.
     """
-    certain = found[found.score >= np.array(model.card.minimum())[found.label]]
-    rbc_px = border.rbc_px(certain.xyxy, certain.label, found.size_wh)
+    certain = found.score >= np.array(model.card.minimum())[found.label]
+    rbc_px = border.rbc_px(found.xyxy[certain], found.label[certain], found.size_wh)
     if rbc_px is None:
         rbc_px = model.card.rbc_px / (model.card.image_px / max(found.size_wh) if zoom is None else zoom)
     return border.slivers(found.xyxy, found.label, found.size_wh, rbc_px)

@@ -107,12 +107,14 @@ def canvas(
     new_wh = (max(1, round(w * factor)), max(1, round(h * factor)))
     full_w, full_h = (-(-side // card.stride_px) * card.stride_px for side in new_wh)
     left, top = (full_w - new_wh[0]) // 2, (full_h - new_wh[1]) // 2
-    pixels = rgb if new_wh == (w, h) else cv2.resize(rgb, new_wh, interpolation=cv2.INTER_LINEAR)
-    if (full_w, full_h) != new_wh:
-        beside = (top, full_h - new_wh[1] - top, left, full_w - new_wh[0] - left)
-        pixels = cv2.copyMakeBorder(pixels, *beside, cv2.BORDER_CONSTANT, value=(_PADDING,) * 3)
+    pixels = np.full((full_h, full_w, 3), _PADDING, dtype=np.uint8)
+    inside = pixels[top : top + new_wh[1], left : left + new_wh[0]]
+    if new_wh == (w, h):
+        inside[:] = rgb
+    else:
+        cv2.resize(rgb, new_wh, dst=inside, interpolation=cv2.INTER_LINEAR)
     scale = np.array([new_wh[0] / w, new_wh[1] / h] * 2, dtype=np.float32)
-    return np.ascontiguousarray(pixels), scale, np.array([left, top] * 2, dtype=np.float32)
+    return pixels, scale, np.array([left, top] * 2, dtype=np.float32)
 
 
 def processors() -> int:

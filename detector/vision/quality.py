@@ -258,10 +258,14 @@ def _levels(green: Grey, chosen: NDArray[np.bool_], blocks: tuple[int, int]) -> 
     """Mean of the chosen pixels in each block, and their share of it; 0 where there is none."""
     columns, rows = blocks
     h, w = green.shape[0] // rows, green.shape[1] // columns
-    cut = np.s_[: h * rows, : w * columns]
-    # Whole numbers, and rows first: many times as fast as means over two axes.
+    # Whole numbers, and rows first by OpenCV: many times as fast as means over two axes.
     number, total = (
-        each[cut].reshape(rows, h, columns, w).sum(axis=1, dtype=np.uint32).sum(axis=2).astype(np.float32)
-        for each in (chosen, green * chosen)
+        np.concatenate([cv2.reduce(each[h * row : h * (row + 1)], 0, cv2.REDUCE_SUM, dtype=cv2.CV_32S) for row in range(rows)])[
+            :, : w * columns
+        ]
+        .reshape(rows, columns, w)
+        .sum(axis=2)
+        .astype(np.float32)
+        for each in (chosen.view(np.uint8), green * chosen)
     )
     return total / np.maximum(number, 1), number / np.float32(h * w)
