@@ -97,7 +97,8 @@ def _counted(fields: Sequence[FieldInput], model: Model, workers: int) -> dict[s
 def _write(folder: Path, outcome: Outcome, fields: Sequence[FieldInput], model: Model, journal: Journal) -> None:
     per_ul = {smear.smear: density.per_ul(smear, None, None) for smear in outcome.smears}
     described = results.describe_run(model, {}, outcome.fields, 0.0, 0.0)
-    results.write(folder, outcome, per_ul, job.entries(fields, journal), described)
+    results.write(folder, outcome, per_ul, described)
+    results.write_cells(folder, job.entries(fields, journal))
     page.write(folder / results.REPORT, outcome, per_ul, job.entries(fields, journal), described)
 
 

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ from detector.commandline import (
 )
 from detector.counting import density
 from detector.engines import inputs, job, manifest
+from detector.engines.pool import handed_on
 from detector.errors import OutputError, UsageError
 from detector.output import results, terminal
 from detector.output.journal import Journal
@@ -87,13 +89,14 @@ def count(
     results.prepare(folder, resume)
     try:
         with Journal(folder / results.JOURNAL, job.journal_key(loaded), resume) as journal:
-            with progress_bar("counting", len(fields)) as advance:
+            # What is found is written down while the rest is counted.
+            with progress_bar("counting", len(fields)) as advance, handed_on(partial(results.write_cells, folder)) as each:
                 drawn = folder / results.OVERLAYS if overlays else None
                 most = pictures.most_bytes(len(fields))
-                outcome = job.count(fields, loaded, workers, journal, drawn, advance, most, asked.tile_px)
+                outcome = job.count(fields, loaded, workers, journal, drawn, advance, most, asked.tile_px, each)
             per_ul = {smear.smear: density.per_ul(smear, asked.rbc_per_ul, asked.ul_factor) for smear in outcome.smears}
             described = results.describe_run(loaded, asked.told(), outcome.fields, started, time.time())
-            results.write(folder, outcome, per_ul, job.entries(fields, journal), described)
+            results.write(folder, outcome, per_ul, described)
             preparing.join()
             page.write(folder / results.REPORT, outcome, per_ul, job.entries(fields, journal), described)
     except KeyboardInterrupt:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -39,55 +40,57 @@ def count(
     progress: Progress | None = None,
     picture_bytes: int = 0,
     tile_px: int = tiles.TILE_PX,
+    each: Callable[[Entry], None] | None = None,
 ) -> Outcome:
     """Count fields, and write each into the journal as soon as it is done.
 
     Fields that the journal holds already, from a run that was interrupted, are not counted again unless their image,
-    smear or scale has changed. Slides come after the fields, one by one, each with all workers.
+    smear or scale has changed. Slides are searched one by one, each with all workers.
 
     Args:
         overlays: folder to draw each field's cells in; None draws none.
         picture_bytes: most bytes of the small picture of each field that goes into the journal; with 0 none is made.
         tile_px: side of a slide's tiles in the model's own pixels.
+        each: called with what became of each field, in the order of the fields.
     """
-    tell = progress or (lambda _done: None)
-    todo = [one for one in fields if journal is None or not _known(journal, one, overlays)]
-    tell(len(fields) - len(todo))
-    fresh: dict[str, FieldCount | UnreadField] = {}
+    counted: list[FieldCount | UnreadField] = []
     notes: dict[str, str] = {}
     lacking: dict[str, str] = {}
-
-    def take(entry: Entry) -> None:
-        fresh[entry.field] = field_of(entry)
+    work = slides.Work(model, workers, tile_px, journal)
+    for entry in _counted(fields, work, overlays, progress or (lambda _done: None), picture_bytes):
+        counted.append(field_of(entry))
         if entry.note:
             notes[entry.field] = entry.note
         if entry.slide is not None:
             lacking[entry.field] = entry.slide.doubt()
-
-    large = {one.field for one in todo if not one.problem and formats.is_slide(one.path)}
-    results = local.run([one for one in todo if one.field not in large], model, workers, overlays, picture_bytes)
-    for result in results:
-        _keep(journal, take, entry_of(result))
-        tell(1)
-    work = slides.Work(model, workers, tile_px, journal)
-    for one in todo:
-        if one.field in large:
-            _keep(journal, take, slides.count(one, work, tell))
-    for one in fields:
-        if journal is not None and one.field not in fresh:
-            take(journal.read(one.field))
-    ordered = tuple(fresh[one.field] for one in fields)
-    read = [field for field in ordered if isinstance(field, FieldCount)]
-    unread = [field for field in ordered if isinstance(field, UnreadField)]
-    ordered_notes = {one.field: notes[one.field] for one in fields if one.field in notes}
+        if each is not None:
+            each(entry)
+    read = [field for field in counted if isinstance(field, FieldCount)]
+    unread = [field for field in counted if isinstance(field, UnreadField)]
     smears = aggregate(read, unread, expected.corrections(model.card.val_sums))
-    return Outcome(ordered, ordered_notes, _doubts(read, lacking), tuple(smears))
+    return Outcome(tuple(counted), notes, _doubts(read, lacking), tuple(smears))
 
 
-def _keep(journal: Journal | None, take: Callable[[Entry], None], entry: Entry) -> None:
-    if journal is not None:
-        journal.add(entry)
-    take(entry)
+def _counted(
+    fields: Sequence[FieldInput], work: slides.Work, overlays: Path | None, tell: Progress, picture_bytes: int
+) -> Iterator[Entry]:
+    """What becomes of each field, in their order; what is not in the journal is counted and written there."""
+    journal = work.journal
+    todo = {one.field: one for one in fields if journal is None or not _known(journal, one, overlays)}
+    tell(len(fields) - len(todo))
+    large = {one.field for one in todo.values() if not one.problem and formats.is_slide(one.path)}
+    small = [one for one in todo.values() if one.field not in large]
+    with closing(local.run(small, work.model, work.workers, overlays, picture_bytes)) as results:
+        for one in fields:
+            if journal is not None and one.field not in todo:
+                yield journal.read(one.field)
+                continue
+            entry = slides.count(one, work, tell) if one.field in large else entry_of(next(results))
+            if journal is not None:
+                journal.add(entry)
+            if one.field not in large:
+                tell(1)
+            yield entry
 
 
 def entries(fields: Sequence[FieldInput], journal: Journal) -> Iterator[Entry]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -68,7 +68,7 @@ def detect_field(one: FieldInput, model: Model, overlays: Path | None = None, pi
 
 def run(
     fields: Sequence[FieldInput], model: Model, workers: int, overlays: Path | None = None, picture_bytes: int = 0
-) -> Iterator[FieldResult]:
+) -> Generator[FieldResult]:
     """Results of the fields, in their order, while `workers` of them are worked on at a time.
 
     Each field goes through the model by itself on one thread, so no result depends on what stands beside it.

@@ -1,11 +1,13 @@
-"""Several things worked on at a time, with results in their order."""
+"""Several things worked on at a time: with results in their order, or handed on from one to the next."""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TypeVar
+from contextlib import contextmanager
+from queue import SimpleQueue
+from typing import Any, TypeVar
 
 import cv2
 
@@ -13,7 +15,44 @@ One = TypeVar("One")
 Result = TypeVar("Result")
 
 
-def in_order(work: Callable[[One], Result], todo: Iterable[One], workers: int) -> Iterator[Result]:
+@contextmanager
+def handed_on(taking: Callable[[Iterator[One]], None]) -> Iterator[Callable[[One], None]]:
+    """Gives a function that hands things on, one after the other, to what takes them in a thread of its own meanwhile.
+
+    At the end of the block it is waited for. Where the block fails, what takes them fails by the same exception.
+
+    Raises:
+        Exception: whatever `taking` raises, by the function or at the end of the block.
+    """
+    queue: SimpleQueue[tuple[str, Any]] = SimpleQueue()
+
+    def handed() -> Iterator[One]:
+        while True:
+            kind, thing = queue.get()
+            if kind == "failed":
+                raise thing
+            if kind == "ended":
+                return
+            yield thing
+
+    with ThreadPoolExecutor(1) as pool:
+        taken = pool.submit(taking, handed())
+
+        def hand(thing: One) -> None:
+            if taken.done():
+                taken.result()
+            queue.put(("next", thing))
+
+        try:
+            yield hand
+        except BaseException as error:
+            queue.put(("failed", error))
+            raise
+        queue.put(("ended", None))
+        taken.result()
+
+
+def in_order(work: Callable[[One], Result], todo: Iterable[One], workers: int) -> Generator[Result]:
     """What `work` makes of each, in their order, while `workers` of them are worked on; at most twice as many are in memory.
 
     OpenCV works on one thread meanwhile: a second one for parts of a picture gains nothing beside them, and waits for the

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import platform
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib import metadata
@@ -97,19 +98,36 @@ def write(
     folder: Path,
     outcome: Outcome,
     per_ul: Mapping[str, Sequence[PerMicrolitre]],
-    entries: Iterable[Entry],
     run: Mapping[str, Any],
 ) -> None:
-    """Write `counts.csv`, `smears.csv`, `detections.json` and `run.json`; of slides, `tiles.csv` and pictures of the density.
+    """Write `counts.csv`, `smears.csv` and `run.json`.
 
     Raises:
         OutputError: one of them cannot be written.
     """
-    try:
+    with _told(folder):
         tables.write_counts(folder / "counts.csv", outcome.fields, outcome.notes, outcome.doubts)
         tables.write_smears(folder / "smears.csv", outcome.smears, per_ul)
-        coco.write(folder / "detections.json", slides.write(folder, entries))
         write_text(folder / "run.json", json.dumps(run, indent=2, ensure_ascii=False) + "\n")
+
+
+def write_cells(folder: Path, entries: Iterable[Entry]) -> None:
+    """Write `detections.json`; of slides, `tiles.csv` and pictures of the density.
+
+    Args:
+        entries: in the order of the fields; they may come while the count goes on.
+
+    Raises:
+        OutputError: one of them cannot be written.
+    """
+    with _told(folder):
+        coco.write(folder / "detections.json", slides.write(folder, entries))
+
+
+@contextmanager
+def _told(folder: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise OutputError(f"{folder}: cannot be written ({error.strerror}); free space or choose another --out") from None
 

@@ -47,7 +47,8 @@ def write(folder: Path, finished: Finished, run: Mapping[str, Any]) -> None:
     Raises:
         OutputError: one of them cannot be written; those before it are.
     """
-    results.write(folder, finished.outcome, {}, finished.entries, run)
+    results.write(folder, finished.outcome, {}, run)
+    results.write_cells(folder, finished.entries)
     mosaic = images.shrink(finished.mosaic, min(1.0, _MOST_PX / max(finished.mosaic.shape[:2])))
     try:
         files.write_bytes(folder / results.MOSAIC, _jpeg(mosaic))

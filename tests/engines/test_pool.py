@@ -2,11 +2,12 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Iterator
 
 import cv2
 import pytest
 
-from detector.engines.pool import in_order
+from detector.engines.pool import handed_on, in_order
 
 
 @pytest.mark.parametrize("workers", [1, 3])
@@ -46,3 +47,55 @@ def test_a_failure_ends_the_work_and_leaves_no_thread() -> None:
     with pytest.raises(ZeroDivisionError):
         list(results)
     assert threading.active_count() == threads
+
+
+def test_things_are_handed_on_in_order_while_the_block_runs() -> None:
+    seen: list[int] = []
+    first = threading.Event()
+
+    def take(things: Iterator[int]) -> None:
+        for one in things:
+            seen.append(one)
+            first.set()
+
+    with handed_on(take) as hand:
+        hand(1)
+        assert first.wait(10)
+        assert seen == [1]
+        for one in range(2, 50):
+            hand(one)
+    assert seen == list(range(1, 50))
+
+
+def test_what_takes_them_fails_by_what_the_block_fails_by() -> None:
+    told: list[BaseException] = []
+
+    def take(things: Iterator[int]) -> None:
+        try:
+            list(things)
+        except BaseException as error:
+            told.append(error)
+            raise
+
+    with pytest.raises(KeyboardInterrupt), handed_on(take) as hand:  # noqa: PT012
+        hand(1)
+        raise KeyboardInterrupt
+    assert [type(one) for one in told] == [KeyboardInterrupt]
+
+
+@pytest.mark.parametrize("more", [0, 1000])
+def test_where_what_takes_them_fails_the_block_learns_of_it(more: int) -> None:
+    failed = threading.Event()
+
+    def take(things: Iterator[int]) -> None:
+        try:
+            next(things)
+            raise OSError("no space")
+        finally:
+            failed.set()
+
+    with pytest.raises(OSError, match="no space"), handed_on(take) as hand:  # noqa: PT012
+        hand(1)
+        assert failed.wait(10)
+        for one in range(more):
+            hand(one)
