@@ -135,7 +135,7 @@ def _pictures(outcome: Outcome, entries: Iterable[Entry]) -> tuple[list[dict[str
                     "smear": entry.smear,
                     "name": entry.field,
                     "size_wh": entry.found.size_wh,
-                    "counts": entry.found.counts(),
+                    "counts": ", ".join(f"{count} {name}" for name, count in entry.found.counts().items()),
                     "doubt": "; ".join(filter(None, told)),
                     "picture": html.data_uri(entry.picture, "image/jpeg"),
                 }
