@@ -27,7 +27,7 @@ def command(*, model: Path, figures: Sequence[Path]) -> int:
         text = page.render(content)
         write_text(beside, json.dumps(content, indent=2) + "\n")
         write_text(model.with_suffix(".md"), text)
-    except (OSError, KeyError) as error:
+    except (OSError, KeyError, ValueError) as error:
         raise OutputError(f"{beside}: cannot be written, or is no card that detector.export made ({error})") from None
     console.print(f"{len(figures)} evaluations on the card {beside}", markup=False, soft_wrap=True)
     return EXIT_DONE

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -133,7 +134,7 @@ SUMS = FieldSums(fields=30, true=450, false=0, missed=50, counted_squared=6750, 
 def _told_of_its_error(monkeypatch: pytest.MonkeyPatch, val_sums: ValSums | None) -> None:
     """Let commands use the shipped model with such sums on its card."""
     model = Model.load()
-    model.card = model.card.model_copy(update={"val_sums": val_sums})
+    model.card = replace(model.card, val_sums=val_sums)
     monkeypatch.setattr(Model, "load", lambda *_: model)
 
 
