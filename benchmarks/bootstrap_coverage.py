@@ -31,17 +31,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated
 
 import numpy as np
-import typer
 from numpy.typing import NDArray
 from scipy import special
 
 from detector.accuracy.agreement import agreement, statistics
 from detector.accuracy.bootstrap import Figure
 from detector.accuracy.paired import differences
-from detector.commandline import EXIT_DONE, console, run
+from detector.commandline import EXIT_DONE, Number, Parser, console, run
 
 FIGURES = ("mae", "rmse", "bias", "pooled_accuracy", "exact", "within_one", "loa_low", "loa_high", "pearson_r", "concordance")
 DIFFERENCES = ("mae", "rmse", "bias", "bias_size", "exact", "within_one", "concordance")
@@ -146,7 +144,7 @@ def _drawn(scenario: Scenario, fields: int, rng: np.random.Generator) -> tuple[I
     return truth, found[0] + false, found[1] + false
 
 
-def command(studies: Annotated[int, typer.Option(min=1, help="studies of each kind and size")] = 400) -> int:
+def command(*, studies: int) -> int:
     """Print in what share of studies the 95 % intervals hold the true figure, and, where it is not all, in what share there is one."""
     for i, scenario in enumerate(SCENARIOS):
         of = f"{scenario.smears} smears of {PER_SMEAR}" if scenario.smears else f"{scenario.fields} fields"
@@ -159,9 +157,16 @@ def command(studies: Annotated[int, typer.Option(min=1, help="studies of each ki
     return EXIT_DONE
 
 
+def parser() -> Parser:
+    """What the command takes."""
+    made = Parser("benchmarks.bootstrap_coverage", "[OPTION]...", command.__doc__)
+    made.add_argument("--studies", type=Number(int, 1), default=400, help="studies of each kind and size")
+    return made
+
+
 def main() -> None:
     """Entry point."""
-    run(command, "python -m benchmarks.bootstrap_coverage")
+    run(command, parser())
 
 
 if __name__ == "__main__":

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated
 
 import numpy as np
-import typer
 from numpy.typing import NDArray
 
 from benchmarks.simulated_counts import SCENARIOS, WRONG, simulate, sums_of
 from detector.accuracy.operating import tally
 from detector.annotations import dataset, domains
-from detector.commandline import EXIT_DONE, console, progress_bar, run
+from detector.commandline import EXIT_DONE, Number, Parser, console, progress_bar, run
 from detector.counting.expected import corrections
 from detector.errors import AnnotationError
 from detector.vision import finder, images
@@ -29,11 +27,7 @@ Tallied = dict[str, NDArray[np.int64]]
 """By domain: true, false and missed in each field by class, of shape (fields, 3, classes)."""
 
 
-def command(
-    data: Annotated[list[Path] | None, typer.Option(help="data.yaml of datasets whose val fields are held out in turn")] = None,
-    model: Annotated[Path | None, typer.Option(help="an .onnx model of ours; default: the one shipped")] = None,
-    calibrations: Annotated[int, typer.Option(min=1, help="calibrations in each simulation, with 4 smears each")] = 1000,
-) -> int:
+def command(*, data: Sequence[Path], model: Path | None, calibrations: int) -> int:
     """Print in what share of smears the 95 % intervals of the expected true count hold the truth."""
     tallied = _tallied(Model.load(model), data) if data else {}
     console.print(
@@ -118,9 +112,22 @@ def _held(measured: Tallied, counted: Tallied, label: int, fields: int, parts: i
             yield total.low <= truth <= total.high, in_mean, total.high - total.low, truth
 
 
+def parser() -> Parser:
+    """What the command takes."""
+    made = Parser("benchmarks.expected_count", "[OPTION]...", command.__doc__)
+    made.add_argument(
+        "--data", type=Path, action="append", default=[], help="data.yaml of datasets whose val fields are held out in turn"
+    )
+    made.add_argument("--model", type=Path, help="an .onnx model of ours; default: the one shipped")
+    made.add_argument(
+        "--calibrations", type=Number(int, 1), default=1000, help="calibrations in each simulation, with 4 smears each"
+    )
+    return made
+
+
 def main() -> None:
     """Entry point."""
-    run(command, "python -m benchmarks.expected_count")
+    run(command, parser())
 
 
 if __name__ == "__main__":

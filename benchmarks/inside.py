@@ -9,12 +9,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
-import typer
 
-from detector.commandline import run
+from detector.commandline import Number, Parser, run
 from detector.counting import density
 from detector.engines import inputs, job
 from detector.engines.inputs import FieldInput
@@ -29,12 +28,7 @@ DISTINCT = 32
 """Crops that the bare model is shown again and again; all of them at once would fill the memory."""
 
 
-def command(
-    folder: Annotated[Path, typer.Argument(help="folder with fields")],
-    backend: Annotated[str, typer.Option()] = "auto",
-    repeats: Annotated[int, typer.Option(min=1)] = 3,
-    threads: Annotated[int | None, typer.Option(min=1)] = None,
-) -> None:
+def command(*, folder: Path, backend: str, repeats: int, threads: int | None) -> None:
     """Time the bare model and the count in turn, over the same fields, and print seconds of both and of the report.
 
     The bare model is timed in two ways: a field at a time with all threads on it, as a program runs it that does nothing else ("alone"),
@@ -125,9 +119,19 @@ def _watched(module: Any, name: str, into: dict[str, float]) -> Callable[[], Non
     return lambda: setattr(module, name, plain)
 
 
+def parser() -> Parser:
+    """What the command takes."""
+    made = Parser("benchmarks.inside", "[OPTION]... FOLDER", command.__doc__)
+    made.add_argument("folder", metavar="FOLDER", type=Path, help="folder with fields")
+    made.add_argument("--backend", default="auto", help="what runs the model")
+    made.add_argument("--repeats", type=Number(int, 1), default=3, help="of each, in alternating order")
+    made.add_argument("--threads", type=Number(int, 1), help="fields worked on at a time; default: one per processor")
+    return made
+
+
 def main() -> None:
     """Entry point."""
-    run(command, "python -m benchmarks.inside")
+    run(command, parser())
 
 
 if __name__ == "__main__":

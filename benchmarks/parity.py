@@ -6,15 +6,13 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated
 
-import typer
 from rich import box
 from rich.table import Table
 
 from benchmarks.machine import described
 from detector.annotations import dataset
-from detector.commandline import EXIT_DONE, EXIT_SOME_FAILED, console, progress_bar, run
+from detector.commandline import EXIT_DONE, EXIT_SOME_FAILED, Parser, console, progress_bar, run
 from detector.engines import inputs
 from detector.errors import NothingToDoError
 from detector.vision import backends, finder, images
@@ -68,15 +66,10 @@ def compare(backend: str, program: str, names: Sequence[str], reference: Sequenc
 
 
 def command(
-    data: Annotated[list[Path] | None, typer.Option(help="data.yaml of datasets whose fields are counted")] = None,
-    split: Annotated[str, typer.Option(help="of the datasets")] = "val",
-    fields: Annotated[list[str] | None, typer.Option(help="or folders with fields")] = None,
-    backend: Annotated[list[str] | None, typer.Option(help="to compare; default: all that are there")] = None,
-    model: Annotated[Path | None, typer.Option(help="an .onnx model of ours; default: the one shipped")] = None,
-    out: Annotated[Path, typer.Option(help="JSON file for the figures")] = Path("runs/benchmarks/parity.json"),
+    *, data: Sequence[Path], split: str, fields: Sequence[str], backend: Sequence[str], model: Path | None, out: Path
 ) -> int:
     """Count the same fields with every backend; ends with 1 where one differs by more than is allowed."""
-    paths = [record.image for file in data or () for record in dataset.read(file, split) if record.image is not None]
+    paths = [record.image for file in data for record in dataset.read(file, split) if record.image is not None]
     paths += [one.path for one in inputs.find(fields)] if fields else []
     if not paths:
         raise NothingToDoError("no fields; give --data datasets/NAME/data.yaml or --fields FOLDER")
@@ -114,9 +107,21 @@ def _show(compared: Sequence[Parity], fields: int) -> None:
     console.print(table)
 
 
+def parser() -> Parser:
+    """What the command takes."""
+    made = Parser("benchmarks.parity", "[OPTION]...", command.__doc__)
+    made.add_argument("--data", type=Path, action="append", default=[], help="data.yaml of datasets whose fields are counted")
+    made.add_argument("--split", default="val", help="of the datasets")
+    made.add_argument("--fields", action="append", default=[], help="or folders with fields")
+    made.add_argument("--backend", action="append", default=[], help="to compare; default: all that are there")
+    made.add_argument("--model", type=Path, help="an .onnx model of ours; default: the one shipped")
+    made.add_argument("--out", type=Path, default=Path("runs/benchmarks/parity.json"), help="JSON file for the figures")
+    return made
+
+
 def main() -> None:
     """Entry point."""
-    run(command, "python -m benchmarks.parity")
+    run(command, parser())
 
 
 if __name__ == "__main__":

@@ -6,11 +6,9 @@ import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
 
 import cv2
 import numpy as np
-import typer
 from rich import box
 from rich.table import Table
 
@@ -18,7 +16,7 @@ from detector.accuracy.agreement import agreement
 from detector.accuracy.precision import MIN_SCORE, average_precision
 from detector.annotations import dataset
 from detector.annotations.records import Record
-from detector.commandline import EXIT_DONE, console, progress_bar, run
+from detector.commandline import EXIT_DONE, Parser, console, progress_bar, run
 from detector.errors import NothingToDoError
 from detector.vision import finder, images
 from detector.vision.cells import CLASSES
@@ -66,10 +64,7 @@ PREPROCESSED: dict[str, Change] = {
 }
 
 
-def command(
-    data: Annotated[list[Path], typer.Option(help="data.yaml of datasets whose val fields are shown")],
-    model: Annotated[Path | None, typer.Option(help="an .onnx model of ours; default: the one shipped")] = None,
-) -> int:
+def command(*, data: Sequence[Path], model: Path | None) -> int:
     """Print mAP50-95 and the mean absolute error of the counts for each way to spoil and to preprocess."""
     loaded = Model.load(model)
     records = [record for file in data for record in dataset.read(file, "val")]
@@ -116,9 +111,19 @@ def _at(found: Detections, least: np.ndarray) -> Detections:
     return found[found.score >= least[found.label]]
 
 
+def parser() -> Parser:
+    """What the command takes."""
+    made = Parser("benchmarks.preprocessing", "[OPTION]... --data <path>", command.__doc__)
+    made.add_argument(
+        "--data", type=Path, action="append", required=True, help="data.yaml of datasets whose val fields are shown"
+    )
+    made.add_argument("--model", type=Path, help="an .onnx model of ours; default: the one shipped")
+    return made
+
+
 def main() -> None:
     """Entry point."""
-    run(command, "python -m benchmarks.preprocessing")
+    run(command, parser())
 
 
 if __name__ == "__main__":

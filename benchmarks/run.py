@@ -19,15 +19,14 @@ import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-import typer
 from rich import box
 from rich.table import Table
 
 from benchmarks.machine import described
 from benchmarks.processes import Measured, Stock, counting, measure, own_peak_mb
-from detector.commandline import EXIT_DONE, console, run
+from detector.commandline import EXIT_DONE, Number, Parser, console, run
 from detector.errors import NothingToDoError, UsageError
 from detector.vision import backends
 from detector.vision.images import SUFFIXES
@@ -154,16 +153,10 @@ KINDS: dict[str, Callable[[Setting], Figures]] = {
 
 
 def command(
-    fields: Annotated[Path | None, typer.Option(help="folder with fields; default: synthetic ones")] = None,
-    only: Annotated[list[str] | None, typer.Option(help=f"measure these alone: {', '.join(KINDS)}")] = None,
-    repeats: Annotated[int, typer.Option(min=1, help="of each comparison, in alternating order")] = 3,
-    backend: Annotated[str, typer.Option(help="of our count")] = backends.AUTO,
-    many: Annotated[list[int] | None, typer.Option(min=1, help="numbers of fields whose peak memory is compared")] = None,
-    synthetic: Annotated[int, typer.Option(min=1, help="fields to render where none are given")] = 100,
-    out: Annotated[Path, typer.Option(help="JSON file for the figures")] = Path("runs/benchmarks/run.json"),
+    *, fields: Path | None, only: Sequence[str], repeats: int, backend: str, many: Sequence[int], synthetic: int, out: Path
 ) -> int:
     """Measure how fast fields are counted, against stock Ultralytics and against the bare model, and how much memory it needs."""
-    unknown = set(only or ()) - set(KINDS)
+    unknown = set(only) - set(KINDS)
     if unknown:
         raise UsageError(f"--only {', '.join(sorted(unknown))} is not known; known: {', '.join(KINDS)}")
     if fields is not None and not fields.is_dir():
@@ -277,9 +270,24 @@ def _show(ratios: Sequence[Ratio]) -> None:
     console.print(table)
 
 
+def parser() -> Parser:
+    """What the command takes."""
+    made = Parser("benchmarks.run", "[OPTION]...", command.__doc__)
+    made.add_argument("--fields", type=Path, help="folder with fields; default: synthetic ones")
+    made.add_argument("--only", action="append", default=[], help=f"measure these alone: {', '.join(KINDS)}")
+    made.add_argument("--repeats", type=Number(int, 1), default=3, help="of each comparison, in alternating order")
+    made.add_argument("--backend", default=backends.AUTO, help="of our count")
+    made.add_argument(
+        "--many", type=Number(int, 1), action="append", default=[], help="numbers of fields whose peak memory is compared"
+    )
+    made.add_argument("--synthetic", type=Number(int, 1), default=100, help="fields to render where none are given")
+    made.add_argument("--out", type=Path, default=Path("runs/benchmarks/run.json"), help="JSON file for the figures")
+    return made
+
+
 def main() -> None:
     """Entry point."""
-    run(command, "python -m benchmarks.run")
+    run(command, parser())
 
 
 if __name__ == "__main__":

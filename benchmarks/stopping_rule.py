@@ -9,11 +9,10 @@ one until red and white cells are known as asked for, by `streams.enough`; the i
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
 
 import numpy as np
-import typer
 
+from detector.commandline import Number, Parser, run
 from detector.streams import enough
 from detector.vision.cells import CLASSES
 
@@ -77,8 +76,8 @@ def simulate(case: Case, smears: int, seed: int = 0) -> Stops:
     return Stops((shares[0], shares[1]), float(np.median(views)) if views else float("nan"), len(held))
 
 
-def report(smears: Annotated[int, typer.Option(help="of each kind")] = 400) -> None:
-    """Print a table."""
+def report(*, smears: int) -> None:
+    """Print how often the interval of a count that stopped holds the truth."""
     for case in CASES:
         stops = simulate(case, smears)
         print(
@@ -87,5 +86,12 @@ def report(smears: Annotated[int, typer.Option(help="of each kind")] = 400) -> N
         )
 
 
+def parser() -> Parser:
+    """What the command takes."""
+    made = Parser("benchmarks.stopping_rule", "[OPTION]...", report.__doc__)
+    made.add_argument("--smears", type=Number(int), default=400, help="of each kind")
+    return made
+
+
 if __name__ == "__main__":
-    typer.run(report)
+    run(report, parser())

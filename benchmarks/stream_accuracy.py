@@ -12,12 +12,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
 
 import numpy as np
-import typer
 from numpy.typing import NDArray
 
+from detector.commandline import Number, Parser, run
+from detector.errors import UsageError
 from detector.streams.fake import Fake, Smear
 from detector.streams.fields import Fields
 from detector.streams.frames import Frame
@@ -111,7 +111,7 @@ def real_field(folder: Path, columns: int = 4, rows: int = 4) -> Smear:
     """Labelled fields of a dataset folder's `images/SPLIT`, laid side by side."""
     chosen = [path for path in sorted(folder.glob("*.jpg")) if images.read(path).shape == (480, 640, 3)][: columns * rows]
     if len(chosen) < columns * rows:
-        raise typer.BadParameter(f"{folder}: holds {len(chosen)} fields of 640x480 px, {columns * rows} are needed")
+        raise UsageError(f"{folder}: holds {len(chosen)} fields of 640x480 px, {columns * rows} are needed")
     rgb = np.zeros((rows * 480, columns * 640, 3), dtype=np.uint8)
     xyxy, label = [np.zeros((0, 4), np.float32)], [np.zeros(0, np.int64)]
     for number, path in enumerate(chosen):
@@ -129,11 +129,8 @@ def _by_label(label: NDArray[np.int64]) -> NDArray[np.int64]:
     return np.bincount(label, minlength=len(CLASSES))
 
 
-def report(
-    seeds: Annotated[int, typer.Option(help="smears for each kind of stream")] = 3,
-    fields: Annotated[Path | None, typer.Option(help="images/SPLIT of a dataset folder, to pan over real fields")] = None,
-) -> None:
-    """Print a table."""
+def report(*, seeds: int, fields: Path | None) -> None:
+    """Print what was counted in each stream beside the truth and the count at rest."""
     model = Model.load()
     columns = ("stream", "detector", "truth", "counted", "at rest")
     print("{:34} {:9} {:>14} {:>14} {:>14}  all cells: to truth, to rest; segments, used of frames".format(*columns))
@@ -166,5 +163,13 @@ def _line(name: str, detector: str, row: NDArray[np.int64]) -> None:
     print(f"{name:34} {detector:9} {shown}  {to_truth:+.2f} %, {to_rest:+.2f} %; {row[9]}, {row[10]} of {row[11]}")
 
 
+def parser() -> Parser:
+    """What the command takes."""
+    made = Parser("benchmarks.stream_accuracy", "[OPTION]...", report.__doc__)
+    made.add_argument("--seeds", type=Number(int), default=3, help="smears for each kind of stream")
+    made.add_argument("--fields", type=Path, help="images/SPLIT of a dataset folder, to pan over real fields")
+    return made
+
+
 if __name__ == "__main__":
-    typer.run(report)
+    run(report, parser())

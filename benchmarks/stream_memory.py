@@ -10,12 +10,11 @@ from __future__ import annotations
 
 import time
 from itertools import cycle
-from typing import Annotated
 
 import psutil
-import typer
 
 from benchmarks.stream_accuracy import Perfect
+from detector.commandline import Number, Parser, run
 from detector.streams.fake import Fake
 from detector.streams.frames import Frame
 from detector.streams.scan import CONFIRMATIONS, Scan
@@ -24,10 +23,7 @@ from detector.streams.survey import Survey
 ADDRESS = "fake:serpentine?width=160&height=120&um_per_px=0.3&vibration=0.3&drift=0.2&rows=3&columns=3&speed=8"
 
 
-def report(
-    frames: Annotated[int, typer.Option(help="to take")] = 100_000,
-    every: Annotated[int, typer.Option(help="frames between two lines")] = 10_000,
-) -> None:
+def report(*, frames: int, every: int) -> None:
     """Print a line every so many frames: resident memory, cells, and processor time per frame since the last line."""
     fake = Fake(ADDRESS)
     views = [item for item in fake if isinstance(item, Frame)]
@@ -47,5 +43,13 @@ def report(
             break
 
 
+def parser() -> Parser:
+    """What the command takes."""
+    made = Parser("benchmarks.stream_memory", "[OPTION]...", report.__doc__)
+    made.add_argument("--frames", type=Number(int), default=100_000, help="to take")
+    made.add_argument("--every", type=Number(int), default=10_000, help="frames between two lines")
+    return made
+
+
 if __name__ == "__main__":
-    typer.run(report)
+    run(report, parser())

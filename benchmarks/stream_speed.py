@@ -14,13 +14,11 @@ import time
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
-from typing import Annotated
 
-import typer
 from rich.table import Table
 
 from benchmarks.machine import described
-from detector.commandline import console, run
+from detector.commandline import Number, Parser, console, run
 from detector.streams import modes
 from detector.streams.capture import Capture
 from detector.streams.display import Display
@@ -62,11 +60,7 @@ class Nobody:
         """Take no more."""
 
 
-def stream_speed(
-    seconds: Annotated[float, typer.Option(min=1, help="to play in each mode; each needs about 30 MB")] = 20,
-    fps: Annotated[float, typer.Option(min=1, help="frames a second that the camera gives")] = 30,
-    speed: Annotated[float, typer.Option(min=1, help="pixels that the stage moves per frame")] = 16,
-) -> None:
+def stream_speed(*, seconds: float, fps: float, speed: float) -> None:
     """Play frames at a camera's pace, and print what was used of them and how late."""
     rows = math.ceil(seconds * fps * speed / _ROW_PX)
     source = Fake(f"fake:serpentine?speed={speed:g}&rest=1&columns={1 + _ROW_PX / 640:g}&rows={rows}")
@@ -94,9 +88,18 @@ def stream_speed(
     console.print(f"asked for in scan mode, with nothing beside it: {LEAST_FPS:g} a second, overlays within {MOST_MS:g} ms (p95)")
 
 
+def parser() -> Parser:
+    """What the command takes."""
+    made = Parser("benchmarks.stream_speed", "[OPTION]...", stream_speed.__doc__)
+    made.add_argument("--seconds", type=Number(float, 1), default=20.0, help="to play in each mode; each needs about 30 MB")
+    made.add_argument("--fps", type=Number(float, 1), default=30.0, help="frames a second that the camera gives")
+    made.add_argument("--speed", type=Number(float, 1), default=16.0, help="pixels that the stage moves per frame")
+    return made
+
+
 def main() -> None:
     """Entry point."""
-    run(stream_speed, "python -m benchmarks.stream_speed")
+    run(stream_speed, parser())
 
 
 if __name__ == "__main__":

@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
 
 import numpy as np
-import typer
 from rich import box
 from rich.table import Table
 
@@ -17,7 +15,7 @@ from detector.accuracy.bootstrap import Floats, figure, resamples
 from detector.accuracy.thresholds import ALL_WEIGHT, GRID, LEAST_SCORE, middle_of_best
 from detector.annotations import dataset, domains
 from detector.annotations.records import Record
-from detector.commandline import EXIT_DONE, console, progress_bar, run
+from detector.commandline import EXIT_DONE, Parser, console, progress_bar, run
 from detector.errors import AnnotationError
 from detector.vision import finder, images
 from detector.vision.cells import CLASSES
@@ -80,10 +78,7 @@ class Errors:
     all: dict[str, Floats]
 
 
-def command(
-    data: Annotated[list[Path], typer.Option(help="data.yaml of datasets whose val fields are used")],
-    model: Annotated[Path | None, typer.Option(help="an .onnx model of ours; default: the one shipped")] = None,
-) -> int:
+def command(*, data: Sequence[Path], model: Path | None) -> int:
     """Print the errors that each rule leaves in the domains it was tuned on, and in each domain when tuned on the others."""
     of_domain = {file: domains.of_dataset(file) for file in data}
     fields = [(of_domain[file](record.name), record) for file in data for record in dataset.read(file, "val")]
@@ -155,5 +150,13 @@ def _difference(a: Errors, of_a: Mapping[str, int], b: Errors, of_b: Mapping[str
     return "-" if shown is None else f"{shown.value:+.2f} ({shown.low:+.2f} to {shown.high:+.2f})"
 
 
+def parser() -> Parser:
+    """What the command takes."""
+    made = Parser("benchmarks.threshold_rules", "[OPTION]... --data <path>", command.__doc__)
+    made.add_argument("--data", type=Path, action="append", required=True, help="data.yaml of datasets whose val fields are used")
+    made.add_argument("--model", type=Path, help="an .onnx model of ours; default: the one shipped")
+    return made
+
+
 if __name__ == "__main__":
-    run(command, "python -m benchmarks.threshold_rules")
+    run(command, parser())

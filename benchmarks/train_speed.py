@@ -15,14 +15,13 @@ from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-import typer
 import yaml
 from rich import box
 from rich.table import Table
 
-from detector.commandline import EXIT_DONE, console, run
+from detector.commandline import EXIT_DONE, Number, Parser, console, run
 from detector.errors import NothingToDoError
 from detector.training import cpu, fit, framework, settings
 
@@ -79,14 +78,7 @@ def compare(runs: list[Run]) -> Comparison:
 
 
 def command(
-    data: Annotated[Path | None, typer.Option(help="data.yaml made by detector.convert; default: synthetic fields")] = None,
-    fields: Annotated[int, typer.Option(min=10, help="synthetic fields, a fifth of them for validation")] = 120,
-    model: Annotated[str, typer.Option(help="weights or architecture that both start from")] = fit.SHIPPED,
-    epochs: Annotated[int, typer.Option(min=1)] = 8,
-    image_px: Annotated[int, typer.Option(min=64)] = 320,
-    batch: Annotated[int, typer.Option(min=1)] = 16,
-    repeats: Annotated[int, typer.Option(min=1, help="pairs of trainings, in alternating order")] = 2,
-    out: Annotated[Path, typer.Option(help="JSON file for the figures")] = Path("runs/benchmarks/train_speed.json"),
+    *, data: Path | None, fields: int, model: str, epochs: int, image_px: int, batch: int, repeats: int, out: Path
 ) -> int:
     """Train with both, one after the other, and print seconds an epoch, their ratio and both accuracies."""
     chosen = settings.load(
@@ -191,9 +183,23 @@ def _met(met: bool) -> str:
     return "within the target of" if met else "misses the target of"
 
 
+def parser() -> Parser:
+    """What the command takes."""
+    made = Parser("benchmarks.train_speed", "[OPTION]...", command.__doc__)
+    made.add_argument("--data", type=Path, help="data.yaml made by detector.convert; default: synthetic fields")
+    made.add_argument("--fields", type=Number(int, 10), default=120, help="synthetic fields, a fifth of them for validation")
+    made.add_argument("--model", default=fit.SHIPPED, help="weights or architecture that both start from")
+    made.add_argument("--epochs", type=Number(int, 1), default=8, help="of each training")
+    made.add_argument("--image-px", type=Number(int, 64), default=320, help="long side that fields are scaled to")
+    made.add_argument("--batch", type=Number(int, 1), default=16, help="fields a step")
+    made.add_argument("--repeats", type=Number(int, 1), default=2, help="pairs of trainings, in alternating order")
+    made.add_argument("--out", type=Path, default=Path("runs/benchmarks/train_speed.json"), help="JSON file for the figures")
+    return made
+
+
 def main() -> None:
     """Entry point."""
-    run(command, "python -m benchmarks.train_speed")
+    run(command, parser())
 
 
 if __name__ == "__main__":

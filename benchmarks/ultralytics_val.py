@@ -9,17 +9,16 @@ from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
-import typer
 from rich import box
 from rich.table import Table
 
 from detector.accuracy import precision
 from detector.annotations import dataset
 from detector.annotations.records import Record
-from detector.commandline import EXIT_DONE, console, progress_bar, run
+from detector.commandline import EXIT_DONE, Parser, console, progress_bar, run
 from detector.errors import NothingToDoError
 from detector.training import framework
 from detector.vision import finder, images
@@ -168,14 +167,7 @@ def _predicted(weights: Path, records: Sequence[Record], card: Card) -> list[Det
     return found
 
 
-def command(
-    data: Annotated[list[Path], typer.Argument(help="data.yaml of dataset folders made by detector.convert.")],
-    split: Annotated[str, typer.Option(help="The split to measure on.")] = "val",
-    weights: Annotated[Path, typer.Option(help="Weights (.pt), with the model made of them beside.")] = SHIPPED.with_suffix(
-        ".pt"
-    ),
-    out: Annotated[Path | None, typer.Option(help="Also write the figures to this JSON file.", show_default=False)] = None,
-) -> int:
+def command(*, data: Sequence[Path], split: str, weights: Path, out: Path | None) -> int:
     """Compare mean average precision with Ultralytics' own, from its boxes and its code to ours."""
     framework.prepare(Path("runs") / "ultralytics")
     model = Model.load(weights.with_suffix(".onnx"))
@@ -201,9 +193,21 @@ def _table(title: str, made: Sequence[Step]) -> Table:
     return table
 
 
+def parser() -> Parser:
+    """What the command takes."""
+    made = Parser("benchmarks.ultralytics_val", "[OPTION]... DATA...", command.__doc__)
+    made.add_argument("data", metavar="DATA", type=Path, nargs="+", help="data.yaml of dataset folders made by detector.convert.")
+    made.add_argument("--split", default="val", help="The split to measure on.")
+    made.add_argument(
+        "--weights", type=Path, default=SHIPPED.with_suffix(".pt"), help="Weights (.pt), with the model made of them beside."
+    )
+    made.add_argument("--out", type=Path, help="Also write the figures to this JSON file.")
+    return made
+
+
 def main() -> None:
     """Run the command line."""
-    run(command, "python -m benchmarks.ultralytics_val")
+    run(command, parser())
 
 
 if __name__ == "__main__":

@@ -3,27 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
-
-import typer
+from typing import Any
 
 from detector.accuracy.report import metrics
-from detector.commandline import EXIT_DONE, console, run
+from detector.commandline import EXIT_DONE, Parser, console, run
 from detector.errors import ModelError, OutputError, UsageError
 from detector.output.files import write_text
 from detector.training import page
 from detector.vision import card as cards
 
 
-def command(
-    model: Annotated[Path, typer.Argument(help="An .onnx model with its card (.json) beside it.")],
-    figures: Annotated[
-        list[Path],
-        typer.Argument(help="Folders that python -m detector.evaluate --data left for this model, or their metrics.json."),
-    ],
-) -> int:
+def command(*, model: Path, figures: Sequence[Path]) -> int:
     """Put the figures of evaluations on a model's card, in place of those that stand there, and write its page anew."""
     beside = model.with_suffix(".json")
     if not model.is_file() or not beside.is_file():
@@ -35,7 +27,7 @@ def command(
         text = page.render(content)
         write_text(beside, json.dumps(content, indent=2) + "\n")
         write_text(model.with_suffix(".md"), text)
-    except (OSError, KeyError) as error:
+    except (OSError, KeyError, ValueError) as error:
         raise OutputError(f"{beside}: cannot be written, or is no card that detector.export made ({error})") from None
     console.print(f"{len(figures)} evaluations on the card {beside}", markup=False, soft_wrap=True)
     return EXIT_DONE
@@ -79,9 +71,18 @@ def _figures(of: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def parser() -> Parser:
+    """What the command takes."""
+    made = Parser("detector.card", "MODEL FIGURES...", command.__doc__)
+    made.add_argument("model", metavar="MODEL", type=Path, help="An .onnx model with its card (.json) beside it.")
+    left = "Folders that python -m detector.evaluate --data left for this model, or their metrics.json."
+    made.add_argument("figures", metavar="FIGURES", type=Path, nargs="+", help=left)
+    return made
+
+
 def main() -> None:
     """Run the command line."""
-    run(command, "python -m detector.card")
+    run(command, parser())
 
 
 if __name__ == "__main__":

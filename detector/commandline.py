@@ -1,23 +1,25 @@
-"""What all commands share: one-line errors, exit codes, and a console for people."""
+"""What all commands share: options from the shell, one-line errors, exit codes, and a console for people."""
 
 from __future__ import annotations
 
-import functools
+import argparse
 import io
+import math
+import shutil
 import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from types import FrameType
-from typing import Any
+from typing import Any, NoReturn
 
-import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from detector.errors import SmearcountError
+from detector.errors import SmearcountError, UsageError
 
 EXIT_DONE, EXIT_SOME_FAILED, EXIT_WRONG_USE, EXIT_NOTHING_DONE, EXIT_INTERRUPTED = 0, 1, 2, 3, 130
 
@@ -27,8 +29,8 @@ errors = Console(stderr=True, highlight=False)
 """For progress, warnings and errors, on standard error."""
 
 
-def run(command: Callable[..., int | None], prog: str) -> None:
-    """Run one command function with its options from `sys.argv`, and leave the process with its exit code.
+def run(command: Callable[..., int | None], parser: Parser) -> None:
+    """Run one command function with what `parser` finds in `sys.argv`, and leave the process with its exit code.
 
     The function returns its exit code (None means 0). A `SmearcountError` is printed as one line and ends with the
     code of its class; Ctrl-C ends with 130. Nobody sees a traceback for what a user can mend.
@@ -38,38 +40,93 @@ def run(command: Callable[..., int | None], prog: str) -> None:
         # A name that the terminal's encoding lacks must not cost the result.
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
-    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich")
-    app.command()(_interruptible(command))
-    sys.exit(_exit_code(app, prog))
-
-
-def _interruptible(command: Callable[..., int | None]) -> Callable[..., int | None]:
-    """The same command, which says so where it was interrupted; typer by itself ends in silence."""
-
-    @functools.wraps(command)
-    def called(*arguments: Any, **options: Any) -> int | None:
-        try:
-            return command(*arguments, **options)
-        except KeyboardInterrupt:
-            errors.print("interrupted")
-            return EXIT_INTERRUPTED
-
-    return called
-
-
-def _exit_code(app: typer.Typer, prog: str) -> int:
     try:
-        code = app(prog_name=prog, standalone_mode=False)
+        code = command(**parser.given(sys.argv[1:])) or EXIT_DONE
     except SmearcountError as error:
         errors.print(f"[bold red]error:[/] {escape(str(error))}", soft_wrap=True)
-        return error.exit_code
-    except Exception as error:
-        # Click's own errors of use know how to show themselves and which code they end with.
-        if hasattr(error, "show") and hasattr(error, "exit_code"):
-            error.show()
-            return int(error.exit_code)
-        raise
-    return int(code or EXIT_DONE)
+        code = error.exit_code
+    except KeyboardInterrupt:
+        errors.print("interrupted")
+        code = EXIT_INTERRUPTED
+    sys.exit(code)
+
+
+class Parser(argparse.ArgumentParser):
+    """The arguments of one command: `add_argument` for each, as of the standard library; `%` in help texts is a plain sign."""
+
+    def __init__(self, module: str, usage: str, about: str | None) -> None:
+        """For `python -m module`, with `usage` behind it; `about` says what it does."""
+        prog = f"python -m {module}"
+        super().__init__(prog, f"{prog} {usage}", about, formatter_class=_Help, allow_abbrev=False)
+
+    def given(self, words: list[str]) -> dict[str, Any]:
+        """Values by the names of the command's parameters; options and other words come in any order.
+
+        Raises:
+            UsageError: an option is unknown, is missing, or has a value that it cannot have.
+        """
+        if "--" in words:
+            # What argparse makes of `--` among mixed words depends on where it stands. ./-name is the same file.
+            end = words.index("--")
+            words = words[:end] + [f"./{one}" if one.startswith("-") else one for one in words[end + 1 :]]
+        found, unknown = self.parse_known_intermixed_args(words)
+        if unknown:
+            from difflib import get_close_matches  # few need it
+
+            options = self._option_string_actions
+            near = [one for word in unknown for one in get_close_matches(word.partition("=")[0], options, 1, 0.7)]
+            self.error(f"unknown: {' '.join(unknown)}" + (f" (did you mean {near[0]}?)" if near else ""))
+        return vars(found)
+
+    def error(self, message: str) -> NoReturn:
+        """Refuse what was given, as a `UsageError`."""
+        raise UsageError(f"{message.removeprefix('argument ')}; {self.prog} --help tells what can be given")
+
+
+@dataclass(frozen=True)
+class Number:
+    """The `type` of an argument that is a number from `least` to `most`."""
+
+    kind: type[int] | type[float]
+    least: float = -math.inf
+    most: float = math.inf
+
+    def __call__(self, text: str) -> float:
+        """The number that a text is."""
+        try:
+            value = self.kind(text)
+        except ValueError:
+            value = math.nan
+        if not self.least <= value <= self.most:
+            kind = "whole number" if self.kind is int else "number"
+            raise argparse.ArgumentTypeError(f"must be a {kind} {self.bounds}".rstrip() + f", got {text!r}")
+        return value
+
+    @property
+    def bounds(self) -> str:
+        """In words; empty where there are none."""
+        upwards = f"from {self.least:g} " + (f"to {self.most:g}" if self.most < math.inf else "up")
+        return upwards if self.least > -math.inf else ""
+
+
+class _Help(argparse.HelpFormatter):
+    """Help with paragraphs, kinds of values, bounds and defaults."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=28, width=min(shutil.get_terminal_size().columns, 120) - 2)
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        return "\n\n".join(super(_Help, self)._fill_text(one, width, indent) for one in text.split("\n\n"))
+
+    def _get_default_metavar_for_optional(self, action: argparse.Action) -> str:
+        return f"<{getattr(getattr(action.type, 'kind', action.type), '__name__', 'str').lower()}>"
+
+    def _get_help_string(self, action: argparse.Action) -> str:
+        notes = ["required"] if action.required and action.option_strings else []
+        notes += [action.type.bounds] if isinstance(action.type, Number) and action.type.bounds else []
+        untold = action.default is False or action.default in (None, argparse.SUPPRESS, [])
+        notes += [] if untold else [f"default: {action.default}"]
+        return ((action.help or "") + (f" ({'; '.join(notes)})" if notes else "")).replace("%", "%%")
 
 
 @contextmanager

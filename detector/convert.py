@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
 
-import typer
 from rich.markup import escape
 from rich.table import Table
 
@@ -13,54 +12,22 @@ from detector.annotations import conversion, download, splits
 from detector.annotations.audit import Audit
 from detector.annotations.corrections import ADD, RELABEL, REMOVE, Outcome
 from detector.annotations.repair import DROPPED, REPAIRED
-from detector.commandline import EXIT_DONE, EXIT_SOME_FAILED, console, errors, progress_bar, run
+from detector.commandline import EXIT_DONE, EXIT_SOME_FAILED, Number, Parser, console, errors, progress_bar, run
 from detector.errors import UsageError
 from detector.vision.cells import CLASSES
 
 _DOWNLOADS = Path("datasets/downloads")
 _SHOWN = 5
+_SPLITS = (
+    "'official' (the source's own), a folder with train.txt, val.txt and test.txt (image names), or shares such as 0.8/0.1/0.1, drawn "
+    "with --seed so that fields showing the same cells stay together. Default: official where the source has splits, else 0.8/0.1/0.1."
+)
 
 
 def command(
-    out: Annotated[Path, typer.Option(help="The dataset folder to write; an earlier conversion there is replaced.")],
-    source: Annotated[
-        Path | None,
-        typer.Argument(help="A folder in BCCD's (Pascal VOC), CBC's or YOLO's layout, or COCO JSON.", show_default=False),
-    ] = None,
-    download_name: Annotated[
-        str | None,
-        typer.Option("--download", help=f"Fetch a public dataset into {_DOWNLOADS} and convert that: bccd.", show_default=False),
-    ] = None,
-    split_plan: Annotated[
-        str | None,
-        typer.Option(
-            "--splits",
-            help="'official' (the source's own), a folder with train.txt, val.txt and test.txt (image names), or shares such as "
-            "0.8/0.1/0.1, drawn with --seed so that fields showing the same cells stay together. "
-            "Default: official where the source has splits, else 0.8/0.1/0.1.",
-            show_default=False,
-        ),
-    ] = None,
-    seed: Annotated[int, typer.Option(help="Seed of splits that are drawn.")] = 0,
-    labels: Annotated[
-        Path | None,
-        typer.Option(help="A label set, with or without images, that replaces labels by image name.", show_default=False),
-    ] = None,
-    only_relabelled: Annotated[
-        bool, typer.Option("--only-relabelled", help="Keep only fields that --labels has labels for.")
-    ] = False,
-    corrections: Annotated[
-        Path | None,
-        typer.Option(
-            help="A reviewed CSV file of boxes to remove, relabel or add, as in datasets/corrections; split test is never corrected.",
-            show_default=False,
-        ),
-    ] = None,
-    against: Annotated[
-        list[Path] | None,
-        typer.Option(help="Another dataset to look for the same fields in; may be given again.", show_default=False),
-    ] = None,
-) -> int:
+    *, out: Path, source: Path | None, download_name: str | None, split_plan: str | None, seed: int, labels: Path | None,
+    only_relabelled: bool, corrections: Path | None, against: Sequence[Path],
+) -> int:  # fmt: skip
     """Turn a labelled set of fields into a YOLO dataset folder, and say what is wrong with it.
 
     The source is never written to. Ends with 1 where some files could not be used or some corrections not be applied; audit.md in
@@ -74,7 +41,7 @@ def command(
         seed=seed,
         labels=labels,
         only_relabelled=only_relabelled,
-        against=tuple(against or ()),
+        against=tuple(against),
         corrections=corrections,
     )
     with errors.status("reading and comparing the images"):
@@ -132,9 +99,31 @@ def _warn(what: str, lines: list[str]) -> None:
         errors.print(f"and {len(lines) - _SHOWN} more that {what}")
 
 
+def parser() -> Parser:
+    """What the command takes."""
+    made = Parser("detector.convert", "[OPTION]... --out <path> [SOURCE]", command.__doc__)
+    add = made.add_argument
+    layouts = "A folder in BCCD's (Pascal VOC), CBC's or YOLO's layout, or COCO JSON."
+    add("source", metavar="SOURCE", type=Path, nargs="?", help=layouts)
+    add("--out", type=Path, required=True, help="The dataset folder to write; an earlier conversion there is replaced.")
+    fetch = f"Fetch a public dataset into {_DOWNLOADS} and convert that: bccd."
+    add("--download", dest="download_name", help=fetch)
+    add("--splits", dest="split_plan", help=_SPLITS)
+    add("--seed", type=Number(int), default=0, help="Seed of splits that are drawn.")
+    add("--labels", type=Path, help="A label set, with or without images, that replaces labels by image name.")
+    add("--only-relabelled", action="store_true", help="Keep only fields that --labels has labels for.")
+    corrected = (
+        "A reviewed CSV file of boxes to remove, relabel or add, as in datasets/corrections; split test is never corrected."
+    )
+    add("--corrections", type=Path, help=corrected)
+    again = "Another dataset to look for the same fields in; may be given again."
+    add("--against", type=Path, action="append", default=[], help=again)
+    return made
+
+
 def main() -> None:
     """Run the command line."""
-    run(command, "python -m detector.convert")
+    run(command, parser())
 
 
 if __name__ == "__main__":

@@ -9,11 +9,8 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Annotated
 
-import typer
-
-from detector.commandline import run
+from detector.commandline import Number, Parser, run
 from detector.errors import UsageError
 from detector.vision import backends
 from detector.vision.model import Model, processors
@@ -21,22 +18,10 @@ from detector.vision.tiles import TILE_PX
 
 
 def count(
-    inputs: Annotated[
-        list[str] | None, typer.Argument(metavar="INPUT", help="images, slides, folders (each subfolder is a smear), patterns")
-    ] = None,
-    out: Annotated[Path | None, typer.Option(help="folder for the results; default: runs/count/<time>")] = None,
-    model: Annotated[Path | None, typer.Option(help="an .onnx model of ours; default: the one shipped")] = None,
-    manifest_file: Annotated[Path | None, typer.Option("--manifest", help="CSV: field,smear[,um_per_px]")] = None,
-    um_per_px: Annotated[float | None, typer.Option(help="micrometres per pixel: gives counts per mm²")] = None,
-    rbc_per_ul: Annotated[float | None, typer.Option(help="red cells per µL from an analyser: gives counts per µL")] = None,
-    ul_factor: Annotated[float | None, typer.Option(help="your own factor from cells per mm² to cells per µL")] = None,
-    truth: Annotated[Path | None, typer.Option(help="labels (VOC, YOLO, COCO) or a CSV of manual counts to compare with")] = None,
-    overlays: Annotated[bool, typer.Option("--overlays", help="draw the cells on each field")] = False,
-    backend: Annotated[str, typer.Option(help=f"what runs the model: {', '.join(backends.NAMES)}")] = backends.AUTO,
-    threads: Annotated[int | None, typer.Option(min=1, help="fields worked on at a time; default: one per processor")] = None,
-    tile_px: Annotated[int, typer.Option(help="side of a slide's tiles in the model's own pixels")] = TILE_PX,
-    resume: Annotated[bool, typer.Option("--resume", help="continue the interrupted count in --out")] = False,
-) -> int:
+    *, inputs: Sequence[str], out: Path | None, model: Path | None, manifest_file: Path | None, um_per_px: float | None,
+    rbc_per_ul: float | None, ul_factor: float | None, truth: Path | None, overlays: bool, backend: str, threads: int | None,
+    tile_px: int, resume: bool,
+) -> int:  # fmt: skip
     """Count red cells, white cells and platelets in photographs of blood smears.
 
     Writes report.html (for people), counts.csv (a row per field), smears.csv (a row per smear and class, with 95 %
@@ -50,12 +35,12 @@ def count(
         # Imported while the model is opened, which mostly leaves the interpreter free.
         from detector import batch
 
-        settings = batch.Settings(inputs or [], manifest_file, um_per_px, rbc_per_ul, ul_factor, truth, backend, threads, tile_px)
+        settings = batch.Settings(inputs, manifest_file, um_per_px, rbc_per_ul, ul_factor, truth, backend, threads, tile_px)
         return batch.count(settings, opening.result, workers, out, overlays, resume, started)
 
 
 def _check(
-    inputs: Sequence[str] | None, out: Path | None, manifest_file: Path | None,
+    inputs: Sequence[str], out: Path | None, manifest_file: Path | None,
     rbc_per_ul: float | None, ul_factor: float | None, resume: bool,
 ) -> None:  # fmt: skip
     if not inputs and manifest_file is None:
@@ -69,9 +54,29 @@ def _check(
         raise UsageError("--rbc-per-ul and --ul-factor are two ways to counts per µL; give one of them")
 
 
+def parser() -> Parser:
+    """What the command takes."""
+    made = Parser("detector.count", "[OPTION]... [INPUT]...", count.__doc__)
+    add = made.add_argument
+    add("inputs", metavar="INPUT", nargs="*", help="images, slides, folders (each subfolder is a smear), patterns")
+    add("--out", type=Path, help="folder for the results; default: runs/count/<time>")
+    add("--model", type=Path, help="an .onnx model of ours; default: the one shipped")
+    add("--manifest", type=Path, dest="manifest_file", help="CSV: field,smear[,um_per_px]")
+    add("--um-per-px", type=Number(float), help="micrometres per pixel: gives counts per mm²")
+    add("--rbc-per-ul", type=Number(float), help="red cells per µL from an analyser: gives counts per µL")
+    add("--ul-factor", type=Number(float), help="your own factor from cells per mm² to cells per µL")
+    add("--truth", type=Path, help="labels (VOC, YOLO, COCO) or a CSV of manual counts to compare with")
+    add("--overlays", action="store_true", help="draw the cells on each field")
+    add("--backend", default=backends.AUTO, help=f"what runs the model: {', '.join(backends.NAMES)}")
+    add("--threads", type=Number(int, 1), help="fields worked on at a time; default: one per processor")
+    add("--tile-px", type=Number(int), default=TILE_PX, help="side of a slide's tiles in the model's own pixels")
+    add("--resume", action="store_true", help="continue the interrupted count in --out")
+    return made
+
+
 def main() -> None:
     """Entry point."""
-    run(count, "python -m detector.count")
+    run(count, parser())
 
 
 if __name__ == "__main__":

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-import typer
 from rich.markup import escape
 
 from detector.accuracy import labelled, model_tables, precision, tables
@@ -19,24 +18,17 @@ from detector.accuracy.tabled import evaluate_tables
 from detector.annotations import dataset, domains
 from detector.annotations.labels import SPLITS
 from detector.annotations.records import Record
-from detector.commandline import EXIT_DONE, EXIT_SOME_FAILED, console, errors, progress_bar, run
+from detector.commandline import EXIT_DONE, EXIT_SOME_FAILED, Parser, console, errors, progress_bar, run
 from detector.engines import manifest
 from detector.errors import UsageError
 from detector.vision.model import Model
 
 
 def command(
-    data: Annotated[Path | None, typer.Option(help="data.yaml of a dataset folder made by detector.convert.")] = None,
-    split: Annotated[str | None, typer.Option(help="The split to evaluate: train, val or test (default).")] = None,
-    model: Annotated[Path | None, typer.Option(help="An .onnx model. Default: the shipped one.")] = None,
-    exclude: Annotated[Path | None, typer.Option(help="Text file of field names to leave out, one a line.")] = None,
-    smears: Annotated[Path | None, typer.Option(help="CSV: field,smear or field,domain or field,smear,domain.")] = None,
-    also: Annotated[Path | None, typer.Option(help="data.yaml of other labels of the same fields: figures by both.")] = None,
-    counts: Annotated[Path | None, typer.Option(help="CSV of counts, for example counts.csv, in the place of --data.")] = None,
-    truth: Annotated[Path | None, typer.Option(help="With --counts: CSV of true counts, or a folder of labels.")] = None,
-    against: Annotated[Path | None, typer.Option(help="A second .onnx model, or a second CSV of counts, to compare.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder for the results; default: runs/evaluate/<time>.")] = None,
-) -> int:
+    data: Path | None = None, *, split: str | None = None, model: Path | None = None, exclude: Path | None = None,
+    smears: Path | None = None, also: Path | None = None, counts: Path | None = None, truth: Path | None = None,
+    against: Path | None = None, out: Path | None = None,
+) -> int:  # fmt: skip
     """Compare a model with labels (--data), or counts of any origin with true counts (--counts and --truth).
 
     Writes report.html (for people), metrics.json, fields.csv and plots. Intervals are 95 %, by bootstrap over fields, or over smears
@@ -130,9 +122,26 @@ def _told(records: Sequence[Record], advance: Callable[[int], None]) -> Iterator
         advance(1)
 
 
+def parser() -> Parser:
+    """What the command takes."""
+    made = Parser("detector.evaluate", "[OPTION]...", command.__doc__)
+    add = made.add_argument
+    add("--data", type=Path, help="data.yaml of a dataset folder made by detector.convert.")
+    add("--split", help="The split to evaluate: train, val or test (default).")
+    add("--model", type=Path, help="An .onnx model. Default: the shipped one.")
+    add("--exclude", type=Path, help="Text file of field names to leave out, one a line.")
+    add("--smears", type=Path, help="CSV: field,smear or field,domain or field,smear,domain.")
+    add("--also", type=Path, help="data.yaml of other labels of the same fields: figures by both.")
+    add("--counts", type=Path, help="CSV of counts, for example counts.csv, in the place of --data.")
+    add("--truth", type=Path, help="With --counts: CSV of true counts, or a folder of labels.")
+    add("--against", type=Path, help="A second .onnx model, or a second CSV of counts, to compare.")
+    add("--out", type=Path, help="Folder for the results; default: runs/evaluate/<time>.")
+    return made
+
+
 def main() -> None:
     """Run the command line."""
-    run(command, "python -m detector.evaluate")
+    run(command, parser())
 
 
 if __name__ == "__main__":

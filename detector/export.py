@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
-
-import typer
+from typing import Any
 
 from detector.accuracy import thresholds
 from detector.accuracy.plots import tuning as tuning_plot
 from detector.accuracy.sums import precision_recall, val_sums
 from detector.annotations.records import Record
-from detector.commandline import EXIT_DONE, console, errors, run
+from detector.commandline import EXIT_DONE, Number, Parser, console, errors, run
 from detector.errors import ModelError, OutputError, UsageError
 from detector.training import framework
 from detector.training.finish import PLOT, Finished, Measured, Tuning, finish
@@ -46,12 +44,7 @@ def _measure(records: Sequence[Record], found: Sequence[Detections], domains: Se
     return Measured(val_sums(records, found, domains), {"val_precision_recall": card})
 
 
-def export(
-    weights: Annotated[Path, typer.Argument(help="trained weights (.pt)")],
-    data: Annotated[list[Path], typer.Option(help="data.yaml of the datasets they were trained on")],
-    out: Annotated[Path, typer.Option(help="the .onnx file to write; its card goes beside it")],
-    image_px: Annotated[int, typer.Option(help="long side that they were trained at")] = 416,
-) -> int:
+def export(*, weights: Path, data: Sequence[Path], out: Path, image_px: int) -> int:
     """Make an ONNX model that counts from trained weights, with thresholds tuned on the datasets' val fields."""
     if not weights.is_file():
         raise ModelError(f"{weights}: no such file; give weights such as runs/train/NAME/weights/best.pt")
@@ -71,9 +64,20 @@ def export(
     return EXIT_DONE
 
 
+def parser() -> Parser:
+    """What the command takes."""
+    made = Parser("detector.export", "[OPTION]... --data <path> --out <path> WEIGHTS", export.__doc__)
+    add = made.add_argument
+    add("weights", metavar="WEIGHTS", type=Path, help="trained weights (.pt)")
+    add("--data", type=Path, action="append", required=True, help="data.yaml of the datasets they were trained on")
+    add("--out", type=Path, required=True, help="the .onnx file to write; its card goes beside it")
+    add("--image-px", type=Number(int), default=416, help="long side that they were trained at")
+    return made
+
+
 def main() -> None:
     """Entry point."""
-    run(export, "python -m detector.export")
+    run(export, parser())
 
 
 if __name__ == "__main__":

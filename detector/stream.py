@@ -7,12 +7,10 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
-from typing import Annotated, Literal
 
-import typer
 from rich.live import Live as Redrawn
 
-from detector.commandline import console, errors, run
+from detector.commandline import Number, Parser, console, errors, run
 from detector.output import results, terminal
 from detector.streams import finishing, modes, server, sources, status
 from detector.streams.capture import Capture
@@ -28,27 +26,9 @@ LOOK_EVERY_S, TELL_EVERY_S = 0.1, 10.0
 
 
 def stream(
-    source: Annotated[str, typer.Argument(metavar="SOURCE", help=sources.FORMS)],
-    mode: Annotated[
-        Literal["fields", "scan"], typer.Option(help="fields: where the stage rests; scan: while it moves")
-    ] = "fields",
-    out: Annotated[Path | None, typer.Option(help="folder for the results; default: runs/stream/<time>")] = None,
-    model: Annotated[Path | None, typer.Option(help="an .onnx model of ours; default: the one shipped")] = None,
-    um_per_px: Annotated[float | None, typer.Option(help="micrometres per pixel: gives counts per mm²")] = None,
-    until_enough: Annotated[
-        bool, typer.Option("--until-enough", help="end when red and white cells are known well enough")
-    ] = False,
-    rbc_within: Annotated[float, typer.Option(min=0.1, max=100, help="how well red cells are to be known, in ± percent")] = 5,
-    wbc_within: Annotated[float, typer.Option(min=0.1, max=100, help="how well white cells are to be known, in ± percent")] = 20,
-    seconds: Annotated[float | None, typer.Option(min=0.1, help="end after so many seconds of the stream")] = None,
-    save: Annotated[
-        Path | None, typer.Option(help="write what is seen, with the cells, to this video (.mp4, .mkv, .avi)")
-    ] = None,
-    show: Annotated[bool, typer.Option("--show", help="show it in a window")] = False,
-    serve: Annotated[
-        str | None, typer.Option(metavar="[HOST:]PORT", help="show it on a page for browsers on this computer")
-    ] = None,
-) -> int:
+    *, source: str, mode: str, out: Path | None, model: Path | None, um_per_px: float | None, until_enough: bool,
+    rbc_within: float, wbc_within: float, seconds: float | None, save: Path | None, show: bool, serve: str | None,
+) -> int:  # fmt: skip
     """Count the cells of a smear under a microscope camera or in a video, each once, and say when enough are counted.
 
     Writes report.html, counts.csv, smears.csv, detections.json and run.json as detector.count does, frames.csv (what became
@@ -135,9 +115,29 @@ def _ended_by_signals(live: Live) -> Iterator[None]:
             signal.signal(one, handler)
 
 
+def parser() -> Parser:
+    """What the command takes."""
+    made = Parser("detector.stream", "[OPTION]... SOURCE", stream.__doc__)
+    add = made.add_argument
+    add("source", metavar="SOURCE", help=sources.FORMS)
+    add("--mode", choices=("fields", "scan"), default="fields", help="fields: where the stage rests; scan: while it moves")
+    add("--out", type=Path, help="folder for the results; default: runs/stream/<time>")
+    add("--model", type=Path, help="an .onnx model of ours; default: the one shipped")
+    add("--um-per-px", type=Number(float), help="micrometres per pixel: gives counts per mm²")
+    add("--until-enough", action="store_true", help="end when red and white cells are known well enough")
+    percent = Number(float, 0.1, 100)
+    add("--rbc-within", type=percent, default=5.0, help="how well red cells are to be known, in ± percent")
+    add("--wbc-within", type=percent, default=20.0, help="how well white cells are to be known, in ± percent")
+    add("--seconds", type=Number(float, 0.1), help="end after so many seconds of the stream")
+    add("--save", type=Path, help="write what is seen, with the cells, to this video (.mp4, .mkv, .avi)")
+    add("--show", action="store_true", help="show it in a window")
+    add("--serve", metavar="[HOST:]PORT", help="show it on a page for browsers on this computer")
+    return made
+
+
 def main() -> None:
     """Entry point."""
-    run(stream, "python -m detector.stream")
+    run(stream, parser())
 
 
 if __name__ == "__main__":

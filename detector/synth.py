@@ -5,11 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
 
-import typer
-
-from detector.commandline import console, progress_bar, run
+from detector.commandline import Number, Parser, console, progress_bar, run
 from detector.errors import OutputError, UsageError
 from detector.synthetic.layout import UM_PER_PX, Density
 from detector.synthetic.series import MIXED, Series
@@ -18,18 +15,9 @@ from detector.synthetic.truth import BOXES, COUNTS, Truth, write_jpeg
 
 
 def synth(
-    out: Annotated[Path, typer.Option(help="A new or empty folder for the fields and their truth.")],
-    fields: Annotated[int, typer.Option(help="Fields of each smear.", min=1)] = 5,
-    smears: Annotated[int, typer.Option(help="Smears, each a folder.", min=1, max=26)] = 1,
-    size: Annotated[str, typer.Option(help="Width and height of a field in pixels.")] = "640x480",
-    seed: Annotated[int, typer.Option(help="The same seed and options give the same fields.", min=0)] = 0,
-    um_per_px: Annotated[float, typer.Option(help="Scale; red cells are 7.6 µm wide.")] = UM_PER_PX,
-    stain: Annotated[str, typer.Option(help=f"The look: {', '.join(PRESETS)}, or {MIXED} for each in turn.")] = "bccd",
-    rbc: Annotated[float | None, typer.Option(help="Mean red cells in a field; a normal monolayer's unless given.")] = None,
-    wbc: Annotated[float | None, typer.Option(help="Mean white cells in a field.")] = None,
-    platelets: Annotated[float | None, typer.Option(help="Mean platelets in a field.")] = None,
-    touching: Annotated[float, typer.Option(help="Share of red cells that touch or overlap another.")] = Density.touching,
-) -> None:
+    *, out: Path, fields: int, smears: int, size: str, seed: int, um_per_px: float, stain: str,
+    rbc: float | None, wbc: float | None, platelets: float | None, touching: float,
+) -> None:  # fmt: skip
     """Render stained smear fields with exact boxes, as smear_a/field_01.jpg and so on.
 
     Beside them are written truth.csv (cells of every class in each field) and truth.json (boxes, COCO layout).
@@ -72,9 +60,28 @@ def _write(series: Series, out: Path) -> Truth:
     return truth
 
 
+def parser() -> Parser:
+    """What the command takes."""
+    made = Parser("detector.synth", "[OPTION]... --out <path>", synth.__doc__)
+    add = made.add_argument
+    add("--out", type=Path, required=True, help="A new or empty folder for the fields and their truth.")
+    add("--fields", type=Number(int, 1), default=5, help="Fields of each smear.")
+    add("--smears", type=Number(int, 1, 26), default=1, help="Smears, each a folder.")
+    add("--size", default="640x480", help="Width and height of a field in pixels.")
+    add("--seed", type=Number(int, 0), default=0, help="The same seed and options give the same fields.")
+    add("--um-per-px", type=Number(float), default=UM_PER_PX, help="Scale; red cells are 7.6 µm wide.")
+    add("--stain", default="bccd", help=f"The look: {', '.join(PRESETS)}, or {MIXED} for each in turn.")
+    add("--rbc", type=Number(float), help="Mean red cells in a field; a normal monolayer's unless given.")
+    add("--wbc", type=Number(float), help="Mean white cells in a field.")
+    add("--platelets", type=Number(float), help="Mean platelets in a field.")
+    touch = "Share of red cells that touch or overlap another."
+    add("--touching", type=Number(float), default=Density.touching, help=touch)
+    return made
+
+
 def main() -> None:
     """Run the command."""
-    run(synth, "python -m detector.synth")
+    run(synth, parser())
 
 
 if __name__ == "__main__":

@@ -2,30 +2,24 @@
 
 from __future__ import annotations
 
-import inspect
 import time
+from argparse import BooleanOptionalAction
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-import typer
-
-from detector.commandline import EXIT_DONE, EXIT_INTERRUPTED, console, errors, run
+from detector.commandline import EXIT_DONE, EXIT_INTERRUPTED, Number, Parser, console, errors, run
 from detector.errors import UsageError
 from detector.export import make_model
 from detector.training import fit, settings
 
 RUNS = Path("runs") / "train"
+_NUMBERS: dict[Any, Number] = {int: Number(int), float: Number(float)}
 
 
 def train(
-    data: Annotated[
-        list[Path] | None, typer.Option(help="data.yaml of a converted dataset; named twice, it is sampled twice")
-    ] = None,
-    name: Annotated[str | None, typer.Option(help="folder under runs/train; default: the time")] = None,
-    config: Annotated[Path | None, typer.Option(help="YAML file over configs/train.yaml")] = None,
-    resume: Annotated[Path | None, typer.Option(help="run folder of a training to continue")] = None,
-    **overrides: Any,
-) -> int:
+    *, data: Sequence[Path], name: str | None, config: Path | None, resume: Path | None, **overrides: Any,
+) -> int:  # fmt: skip
     """Fine-tune a YOLO detector on datasets made by detector.convert.
 
     Writes runs/train/NAME: settings.json, train.log, results.csv, curves, weights/best.pt and last.pt, and model.onnx with
@@ -44,7 +38,7 @@ def train(
         chosen = settings.load(config, overrides)
         folder = RUNS / (name or time.strftime("%Y%m%d-%H%M%S"))
     try:
-        weights = fit.resume(folder) if resume else fit.fit(chosen, data or [], folder)
+        weights = fit.resume(folder) if resume else fit.fit(chosen, data, folder)
     except KeyboardInterrupt:
         if (folder / "weights" / "last.pt").is_file():
             errors.print(f"interrupted; continue with: python -m detector.train --resume {folder}", markup=False, soft_wrap=True)
@@ -56,27 +50,28 @@ def train(
     return EXIT_DONE
 
 
-def _with_settings_as_options() -> None:
-    """Give `train` one option for each setting, so that their names, help and defaults stand in one place."""
-    signature = inspect.signature(train, eval_str=True)
-    fixed = [p for p in signature.parameters.values() if p.kind is not inspect.Parameter.VAR_KEYWORD]
-    options = []
+def parser() -> Parser:
+    """What the command takes."""
+    made = Parser("detector.train", "[OPTION]...", train.__doc__)
+    again = "data.yaml of a converted dataset; named twice, it is sampled twice"
+    made.add_argument("--data", type=Path, action="append", default=[], help=again)
+    made.add_argument("--name", help="folder under runs/train; default: the time")
+    made.add_argument("--config", type=Path, help="YAML file over configs/train.yaml")
+    made.add_argument("--resume", type=Path, help="run folder of a training to continue")
+    # One for each setting, so that their names, help and defaults stand in one place.
+    group = made.add_argument_group("settings (default: configs/train.yaml)")
     for key, field in settings.TrainSettings.model_fields.items():
-        kind = field.annotation if field.annotation in (int, float, bool) else str
-        option = typer.Option(help=field.description, rich_help_panel="Settings (default: configs/train.yaml)")
-        annotation = Annotated[kind | None, option]  # type: ignore[valid-type]
-        options.append(inspect.Parameter(key, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation))
-    train.__signature__ = signature.replace(parameters=[*fixed, *options])  # type: ignore[attr-defined]
-    train.__annotations__ = {
-        **inspect.get_annotations(train, eval_str=True),
-        **{option.name: option.annotation for option in options},
-    }
+        option = f"--{key.replace('_', '-')}"
+        if field.annotation is bool:
+            group.add_argument(option, action=BooleanOptionalAction, help=field.description)
+        else:
+            group.add_argument(option, type=_NUMBERS.get(field.annotation, str), help=field.description)
+    return made
 
 
 def main() -> None:
     """Entry point."""
-    _with_settings_as_options()
-    run(train, "python -m detector.train")
+    run(train, parser())
 
 
 if __name__ == "__main__":

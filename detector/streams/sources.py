@@ -8,7 +8,6 @@ from pathlib import Path
 
 from detector.errors import SourceError, UsageError
 from detector.streams import opencv
-from detector.streams.fake import Fake
 from detector.streams.folder import FrameFolder
 from detector.streams.frames import Source
 from detector.vision.images import SUFFIXES
@@ -34,6 +33,8 @@ def open(text: str) -> Source:
         MissingExtraError: a package that this kind of source needs is not installed.
     """
     if text.startswith("fake:"):
+        from detector.streams.fake import Fake  # imports what only scripts need
+
         return Fake(text)
     if text.startswith("micromanager:"):
         from detector.streams.micromanager import MicroManager

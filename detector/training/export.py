@@ -74,7 +74,7 @@ def put_card(target: Path, card: cards.Card) -> None:
 
     content = onnx.load(str(target))
     del content.metadata_props[:]
-    content.metadata_props.add(key=cards.METADATA_KEY, value=card.model_dump_json())
+    content.metadata_props.add(key=cards.METADATA_KEY, value=card.json())
     onnx.save(content, str(target))
 
 

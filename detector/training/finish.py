@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -106,15 +106,15 @@ def finish(
         found = [finder.find(model, images.read(r.image), min_score=least_score)[0] for r in records if r.image]
         tuning = tune(records, found, of_domain)
         origin = _origin(tuning, of_domain)
-        card = draft.model_copy(update={"thresholds": tuning.thresholds, "thresholds_from": origin})
+        card = replace(draft, thresholds=tuning.thresholds, thresholds_from=origin)
         export.put_card(made, card)
         model = Model.load(made)
         measured = measure(records, [finder.find(model, images.read(r.image))[0] for r in records if r.image], of_domain)
-        card = card.model_copy(update={"val_sums": measured.sums})
+        card = replace(card, val_sums=measured.sums)
         export.put_card(made, card)
         parity = export.parity(weights, Model.load(made), records)
         content = {
-            **card.model_dump(),
+            **asdict(card),
             "sha256": cards.sha256(made),
             **tuning.card,
             **measured.card,

@@ -6,11 +6,9 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from pydantic import TypeAdapter
-
 from detector.counting.expected import corrections
 from detector.training import sections
-from detector.vision.sums import ValSums
+from detector.vision.sums import val_sums
 
 _USE = """\
 ## Intended use
@@ -96,7 +94,7 @@ def _operating(card: Mapping[str, Any]) -> list[str]:
     """Precision and recall at the thresholds, and what they make of a count; nothing for a card made before there was this."""
     if card.get("val_sums") is None:
         return []
-    sums = TypeAdapter(ValSums).validate_python(card["val_sums"])
+    sums = val_sums(card["val_sums"])
     fields = sum(one.fields for one in next(iter(sums.values())).values())
     known = corrections(sums)
     lines = [

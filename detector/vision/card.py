@@ -5,14 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
-
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from typing import Any, Self
 
 from detector.errors import ModelError
-from detector.vision import cells
-from detector.vision.sums import ValSums
+from detector.vision import cells, checks
+from detector.vision.sums import ValSums, val_sums
 
 METADATA_KEY = "smearcount"
 """Key in an ONNX file's metadata under which its `Card` stands as JSON."""
@@ -22,26 +21,29 @@ LAYOUT = 2
 """Version of a card and of the network that it describes: what goes in and what comes out."""
 
 
-class Card(BaseModel):
-    """Everything that is needed to use a model rightly and to know where it comes from."""
+@dataclass(frozen=True, kw_only=True)
+class Card:
+    """Everything that is needed to use a model rightly and to know where it comes from.
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    Raises:
+        ValueError: a value is of another kind than is told here, or cannot be.
+    """
 
     layout: int = LAYOUT
     name: str
     class_names: tuple[str, ...]
-    image_px: int = Field(ge=32)
+    image_px: int
     """Long side of the network's input that it was trained at."""
-    stride_px: int = Field(ge=1)
+    stride_px: int
     """Sides of the input must be multiples of this."""
-    rbc_px: float = Field(gt=0)
+    rbc_px: float
     """Median width and height of red cells, in input pixels, in the training fields: the scale that the model knows."""
     thresholds: dict[str, float]
     """Least score of a counted cell, by class name."""
     thresholds_from: str
     """On what the thresholds were tuned."""
-    nms_iou: float = Field(gt=0, lt=1)
-    max_cells: int = Field(ge=1)
+    nms_iou: float
+    max_cells: int
     """Most cells reported in one crop; a field that reaches it is said to be saturated."""
     licence: str
     data: tuple[str, ...]
@@ -51,6 +53,41 @@ class Card(BaseModel):
     versions: dict[str, str]
     val_sums: ValSums | None = None
     """What the counts of the validation fields tell of the error; None in files made before there was this."""
+
+    def __post_init__(self) -> None:
+        for name, least in (("layout", 0), ("image_px", 32), ("stride_px", 1), ("max_cells", 1)):
+            checks.whole(name, getattr(self, name), least)
+        for name in ("name", "thresholds_from", "licence"):
+            checks.text(name, getattr(self, name))
+        for name in ("class_names", "data"):
+            checks.texts(name, getattr(self, name))
+        checks.number("rbc_px", self.rbc_px, above=0)
+        checks.number("nms_iou", self.nms_iou, above=0, below=1)
+        for name, value in checks.mapping("thresholds", self.thresholds).items():
+            checks.number(f"thresholds.{name}", value)
+        checks.mapping("training", self.training)
+        for name, value in checks.mapping("versions", self.versions).items():
+            checks.text(f"versions.{name}", value)
+
+    @classmethod
+    def of(cls, content: Any) -> Self:
+        """The card that JSON holds; keys that are not ours are ignored.
+
+        Raises:
+            ValueError: a value is missing, or cannot be.
+        """
+        given = checks.arguments(cls, content)
+        sums = given.get("val_sums")
+        return cls(**{
+            **given,
+            "class_names": checks.texts("class_names", given["class_names"]),
+            "data": checks.texts("data", given["data"]),
+            "val_sums": None if sums is None else val_sums(sums),
+        })  # fmt: skip
+
+    def json(self) -> str:
+        """As it stands in a file's metadata."""
+        return json.dumps(asdict(self), ensure_ascii=False, separators=(",", ":"))
 
     def minimum(self) -> tuple[float, ...]:
         """Thresholds in the order of the labels."""
@@ -70,8 +107,8 @@ def from_metadata(metadata: Mapping[str, str], path: Path) -> Card:
             "make it from its weights with python -m detector.export"
         )
     try:
-        card = Card.model_validate(json.loads(text))
-    except (ValidationError, json.JSONDecodeError) as error:
+        card = Card.of(json.loads(text))
+    except (ValueError, RecursionError) as error:
         raise ModelError(f"{path}: its metadata cannot be understood ({' '.join(str(error).split())[:200]})") from None
     if card.layout != LAYOUT:
         raise ModelError(

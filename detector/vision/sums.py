@@ -2,27 +2,37 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from detector.vision import checks
 
 
-class FieldSums(BaseModel):
-    """One class in the validation fields of one domain, at the model's own thresholds."""
+@dataclass(frozen=True, kw_only=True)
+class FieldSums:
+    """One class in the validation fields of one domain, at the model's own thresholds.
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    Raises:
+        ValueError: a sum is no whole number of 0 or more, or there are no fields.
+    """
 
-    fields: int = Field(ge=1)
-    true: int = Field(ge=0)
+    fields: int
+    true: int
     """Detections that are labelled cells."""
-    false: int = Field(ge=0)
+    false: int
     """Detections that are none."""
-    missed: int = Field(ge=0)
+    missed: int
     """Labelled cells that were not found."""
-    counted_squared: int = Field(ge=0)
+    counted_squared: int
     """Sum over fields of the squared number of detections."""
-    truth_squared: int = Field(ge=0)
+    truth_squared: int
     """Sum over fields of the squared number of labelled cells."""
-    counted_truth: int = Field(ge=0)
+    counted_truth: int
     """Sum over fields of the number of detections times that of labelled cells."""
+
+    def __post_init__(self) -> None:
+        for name, value in asdict(self).items():
+            checks.whole(name, value, 1 if name == "fields" else 0)
 
     @property
     def counted(self) -> int:
@@ -45,3 +55,23 @@ class FieldSums(BaseModel):
 
 ValSums = dict[str, dict[str, FieldSums]]
 """By class name and domain."""
+
+
+def val_sums(content: Any) -> ValSums:
+    """Sums as JSON holds them; keys that are not ours are ignored.
+
+    Raises:
+        ValueError: one is missing, or is none that can be.
+    """
+    by_class = checks.mapping("val_sums", content)
+    return {
+        name: {domain: _sums(f"val_sums.{name}.{domain}", one) for domain, one in checks.mapping(f"val_sums.{name}", of).items()}
+        for name, of in by_class.items()
+    }
+
+
+def _sums(name: str, content: Any) -> FieldSums:
+    try:
+        return FieldSums(**checks.arguments(FieldSums, content))
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from None

@@ -92,7 +92,7 @@ def test_some_inputs_failed(
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        ([], 2, "Missing option"),
+        ([], 2, "the following arguments are required: --out"),
         (["--out", "out"], 2, "give either SOURCE"),
         (["nowhere", "--out", "out"], 3, "nowhere: no such file or folder"),
         (["{source}", "--out", "out", "--download", "bccd"], 2, "give either SOURCE"),

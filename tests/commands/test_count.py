@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -133,7 +134,7 @@ SUMS = FieldSums(fields=30, true=450, false=0, missed=50, counted_squared=6750, 
 def _told_of_its_error(monkeypatch: pytest.MonkeyPatch, val_sums: ValSums | None) -> None:
     """Let commands use the shipped model with such sums on its card."""
     model = Model.load()
-    model.card = model.card.model_copy(update={"val_sums": val_sums})
+    model.card = replace(model.card, val_sums=val_sums)
     monkeypatch.setattr(Model, "load", lambda *_: model)
 
 
@@ -278,22 +279,22 @@ def _unwritable(tmp_path: Path) -> Path:
         (["gone"], 3, "does not exist"),
         (["bare"], 3, "no images in it"),
         (["text"], 3, "no images in it"),
-        (["fields", "--bogus"], 2, "No such option"),
+        (["fields", "--bogus"], 2, "unknown: --bogus; python -m detector.count --help tells"),
         (["fields", "--model", "gone.onnx"], 3, "no such model file"),
         (["fields", "--model", "text/a.txt"], 3, "no ONNX model"),
         (["fields", "--manifest", "gone.csv"], 2, "cannot be read"),
         (["fields", "--manifest", "text/a.txt"], 2, "no column field"),
         (["fields", "--um-per-px", "0"], 2, "--um-per-px: 0 micrometres per pixel is no scale"),
         (["fields", "--um-per-px", "13.3"], 2, "--um-per-px: 13.3 micrometres per pixel is no scale"),
-        (["fields", "--um-per-px", "nan"], 2, "is no scale"),
-        (["fields", "--um-per-px", "wide"], 2, "um-per-px"),
-        (["fields", "--rbc-per-ul", "nan"], 2, "--rbc-per-ul must be a positive number"),
+        (["fields", "--um-per-px", "nan"], 2, "--um-per-px: must be a number, got 'nan'"),
+        (["fields", "--um-per-px", "wide"], 2, "--um-per-px: must be a number, got 'wide'"),
+        (["fields", "--rbc-per-ul", "inf"], 2, "--rbc-per-ul must be a positive number"),
         (["fields", "--ul-factor", "3"], 2, "--ul-factor needs cells per mm²"),
         (["fields", "--ul-factor", "3", "--um-per-px", "1", "--rbc-per-ul", "4e6"], 2, "two ways"),
         (["fields", "--resume"], 2, "--resume needs --out"),
         (["fields", "--resume", "--out", "new"], 3, "no count to resume"),
         (["fields", "--out", "file/out"], 3, "cannot be written"),
-        (["fields", "--threads", "0"], 2, "threads"),
+        (["fields", "--threads", "0"], 2, "--threads: must be a whole number from 1 up, got '0'"),
         (["fields", "--truth", "gone"], 3, "gone"),
     ],
 )

@@ -75,7 +75,7 @@ def test_a_folder_that_is_not_empty_is_left_alone(call: Call, tmp_path: Path) ->
         (("--rbc", "-1"), "rbc must be a mean count of 0 or more"),
         (("--touching", "2"), "from 0 to 1"),
         (("--um-per-px", "0"), "um_per_px must be from"),
-        (("--um-per-px", "nan"), "um_per_px must be from"),
+        (("--um-per-px", "nan"), "--um-per-px: must be a number"),
         (("--fields", "0"), "--fields"),
         (("--smears", "27"), "--smears"),
         (("--seed", "-1"), "--seed"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -49,7 +50,7 @@ def test_one_look_serves_both(model: Model, path: Path, monkeypatch: pytest.Monk
 @pytest.mark.parametrize("most", [3, 30])
 def test_where_worse_boxes_fill_the_room_it_looks_twice(model: Model, monkeypatch: pytest.MonkeyPatch, most: int) -> None:
     """With room for 3, what is counted is saturated too; with room for 30, only what is searched is."""
-    monkeypatch.setattr(model, "card", model.card.model_copy(update={"max_cells": most}))
+    monkeypatch.setattr(model, "card", replace(model.card, max_cells=most))
     assert _looks(model, images.read(SAMPLES[0]), monkeypatch) == 2
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -67,7 +68,7 @@ def test_a_lower_score_only_adds_cells(model: Model) -> None:
 
 
 def test_saturation_is_said(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(model, "card", model.card.model_copy(update={"max_cells": 3}))
+    monkeypatch.setattr(model, "card", replace(model.card, max_cells=3))
     found = model.detect(images.read(SAMPLES[0]))
     assert (len(found), found.saturated) == (3, True)
 

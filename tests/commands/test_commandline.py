@@ -1,0 +1,124 @@
+"""How commands take their arguments: in any order, whole words only, and what they say of wrong ones."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from detector import count, synth, train
+from detector.commandline import Number, Parser, run
+from detector.errors import UsageError
+
+Run = Callable[..., int]
+COMMANDS = ("count", "stream", "convert", "train", "export", "evaluate", "card", "synth")
+
+
+@pytest.fixture
+def parser() -> Parser:
+    made = Parser("detector.try", "[OPTION]... INPUT...", "Try it.\n\n    At 95 % of the\n    cost.")
+    made.add_argument("inputs", nargs="+", metavar="INPUT", help="what to try")
+    made.add_argument("--out", type=Path, help="where; default: nowhere")
+    made.add_argument("--share", type=Number(float, 0, 1), default=0.5, help="in % of 100 %")
+    made.add_argument("--times", type=Number(int, 1), required=True, help="how often")
+    made.add_argument("--size", type=Number(float), help="any")
+    made.add_argument("--how", choices=("fast", "well"), default="well", help="in what manner")
+    made.add_argument("--dry", action="store_true", help="only say so")
+    return made
+
+
+@pytest.mark.parametrize(
+    ("words", "values"),
+    [
+        (["a", "--times", "2", "b", "--out", "x", "c"], {"inputs": ["a", "b", "c"], "times": 2, "out": Path("x")}),
+        (["--times=2", "a", "--dry"], {"times": 2, "dry": True, "share": 0.5, "how": "well", "size": None}),
+        (["--times", "1", "a", "--size", "-3"], {"size": -3.0}),
+        (["--times", "1", "--", "-odd.jpg"], {"inputs": ["./-odd.jpg"]}),
+        (["a", "--times", "1", "--", "-odd.jpg", "--out", "b"], {"inputs": ["a", "./-odd.jpg", "./--out", "b"], "out": None}),
+        (["--times", "1", "--out", "first", "a", "--out", "last"], {"out": Path("last")}),
+    ],
+)
+def test_options_and_other_words_come_in_any_order(parser: Parser, words: list[str], values: dict[str, Any]) -> None:
+    given = parser.given(words)
+    assert {name: given[name] for name in values} == values
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ([], "the following arguments are required: "),
+        (["a"], "the following arguments are required: --times"),
+        (["--times", "1"], "the following arguments are required: INPUT"),
+        (["a", "--times", "0"], "--times: must be a whole number from 1 up, got '0'"),
+        (["a", "--times", "1.5"], "--times: must be a whole number from 1 up, got '1.5'"),
+        (["a", "--times"], "--times: expected one argument"),
+        (["a", "--times", "1", "--share", "1.1"], "--share: must be a number from 0 to 1, got '1.1'"),
+        (["a", "--times", "1", "--share", "nan"], "--share: must be a number from 0 to 1, got 'nan'"),
+        (["a", "--times", "1", "--size", "wide"], "--size: must be a number, got 'wide'"),
+        (["a", "--times", "1", "--how", "ill"], "--how: invalid choice: 'ill' (choose from"),
+        (["a", "--times", "1", "--dr"], "unknown: --dr (did you mean --dry?); python -m detector.try --help tells"),
+        (["a", "--times", "1", "--no-dry"], "unknown: --no-dry"),
+        (["a", "--times", "1", "--tmies=3"], "unknown: --tmies=3 (did you mean --times?)"),
+        (["a", "--times", "1", "--dry=yes"], "--dry: ignored explicit argument 'yes'"),
+    ],
+)
+def test_what_is_wrong_is_named_in_one_line(parser: Parser, words: list[str], message: str) -> None:
+    with pytest.raises(UsageError) as told:
+        parser.given(words)
+    assert message in str(told.value)
+    assert "\n" not in str(told.value)
+
+
+def test_help_tells_kinds_bounds_and_defaults(parser: Parser, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    text = parser.format_help()
+    assert text.startswith("usage: python -m detector.try [OPTION]... INPUT...\n\nTry it.\n\nAt 95 % of the cost.\n")
+    told = [" ".join(line.split()) for line in text.splitlines()]
+    assert "--share <float> in % of 100 % (from 0 to 1; default: 0.5)" in told
+    assert "--times <int> how often (required; from 1 up)" in told
+    assert "--how {fast,well} in what manner (default: well)" in told
+    assert "--out <path> where; default: nowhere" in told
+    assert "--dry only say so" in told
+
+
+@pytest.mark.parametrize("columns", [80, 300])
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_explains_itself(
+    name: str, columns: int, run_command: Run, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    module = importlib.import_module(f"detector.{name}")
+    assert run_command(module.main, "--help") == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith(f"usage: python -m detector.{name} ")
+    assert max(len(line) for line in printed.splitlines()) <= min(columns, 120)
+    assert "%%" not in printed
+
+
+def test_zero_is_a_default_that_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "120")
+    assert "(from 0 up; default: 0)" in synth.parser().format_help()
+
+
+def test_a_setting_that_is_a_switch_can_be_switched_off() -> None:
+    given = [train.parser().given(words)["cosine"] for words in (["--cosine"], ["--no-cosine"], [])]
+    assert given == [True, False, None]
+
+
+def test_fields_stand_on_both_sides_of_an_option(fields: Path, run_command: Run) -> None:
+    (fields / "smear_a" / "field_01.jpg").rename("-odd.jpg")
+    assert run_command(count.main, fields / "smear_a", "--out", "out", fields / "smear_b", "--", "-odd.jpg") == 0
+    table = Path("out/counts.csv").read_text(encoding="utf-8")
+    assert table.count(",ok,") == 4
+    assert "-odd.jpg" in table
+
+
+def test_an_interrupted_command_says_so(parser: Parser, run_command: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    def interrupted(**_: Any) -> int:
+        raise KeyboardInterrupt
+
+    assert run_command(lambda: run(interrupted, parser), "a", "--times", "1") == 130
+    assert capsys.readouterr().err == "interrupted\n"
