@@ -5,10 +5,15 @@ from __future__ import annotations
 import atexit
 import gc
 import math
+import os
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+
+if __name__ == "__main__":
+    # Read when NumPy is imported. No matrices are multiplied here, and OpenBLAS's threads wait for some in a loop.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 from detector.commandline import Number, Parser, run
 from detector.errors import UsageError
