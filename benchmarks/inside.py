@@ -17,6 +17,7 @@ from detector.commandline import Number, Parser, run
 from detector.counting import density
 from detector.engines import inputs, job
 from detector.engines.inputs import FieldInput
+from detector.engines.pool import workers
 from detector.output import results
 from detector.output.journal import Journal
 from detector.output.outcome import Outcome
@@ -32,21 +33,21 @@ def command(*, folder: Path, backend: str, repeats: int, threads: int | None) ->
     """Time the bare model and the count in turn, over the same fields, and print seconds of both and of the report.
 
     The bare model is timed in two ways: a field at a time with all threads on it, as a program runs it that does nothing else ("alone"),
-    and as many fields at a time as there are threads, as the count does ("bare").
+    and as many fields at a time as there are threads ("bare").
     """
-    workers = threads or processors()
+    cores = threads or processors()
     fields = inputs.find([str(folder)])
-    model = Model.load(None, backend, workers)
-    alone = Model.load(None, backend, 1, workers)
+    model = Model.load(None, backend, cores)
+    alone = Model.load(None, backend, 1, cores)
     crops = [canvas(images.read(one.path), model.card)[0] for one in fields[:: max(1, len(fields) // DISTINCT)]]
     page.prepare()
     rows = []
-    for one, at_a_time in ((model, workers), (alone, 1)):
+    for one, at_a_time in ((model, cores), (alone, 1)):
         _bare(one, crops, at_a_time, min(len(fields), 40))
     for repeat in range(repeats):
         order: list[Callable[[], dict[str, float]]] = [
-            lambda: _named("bare", _bare(model, crops, workers, len(fields))),
-            lambda: _counted(fields, model, workers),
+            lambda: _named("bare", _bare(model, crops, cores, len(fields))),
+            lambda: _counted(fields, model, workers(threads)),
             lambda: _named("alone", _bare(alone, crops, 1, len(fields))),
         ]
         row: dict[str, float] = {}
@@ -56,10 +57,10 @@ def command(*, folder: Path, backend: str, repeats: int, threads: int | None) ->
     print(json.dumps({"backend": model.network.backend, "program": model.network.program, "fields": len(fields), "runs": rows}))
 
 
-def _bare(model: Model, crops: Sequence[Any], workers: int, fields: int) -> Mapping[str, float]:
-    """Time the network over so many ready crops, `workers` of them at a time."""
+def _bare(model: Model, crops: Sequence[Any], at_a_time: int, fields: int) -> Mapping[str, float]:
+    """Time the network over so many ready crops, `at_a_time` of them side by side."""
     least = np.array(model.card.minimum(), dtype=np.float32)
-    with ThreadPoolExecutor(workers) as pool, _timed() as spent:
+    with ThreadPoolExecutor(at_a_time) as pool, _timed() as spent:
         list(pool.map(lambda i: model.network.run(crops[i % len(crops)], least).shape, range(fields)))
     return spent
 
@@ -68,7 +69,7 @@ def _named(name: str, spent: Mapping[str, float]) -> dict[str, float]:
     return {f"{name}_s": spent["wall"], f"{name}_cpu_s": spent["cpu"]}
 
 
-def _counted(fields: Sequence[FieldInput], model: Model, workers: int) -> dict[str, float]:
+def _counted(fields: Sequence[FieldInput], model: Model, at_a_time: int) -> dict[str, float]:
     aside = {"cpu": 0.0}
     restore = [_watched(quality, "measure", aside), _watched(pictures, "small", aside)]
     try:
@@ -76,7 +77,7 @@ def _counted(fields: Sequence[FieldInput], model: Model, workers: int) -> dict[s
             folder = Path(temporary)
             with Journal(folder / results.JOURNAL, job.journal_key(model), False) as journal:
                 with _timed() as spent:
-                    outcome = job.count(fields, model, workers, journal, picture_bytes=pictures.most_bytes(len(fields)))
+                    outcome = job.count(fields, model, at_a_time, journal, picture_bytes=pictures.most_bytes(len(fields)))
                 with _timed() as written:
                     _write(folder, outcome, fields, model, journal)
     finally:
@@ -125,7 +126,7 @@ def parser() -> Parser:
     made.add_argument("folder", metavar="FOLDER", type=Path, help="folder with fields")
     made.add_argument("--backend", default="auto", help="what runs the model")
     made.add_argument("--repeats", type=Number(int, 1), default=3, help="of each, in alternating order")
-    made.add_argument("--threads", type=Number(int, 1), help="fields worked on at a time; default: one per processor")
+    made.add_argument("--threads", type=Number(int, 1), help="fields worked on at a time; default: one more than processors")
     return made
 
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from detector.engines import inputs, job
 from detector.engines import manifest as manifests
+from detector.engines.pool import workers
 from detector.output.outcome import Outcome
 from detector.vision import backends, finder, images
 from detector.vision.detections import Detections
@@ -27,14 +28,14 @@ class Detector:
         Args:
             model: an `.onnx` file made by detector.train or detector.export; None is the one shipped.
             backend: what runs it, one of `detector.vision.backends.NAMES`.
-            threads: fields that `count` works on at a time; None is one per processor.
+            threads: fields that `count` works on at a time; None is one more than there are processors.
 
         Raises:
             ModelError: no such file, no model of ours, or not the one that its card describes.
             UsageError: the backend is not known or not there.
         """
-        self._workers = threads or processors()
-        self.model = Model.load(None if model is None else Path(model), backend, self._workers)
+        self._workers = workers(threads)
+        self.model = Model.load(None if model is None else Path(model), backend, threads or processors())
 
     def detect(self, field: str | PathLike[str] | NDArray[np.uint8], um_per_px: float | None = None) -> Detections:
         """Cells of one field.

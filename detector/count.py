@@ -34,14 +34,13 @@ def count(
     """
     started = time.time()
     _check(inputs, out, manifest_file, rbc_per_ul, ul_factor, resume)
-    workers = threads or processors()
     with ThreadPoolExecutor(1) as beside:
-        opening = beside.submit(Model.load, model, backend, workers)
+        opening = beside.submit(Model.load, model, backend, threads or processors())
         # Imported while the model is opened, which mostly leaves the interpreter free.
         from detector import batch
 
         settings = batch.Settings(inputs, manifest_file, um_per_px, rbc_per_ul, ul_factor, truth, backend, threads, tile_px)
-        return batch.count(settings, opening.result, workers, out, overlays, resume, started)
+        return batch.count(settings, opening.result, out, overlays, resume, started)
 
 
 def _check(
@@ -73,7 +72,7 @@ def parser() -> Parser:
     add("--truth", type=Path, help="labels (VOC, YOLO, COCO) or a CSV of manual counts to compare with")
     add("--overlays", action="store_true", help="draw the cells on each field")
     add("--backend", default=backends.AUTO, help=f"what runs the model: {', '.join(backends.NAMES)}")
-    add("--threads", type=Number(int, 1), help="fields worked on at a time; default: one per processor")
+    add("--threads", type=Number(int, 1), help="fields worked on at a time; default: one more than processors")
     add("--tile-px", type=Number(int), default=TILE_PX, help="side of a slide's tiles in the model's own pixels")
     add("--resume", action="store_true", help="continue the interrupted count in --out")
     return made

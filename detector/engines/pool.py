@@ -11,6 +11,8 @@ from typing import Any, TypeVar
 
 import cv2
 
+from detector.vision.model import processors
+
 One = TypeVar("One")
 Result = TypeVar("Result")
 
@@ -50,6 +52,14 @@ def handed_on(taking: Callable[[Iterator[One]], None]) -> Iterator[Callable[[One
             raise
         queue.put(("ended", None))
         taken.result()
+
+
+def workers(threads: int | None = None) -> int:
+    """Fields to work on at a time, where a user asked for `threads` or left it open.
+
+    One more than there are processors: while one waits for the interpreter, another computes.
+    """
+    return threads or processors() + 1
 
 
 def in_order(work: Callable[[One], Result], todo: Iterable[One], workers: int) -> Generator[Result]:

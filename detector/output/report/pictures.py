@@ -5,8 +5,8 @@ from __future__ import annotations
 import base64
 from collections.abc import Collection, Sequence
 
-import cv2
 import numpy as np
+import simplejpeg
 from numpy.typing import NDArray
 
 from detector.counting.fields import FieldCount
@@ -44,11 +44,9 @@ def small(rgb: NDArray[np.uint8], most: int, long_px: float = _LONG_PX) -> bytes
     long_px = min(max(rgb.shape[:2]), long_px, (most / _BYTES_PER_PX * max(rgb.shape[:2]) / min(rgb.shape[:2])) ** 0.5)
     while True:
         picture = images.shrink(rgb, min(1.0, long_px / max(rgb.shape[:2])))
-        # Turned about by OpenCV: its encoder is slow on channels that numpy only looks at backwards.
-        bgr = cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)
-        _, encoded = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
+        encoded: bytes = simplejpeg.encode_jpeg(picture, _QUALITY, "RGB", "420")
         if len(encoded) <= most or long_px <= _SHORTEST_PX:
-            return encoded.tobytes()
+            return encoded
         long_px = max(_SHORTEST_PX, 0.95 * long_px * (most / len(encoded)) ** 0.5)
 
 
