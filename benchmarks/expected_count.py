@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from benchmarks.simulated_counts import SCENARIOS, WRONG, simulate, sums_of
 from detector.accuracy.operating import tally
 from detector.annotations import dataset, domains
-from detector.commandline import EXIT_DONE, Number, Parser, console, progress_bar, run
+from detector.arguments import Number, Parser
+from detector.commandline import EXIT_DONE, console, progress_bar, run
 from detector.counting.expected import corrections
 from detector.errors import AnnotationError
 from detector.vision import finder, images

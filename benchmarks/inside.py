@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from detector.commandline import Number, Parser, run
+from detector.arguments import Number, Parser
+from detector.commandline import run
 from detector.counting import density
 from detector.engines import inputs, job
 from detector.engines.inputs import FieldInput

@@ -12,7 +12,8 @@ from rich.table import Table
 
 from benchmarks.machine import described
 from detector.annotations import dataset
-from detector.commandline import EXIT_DONE, EXIT_SOME_FAILED, Parser, console, progress_bar, run
+from detector.arguments import Parser
+from detector.commandline import EXIT_DONE, EXIT_SOME_FAILED, console, progress_bar, run
 from detector.engines import inputs
 from detector.errors import NothingToDoError
 from detector.vision import backends, finder, images

@@ -16,7 +16,8 @@ from detector.accuracy.agreement import agreement
 from detector.accuracy.precision import MIN_SCORE, average_precision
 from detector.annotations import dataset
 from detector.annotations.records import Record
-from detector.commandline import EXIT_DONE, Parser, console, progress_bar, run
+from detector.arguments import Parser
+from detector.commandline import EXIT_DONE, console, progress_bar, run
 from detector.errors import NothingToDoError
 from detector.vision import finder, images
 from detector.vision.cells import CLASSES

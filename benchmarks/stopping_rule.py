@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from detector.commandline import Number, Parser, run
+from detector.arguments import Number, Parser
+from detector.commandline import run
 from detector.streams import enough
 from detector.vision.cells import CLASSES
 

@@ -14,7 +14,8 @@ from itertools import cycle
 import psutil
 
 from benchmarks.stream_accuracy import Perfect
-from detector.commandline import Number, Parser, run
+from detector.arguments import Number, Parser
+from detector.commandline import run
 from detector.streams.fake import Fake
 from detector.streams.frames import Frame
 from detector.streams.scan import CONFIRMATIONS, Scan

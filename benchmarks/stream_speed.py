@@ -18,7 +18,8 @@ from pathlib import Path
 from rich.table import Table
 
 from benchmarks.machine import described
-from detector.commandline import Number, Parser, console, run
+from detector.arguments import Number, Parser
+from detector.commandline import console, run
 from detector.streams import modes
 from detector.streams.capture import Capture
 from detector.streams.display import Display

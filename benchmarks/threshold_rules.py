@@ -15,7 +15,8 @@ from detector.accuracy.bootstrap import Floats, figure, resamples
 from detector.accuracy.thresholds import ALL_WEIGHT, GRID, LEAST_SCORE, middle_of_best
 from detector.annotations import dataset, domains
 from detector.annotations.records import Record
-from detector.commandline import EXIT_DONE, Parser, console, progress_bar, run
+from detector.arguments import Parser
+from detector.commandline import EXIT_DONE, console, progress_bar, run
 from detector.errors import AnnotationError
 from detector.vision import finder, images
 from detector.vision.cells import CLASSES

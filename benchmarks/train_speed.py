@@ -21,7 +21,8 @@ import yaml
 from rich import box
 from rich.table import Table
 
-from detector.commandline import EXIT_DONE, Number, Parser, console, run
+from detector.arguments import Number, Parser
+from detector.commandline import EXIT_DONE, console, run
 from detector.errors import NothingToDoError
 from detector.training import cpu, fit, framework, settings
 

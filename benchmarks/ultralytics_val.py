@@ -18,7 +18,8 @@ from rich.table import Table
 from detector.accuracy import precision
 from detector.annotations import dataset
 from detector.annotations.records import Record
-from detector.commandline import EXIT_DONE, Parser, console, progress_bar, run
+from detector.arguments import Parser
+from detector.commandline import EXIT_DONE, console, progress_bar, run
 from detector.errors import NothingToDoError
 from detector.training import framework
 from detector.vision import finder, images

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from detector.accuracy.report import metrics
-from detector.commandline import EXIT_DONE, Parser, console, run
+from detector.arguments import Parser
+from detector.commandline import EXIT_DONE, console, run
 from detector.errors import ModelError, OutputError, UsageError
 from detector.output.files import write_text
 from detector.training import page

@@ -12,7 +12,8 @@ from detector.annotations import conversion, download, splits
 from detector.annotations.audit import Audit
 from detector.annotations.corrections import ADD, RELABEL, REMOVE, Outcome
 from detector.annotations.repair import DROPPED, REPAIRED
-from detector.commandline import EXIT_DONE, EXIT_SOME_FAILED, Number, Parser, console, errors, progress_bar, run
+from detector.arguments import Number, Parser
+from detector.commandline import EXIT_DONE, EXIT_SOME_FAILED, console, errors, progress_bar, run
 from detector.errors import UsageError
 from detector.vision.cells import CLASSES
 

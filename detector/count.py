@@ -15,7 +15,8 @@ if __name__ == "__main__":
     # Read when NumPy is imported. No matrices are multiplied here, and OpenBLAS's threads wait for some in a loop.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
-from detector.commandline import Number, Parser, run
+from detector.arguments import Number, Parser
+from detector.commandline import run
 from detector.errors import UsageError
 from detector.vision import backends
 from detector.vision.model import Model, processors

@@ -18,7 +18,8 @@ from detector.accuracy.tabled import evaluate_tables
 from detector.annotations import dataset, domains
 from detector.annotations.labels import SPLITS
 from detector.annotations.records import Record
-from detector.commandline import EXIT_DONE, EXIT_SOME_FAILED, Parser, console, errors, progress_bar, run
+from detector.arguments import Parser
+from detector.commandline import EXIT_DONE, EXIT_SOME_FAILED, console, errors, progress_bar, run
 from detector.engines import manifest
 from detector.errors import UsageError
 from detector.vision.model import Model

@@ -11,7 +11,8 @@ from detector.accuracy import thresholds
 from detector.accuracy.plots import tuning as tuning_plot
 from detector.accuracy.sums import precision_recall, val_sums
 from detector.annotations.records import Record
-from detector.commandline import EXIT_DONE, Number, Parser, console, errors, run
+from detector.arguments import Number, Parser
+from detector.commandline import EXIT_DONE, console, errors, run
 from detector.errors import ModelError, OutputError, UsageError
 from detector.training import framework
 from detector.training.finish import PLOT, Finished, Measured, Tuning, finish

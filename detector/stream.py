@@ -10,7 +10,8 @@ from pathlib import Path
 
 from rich.live import Live as Redrawn
 
-from detector.commandline import Number, Parser, console, errors, run
+from detector.arguments import Number, Parser
+from detector.commandline import console, errors, run
 from detector.output import results, terminal
 from detector.streams import finishing, modes, server, sources, status
 from detector.streams.capture import Capture

@@ -6,7 +6,8 @@ import re
 from dataclasses import asdict
 from pathlib import Path
 
-from detector.commandline import Number, Parser, console, progress_bar, run
+from detector.arguments import Number, Parser
+from detector.commandline import console, progress_bar, run
 from detector.errors import OutputError, UsageError
 from detector.synthetic.layout import UM_PER_PX, Density
 from detector.synthetic.series import MIXED, Series

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from detector.commandline import EXIT_DONE, EXIT_INTERRUPTED, Number, Parser, console, errors, run
+from detector.arguments import Number, Parser
+from detector.commandline import EXIT_DONE, EXIT_INTERRUPTED, console, errors, run
 from detector.errors import UsageError
 from detector.export import make_model
 from detector.training import fit, settings

@@ -113,6 +113,7 @@ def _has_openvino() -> bool:
 
 def _fastest(path: Path, workers: int, threads: int) -> Network:
     """OpenVINO where it was found faster than ONNX Runtime with such a file on such a processor, else that; timed once."""
+    plain = _onnxruntime(path, CPU, threads)
     import onnxruntime
     import pooch
 
@@ -120,7 +121,6 @@ def _fastest(path: Path, workers: int, threads: int) -> Network:
     programs = f"ONNX Runtime {onnxruntime.__version__}, OpenVINO {metadata.version('openvino')}"
     key = f"{programs}, {path.stat().st_size} bytes, {threads} threads, {cv2.getCPUFeaturesLine()}"
     known = fastest.kept(file, key)
-    plain = _onnxruntime(path, CPU, threads)
     if known == CPU:
         return plain
     try:

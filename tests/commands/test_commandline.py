@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from detector import count, synth, train
-from detector.commandline import Number, Parser, run
+from detector.arguments import Number, Parser
+from detector.commandline import run
 from detector.errors import UsageError
 
 Run = Callable[..., int]

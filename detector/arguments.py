@@ -1,0 +1,89 @@
+"""What a command is given in a shell."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import shutil
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+from detector.errors import UsageError
+
+
+class Parser(argparse.ArgumentParser):
+    """The arguments of one command: `add_argument` for each, as of the standard library; `%` in help texts is a plain sign."""
+
+    def __init__(self, module: str, usage: str, about: str | None) -> None:
+        """For `python -m module`, with `usage` behind it; `about` says what it does."""
+        prog = f"python -m {module}"
+        super().__init__(prog, f"{prog} {usage}", about, formatter_class=_Help, allow_abbrev=False)
+
+    def given(self, words: list[str]) -> dict[str, Any]:
+        """Values by the names of the command's parameters; options and other words come in any order.
+
+        Raises:
+            UsageError: an option is unknown, is missing, or has a value that it cannot have.
+        """
+        if "--" in words:
+            # What argparse makes of `--` among mixed words depends on where it stands. ./-name is the same file.
+            end = words.index("--")
+            words = words[:end] + [f"./{one}" if one.startswith("-") else one for one in words[end + 1 :]]
+        found, unknown = self.parse_known_intermixed_args(words)
+        if unknown:
+            from difflib import get_close_matches  # few need it
+
+            options = self._option_string_actions
+            near = [one for word in unknown for one in get_close_matches(word.partition("=")[0], options, 1, 0.7)]
+            self.error(f"unknown: {' '.join(unknown)}" + (f" (did you mean {near[0]}?)" if near else ""))
+        return vars(found)
+
+    def error(self, message: str) -> NoReturn:
+        """Refuse what was given, as a `UsageError`."""
+        raise UsageError(f"{message.removeprefix('argument ')}; {self.prog} --help tells what can be given")
+
+
+@dataclass(frozen=True)
+class Number:
+    """The `type` of an argument that is a number from `least` to `most`."""
+
+    kind: type[int] | type[float]
+    least: float = -math.inf
+    most: float = math.inf
+
+    def __call__(self, text: str) -> float:
+        """The number that a text is."""
+        try:
+            value = self.kind(text)
+        except ValueError:
+            value = math.nan
+        if not self.least <= value <= self.most:
+            kind = "whole number" if self.kind is int else "number"
+            raise argparse.ArgumentTypeError(f"must be a {kind} {self.bounds}".rstrip() + f", got {text!r}")
+        return value
+
+    @property
+    def bounds(self) -> str:
+        """In words; empty where there are none."""
+        upwards = f"from {self.least:g} " + (f"to {self.most:g}" if self.most < math.inf else "up")
+        return upwards if self.least > -math.inf else ""
+
+
+class _Help(argparse.HelpFormatter):
+    """Help with paragraphs, kinds of values, bounds and defaults."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=28, width=min(shutil.get_terminal_size().columns, 120) - 2)
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        return "\n\n".join(super(_Help, self)._fill_text(one, width, indent) for one in text.split("\n\n"))
+
+    def _get_default_metavar_for_optional(self, action: argparse.Action) -> str:
+        return f"<{getattr(getattr(action.type, 'kind', action.type), '__name__', 'str').lower()}>"
+
+    def _get_help_string(self, action: argparse.Action) -> str:
+        notes = ["required"] if action.required and action.option_strings else []
+        notes += [action.type.bounds] if isinstance(action.type, Number) and action.type.bounds else []
+        untold = action.default is False or action.default in (None, argparse.SUPPRESS, [])
+        notes += [] if untold else [f"default: {action.default}"]
+        return ((action.help or "") + (f" ({'; '.join(notes)})" if notes else "")).replace("%", "%%")
