@@ -18,7 +18,7 @@ from detector.commandline import run
 from detector.counting import density
 from detector.engines import inputs, job
 from detector.engines.inputs import FieldInput
-from detector.engines.pool import workers
+from detector.engines.pool import workers_for
 from detector.output import results
 from detector.output.journal import Journal
 from detector.output.outcome import Outcome
@@ -48,7 +48,7 @@ def command(*, folder: Path, backend: str, repeats: int, threads: int | None) ->
     for repeat in range(repeats):
         order: list[Callable[[], dict[str, float]]] = [
             lambda: _named("bare", _bare(model, crops, cores, len(fields))),
-            lambda: _counted(fields, model, workers(threads)),
+            lambda: _counted(fields, model, workers_for(threads)),
             lambda: _named("alone", _bare(alone, crops, 1, len(fields))),
         ]
         row: dict[str, float] = {}

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from detector.engines import inputs, job
 from detector.engines import manifest as manifests
-from detector.engines.pool import workers
+from detector.engines.pool import workers_for
 from detector.output.outcome import Outcome
 from detector.vision import backends, finder, images
 from detector.vision.detections import Detections
@@ -34,7 +34,7 @@ class Detector:
             ModelError: no such file, no model of ours, or not the one that its card describes.
             UsageError: the backend is not known or not there.
         """
-        self._workers = workers(threads)
+        self._workers = workers_for(threads)
         self.model = Model.load(None if model is None else Path(model), backend, threads or processors())
 
     def detect(self, field: str | PathLike[str] | NDArray[np.uint8], um_per_px: float | None = None) -> Detections:

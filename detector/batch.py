@@ -21,7 +21,7 @@ from detector.commandline import (
 )
 from detector.counting import density
 from detector.engines import inputs, job, manifest
-from detector.engines.pool import handed_on, workers
+from detector.engines.pool import handed_on, workers_for
 from detector.errors import OutputError, UsageError
 from detector.output import results, terminal
 from detector.output.journal import Journal
@@ -90,7 +90,9 @@ def count(asked: Settings, opened: Callable[[], Model], out: Path | None, overla
             with progress_bar("counting", len(fields)) as advance, handed_on(partial(results.write_cells, folder)) as each:
                 drawn = folder / results.OVERLAYS if overlays else None
                 most = pictures.most_bytes(len(fields))
-                outcome = job.count(fields, loaded, workers(asked.threads), journal, drawn, advance, most, asked.tile_px, each)
+                outcome = job.count(
+                    fields, loaded, workers_for(asked.threads), journal, drawn, advance, most, asked.tile_px, each
+                )
             per_ul = {smear.smear: density.per_ul(smear, asked.rbc_per_ul, asked.ul_factor) for smear in outcome.smears}
             described = results.describe_run(loaded, asked.told(), outcome.fields, started, time.time())
             results.write(folder, outcome, per_ul, described)

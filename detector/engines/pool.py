@@ -54,7 +54,7 @@ def handed_on(taking: Callable[[Iterator[One]], None]) -> Iterator[Callable[[One
         taken.result()
 
 
-def workers(threads: int | None = None) -> int:
+def workers_for(threads: int | None = None) -> int:
     """Fields to work on at a time, where a user asked for `threads` or left it open.
 
     One more than there are processors: while one waits for the interpreter, another computes.

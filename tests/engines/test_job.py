@@ -84,9 +84,11 @@ def test_an_interrupted_count_goes_on_and_ends_the_same(
         return real(one, *rest)  # type: ignore[arg-type]
 
     monkeypatch.setattr(local, "detect_field", spied)
+    told: list[str] = []
     with Journal(path, key, resume=True) as journal:
-        assert _table(job.count(found, model, 1, journal)) == _table(expected)
+        assert _table(job.count(found, model, 1, journal, each=lambda entry: told.append(entry.field))) == _table(expected)
     assert worked == [one.field for one in found[2:]]
+    assert told == [one.field for one in found]
 
 
 def test_a_field_that_changed_is_counted_again(fields: Path, tmp_path: Path, model: Model) -> None:

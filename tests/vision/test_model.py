@@ -17,7 +17,7 @@ from detector.synthetic.render import window
 from detector.synthetic.stain import preset
 from detector.vision import cells, finder, images
 from detector.vision.detections import Detections
-from detector.vision.model import SHIPPED, Model
+from detector.vision.model import SHIPPED, Model, canvas
 
 SAMPLES = sorted((Path(__file__).parents[2] / "datasets" / "samples").glob("*/*.jpg"))
 
@@ -33,6 +33,21 @@ def test_the_shipped_model_is_the_one_its_card_describes(model: Model) -> None:
     assert card["licence"] == "AGPL-3.0-only"
     assert SHIPPED.stat().st_size <= 12_000_000
     assert SHIPPED.with_suffix(".md").is_file()
+
+
+@pytest.mark.parametrize("wh", [(640, 480), (480, 640), (416, 300), (50, 7), (1000, 1000)])
+def test_the_canvas_is_the_field_resized_with_grey_around_it(model: Model, wh: tuple[int, int]) -> None:
+    rgb = np.random.default_rng(1).integers(0, 256, (wh[1], wh[0], 3), dtype=np.uint8)
+    pixels, scale, offset = canvas(rgb, model.card)
+    new_wh = tuple(round(side * model.card.image_px / max(wh)) for side in wh)
+    left, top = (int(side) for side in offset[:2])
+    inside = pixels[top : top + new_wh[1], left : left + new_wh[0]]
+    assert np.array_equal(inside, cv2.resize(rgb, new_wh, interpolation=cv2.INTER_LINEAR))
+    assert all(side % model.card.stride_px == 0 for side in pixels.shape[:2])
+    assert scale[:2] == pytest.approx([new_wh[0] / wh[0], new_wh[1] / wh[1]])
+    around = np.ones(pixels.shape[:2], dtype=bool)
+    around[top : top + new_wh[1], left : left + new_wh[0]] = False
+    assert (pixels[around] == 114).all()
 
 
 def test_the_number_of_threads_changes_nothing(model: Model) -> None:
