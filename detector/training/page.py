@@ -31,7 +31,7 @@ def render(card: Mapping[str, Any]) -> str:
         "## How it counts",
         "",
         f"A field is scaled to {card['image_px']} px on its long side; red cells are then about {card['rbc_px']:g} px wide. "
-        "Fields in which they would be much smaller or larger are shown at that scale, in tiles.",
+        "Fields in which they would be much smaller or larger are shown at nearly that scale, in tiles.",
         "",
         f"Thresholds: {card['thresholds_from']}.",
         "",

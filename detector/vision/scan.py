@@ -83,11 +83,12 @@ def check_tile(tile_px: int, card: Card) -> None:
     Raises:
         UsageError: `tile_px` is out of range; the message says the least.
     """
-    least = 3 * math.ceil(_MARGIN_CELLS * card.rbc_px)
+    shown_px = finder.shown_px(card)
+    least = 3 * math.ceil(_MARGIN_CELLS * shown_px)
     if not least <= tile_px <= MOST_TILE_PX:
         raise UsageError(
             f"--tile-px {tile_px}: a tile must be {least} to {MOST_TILE_PX} px long at the model's scale, at which red cells are "
-            f"{card.rbc_px:.0f} px wide and each tile needs room for whole cells around its part"
+            f"{shown_px:.0f} px wide and each tile needs room for whole cells around its part"
         )
 
 
@@ -118,7 +119,7 @@ def plan(model: Model, slide: Slide, overview: Rgb, um_per_px: float | None, til
             "its scale is not known: the file does not say it, and no red cells were found to estimate it from; "
             "give --um-per-px, or a manifest with a um_per_px column"
         )
-    zoom = model.card.rbc_px / rbc_px
+    zoom = finder.shown_px(model.card) / rbc_px
     margin_px = math.ceil(_MARGIN_CELLS * rbc_px)
     side_px = max(math.ceil(tile_px / zoom), 3 * margin_px)
     return Scan(zoom, rbc_px, tiles.cut(slide.size_wh, side_px, margin_px), known, note)

@@ -18,7 +18,7 @@ from detector.vision import boxes
 from detector.vision.detections import Detections
 
 TILE_PX = 960
-"""Side of a slide's tiles in the model's own pixels."""
+"""Side of the tiles of slides and large fields in the model's own pixels."""
 SEAM_OVERLAP = 0.6
 """Two boxes of one class from two tiles that overlap by more than this (IoU), at a seam, are one cell seen twice."""
 

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from detector.vision import finder, images
+from detector.vision import cells, finder, images, tiles
 from detector.vision.detections import Detections
 from detector.vision.model import Model
 
@@ -63,3 +63,23 @@ def test_in_tiles_both_are_looked_for(model: Model, monkeypatch: pytest.MonkeyPa
     many = np.ascontiguousarray(np.tile(cv2.resize(rgb, None, fx=0.5, fy=0.5), (4, 4, 1)))
     assert finder.choose_zoom(model, many, model.detect(many), None)[0] is not None
     _looks(model, many, monkeypatch)
+
+
+@pytest.mark.parametrize("um_per_px", [0.25, 0.4])
+def test_where_the_scale_is_known_red_cells_are_shown_a_little_smaller_than_the_model_knows_them(
+    model: Model, um_per_px: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rgb = np.full((450, 600, 3), 235, np.uint8)
+    shown = []
+    detect = Model.detect
+
+    def watched(self: Model, crop: np.ndarray, min_score: float | None = None, zoom: float | None = None) -> Detections:
+        if zoom is not None:
+            shown.append((zoom, max(crop.shape[:2])))
+        return detect(self, crop, min_score, zoom)
+
+    monkeypatch.setattr(Model, "detect", watched)
+    finder.find(model, rgb, um_per_px)
+    rbc_px = cells.RBC_DIAMETER_UM / um_per_px
+    assert [zoom * rbc_px for zoom, _ in shown] == pytest.approx([0.9 * model.card.rbc_px] * len(shown))
+    assert tiles.TILE_PX / 2 < max(zoom * side for zoom, side in shown) <= tiles.TILE_PX + 1
