@@ -115,9 +115,9 @@ def _fastest(path: Path, workers: int, threads: int) -> Network:
     """OpenVINO where it was found faster than ONNX Runtime with such a file on such a processor, else that; timed once."""
     plain = _onnxruntime(path, CPU, threads)
     import onnxruntime
-    import pooch
+    import platformdirs
 
-    file = Path(pooch.os_cache("smearcount")) / "backends.json"
+    file = platformdirs.user_cache_path("smearcount") / "backends.json"
     programs = f"ONNX Runtime {onnxruntime.__version__}, OpenVINO {metadata.version('openvino')}"
     key = f"{programs}, {path.stat().st_size} bytes, {threads} threads, {cv2.getCPUFeaturesLine()}"
     known = fastest.kept(file, key)

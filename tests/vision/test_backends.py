@@ -12,7 +12,7 @@ from types import SimpleNamespace
 
 import cv2
 import numpy as np
-import pooch
+import platformdirs
 import pytest
 
 from detector.errors import ModelError, UsageError
@@ -48,7 +48,7 @@ def two(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> SimpleNamespace:
     monkeypatch.setattr(backends, "_has_openvino", lambda: True)
     monkeypatch.setattr(backends, "_openvino", other)
     monkeypatch.setattr(backends.metadata, "version", lambda _name: "1.0")
-    monkeypatch.setattr(pooch, "os_cache", lambda _name: tmp_path / "cache")
+    monkeypatch.setattr(platformdirs, "user_cache_path", lambda _name: tmp_path / "cache")
     return known
 
 
