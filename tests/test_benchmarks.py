@@ -6,12 +6,16 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 pytest.importorskip("resource", reason="processes are measured on Linux and macOS only")
 
-from benchmarks import parity, processes, run
+from benchmarks import parity, processes, run, scales
+from detector.annotations.records import Record
 from detector.errors import NothingToDoError
+from detector.vision.cells import CLASSES
+from detector.vision.detections import Detections
 
 
 def test_a_ratio_is_held_to_its_limit_by_its_median() -> None:
@@ -65,3 +69,14 @@ def test_wrong_use_is_one_line(
 ) -> None:
     assert run_command(run.main, *arguments) == 2
     assert said in " ".join(capsys.readouterr().err.split())
+
+
+def test_a_width_of_red_cells_is_judged_by_counts_and_single_cells() -> None:
+    xyxy = np.array([[10, 10, 50, 50], [60, 10, 100, 50], [0, 60, 30, 100], [70, 70, 90, 90]], np.float32)
+    record = Record("a", None, (120, 110), xyxy, np.array([0, 0, 0, 2]))
+    field = scales.Field("d", record, np.zeros((110, 120, 3), np.uint8), 40.0)
+    found = Detections(xyxy[[0, 1, 2]], np.full(3, 0.9, np.float32), np.array([0, 0, 2]), (120, 110), CLASSES)
+    assert scales._figures([field], [found]) == ["1.00 / 0.00", "0.800", "0.00 / 0.00", "no WBC", "0.00 / 1.00", "0.000"]
+    small = scales._shrunk(field, 0.5)
+    assert (small.rgb.shape, small.rbc_px, small.record.size_wh) == ((55, 60, 3), 20.0, (60, 55))
+    assert small.record.xyxy.tolist() == (xyxy / 2).tolist()

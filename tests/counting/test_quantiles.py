@@ -22,7 +22,19 @@ def test_they_are_those_of_their_distributions() -> None:
 
 
 def test_a_count_starts_without_what_only_its_end_needs() -> None:
-    late = {"rich", "scipy", "jinja2", "pandas", "matplotlib", "onnxruntime", "openvino", "pooch", "platformdirs", "pydantic", "typer"}
+    late = {
+        "rich",
+        "scipy",
+        "jinja2",
+        "pandas",
+        "matplotlib",
+        "onnxruntime",
+        "openvino",
+        "pooch",
+        "platformdirs",
+        "pydantic",
+        "typer",
+    }
     code = f"import sys, detector.count; print(sorted({late} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
