@@ -53,7 +53,7 @@ class Detector:
             rgb = field
         else:
             rgb = images.read(Path(field))
-        return finder.find(self.model, rgb, um_per_px)[0]
+        return finder.find(self.model, rgb, um_per_px, workers=self._workers)[0]
 
     def count(
         self,

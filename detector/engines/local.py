@@ -31,12 +31,15 @@ class FieldResult:
     """The field as a small JPEG, where one was asked for."""
 
 
-def detect_field(one: FieldInput, model: Model, overlays: Path | None = None, picture_bytes: int = 0) -> FieldResult:
+def detect_field(
+    one: FieldInput, model: Model, overlays: Path | None = None, picture_bytes: int = 0, workers: int = 1
+) -> FieldResult:
     """Read and detect one field, and measure how good it is to count in.
 
     Args:
         overlays: folder to draw its cells in; None draws none.
         picture_bytes: most bytes of a small picture of it; with 0 none is made.
+        workers: tiles of a large field that are looked at at a time.
 
     Raises:
         OutputError: the overlay cannot be written.
@@ -48,7 +51,7 @@ def detect_field(one: FieldInput, model: Model, overlays: Path | None = None, pi
     except ImageError as error:
         return FieldResult(one, Unread(one.field, str(error)))
     try:
-        found, note = finder.find(model, picture.rgb, one.um_per_px)
+        found, note = finder.find(model, picture.rgb, one.um_per_px, workers=workers)
         measured = quality.measure(picture.rgb, found)
     except SmearcountError:
         raise
@@ -71,6 +74,8 @@ def run(
 ) -> Generator[FieldResult]:
     """Results of the fields, in their order, while `workers` of them are worked on at a time.
 
-    Each field goes through the model by itself on one thread, so no result depends on what stands beside it.
+    Each field, or each of its tiles, goes through the model by itself on one thread, so no result depends on what stands beside it.
+    Where there are fewer fields than workers, several tiles of a field are looked at at a time.
     """
-    return in_order(lambda one: detect_field(one, model, overlays, picture_bytes), fields, workers)
+    spare = -(-workers // max(len(fields), 1))
+    return in_order(lambda one: detect_field(one, model, overlays, picture_bytes, spare), fields, workers)

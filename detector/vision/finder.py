@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,7 +36,7 @@ _PATCHES = 8
 
 
 def find(
-    model: Model, rgb: NDArray[np.uint8], um_per_px: float | None = None, min_score: float | None = None
+    model: Model, rgb: NDArray[np.uint8], um_per_px: float | None = None, min_score: float | None = None, workers: int = 1
 ) -> tuple[Detections, str]:
     """Cells of a field of any size, and a note for the user, mostly empty.
 
@@ -47,6 +48,7 @@ def find(
         rgb: pixels of shape (h, w, 3), uint8.
         um_per_px: micrometres per pixel, where known.
         min_score: least score of a reported cell; None takes the model's threshold of each class.
+        workers: tiles that are looked at at a time; no result depends on it.
 
     Raises:
         UsageError: `um_per_px` is out of range.
@@ -54,7 +56,7 @@ def find(
     whole = model.detect(rgb)
     zoom, note = choose_zoom(model, rgb, whole, um_per_px)
     if zoom is not None:
-        found = _in_tiles(model, rgb, zoom, min_score)
+        found = _in_tiles(model, rgb, zoom, min_score, workers)
     elif min_score is not None:
         found = model.detect(rgb, min_score)
     else:
@@ -187,14 +189,20 @@ def _crops(rgb: NDArray[np.uint8], side: int, places: Sequence[tuple[float, floa
     return crops
 
 
-def _in_tiles(model: Model, rgb: NDArray[np.uint8], zoom: float, min_score: float | None) -> Detections:
+def _in_tiles(model: Model, rgb: NDArray[np.uint8], zoom: float, min_score: float | None, workers: int = 1) -> Detections:
     size_wh = (rgb.shape[1], rgb.shape[0])
     rbc_px = shown_px(model.card) / zoom
     # White cells are up to three times as long as red ones, and each must be seen whole by the tile that owns it.
     margin_px = math.ceil(1.6 * rbc_px)
     tile_px = max(math.ceil(tiles.TILE_PX / zoom), 3 * margin_px)
     pieces = tiles.cut(size_wh, tile_px, margin_px)
-    found = [model.detect(rgb[y1:y2, x1:x2], min_score, zoom) for x1, y1, x2, y2 in (piece.window for piece in pieces)]
+
+    def look(piece: tiles.Tile) -> Detections:
+        x1, y1, x2, y2 = piece.window
+        return model.detect(rgb[y1:y2, x1:x2], min_score, zoom)
+
+    with ThreadPoolExecutor(workers) as pool:
+        found = list(pool.map(look, pieces))
     return tiles.own(pieces, found, size_wh, band_px=0.15 * rbc_px)
 
 

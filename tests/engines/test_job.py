@@ -45,10 +45,10 @@ def test_a_field_that_the_model_fails_on_costs_no_other_its_count(
     real = finder.find
     failures: list[Exception] = [MemoryError(), RuntimeError("native code failed")]
 
-    def failing(*arguments: object) -> object:
+    def failing(*arguments: object, **named: object) -> object:
         if failures:
             raise failures.pop(0)
-        return real(*arguments)  # type: ignore[arg-type]
+        return real(*arguments, **named)  # type: ignore[arg-type]
 
     monkeypatch.setattr(finder, "find", failing)
     outcome = job.count(inputs.find([str(fields)]), model, workers=1)
@@ -89,6 +89,21 @@ def test_an_interrupted_count_goes_on_and_ends_the_same(
         assert _table(job.count(found, model, 1, journal, each=lambda entry: told.append(entry.field))) == _table(expected)
     assert worked == [one.field for one in found[2:]]
     assert told == [one.field for one in found]
+
+
+@pytest.mark.parametrize(("fields_there", "workers", "at_a_time"), [(1, 3, 3), (2, 3, 2), (4, 3, 1), (4, 1, 1)])
+def test_where_there_are_fewer_fields_than_workers_these_share_a_field(
+    fields: Path, model: Model, monkeypatch: pytest.MonkeyPatch, fields_there: int, workers: int, at_a_time: int
+) -> None:
+    real, seen = finder.find, []
+
+    def spied(*arguments: object, workers: int) -> object:
+        seen.append(workers)
+        return real(*arguments, workers=workers)  # type: ignore[misc]
+
+    monkeypatch.setattr(finder, "find", spied)
+    job.count(inputs.find([str(fields)])[:fields_there], model, workers)
+    assert seen == [at_a_time] * fields_there
 
 
 def test_a_field_that_changed_is_counted_again(fields: Path, tmp_path: Path, model: Model) -> None:

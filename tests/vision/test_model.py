@@ -117,6 +117,13 @@ def test_a_large_field_is_counted_in_tiles_at_the_scale_that_the_model_knows(mod
     assert note == ""
 
 
+def test_how_many_tiles_are_looked_at_at_a_time_changes_nothing(model: Model) -> None:
+    field = window(plan((1500, 1100), preset("bccd"), 7, um_per_px=0.15), 0, 0, 1500, 1100)
+    looks = [finder.find(model, field.image, 0.15, workers=workers)[0] for workers in (1, 3)]
+    assert len(looks[0]) > 100
+    assert _same(*looks)
+
+
 @pytest.mark.parametrize("stain", ["bccd", "pbc", "raabin"])
 @pytest.mark.parametrize("um_per_px", [0.05, 0.11, 0.22, 0.45])
 def test_the_scale_is_seen_where_it_is_not_told(model: Model, stain: str, um_per_px: float) -> None:
