@@ -148,7 +148,11 @@ def _difference(a: Errors, of_a: Mapping[str, int], b: Errors, of_b: Mapping[str
         value += apart.mean() / len(a.all)
         drawn = drawn + resamples(len(apart), seed=i) @ apart / len(apart) / len(a.all)
     shown = figure(value, drawn, sum(len(of) for of in a.all.values()))
-    return "-" if shown is None else f"{shown.value:+.2f} ({shown.low:+.2f} to {shown.high:+.2f})"
+    if shown is None:
+        return "-"
+    # Rules that choose alike leave nothing that scatters.
+    known = shown.low is not None and shown.high is not None
+    return f"{shown.value:+.2f} ({shown.low:+.2f} to {shown.high:+.2f})" if known else f"{shown.value:+.2f}"
 
 
 def parser() -> Parser:

@@ -11,7 +11,7 @@ import pytest
 
 pytest.importorskip("resource", reason="processes are measured on Linux and macOS only")
 
-from benchmarks import parity, processes, run, scales
+from benchmarks import parity, processes, run, scales, threshold_rules
 from detector.annotations.records import Record
 from detector.errors import NothingToDoError
 from detector.vision.cells import CLASSES
@@ -80,3 +80,11 @@ def test_a_width_of_red_cells_is_judged_by_counts_and_single_cells() -> None:
     small = scales._shrunk(field, 0.5)
     assert (small.rgb.shape, small.rbc_px, small.record.size_wh) == ((55, 60, 3), 20.0, (60, 55))
     assert small.record.xyxy.tolist() == (xyxy / 2).tolist()
+
+
+def test_rules_that_choose_alike_differ_by_nothing() -> None:
+    errors = {"d": np.array([[1.0, 2.0], [0.0, 3.0], [2.0, 4.0]] * 5)}
+    both = threshold_rules.Errors(errors, errors)
+    assert threshold_rules._difference(both, {"d": 0}, both, {"d": 0}) == "+0.00"
+    told = threshold_rules._difference(both, {"d": 1}, both, {"d": 0})
+    assert told.startswith("+2.00 (+")
