@@ -13,7 +13,7 @@ from detector.counting.density import PerMicrolitre
 from detector.counting.fields import FieldCount, UnreadField
 from detector.counting.intervals import Estimate
 from detector.counting.smears import ClassCount, SmearCount
-from detector.output.figures import short, span
+from detector.output.figures import many, short, span
 from detector.output.outcome import Outcome
 
 _MOST_ROWS = 60
@@ -68,7 +68,7 @@ def print_summary(console: Console, outcome: Outcome, folder: Path, seconds: flo
     """Print how many fields were counted, how fast, and where the results are."""
     rate = len(outcome.fields) / max(seconds, 1e-9)
     unread = f", {len(outcome.unread)} unread" if outcome.unread else ""
-    console.print(f"{len(outcome.read)} fields counted{unread} in {seconds:.1f} s ({rate:.1f} fields/s)")
+    console.print(f"{many(len(outcome.read), 'field')} counted{unread} in {seconds:.1f} s ({short(rate)} fields/s)")
     console.print(f"results: {folder}", markup=False, soft_wrap=True)
 
 
