@@ -25,6 +25,10 @@ _SCALE_RANGE = 1.6
 _SHOWN = 0.9
 """Where a picture's scale is known, red cells are shown so wide, as a share of the width that the model knows. Validation fields are
 counted as well there as at 1 (`benchmarks/scales.py`), and tiles take a quarter less time; smaller, platelets are missed."""
+MARGIN_CELLS = 1.6
+"""Context around what a tile owns, in red cells: white cells are up to three times as long, and each must be seen whole."""
+BAND_CELLS = 0.15
+"""How far outside its part a tile keeps cells, in red cells; see `tiles.own`."""
 _LEAST_TO_BELIEVE = 2
 """Red cells of the expected size that suffice to take a field as it is: at a wrong scale, what is taken for red cells is much
 smaller than those that the model knows."""
@@ -192,10 +196,7 @@ def _crops(rgb: NDArray[np.uint8], side: int, places: Sequence[tuple[float, floa
 def _in_tiles(model: Model, rgb: NDArray[np.uint8], zoom: float, min_score: float | None, workers: int = 1) -> Detections:
     size_wh = (rgb.shape[1], rgb.shape[0])
     rbc_px = shown_px(model.card) / zoom
-    # White cells are up to three times as long as red ones, and each must be seen whole by the tile that owns it.
-    margin_px = math.ceil(1.6 * rbc_px)
-    tile_px = max(math.ceil(tiles.TILE_PX / zoom), 3 * margin_px)
-    pieces = tiles.cut(size_wh, tile_px, margin_px)
+    pieces = cut(size_wh, rbc_px, zoom, tiles.TILE_PX)
 
     def look(piece: tiles.Tile) -> Detections:
         x1, y1, x2, y2 = piece.window
@@ -203,7 +204,18 @@ def _in_tiles(model: Model, rgb: NDArray[np.uint8], zoom: float, min_score: floa
 
     with ThreadPoolExecutor(workers) as pool:
         found = list(pool.map(look, pieces))
-    return tiles.own(pieces, found, size_wh, band_px=0.15 * rbc_px)
+    return tiles.own(pieces, found, size_wh, band_px=BAND_CELLS * rbc_px)
+
+
+def cut(size_wh: tuple[int, int], rbc_px: float, zoom: float, tile_px: int) -> list[tiles.Tile]:
+    """Tiles of a picture in which red cells are `rbc_px` wide.
+
+    Args:
+        zoom: model input pixels per pixel of the picture.
+        tile_px: side of a tile in the model's own pixels.
+    """
+    margin_px = math.ceil(MARGIN_CELLS * rbc_px)
+    return tiles.cut(size_wh, max(math.ceil(tile_px / zoom), 3 * margin_px), margin_px)
 
 
 def _without_slivers(found: Detections, model: Model, zoom: float | None) -> Detections:

@@ -29,9 +29,6 @@ MOST_TILE_PX = 4096
 OVERVIEW_PX = 2048
 """Long side at which a whole slide is looked at to find its cells, in pixels."""
 
-_MARGIN_CELLS = 1.6
-"""Context around what a tile owns, in red cells: white cells are up to three times as long, and each must be seen whole."""
-_BAND_CELLS = 0.15
 _GLANCE_PX = 7.2
 """Least width of a red cell, in pixels, at which a level of the file tells whether a tile is empty: nearly `skip.EMPTY_PX`."""
 _NEAR_CELLS = 0.6
@@ -61,7 +58,7 @@ class Scan:
     @property
     def band_px(self) -> float:
         """How far outside its part a tile keeps cells; see `tiles.own`."""
-        return _BAND_CELLS * self.rbc_px
+        return finder.BAND_CELLS * self.rbc_px
 
 
 @dataclass(frozen=True)
@@ -84,7 +81,7 @@ def check_tile(tile_px: int, card: Card) -> None:
         UsageError: `tile_px` is out of range; the message says the least.
     """
     shown_px = finder.shown_px(card)
-    least = 3 * math.ceil(_MARGIN_CELLS * shown_px)
+    least = 3 * math.ceil(finder.MARGIN_CELLS * shown_px)
     if not least <= tile_px <= MOST_TILE_PX:
         raise UsageError(
             f"--tile-px {tile_px}: a tile must be {least} to {MOST_TILE_PX} px long at the model's scale, at which red cells are "
@@ -120,9 +117,7 @@ def plan(model: Model, slide: Slide, overview: Rgb, um_per_px: float | None, til
             "give --um-per-px, or a manifest with a um_per_px column"
         )
     zoom = finder.shown_px(model.card) / rbc_px
-    margin_px = math.ceil(_MARGIN_CELLS * rbc_px)
-    side_px = max(math.ceil(tile_px / zoom), 3 * margin_px)
-    return Scan(zoom, rbc_px, tiles.cut(slide.size_wh, side_px, margin_px), known, note)
+    return Scan(zoom, rbc_px, finder.cut(slide.size_wh, rbc_px, zoom, tile_px), known, note)
 
 
 def look(model: Model, slide: Slide, scan: Scan, tile: Tile) -> Look:
