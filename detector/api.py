@@ -28,7 +28,7 @@ class Detector:
         Args:
             model: an `.onnx` file made by detector.train or detector.export; None is the one shipped.
             backend: what runs it, one of `detector.vision.backends.NAMES`.
-            threads: fields that `count` works on at a time; None is one more than there are processors.
+            threads: fields, or tiles of a large one, that are worked on at a time; None is one more than there are processors.
 
         Raises:
             ModelError: no such file, no model of ours, or not the one that its card describes.
