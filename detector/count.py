@@ -73,7 +73,11 @@ def parser() -> Parser:
     add("--truth", type=Path, help="labels (VOC, YOLO, COCO) or a CSV of manual counts to compare with")
     add("--overlays", action="store_true", help="draw the cells on each field")
     add("--backend", default=backends.AUTO, help=f"what runs the model: {', '.join(backends.NAMES)}")
-    add("--threads", type=Number(int, 1), help="fields, or tiles of large ones, worked on at a time; default: one more than processors")
+    add(
+        "--threads",
+        type=Number(int, 1),
+        help="fields, or tiles of large ones, worked on at a time; default: one more than processors",
+    )
     add("--tile-px", type=Number(int), default=TILE_PX, help="side of a slide's tiles in the model's own pixels")
     add("--resume", action="store_true", help="continue the interrupted count in --out")
     return made
