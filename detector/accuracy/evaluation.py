@@ -137,7 +137,8 @@ def _look(
         read.append(record)
         for one, of in zip((candidate, against), looks, strict=True):
             if one is not None:
-                of.append(one.look(rgb))
+                found, searched = one.look(rgb)
+                of.append((record.judged(found), record.judged(searched)))
     known = [smears.get(record.name) for record in read] if smears is not None else None
     mine, other = (Fields(read, [found for found, _ in of], [searched for _, searched in of], known) for of in looks)
     return (mine, other), unread

@@ -87,6 +87,8 @@ class Tally:
     images: int
     boxes: dict[str, int]
     """Boxes by class name, zeros included."""
+    ignore: int
+    """Regions that could not be labelled surely."""
     without_rbc: tuple[str, ...]
     """Fields that have no red-cell box, which in a smear is a missing label more often than the truth."""
 
@@ -140,7 +142,8 @@ def _tally(records: Sequence[Record]) -> Tally:
     label = np.concatenate([record.label for record in records]) if records else np.zeros(0, dtype=np.int64)
     counts = np.bincount(label, minlength=len(CLASSES))
     without = tuple(sorted(record.name for record in records if not (record.label == RBC).any()))
-    return Tally(len(records), {name: int(count) for name, count in zip(CLASSES, counts, strict=True)}, without)
+    regions = sum(len(record.ignore) for record in records)
+    return Tally(len(records), {name: int(count) for name, count in zip(CLASSES, counts, strict=True)}, regions, without)
 
 
 def markdown(audit: Audit) -> str:
@@ -170,9 +173,10 @@ def _facts(audit: Audit) -> str:
 
 
 def _splits_table(audit: Audit) -> str:
-    rows = [f"| split | images | {' | '.join(CLASSES)} | without RBC |", "|---|" + "---:|" * (len(CLASSES) + 2)]
+    rows = [f"| split | images | {' | '.join(CLASSES)} | ignore regions | without RBC |", "|---|" + "---:|" * (len(CLASSES) + 3)]
     for split, t in audit.splits.items():
-        rows.append(f"| {split} | {t.images} | {' | '.join(str(t.boxes[name]) for name in CLASSES)} | {len(t.without_rbc)} |")
+        boxes = " | ".join(str(t.boxes[name]) for name in CLASSES)
+        rows.append(f"| {split} | {t.images} | {boxes} | {t.ignore} | {len(t.without_rbc)} |")
     return "\n".join(rows)
 
 

@@ -75,7 +75,9 @@ def convert(request: Request) -> Audit:
     """
     _check(request)
     sheet = corrections.read(request.corrections) if request.corrections is not None else None
-    source, notes = sources.load(request.source), _Notes()
+    # With labels from elsewhere, bare images are enough.
+    source = sources.load(request.source) if request.labels is None else sources.load_images(request.source)
+    notes = _Notes()
     plan = _plan(request, source)
     fields = _readable(_listed(_relabelled(source, request, notes), plan, source, notes), source, notes)
     if not fields:

@@ -12,16 +12,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
+import numpy as np
 import yaml
 
 from detector.annotations import pictures, repair, yolo
-from detector.annotations.labels import SPLITS, Item, Source
+from detector.annotations.labels import SPLITS, Item, Labels, Source
 from detector.annotations.layouts import read_yolo
 from detector.annotations.records import Record
 from detector.annotations.sources import require_known_names
 from detector.errors import AnnotationError, ImageError, OutputError, UnknownClassError
 from detector.vision import images
-from detector.vision.cells import CLASSES
+from detector.vision.cells import CLASSES, IGNORE
 from detector.vision.detections import Unread
 
 AUDIT = "audit.json"
@@ -79,9 +80,19 @@ def write(folder: Path, records: Sequence[Record]) -> None:
             raise ValueError(f"record {record.name} has no image or no split")
         _copy(record.image, folder / "images" / record.split, record.name)
         (folder / "labels" / record.split / f"{record.name}.txt").write_text(yolo.text(record), encoding="utf-8")
+        if len(record.ignore):
+            # In a folder of their own: what others read of a dataset folder knows cells only.
+            regions = ignore_file(folder / "images" / record.split / f"{record.name}.txt")
+            regions.parent.mkdir(parents=True, exist_ok=True)
+            regions.write_text(yolo.ignore_text(record), encoding="utf-8")
     # Without `path`, the splits are looked for beside data.yaml, wherever the folder is moved to.
     layout = {**{split: f"images/{split}" for split in SPLITS}, "names": dict(enumerate(CLASSES))}
     (folder / "data.yaml").write_text(yaml.safe_dump(layout, sort_keys=False), encoding="utf-8")
+
+
+def ignore_file(image: Path) -> Path:
+    """Where the ignore regions of an image of a dataset folder stand, if it has any."""
+    return image.parents[2] / IGNORE / image.parent.name / f"{image.stem}.txt"
 
 
 def _copy(image: Path, folder: Path, name: str) -> None:
@@ -154,8 +165,17 @@ def _record(item: Item, split: str) -> Record:
         raise UnknownClassError(f"has boxes of unknown class: {', '.join(unknown)}; known: {', '.join(CLASSES)}")
     if item.image is None:
         raise ImageError("has labels and no image")
-    mended = repair.mend(item.labels, pictures.size_of(item.image))
+    mended = repair.mend(_with_ignored(item.labels, item.image), pictures.size_of(item.image))
     return replace(mended.record(item.name, item.image), split=split)
+
+
+def _with_ignored(labels: Labels, image: Path) -> Labels:
+    """Labels of a field with its ignore regions, which have a file of their own."""
+    regions = ignore_file(image)
+    if not regions.is_file():
+        return labels
+    found = yolo.read(regions, [IGNORE])
+    return replace(labels, names=labels.names + found.names, xyxy=np.concatenate([labels.xyxy, found.xyxy]))
 
 
 def names(data_yaml: Path) -> list[str]:

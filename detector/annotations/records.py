@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+
+from detector.vision import boxes
+from detector.vision.detections import Detections
+
+LEAST_IGNORED = 0.5
+"""Share of a box from which on it counts as lying in an ignore region."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,3 +31,11 @@ class Record:
     """Index into `cells.CLASSES`, of shape (n,)."""
     split: str | None = None
     """`train`, `val` or `test` where the source says so."""
+    ignore: NDArray[np.float32] = field(default_factory=lambda: np.zeros((0, 4), np.float32))
+    """Regions that could not be labelled surely, of shape (k, 4); no labelled box lies in one by `LEAST_IGNORED` or more."""
+
+    def judged(self, found: Detections) -> Detections:
+        """What was found outside of the ignore regions: there alone it can be told right from wrong."""
+        if not len(self.ignore):
+            return found
+        return found[boxes.inside(found.xyxy, self.ignore) < LEAST_IGNORED]

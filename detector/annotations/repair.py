@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detector.annotations.labels import Labels
-from detector.annotations.records import Record
+from detector.annotations.records import LEAST_IGNORED, Record
 from detector.errors import UnknownClassError
 from detector.vision import border, boxes, cells
 
@@ -21,6 +21,7 @@ _SLACK_PX = 0.01
 
 REPAIRED, DROPPED = "repaired", "dropped"
 SLIVER = "a sliver of a red cell at the border"
+IGNORED = "in an ignore region"
 
 
 @dataclass(frozen=True)
@@ -46,13 +47,20 @@ class Mended:
     label: NDArray[np.int64]
     """Index into `cells.CLASSES`, of shape (n,)."""
     changes: tuple[Change, ...]
+    ignore: NDArray[np.float32]
+    """Regions that could not be labelled surely, inside the image, of shape (k, 4)."""
 
     def record(self, name: str, image: Path | None) -> Record:
         """The record of these boxes."""
-        return Record(name=name, image=image, size_wh=self.size_wh, xyxy=self.xyxy, label=self.label)
+        return Record(name, image, self.size_wh, self.xyxy, self.label, ignore=self.ignore)
 
 
 def known(name: str) -> bool:
+    """Whether a class name or alias is one of ours, or that of ignore regions."""
+    return is_ignore(name) or is_cell(name)
+
+
+def is_cell(name: str) -> bool:
     """Whether a class name or alias is one of ours."""
     try:
         cells.label_of(name)
@@ -61,11 +69,16 @@ def known(name: str) -> bool:
     return True
 
 
+def is_ignore(name: str) -> bool:
+    """Whether a class name is that of ignore regions."""
+    return name.strip().casefold() == cells.IGNORE
+
+
 def mend(labels: Labels, size_wh: tuple[int, int], smallest_px: float = SMALLEST_PX) -> Mended:
     """Swap inverted corners and clip boxes to the image `(width, height)`; drop what is left of no cell.
 
-    Dropped are boxes of unknown class, boxes wholly outside, boxes with a side under `smallest_px`, and the second of two boxes
-    of one class that are the same (IoU of at least 0.99).
+    Dropped are boxes of unknown class, boxes wholly outside, boxes with a side under `smallest_px`, the second of two boxes
+    of one class that are the same (IoU of at least 0.99), and boxes in an ignore region.
     """
     raw = labels.pixels(size_wh)
     changes: list[Change] = []
@@ -79,13 +92,18 @@ def mend(labels: Labels, size_wh: tuple[int, int], smallest_px: float = SMALLEST
             continue
         changes += [Change(REPAIRED, repair, name, box) for repair in repairs]
         kept.append(i)
+    ignore = mended[[i for i in kept if is_ignore(labels.names[i])]].astype(np.float32).reshape(-1, 4)
+    kept = [i for i in kept if not is_ignore(labels.names[i])]
     xyxy = mended[kept].astype(np.float32).reshape(-1, 4)
     label = np.array([cells.label_of(labels.names[i]) for i in kept], dtype=np.int64)
     second = firsts(xyxy, label) != np.arange(len(label))
-    for k in np.flatnonzero(second):
+    ignored = boxes.inside(xyxy, ignore) >= LEAST_IGNORED
+    for k in np.flatnonzero(second | ignored):
         x1, y1, x2, y2 = (float(value) for value in raw[kept[k]])
-        changes.append(Change(DROPPED, "the same box twice", labels.names[kept[k]], (x1, y1, x2, y2)))
-    return Mended(size_wh, xyxy[~second], label[~second], tuple(changes))
+        reason = "the same box twice" if second[k] else IGNORED
+        changes.append(Change(DROPPED, reason, labels.names[kept[k]], (x1, y1, x2, y2)))
+    left = ~(second | ignored)
+    return Mended(size_wh, xyxy[left], label[left], tuple(changes), ignore)
 
 
 def without_slivers(mended: Mended) -> Mended:
@@ -97,7 +115,7 @@ def without_slivers(mended: Mended) -> Mended:
     told = []
     for x1, y1, x2, y2 in mended.xyxy[sliver].tolist():
         told.append(Change(DROPPED, SLIVER, cells.CLASSES[cells.RBC], (x1, y1, x2, y2)))
-    return Mended(mended.size_wh, mended.xyxy[~sliver], mended.label[~sliver], (*mended.changes, *told))
+    return Mended(mended.size_wh, mended.xyxy[~sliver], mended.label[~sliver], (*mended.changes, *told), mended.ignore)
 
 
 def _mend_one(

@@ -134,7 +134,7 @@ class _Draft:
         )
         self.xyxy = boxes.clip(upright.astype(np.float32), field.size_wh)
         self._names = list(field.labels.names)
-        known = (cells.label_of(name) if repair.known(name) else _NO_CLASS for name in self._names)
+        known = (cells.label_of(name) if repair.is_cell(name) else _NO_CLASS for name in self._names)
         self._label = np.array(list(known), dtype=np.int64)
         self._first = repair.firsts(self.xyxy, self._label)
         self._stays = np.ones(len(self._label), dtype=np.bool_)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import yaml
+from numpy.typing import NDArray
 
 from detector.annotations.labels import Labels, boxes
 from detector.annotations.records import Record
@@ -74,12 +75,21 @@ def read(path: Path, names: list[str]) -> Labels:
 
 def text(record: Record) -> str:
     """The label file of a record, in the order of its boxes; the class number is the index into `cells.CLASSES`."""
-    sides = np.array([*record.size_wh, *record.size_wh], dtype=np.float64)
-    xyxy = record.xyxy.astype(np.float64) / sides
+    return _lines(record.xyxy, record.label, record.size_wh)
+
+
+def ignore_text(record: Record) -> str:
+    """The file of a record's ignore regions, in the same form; they have number 0, for they are of one kind."""
+    return _lines(record.ignore, np.zeros(len(record.ignore), dtype=np.int64), record.size_wh)
+
+
+def _lines(boxes: NDArray[np.float32], label: NDArray[np.int64], size_wh: tuple[int, int]) -> str:
+    sides = np.array([*size_wh, *size_wh], dtype=np.float64)
+    xyxy = boxes.astype(np.float64) / sides
     centre, extent = (xyxy[:, :2] + xyxy[:, 2:]) / 2, xyxy[:, 2:] - xyxy[:, :2]
     rows = np.concatenate([centre, extent], axis=1)  # (n, 4)
     return "".join(
-        f"{label} {' '.join(f'{value:.{DIGITS}f}' for value in row)}\n" for label, row in zip(record.label, rows, strict=True)
+        f"{number} {' '.join(f'{value:.{DIGITS}f}' for value in row)}\n" for number, row in zip(label, rows, strict=True)
     )
 
 

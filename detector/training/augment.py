@@ -6,10 +6,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import cv2
 import numpy as np
 
 from detector.training.settings import TrainSettings
 from detector.vision import boxes
+
+_THROUGH_FEWER_PIXELS = {"downscale": cv2.INTER_AREA, "upscale": cv2.INTER_LINEAR}
 
 
 def transforms(settings: TrainSettings) -> list[Any]:
@@ -18,9 +21,17 @@ def transforms(settings: TrainSettings) -> list[Any]:
 
     every = [
         A.RandomRotate90(p=settings.rotate_90),
+        A.Downscale(scale_range=(0.2, 0.8), interpolation_pair=_THROUGH_FEWER_PIXELS, p=settings.few_pixels),
+        A.HEStain(method="random_preset", intensity_scale_range=(0.6, 1.5), intensity_shift_range=(-0.2, 0.2), p=settings.stain),
+        A.MultiplicativeNoise(multiplier=(0.5, 1.2), per_channel=True, elementwise=False, p=settings.lamp),
+        A.PlanckianJitter(p=settings.lamp / 2),
+        A.RandomGamma(gamma_limit=(50, 180), p=settings.tone),
+        A.RandomToneCurve(scale=0.2, per_channel=True, p=settings.tone),
+        A.Illumination(mode="gaussian", intensity_range=(0.05, 0.2), p=settings.uneven_light),
         A.Defocus(radius=(1, 3), alias_blur=(0.1, 0.3), p=settings.defocus),
         A.GaussNoise(std_range=(0.01, 0.05), p=settings.noise),
         A.CLAHE(clip_limit=(1, 3), p=settings.contrast),
+        A.ToGray(p=settings.grey),
         A.ImageCompression(quality_range=(50, 95), p=settings.jpeg),
     ]
     # One that is never drawn still costs time: with a rotation among them, all boxes are converted twice.

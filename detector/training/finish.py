@@ -103,13 +103,14 @@ def finish(
         made = Path(folder) / target.name
         levels = export.to_onnx(weights, made, draft, [*records, *trained])
         model = Model.load(made)
-        found = [finder.find(model, images.read(r.image), min_score=least_score)[0] for r in records if r.image]
+        found = [r.judged(finder.find(model, images.read(r.image), min_score=least_score)[0]) for r in records if r.image]
         tuning = tune(records, found, of_domain)
         origin = _origin(tuning, of_domain)
         card = replace(draft, thresholds=tuning.thresholds, thresholds_from=origin)
         export.put_card(made, card)
         model = Model.load(made)
-        measured = measure(records, [finder.find(model, images.read(r.image))[0] for r in records if r.image], of_domain)
+        counted = [r.judged(finder.find(model, images.read(r.image))[0]) for r in records if r.image]
+        measured = measure(records, counted, of_domain)
         card = replace(card, val_sums=measured.sums)
         export.put_card(made, card)
         parity = export.parity(weights, Model.load(made), records)

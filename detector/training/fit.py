@@ -159,7 +159,8 @@ def arguments(settings: TrainSettings, data: Path, run_folder: Path) -> dict[str
         "patience": settings.patience,
         "mosaic": settings.mosaic,
         "close_mosaic": settings.close_mosaic_epochs,
-        "scale": settings.scale,
+        # Taken by `crop.Crop` as widths of red cells in pixels.
+        "scale": (settings.smallest_rbc_px, settings.largest_rbc_px),
         "translate": settings.translate,
         "hsv_h": settings.hue,
         "hsv_s": settings.saturation,

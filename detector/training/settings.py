@@ -55,8 +55,10 @@ class TrainSettings(BaseModel):
     """Share of pictures made of four fields: more cells and sizes at a time, and cut cells at the seams."""
     close_mosaic_epochs: int = Field(ge=0)
     """Last epochs without mosaic, so that training ends on fields as they are."""
-    scale: float = Share
-    """Cells are made larger and smaller by up to this share."""
+    smallest_rbc_px: float = Field(ge=4)
+    """Least width at which red cells are shown; widths are drawn between this and largest_rbc_px."""
+    largest_rbc_px: float = Field(le=1000)
+    """Greatest width at which red cells are shown."""
     translate: float = Share
     """Fields are shifted by up to this share of their side."""
     hue: float = Share
@@ -65,6 +67,18 @@ class TrainSettings(BaseModel):
     """Colours are made paler and stronger by up to this share."""
     brightness: float = Share
     """Light is made weaker and stronger by up to this share."""
+    lamp: float = Share
+    """Share of pictures in coloured light: a gain of 0.5 to 1.2 for each channel; half as many under a lamp of another temperature."""
+    stain: float = Share
+    """Share of pictures whose two stains, haematoxylin and eosin, are made stronger or weaker each by itself."""
+    tone: float = Share
+    """Shares of pictures with another gamma and with another tone curve."""
+    grey: float = Share
+    """Share of pictures without colour."""
+    uneven_light: float = Share
+    """Share of pictures lit more in one part than in another."""
+    few_pixels: float = Share
+    """Share of pictures that went through fewer pixels, as small cells do that are enlarged."""
     rotate_90: float = Share
     """Share of pictures turned by quarter turns; other angles would loosen the boxes."""
     defocus: float = Share

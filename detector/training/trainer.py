@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from ultralytics.data import build
 from ultralytics.models.yolo.detect import DetectionTrainer
+from ultralytics.utils.torch_utils import unwrap_model
 
-from detector.training import augment, cpu
+from detector.training import augment, cpu, loss
+from detector.training.fields import Fields, Mosaic
 
 
 class Trainer(DetectionTrainer):  # type: ignore[misc]
@@ -23,6 +26,24 @@ class Trainer(DetectionTrainer):  # type: ignore[misc]
             self.resume = True
         with augment.cut_like_the_border():
             super().train()
+
+    def build_dataset(self, img_path: str, mode: str = "train", batch: int | None = None) -> Any:
+        """Fields, those to train on with red cells of one width."""
+        if mode != "train":
+            return super().build_dataset(img_path, mode, batch)
+        original = build.YOLODataset
+        build.YOLODataset = Fields
+        try:
+            fields = super().build_dataset(img_path, mode, batch)
+        finally:
+            build.YOLODataset = original
+        Mosaic.take(fields.transforms.transforms[0].transforms[0])
+        return fields
+
+    def _setup_train(self) -> None:
+        super()._setup_train()
+        model = unwrap_model(self.model)
+        model.criterion = loss.criterion(model)
 
     def get_dataloader(self, dataset_path: Any, batch_size: int = 16, rank: int = 0, mode: str = "train") -> Any:
         """Batches of fields; those to train on are prepared beside the steps on a CPU too, where Ultralytics would wait."""

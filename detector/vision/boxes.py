@@ -55,6 +55,14 @@ def iou(a: Boxes, b: Boxes) -> NDArray[np.float32]:
     return np.asarray(np.divide(shared, union, out=np.zeros_like(shared), where=union > 0))
 
 
+def inside(a: Boxes, b: Boxes) -> NDArray[np.float32]:
+    """Share of each box of `a` that lies in the one of `b` that holds most of it; of shape (len(a),), 0 without any."""
+    if not len(a) or not len(b):
+        return np.zeros(len(a), dtype=np.float32)
+    shared, whole = intersection(a, b).max(axis=1), area(a)
+    return np.asarray(np.divide(shared, whole, out=np.zeros_like(shared), where=whole > 0))
+
+
 def suppress(xyxy: Boxes, score: NDArray[np.float32], label: NDArray[np.int64], iou_threshold: float) -> NDArray[np.int64]:
     """Indices that greedy non-maximum suppression keeps, best score first.
 

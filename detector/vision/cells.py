@@ -9,6 +9,9 @@ CLASSES: tuple[str, ...] = ("RBC", "WBC", "Platelets")
 
 RBC, WBC, PLATELETS = range(3)
 
+IGNORE = "ignore"
+"""What label files call a region that nobody could label surely. It is no class: training and evaluation leave out what lies there."""
+
 RBC_DIAMETER_UM = 7.5
 """Mean diameter of a normal red cell on a dried smear, in micrometres (Bain, Blood Cells, 5th ed.: 6.7 to 7.7)."""
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from detector.training import augment, framework
+from detector.training import augment, disturb, framework
 from detector.vision.cells import PLATELETS, RBC
 
 SIZE = (200, 160)
@@ -49,7 +49,9 @@ def test_ultralytics_crops_follow_the_rule_of_the_border(tmp_path: Path) -> None
     # A shift of 40 px to the left leaves 30, 8 and 8 px of three cells 40 px wide, the last of them a platelet.
     xyxy = np.array([[30, 50, 70, 90], [8, 100, 48, 140], [8, 20, 48, 60], [100, 20, 140, 60]], dtype=np.float32)
     label = np.array([RBC, RBC, PLATELETS, RBC], dtype=np.float32).reshape(-1, 1)
-    params = {"M": np.array([[1, 0, -41], [0, 1, 0], [0, 0, 1.0]]), "scale": 1.0, "orig_shape": (160, 200), "size": SIZE}
+    nothing = disturb.Disturbance(None, 0.1, None)
+    shift = np.array([[1, 0, -41], [0, 1, 0], [0, 0, 1.0]])
+    params = {"M": shift, "scale": 1.0, "orig_shape": (160, 200), "size": SIZE, "disturbance": nothing}
     with augment.cut_like_the_border():
         crop = theirs.RandomPerspective()
         instances = Instances(xyxy.copy(), np.zeros((0, 1000, 2), np.float32), bbox_format="xyxy", normalized=False)
