@@ -59,7 +59,7 @@ def _tallied(model: Model, data: Sequence[Path]) -> Tallied:
     with progress_bar("counting", len(named)) as advance:
         for domain_of, record in named:
             if record.image is not None:
-                found = finder.find(model, images.read(record.image))[0]
+                found = finder.find(model, images.read(record.image)).cells
                 by_domain.setdefault(domain_of(record.name), []).append(tally([record], [found])[0].astype(np.int64))
             advance(1)
     return {name: np.stack(fields) for name, fields in sorted(by_domain.items())}

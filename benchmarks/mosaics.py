@@ -59,7 +59,7 @@ def labelled(fields: list[Field]) -> np.ndarray:
 
 def one_by_one(model: Model, fields: list[Field]) -> np.ndarray:
     """Cells counted in each field, summed."""
-    return np.sum([list(finder.find(model, rgb)[0].counts().values()) for rgb, _ in fields], axis=0)
+    return np.sum([list(finder.find(model, rgb).cells.counts().values()) for rgb, _ in fields], axis=0)
 
 
 def together(model: Model, fields: list[Field]) -> np.ndarray:

@@ -94,7 +94,7 @@ def _counts(backend: str, model: Path | None, paths: Sequence[Path]) -> tuple[Mo
     found: list[Counts] = []
     with progress_bar(backend, len(paths)) as advance:
         for path in paths:
-            found.append(finder.find(loaded, images.read(path))[0].counts())
+            found.append(finder.find(loaded, images.read(path)).cells.counts())
             advance(1)
     return loaded, found
 

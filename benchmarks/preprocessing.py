@@ -95,7 +95,7 @@ def _figures(model: Model, records: Sequence[Record], spoiler: str, change: Chan
     for record in records:
         assert record.image is not None
         rgb = change(_spoilt(spoiler, images.read(record.image), zlib.crc32(record.name.encode())))
-        every = finder.find(model, rgb, min_score=MIN_SCORE)[0]
+        every = finder.find(model, rgb, min_score=MIN_SCORE).cells
         found.append(every)
         counted.append(_at(every, least))
     plain = [replace(record, image=None) for record in records]

@@ -88,7 +88,7 @@ def command(*, data: Sequence[Path], model: Path | None) -> int:
     loaded, found = Model.load(model), []
     with progress_bar("finding cells", len(fields)) as advance:
         for _, record in fields:
-            found.append(finder.find(loaded, images.read(record.image or Path()), min_score=LEAST_SCORE)[0])
+            found.append(finder.find(loaded, images.read(record.image or Path()), min_score=LEAST_SCORE).cells)
             advance(1)
     report([domain for domain, _ in fields], [record for _, record in fields], found)
     return EXIT_DONE

@@ -59,7 +59,7 @@ def steps(weights: Path, model: Model, records: Sequence[Record]) -> list[Step]:
     alone = _predicted(weights, records, card)
     pixels = [images.read(record.image) for record in records if record.image is not None]
     plain = [model.detect(rgb, precision.MIN_SCORE) for rgb in pixels]
-    ours = [finder.find(model, rgb, min_score=precision.MIN_SCORE)[0] for rgb in pixels]
+    ours = [finder.find(model, rgb, min_score=precision.MIN_SCORE).cells for rgb in pixels]
     return [
         Step("Ultralytics' val", "val itself", *reported),
         Step("the same", "its AP code", *by_ultralytics(records, theirs)),

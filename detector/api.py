@@ -15,6 +15,7 @@ from detector.output.outcome import Outcome
 from detector.vision import backends, finder, images
 from detector.vision.detections import Detections
 from detector.vision.model import Model, processors
+from detector.vision.scale import Scale
 
 
 class Detector:
@@ -53,7 +54,8 @@ class Detector:
             rgb = field
         else:
             rgb = images.read(Path(field))
-        return finder.find(self.model, rgb, um_per_px, workers=self._workers)[0]
+        scale = None if um_per_px is None else Scale.given(um_per_px)
+        return finder.find(self.model, rgb, scale, workers=self._workers).cells
 
     def count(
         self,

@@ -27,7 +27,7 @@ from detector.output import results, terminal
 from detector.output.journal import Journal
 from detector.output.outcome import Outcome
 from detector.output.report import page, pictures
-from detector.vision import finder, scan
+from detector.vision import scale, scan
 from detector.vision.model import Model
 from detector.vision.slides.formats import is_slide
 
@@ -66,7 +66,7 @@ def count(asked: Settings, opened: Callable[[], Model], out: Path | None, overla
         SmearcountError: nothing can be counted so.
     """
     if asked.um_per_px is not None:
-        finder.check_scale(asked.um_per_px, "--um-per-px")
+        scale.check(asked.um_per_px, "--um-per-px")
     listed = manifest.read(asked.manifest) if asked.manifest else None
     fields = inputs.find(asked.inputs, listed, asked.um_per_px)
     if asked.ul_factor is not None and all(field.um_per_px is None and not is_slide(field.path) for field in fields):
@@ -101,6 +101,7 @@ def count(asked: Settings, opened: Callable[[], Model], out: Path | None, overla
     except KeyboardInterrupt:
         errors.print(f"interrupted; continue with the same command and: --out {folder} --resume", markup=False, soft_wrap=True)
         return EXIT_INTERRUPTED
+    terminal.print_warnings(errors, outcome)
     terminal.print_smears(console, outcome.smears, per_ul)
     if known is not None:
         _report_truth(folder, outcome, known)

@@ -14,14 +14,15 @@ from detector.annotations.records import Record
 from detector.arguments import Number, Parser
 from detector.commandline import EXIT_DONE, console, errors, run
 from detector.errors import ModelError, OutputError, UsageError
-from detector.training import framework
+from detector.training import framework, settings
+from detector.training.export import Sizes
 from detector.training.finish import PLOT, Finished, Measured, Tuning, finish
 from detector.vision.detections import Detections
 
 
-def make_model(weights: Path, data: Sequence[Path], target: Path, image_px: int, training: dict[str, Any]) -> Finished:
+def make_model(weights: Path, data: Sequence[Path], target: Path, sizes: Sizes, training: dict[str, Any]) -> Finished:
     """Export weights with tuned thresholds and a card, and tell the user what came of it."""
-    finished = finish(weights, data, target, image_px, training, _tune, thresholds.LEAST_SCORE, _measure)
+    finished = finish(weights, data, target, sizes, training, _tune, thresholds.LEAST_SCORE, _measure)
     parity = finished.parity
     console.print(f"model: {finished.model} (card: {finished.card})", markup=False, soft_wrap=True)
     console.print("thresholds: " + ", ".join(f"{name} {value:.2f}" for name, value in finished.thresholds.items()))
@@ -45,7 +46,7 @@ def _measure(records: Sequence[Record], found: Sequence[Detections], domains: Se
     return Measured(val_sums(records, found, domains), {"val_precision_recall": card})
 
 
-def export(*, weights: Path, data: Sequence[Path], out: Path, image_px: int) -> int:
+def export(*, weights: Path, data: Sequence[Path], out: Path, image_px: int, shown_rbc_px: float) -> int:
     """Make an ONNX model that counts from trained weights, with thresholds tuned on the datasets' val fields."""
     if not weights.is_file():
         raise ModelError(f"{weights}: no such file; give weights such as runs/train/NAME/weights/best.pt")
@@ -53,6 +54,8 @@ def export(*, weights: Path, data: Sequence[Path], out: Path, image_px: int) -> 
         raise OutputError(f"{out}: must end with .onnx")
     if image_px < 64 or image_px % 32:
         raise UsageError(f"--image-px {image_px}: must be a multiple of 32, 64 or more")
+    if not 12 <= shown_rbc_px <= 200:
+        raise UsageError(f"--shown-rbc-px {shown_rbc_px:g}: must be 12 to 200")
     for made in (out, *(out.with_suffix(suffix) for suffix in (".json", ".md", PLOT))):
         if made.exists():
             raise OutputError(f"{made}: exists already; choose another --out")
@@ -61,7 +64,7 @@ def export(*, weights: Path, data: Sequence[Path], out: Path, image_px: int) -> 
     except OSError as error:
         raise OutputError(f"{out.parent}: cannot be made ({error.strerror})") from None
     framework.prepare(Path("runs") / "train" / ".ultralytics")
-    make_model(weights, data, out, image_px, {"weights": weights.name})
+    make_model(weights, data, out, Sizes(image_px, shown_rbc_px), {"weights": weights.name})
     return EXIT_DONE
 
 
@@ -73,6 +76,8 @@ def parser() -> Parser:
     add("--data", type=Path, action="append", required=True, help="data.yaml of the datasets they were trained on")
     add("--out", type=Path, required=True, help="the .onnx file to write; its card goes beside it")
     add("--image-px", type=Number(int), default=416, help="long side that they were trained at")
+    shown = "width at which red cells are shown when it counts"
+    add("--shown-rbc-px", type=Number(float), default=settings.load().shown_rbc_px, help=shown)
     return made
 
 

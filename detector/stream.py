@@ -20,7 +20,7 @@ from detector.streams.live import Ended, Live
 from detector.streams.log import FrameLog
 from detector.streams.save import VideoFile
 from detector.streams.window import Window
-from detector.vision.finder import check_scale
+from detector.vision import scale
 from detector.vision.model import Model
 
 LOOK_EVERY_S, TELL_EVERY_S = 0.1, 10.0
@@ -37,7 +37,7 @@ def stream(
     """
     started = time.time()
     if um_per_px is not None:
-        check_scale(um_per_px, "--um-per-px")
+        scale.check(um_per_px, "--um-per-px")
     place = None if serve is None else server.address(serve)
     opened = sources.open(source)
     loaded = Model.load(model)

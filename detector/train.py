@@ -13,6 +13,7 @@ from detector.commandline import EXIT_DONE, EXIT_INTERRUPTED, console, errors, r
 from detector.errors import UsageError
 from detector.export import make_model
 from detector.training import fit, settings
+from detector.training.export import Sizes
 
 RUNS = Path("runs") / "train"
 _NUMBERS: dict[Any, Number] = {int: Number(int), float: Number(float)}
@@ -46,7 +47,8 @@ def train(
             return EXIT_INTERRUPTED
         raise
     used = fit.recorded_settings(folder)
-    finished = make_model(weights, fit.recorded_data(folder), folder / "model.onnx", used.image_px, used.model_dump())
+    sizes = Sizes(used.image_px, used.shown_rbc_px)
+    finished = make_model(weights, fit.recorded_data(folder), folder / "model.onnx", sizes, used.model_dump())
     console.print(f"count with it: python -m detector.count --model {finished.model} INPUT", markup=False, soft_wrap=True)
     return EXIT_DONE
 

@@ -13,6 +13,7 @@ from detector.vision.detections import Detections
 
 LEAST_IGNORED = 0.5
 """Share of a box from which on it counts as lying in an ignore region."""
+_SAME_CELL = 0.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,10 +33,12 @@ class Record:
     split: str | None = None
     """`train`, `val` or `test` where the source says so."""
     ignore: NDArray[np.float32] = field(default_factory=lambda: np.zeros((0, 4), np.float32))
-    """Regions that could not be labelled surely, of shape (k, 4); no labelled box lies in one by `LEAST_IGNORED` or more."""
+    """Regions that could not be labelled surely, of shape (k, 4); a labelled box that lies in one is a cell all the same."""
 
     def judged(self, found: Detections) -> Detections:
-        """What was found outside of the ignore regions: there alone it can be told right from wrong."""
+        """What can be told right from wrong: all but what was found in an ignore region where no such cell is labelled."""
         if not len(self.ignore):
             return found
-        return found[boxes.inside(found.xyxy, self.ignore) < LEAST_IGNORED]
+        same = found.label[:, None] == self.label[None, :]
+        labelled = ((boxes.iou(found.xyxy, self.xyxy) >= _SAME_CELL) & same).any(axis=1)
+        return found[labelled | (boxes.inside(found.xyxy, self.ignore) < LEAST_IGNORED)]

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detector.annotations.labels import Labels
-from detector.annotations.records import LEAST_IGNORED, Record
+from detector.annotations.records import Record
 from detector.errors import UnknownClassError
 from detector.vision import border, boxes, cells
 
@@ -21,7 +21,6 @@ _SLACK_PX = 0.01
 
 REPAIRED, DROPPED = "repaired", "dropped"
 SLIVER = "a sliver of a red cell at the border"
-IGNORED = "in an ignore region"
 
 
 @dataclass(frozen=True)
@@ -78,7 +77,7 @@ def mend(labels: Labels, size_wh: tuple[int, int], smallest_px: float = SMALLEST
     """Swap inverted corners and clip boxes to the image `(width, height)`; drop what is left of no cell.
 
     Dropped are boxes of unknown class, boxes wholly outside, boxes with a side under `smallest_px`, the second of two boxes
-    of one class that are the same (IoU of at least 0.99), and boxes in an ignore region.
+    of one class that are the same (IoU of at least 0.99).
     """
     raw = labels.pixels(size_wh)
     changes: list[Change] = []
@@ -97,13 +96,10 @@ def mend(labels: Labels, size_wh: tuple[int, int], smallest_px: float = SMALLEST
     xyxy = mended[kept].astype(np.float32).reshape(-1, 4)
     label = np.array([cells.label_of(labels.names[i]) for i in kept], dtype=np.int64)
     second = firsts(xyxy, label) != np.arange(len(label))
-    ignored = boxes.inside(xyxy, ignore) >= LEAST_IGNORED
-    for k in np.flatnonzero(second | ignored):
+    for k in np.flatnonzero(second):
         x1, y1, x2, y2 = (float(value) for value in raw[kept[k]])
-        reason = "the same box twice" if second[k] else IGNORED
-        changes.append(Change(DROPPED, reason, labels.names[kept[k]], (x1, y1, x2, y2)))
-    left = ~(second | ignored)
-    return Mended(size_wh, xyxy[left], label[left], tuple(changes), ignore)
+        changes.append(Change(DROPPED, "the same box twice", labels.names[kept[k]], (x1, y1, x2, y2)))
+    return Mended(size_wh, xyxy[~second], label[~second], tuple(changes), ignore)
 
 
 def without_slivers(mended: Mended) -> Mended:

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from detector.vision import border, boxes, cells
 from detector.vision.detections import Detections
 from detector.vision.quality import Quality
+from detector.vision.scale import Scale
 
 EDGE_SHARE = 0.004
 """How near to an edge a box counts as cut by it, as a share of the field's shorter side.
@@ -64,6 +65,8 @@ class FieldCount:
     """How good the field is to count in, where that was measured."""
     tiles: tuple[Part, ...] = ()
     """Of a slide, the tiles that were counted; what was skipped is in no area. Empty for a field."""
+    scale: Scale | None = None
+    """The width of red cells that it was searched at, and where that comes from."""
 
     @property
     def parts(self) -> tuple[Part, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from detector.output.html import as_base64
 from detector.output.journal import Entry, Journal, stamp_of
 from detector.output.outcome import Outcome
 from detector.output.results import version
-from detector.vision import quality, tiles
+from detector.vision import finder, quality, tiles
 from detector.vision.detections import Unread
 from detector.vision.model import Model
 from detector.vision.slides import formats
@@ -68,7 +69,7 @@ def count(
     read = [field for field in counted if isinstance(field, FieldCount)]
     unread = [field for field in counted if isinstance(field, UnreadField)]
     smears = aggregate(read, unread, expected.corrections(model.card.val_sums))
-    return Outcome(tuple(counted), notes, _doubts(read, lacking), tuple(smears))
+    return Outcome(tuple(counted), notes, _doubts(read, lacking), tuple(smears), _warnings(read, notes))
 
 
 def _counted(
@@ -80,7 +81,8 @@ def _counted(
     tell(len(fields) - len(todo))
     large = {one.field for one in todo.values() if not one.problem and formats.is_slide(one.path)}
     small = [one for one in todo.values() if one.field not in large]
-    with closing(local.run(small, work.model, work.workers, overlays, picture_bytes)) as results:
+    scales = local.SmearScales(work.model, [one for one in fields if one.problem or not formats.is_slide(one.path)])
+    with closing(local.run(small, work.model, work.workers, scales, overlays, picture_bytes)) as results:
         for one in fields:
             if journal is not None and one.field not in todo:
                 yield journal.read(one.field)
@@ -102,7 +104,17 @@ def entry_of(result: local.FieldResult) -> Entry:
     """A result as it is written down."""
     one = result.input
     picture = as_base64(result.picture)
-    return Entry(one.field, one.smear, one.um_per_px, stamp_of(one.path), result.found, result.note, result.quality, picture)
+    return Entry(
+        one.field,
+        one.smear,
+        one.um_per_px,
+        stamp_of(one.path),
+        result.found,
+        result.note,
+        result.quality,
+        picture,
+        scale=result.scale,
+    )
 
 
 def field_of(entry: Entry) -> FieldCount | UnreadField:
@@ -111,7 +123,20 @@ def field_of(entry: Entry) -> FieldCount | UnreadField:
         return UnreadField(entry.field, entry.smear, entry.found.reason)
     if entry.slide is not None:
         return entry.slide.field(entry.found, entry.field, entry.smear, entry.um_per_px)
-    return FieldCount.of(entry.found, entry.field, entry.smear, entry.um_per_px, entry.quality)
+    return replace(FieldCount.of(entry.found, entry.field, entry.smear, entry.um_per_px, entry.quality), scale=entry.scale)
+
+
+def _warnings(read: Sequence[FieldCount], notes: Mapping[str, str]) -> tuple[str, ...]:
+    """What a user must know before any number is believed: a scale that was given and that the cells contradict."""
+    wrong = [field for field in read if finder.CONTRADICTED in notes.get(field.field, "")]
+    if not wrong:
+        return ()
+    told = notes[wrong[0].field]
+    first = told[told.index(finder.CONTRADICTED) :].split(";")[0]
+    return (
+        f"the scale that was given does not fit the cells in {len(wrong)} of {len(read)} fields: in {wrong[0].field} {first}. "
+        "It was used all the same; leave it out where it is wrong",
+    )
 
 
 def _doubts(read: Sequence[FieldCount], lacking: Mapping[str, str]) -> dict[str, str]:

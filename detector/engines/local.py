@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,10 @@ from detector.vision import finder, images, quality
 from detector.vision.detections import Detections, Unread
 from detector.vision.model import Model
 from detector.vision.quality import Quality
+from detector.vision.scale import Estimate, Scale, estimate, of_smear, probes
+
+_FEWEST_FIELDS = 3
+"""Fields of a smear from which on several of them tell its scale; in fewer each tells its own."""
 
 
 @dataclass(frozen=True)
@@ -27,16 +32,54 @@ class FieldResult:
     """What a user should know of a field that was read; else empty."""
     quality: Quality | None = None
     """How good the field is to count in; None where it was not read."""
+    scale: Scale | None = None
+    """The width of red cells that was taken; None where it was not read."""
     picture: bytes = b""
     """The field as a small JPEG, where one was asked for."""
 
 
+class SmearScales:
+    """The scale of each smear, found once from several of its fields, when the first of them is counted.
+
+    It is the same whichever field is first, and however many are worked on at a time.
+    """
+
+    def __init__(self, model: Model, fields: Sequence[FieldInput]) -> None:
+        """Take all fields of the smears, also those that are counted already."""
+        self._model = model
+        self._fields: dict[str, list[FieldInput]] = {}
+        for one in fields:
+            if one.um_per_px is None and not one.problem:
+                self._fields.setdefault(one.smear, []).append(one)
+        self._locks = {smear: threading.Lock() for smear in self._fields}
+        self._known: dict[str, Scale] = {}
+
+    def of(self, one: FieldInput) -> Scale | None:
+        """The scale of a field as its user gave it, or of its smear; None where the field alone is to tell it."""
+        if one.um_per_px is not None:
+            return Scale.given(one.um_per_px)
+        own = self._fields[one.smear]
+        if len(own) < _FEWEST_FIELDS:
+            return None
+        with self._locks[one.smear]:
+            if one.smear not in self._known:
+                self._known[one.smear] = of_smear([self._estimate(own[i]) for i in probes(len(own))])
+        return self._known[one.smear]
+
+    def _estimate(self, one: FieldInput) -> Estimate | None:
+        try:
+            return estimate(self._model, images.load(one.path).rgb)
+        except ImageError:
+            return None
+
+
 def detect_field(
-    one: FieldInput, model: Model, overlays: Path | None = None, picture_bytes: int = 0, workers: int = 1
+    one: FieldInput, model: Model, scales: SmearScales, overlays: Path | None = None, picture_bytes: int = 0, workers: int = 1
 ) -> FieldResult:
     """Read and detect one field, and measure how good it is to count in.
 
     Args:
+        scales: of the smears.
         overlays: folder to draw its cells in; None draws none.
         picture_bytes: most bytes of a small picture of it; with 0 none is made.
         workers: tiles of a large field that are looked at at a time.
@@ -51,7 +94,8 @@ def detect_field(
     except ImageError as error:
         return FieldResult(one, Unread(one.field, str(error)))
     try:
-        found, note = finder.find(model, picture.rgb, one.um_per_px, workers=workers)
+        searched = finder.find(model, picture.rgb, scales.of(one), workers=workers)
+        found = searched.cells
         measured = quality.measure(picture.rgb, found)
     except SmearcountError:
         raise
@@ -66,11 +110,17 @@ def detect_field(
         except OSError as error:
             raise OutputError(f"{target}: cannot be written ({error.strerror or error})") from None
     small = pictures.small(picture.rgb, picture_bytes) if picture_bytes else b""
-    return FieldResult(one, found, "; ".join(filter(None, (picture.note, note))), measured, small)
+    note = "; ".join(filter(None, (picture.note, searched.note)))
+    return FieldResult(one, found, note, measured, searched.scale, small)
 
 
 def run(
-    fields: Sequence[FieldInput], model: Model, workers: int, overlays: Path | None = None, picture_bytes: int = 0
+    fields: Sequence[FieldInput],
+    model: Model,
+    workers: int,
+    scales: SmearScales,
+    overlays: Path | None = None,
+    picture_bytes: int = 0,
 ) -> Generator[FieldResult]:
     """Results of the fields, in their order, while `workers` of them are worked on at a time.
 
@@ -78,4 +128,4 @@ def run(
     Where there are fewer fields than workers, several tiles of a field are looked at at a time.
     """
     spare = -(-workers // max(len(fields), 1))
-    return in_order(lambda one: detect_field(one, model, overlays, picture_bytes, spare), fields, workers)
+    return in_order(lambda one: detect_field(one, model, scales, overlays, picture_bytes, spare), fields, workers)

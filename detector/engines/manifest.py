@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
 
 from detector.errors import ManifestError, UsageError
-from detector.vision.finder import check_scale
+from detector.vision import scale as scales
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ def _scale(path: Path, line: int, text: str) -> float | None:
         return None
     try:
         scale = float(text.replace(",", "."))
-        check_scale(scale, f"{path}, line {line}")
+        scales.check(scale, f"{path}, line {line}")
     except UsageError as error:
         raise ManifestError(str(error)) from None
     except ValueError:

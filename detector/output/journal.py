@@ -22,9 +22,10 @@ from detector.counting.slides import SlideCount, TileCount
 from detector.errors import OutputError
 from detector.vision.detections import Detections, Unread
 from detector.vision.quality import Quality
+from detector.vision.scale import Scale
 from detector.vision.scan import Look
 
-LAYOUT = 3
+LAYOUT = 4
 _SYNC_EVERY_S = 2.0
 _QUALITY = tuple(one.name for one in fields(Quality))
 
@@ -46,6 +47,8 @@ class Entry:
     """The field as a small JPEG in base64, as the journal and the report hold it; empty where none was kept."""
     slide: SlideCount | None = None
     """Of a slide, what became of its tiles; None for a field."""
+    scale: Scale | None = None
+    """The width of red cells that a field was searched at; None for one that was not read, and for a slide, which has its own."""
 
 
 class Journal:
@@ -214,7 +217,8 @@ def _to_json(entry: Entry) -> dict[str, Any]:
     quality = None if entry.quality is None else {name: getattr(entry.quality, name) for name in _QUALITY}
     seen = {"size_wh": found.size_wh, "saturated": found.saturated, "cells": _packed(found)}
     slide = None if entry.slide is None else asdict(entry.slide)
-    return {**content, **seen, "quality": quality, "picture": entry.picture, "slide": slide}
+    scale = None if entry.scale is None else asdict(entry.scale)
+    return {**content, **seen, "quality": quality, "picture": entry.picture, "slide": slide, "scale": scale}
 
 
 def _from_json(content: Mapping[str, Any]) -> Entry:
@@ -229,6 +233,7 @@ def _from_json(content: Mapping[str, Any]) -> Entry:
         _quality(content.get("quality")),
         content.get("picture", ""),
         _slide(content.get("slide")),
+        None if content.get("scale") is None else Scale(**content["scale"]),
     )
 
 

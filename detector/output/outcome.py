@@ -24,6 +24,8 @@ class Outcome:
     doubts: dict[str, str]
     """What makes fields that were read doubtful, by field."""
     smears: tuple[SmearCount, ...]
+    warnings: tuple[str, ...] = ()
+    """What a user must know before any number is believed."""
 
     @property
     def read(self) -> list[FieldCount]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import platform
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -47,7 +48,7 @@ STREAM_LOG = "frames.csv"
 MOSAIC = "mosaic.jpg"
 STREAM_FILES = ("counts.csv", "smears.csv", "detections.json", "run.json", REPORT, STREAM_LOG, MOSAIC)
 """What a stream may leave in its folder."""
-RUN_LAYOUT = 2
+RUN_LAYOUT = 3
 """Version of the layout of `run.json`."""
 
 
@@ -163,7 +164,14 @@ def describe_run(
             "unread": len(fields) - len(read),
             "saturated": sum(field.saturated for field in read),
         },
+        "scales": _scales(read),
     }
+
+
+def _scales(read: Sequence[FieldCount]) -> list[dict[str, Any]]:
+    """Widths of red cells that fields were searched at, by smear and source, and in how many fields."""
+    fields = Counter((field.smear, field.scale) for field in read if field.scale is not None)
+    return [{"smear": smear, **asdict(scale), "fields": n} for (smear, scale), n in fields.items()]
 
 
 def describe_model(model: Model) -> dict[str, Any]:
@@ -175,6 +183,7 @@ def describe_model(model: Model) -> dict[str, Any]:
         "thresholds": model.card.thresholds,
         "nms_iou": model.card.nms_iou,
         "image_px": model.card.image_px,
+        "shown_px": model.card.shown_px,
     }
 
 

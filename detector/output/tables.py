@@ -25,11 +25,14 @@ COUNTS_COLUMNS = (
     *(f"{name}_frame" for name in CLASSES),
     "width_px",
     "height_px",
+    "rbc_px",
+    "scale",
     "saturated",
     "focus",
     "covered",
     "doubt",
 )
+_SCALE_UNKNOWN = (None, None)
 SMEARS_COLUMNS = (
     "smear",
     "class",
@@ -91,7 +94,7 @@ def smears_frame(smears: Sequence[SmearCount]) -> pd.DataFrame:
 
 def _field_row(field: FieldCount | UnreadField, notes: Mapping[str, str], doubts: Mapping[str, str]) -> list[object]:
     if isinstance(field, UnreadField):
-        return [field.field, field.smear, "unread", field.reason, *[None] * (2 * len(CLASSES) + 6)]
+        return [field.field, field.smear, "unread", field.reason, *[None] * (2 * len(CLASSES) + 8)]
     raw = [field.raw[name] for name in CLASSES]
     frame = [field.frame[name] for name in CLASSES]
     seen = field.quality
@@ -103,6 +106,7 @@ def _field_row(field: FieldCount | UnreadField, notes: Mapping[str, str], doubts
         *raw,
         *frame,
         *field.size_wh,
+        *(_SCALE_UNKNOWN if field.scale is None else (field.scale.rbc_px, field.scale.source)),
         field.saturated,
         None if seen is None else seen.focus,
         None if seen is None else seen.covered,

@@ -19,6 +19,12 @@ from detector.output.outcome import Outcome
 _MOST_ROWS = 60
 
 
+def print_warnings(console: Console, outcome: Outcome) -> None:
+    """Print what a user must know before any number is believed."""
+    for warning in outcome.warnings:
+        console.print(f"[bold red]warning:[/] {escape(warning)}", soft_wrap=True)
+
+
 def print_smears(console: Console, smears: Sequence[SmearCount], per_ul: Mapping[str, Sequence[PerMicrolitre]]) -> None:
     """Print each smear's counts with their 95 % intervals; columns that no smear fills are left out."""
     rows = [(smear, name, count) for smear in smears for name, count in smear.classes.items()]

@@ -9,6 +9,7 @@ from detector.streams.frames import Frame
 from detector.vision import cells, finder
 from detector.vision.detections import Detections
 from detector.vision.model import Model
+from detector.vision.scale import Scale, estimate, of_smear
 
 _ENOUGH_CELLS = 5
 """Red cells in a view that settle the scale."""
@@ -36,7 +37,9 @@ class Search:
         return self._first(frame.rgb, size_wh)
 
     def _first(self, rgb: NDArray[np.uint8], size_wh: tuple[int, int]) -> Detections:
-        zoom, _ = finder.choose_zoom(self._model, rgb, self._model.detect(rgb), self._um_per_px)
+        given = self._um_per_px
+        scale = of_smear([estimate(self._model, rgb)]) if given is None else Scale.given(given)
+        zoom = finder.zoom_of(self._model, scale)
         found = finder.find_at(self._model, rgb, zoom)
         if self._um_per_px is not None or int((found.label == cells.RBC).sum()) >= _ENOUGH_CELLS:
             self._zoom[size_wh] = zoom

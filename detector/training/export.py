@@ -78,14 +78,25 @@ def put_card(target: Path, card: cards.Card) -> None:
     onnx.save(content, str(target))
 
 
-def first_card(name: str, image_px: int, records: Sequence[Record], training: dict[str, Any], data: Sequence[str]) -> cards.Card:
+@dataclass(frozen=True)
+class Sizes:
+    """How large a model is shown pictures."""
+
+    image_px: int
+    """Long side of a picture whose scale is not known."""
+    shown_px: float
+    """Width of red cells where it is."""
+
+
+def first_card(name: str, sizes: Sizes, records: Sequence[Record], training: dict[str, Any], data: Sequence[str]) -> cards.Card:
     """A card with thresholds still to be tuned; `records` are the training fields, which tell the size of red cells."""
     return cards.Card(
         name=name,
         class_names=cells.CLASSES,
-        image_px=image_px,
+        image_px=sizes.image_px,
         stride_px=32,
-        rbc_px=rbc_px(records, image_px),
+        rbc_px=rbc_px(records, sizes.image_px),
+        shown_px=sizes.shown_px,
         thresholds=dict.fromkeys(cells.CLASSES, 0.25),
         thresholds_from="not tuned",
         nms_iou=NMS_IOU,

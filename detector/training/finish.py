@@ -69,7 +69,7 @@ def finish(
     weights: Path,
     data_files: Sequence[Path],
     target: Path,
-    image_px: int,
+    sizes: export.Sizes,
     training: dict[str, Any],
     tune: Tuner,
     least_score: float,
@@ -98,18 +98,18 @@ def finish(
     times = {name: sum(path.resolve() == file for path in data_files) for name, file in named.items()}
     data = [_described(name, train[name], times[name]) for name in named]
     trained = [record for fields in train.values() for record in fields]
-    draft = export.first_card(target.stem, image_px, trained, training, data)
+    draft = export.first_card(target.stem, sizes, trained, training, data)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".export-") as folder:
         made = Path(folder) / target.name
         levels = export.to_onnx(weights, made, draft, [*records, *trained])
         model = Model.load(made)
-        found = [r.judged(finder.find(model, images.read(r.image), min_score=least_score)[0]) for r in records if r.image]
+        found = [r.judged(finder.find(model, images.read(r.image), min_score=least_score).cells) for r in records if r.image]
         tuning = tune(records, found, of_domain)
         origin = _origin(tuning, of_domain)
         card = replace(draft, thresholds=tuning.thresholds, thresholds_from=origin)
         export.put_card(made, card)
         model = Model.load(made)
-        counted = [r.judged(finder.find(model, images.read(r.image))[0]) for r in records if r.image]
+        counted = [r.judged(finder.find(model, images.read(r.image)).cells) for r in records if r.image]
         measured = measure(records, counted, of_domain)
         card = replace(card, val_sums=measured.sums)
         export.put_card(made, card)

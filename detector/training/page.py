@@ -30,8 +30,9 @@ def render(card: Mapping[str, Any]) -> str:
         "",
         "## How it counts",
         "",
-        f"A field is scaled to {card['image_px']} px on its long side; red cells are then about {card['rbc_px']:g} px wide. "
-        "Fields in which they would be much smaller or larger are shown at nearly that scale, in tiles.",
+        f"The scale of a smear is told by its red cells, or given; fields are shown with red cells {card['shown_px']:g} px wide, in tiles "
+        f"where they are large. Where no scale is known a field is scaled to {card['image_px']} px on its long side; red cells of the "
+        f"training fields are then about {card['rbc_px']:g} px wide.",
         "",
         f"Thresholds: {card['thresholds_from']}.",
         "",

@@ -55,6 +55,8 @@ class TrainSettings(BaseModel):
     """Share of pictures made of four fields: more cells and sizes at a time, and cut cells at the seams."""
     close_mosaic_epochs: int = Field(ge=0)
     """Last epochs without mosaic, so that training ends on fields as they are."""
+    shown_rbc_px: float = Field(ge=12, le=200)
+    """Width at which red cells are shown when the model counts; smaller is faster by its square, and platelets are missed first."""
     smallest_rbc_px: float = Field(ge=4)
     """Least width at which red cells are shown; widths are drawn between this and largest_rbc_px."""
     largest_rbc_px: float = Field(le=1000)

@@ -17,7 +17,7 @@ METADATA_KEY = "smearcount"
 """Key in an ONNX file's metadata under which its `Card` stands as JSON."""
 
 
-LAYOUT = 2
+LAYOUT = 3
 """Version of a card and of the network that it describes: what goes in and what comes out."""
 
 
@@ -37,7 +37,9 @@ class Card:
     stride_px: int
     """Sides of the input must be multiples of this."""
     rbc_px: float
-    """Median width and height of red cells, in input pixels, in the training fields: the scale that the model knows."""
+    """Median width and height of red cells, in input pixels, in the training fields shown whole."""
+    shown_px: float
+    """Width, in input pixels, at which red cells are shown to the model to be counted."""
     thresholds: dict[str, float]
     """Least score of a counted cell, by class name."""
     thresholds_from: str
@@ -62,6 +64,7 @@ class Card:
         for name in ("class_names", "data"):
             checks.texts(name, getattr(self, name))
         checks.number("rbc_px", self.rbc_px, above=0)
+        checks.number("shown_px", self.shown_px, above=0)
         checks.number("nms_iou", self.nms_iou, above=0, below=1)
         for name, value in checks.mapping("thresholds", self.thresholds).items():
             checks.number(f"thresholds.{name}", value)

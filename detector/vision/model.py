@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from detector.errors import ModelError
-from detector.vision import backends, boxes
+from detector.vision import backends, boxes, cells
 from detector.vision import card as cards
 from detector.vision.detections import Detections
 
@@ -19,6 +20,10 @@ SHIPPED = Path(__file__).parents[1] / "models" / "smearcount.onnx"
 
 _PADDING = 114
 _MOST_CANDIDATES = 5000
+_SAME_PLACE = 0.45
+"""IoU from which on a red and a white cell's box are about one cell: no two labelled ones of 839 fields overlap by more than 0.3."""
+_LOBE = 0.7
+"""Share of a white cell's box within another's from which on it is a part: no labelled one of these fields lies so by 0.3."""
 
 
 class Model:
@@ -88,10 +93,39 @@ class Model:
         real = boxes.area(xyxy) > 0
         xyxy, chosen = xyxy[real], chosen[real]
         kept = boxes.suppress(xyxy, score[chosen], label[chosen], self.card.nms_iou)
+        kept = kept[
+            one_each(xyxy[kept], label[chosen][kept], score[chosen][kept] / np.array(self.card.minimum())[label[chosen][kept]])
+        ]
         most = self.card.max_cells
         saturated = overflown or len(kept) > most
         kept = kept[:most]
         return Detections(xyxy[kept], score[chosen][kept], label[chosen][kept], size_wh, self.card.class_names, saturated)
+
+
+def one_each(xyxy: boxes.Boxes, label: NDArray[np.int64], sure: NDArray[np.floating[Any]]) -> NDArray[np.bool_]:
+    """Which boxes stay so that each cell has one box and one class; of shape (n,).
+
+    Of a red and a white cell's box in one place the less sure one goes; of a white cell's box within another's, which is one of its
+    lobes, the smaller. What is not sure enough to be counted never takes the place of what is.
+
+    Args:
+        sure: score as a multiple of the least score of a counted cell of that class, of shape (n,).
+    """
+    stays = np.ones(len(label), dtype=bool)
+    white = np.flatnonzero(label == cells.WBC)
+    if not len(white):
+        return stays
+    red = np.flatnonzero(label == cells.RBC)
+    overlap = boxes.iou(xyxy[red], xyxy[white])
+    for i, k in np.argwhere(overlap >= _SAME_PLACE):
+        stays[red[i] if sure[red[i]] < sure[white[k]] else white[k]] = False
+    area = boxes.area(xyxy[white])
+    within = boxes.intersection(xyxy[white], xyxy[white]) / np.maximum(area[:, None], 1e-6)
+    for i, k in np.argwhere(within >= _LOBE):
+        if (area[i], -i) < (area[k], -k):
+            outer_counts = sure[white[k]] >= min(1.0, sure[white[i]])
+            stays[white[i] if outer_counts else white[k]] = False
+    return stays
 
 
 def canvas(

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from detector.errors import ImageError, UsageError
 from detector.vision import cells, finder, quality, skip, tiles
+from detector.vision import scale as scales
 from detector.vision.card import Card
 from detector.vision.detections import Detections
 from detector.vision.images import Rgb
@@ -37,7 +38,6 @@ _PLACES = 9
 _ENOUGH_PLACES = 3
 _PLACE_PX = 2048
 _PATCH_PX = 24
-_DISAGREES = 1.6
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ def check_tile(tile_px: int, card: Card) -> None:
     Raises:
         UsageError: `tile_px` is out of range; the message says the least.
     """
-    shown_px = finder.shown_px(card)
+    shown_px = card.shown_px
     least = 3 * math.ceil(finder.MARGIN_CELLS * shown_px)
     if not least <= tile_px <= MOST_TILE_PX:
         raise UsageError(
@@ -100,24 +100,33 @@ def plan(model: Model, slide: Slide, overview: Rgb, um_per_px: float | None, til
     Raises:
         ImageError: the scale is not known, and there are no red cells to estimate it from.
     """
-    known, source = (um_per_px, "--um-per-px or the manifest") if um_per_px is not None else (slide.um_per_px, slide.scale_source)
-    seen_px = estimate_rbc_px(model, slide, overview)
-    if known is not None:
-        rbc_px = cells.RBC_DIAMETER_UM / known
-        note = "" if um_per_px is not None else f"scale from {source}: {known:.4g} µm per px"
-        if seen_px is not None and max(seen_px / rbc_px, rbc_px / seen_px) > _DISAGREES:
-            doubt = f"by {source} red cells are {rbc_px:.0f} px wide, on the slide they seem to be {seen_px:.0f} px"
-            note = "; ".join(filter(None, (note, doubt)))
-    elif seen_px is not None:
-        rbc_px = seen_px
-        note = f"scale estimated from red cells: {seen_px:.0f} px wide, about {cells.RBC_DIAMETER_UM / seen_px:.3g} µm per px"
-    else:
-        raise ImageError(
-            "its scale is not known: the file does not say it, and no red cells were found to estimate it from; "
-            "give --um-per-px, or a manifest with a um_per_px column"
-        )
-    zoom = finder.shown_px(model.card) / rbc_px
+    known, rbc_px, note = _scale(slide, estimate_rbc_px(model, slide, overview), um_per_px)
+    zoom = model.card.shown_px / rbc_px
     return Scan(zoom, rbc_px, finder.cut(slide.size_wh, rbc_px, zoom, tile_px), known, note)
+
+
+def _scale(slide: Slide, seen_px: float | None, um_per_px: float | None) -> tuple[float | None, float, str]:
+    """Micrometres per pixel where known, the width of red cells in pixels, and where that comes from.
+
+    What the cells contradict is believed of a user, and told; of a file it is not believed.
+    """
+    known, source = (um_per_px, "--um-per-px or the manifest") if um_per_px is not None else (slide.um_per_px, slide.scale_source)
+    if known is None:
+        if seen_px is None:
+            raise ImageError(
+                "its scale is not known: the file does not say it, and no red cells were found to estimate it from; "
+                "give --um-per-px, or a manifest with a um_per_px column"
+            )
+        note = f"scale estimated from red cells: {seen_px:.0f} px wide, about {cells.RBC_DIAMETER_UM / seen_px:.3g} µm per px"
+        return None, seen_px, note
+    rbc_px = cells.RBC_DIAMETER_UM / known
+    told = "" if um_per_px is not None else f"scale from {source}: {known:.4g} µm per px"
+    if seen_px is None or not scales.contradict(seen_px, rbc_px):
+        return known, rbc_px, told
+    doubt = f"by {source} red cells are {rbc_px:.0f} px wide, on the slide they seem to be {seen_px:.0f} px"
+    if um_per_px is not None:
+        return known, rbc_px, doubt
+    return None, seen_px, f"{doubt}; the cells were believed, and no area in mm² is known"
 
 
 def look(model: Model, slide: Slide, scan: Scan, tile: Tile) -> Look:
@@ -174,11 +183,11 @@ def estimate_rbc_px(model: Model, slide: Slide, overview: Rgb) -> float | None:
     sides_px: list[float] = []
     for window in places(slide.size_wh, overview):
         try:
-            side_px = finder.estimate_rbc_px(model, slide.read(window))
+            told = scales.estimate(model, slide.read(window))
         except ImageError:
             continue
-        if side_px is not None:
-            sides_px.append(side_px)
+        if told is not None:
+            sides_px.append(told.rbc_px)
         if len(sides_px) == _ENOUGH_PLACES:
             break
     return float(np.median(sides_px)) if sides_px else None

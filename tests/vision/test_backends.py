@@ -148,7 +148,7 @@ def test_every_backend_finds_the_same_cells(backend: str, model: Model) -> None:
     assert other.card == model.card
     for path in SAMPLES:
         rgb = images.read(path)
-        expected, found = finder.find(model, rgb)[0], finder.find(other, rgb)[0]
+        expected, found = finder.find(model, rgb).cells, finder.find(other, rgb).cells
         assert found.counts() == expected.counts(), path
         np.testing.assert_allclose(found.xyxy, expected.xyxy, atol=0.05)
 

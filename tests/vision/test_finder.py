@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from detector.vision import cells, finder, images, tiles
+from detector.vision import cells, finder, images, scale, tiles
 from detector.vision.detections import Detections
 from detector.vision.model import Model
 
@@ -23,18 +23,21 @@ def _same(a: Detections, b: Detections) -> bool:
 
 
 def _looks(model: Model, rgb: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> int:
-    """How often the network looks at the whole field, having checked that both answers are those of two passes."""
-    found, searched = finder.find(model, rgb)[0], finder.find(model, rgb, min_score=MIN_SCORE)[0]
+    """How often the network looks at the field once its scale is known, having checked that both answers are those of two passes."""
+    found, searched = finder.find(model, rgb).cells, finder.find(model, rgb, min_score=MIN_SCORE).cells
     looks = 0
     detect = Model.detect
 
-    def counted(self: Model, crop: np.ndarray, *args: float | None) -> Detections:
+    def counted(self: Model, crop: np.ndarray, min_score: float | None = None, zoom: float | None = None) -> Detections:
         nonlocal looks
-        looks += crop.shape == rgb.shape
-        return detect(self, crop, *args)
+        looks += 1
+        return detect(self, crop, min_score, zoom)
 
+    known = scale.of_smear([scale.estimate(model, rgb)])
     with monkeypatch.context() as patch:
         patch.setattr(Model, "detect", counted)
+        patch.setattr(finder, "of_smear", lambda _: known)
+        patch.setattr(finder, "estimate", lambda *_: None)
         once = finder.find_and_search(model, rgb, MIN_SCORE)
     assert _same(once[0], found)
     assert _same(once[1], searched)
@@ -60,26 +63,26 @@ def test_a_field_without_cells_takes_one_look_at_its_whole(model: Model, monkeyp
 
 def test_in_tiles_both_are_looked_for(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     rgb = images.read(SAMPLES[0])
-    many = np.ascontiguousarray(np.tile(cv2.resize(rgb, None, fx=0.5, fy=0.5), (4, 4, 1)))
-    assert finder.choose_zoom(model, many, model.detect(many), None)[0] is not None
-    _looks(model, many, monkeypatch)
+    many = np.ascontiguousarray(np.tile(cv2.resize(rgb, None, fx=0.5, fy=0.5), (5, 5, 1)))
+    assert _looks(model, many, monkeypatch) > 2
 
 
 @pytest.mark.parametrize("um_per_px", [0.25, 0.4])
-def test_where_the_scale_is_known_red_cells_are_shown_a_little_smaller_than_the_model_knows_them(
+def test_where_the_scale_is_known_red_cells_are_shown_as_wide_as_the_card_says(
     model: Model, um_per_px: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rgb = np.full((450, 600, 3), 235, np.uint8)
+    rgb = np.full((600, 800, 3), 235, np.uint8)
     shown = []
     detect = Model.detect
 
     def watched(self: Model, crop: np.ndarray, min_score: float | None = None, zoom: float | None = None) -> Detections:
-        if zoom is not None:
-            shown.append((zoom, max(crop.shape[:2])))
+        shown.append((zoom, max(crop.shape[:2])))
         return detect(self, crop, min_score, zoom)
 
     monkeypatch.setattr(Model, "detect", watched)
-    finder.find(model, rgb, um_per_px)
+    monkeypatch.setattr(finder, "glance", lambda *_: None)
+    finder.find(model, rgb, scale.Scale.given(um_per_px))
     rbc_px = cells.RBC_DIAMETER_UM / um_per_px
-    assert [zoom * rbc_px for zoom, _ in shown] == pytest.approx([0.9 * model.card.rbc_px] * len(shown))
-    assert tiles.TILE_PX / 2 < max(zoom * side for zoom, side in shown) <= tiles.TILE_PX + 1
+    # To the nearest of eight steps from one magnification to its double.
+    assert [zoom * rbc_px for zoom, _ in shown] == pytest.approx([model.card.shown_px] * len(shown), rel=2 ** (1 / 16) - 1)
+    assert max(zoom * side for zoom, side in shown) <= tiles.TILE_PX + 1

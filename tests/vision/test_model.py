@@ -18,6 +18,7 @@ from detector.synthetic.stain import preset
 from detector.vision import cells, finder, images
 from detector.vision.detections import Detections
 from detector.vision.model import SHIPPED, Model, canvas
+from detector.vision.scale import UNKNOWN, Scale
 
 SAMPLES = sorted((Path(__file__).parents[2] / "datasets" / "samples").glob("*/*.jpg"))
 
@@ -54,7 +55,7 @@ def test_the_number_of_threads_changes_nothing(model: Model) -> None:
     several = Model.load(threads=3)
     for path in SAMPLES[:4]:
         rgb = images.read(path)
-        assert _same(finder.find(model, rgb)[0], finder.find(several, rgb)[0])
+        assert _same(finder.find(model, rgb).cells, finder.find(several, rgb).cells)
 
 
 def test_swapped_channels_change_what_is_found(model: Model) -> None:
@@ -91,17 +92,17 @@ def test_saturation_is_said(model: Model, monkeypatch: pytest.MonkeyPatch) -> No
 @pytest.mark.parametrize("size_wh", [(1, 1), (1, 500), (700, 2), (33, 31)])
 def test_fields_of_odd_sizes_hold_no_cells(model: Model, size_wh: tuple[int, int]) -> None:
     blank = np.full((size_wh[1], size_wh[0], 3), 235, dtype=np.uint8)
-    found = finder.find(model, blank)[0]
+    found = finder.find(model, blank).cells
     assert found.size_wh == size_wh
     assert len(found) == 0
 
 
 def test_a_field_of_another_resolution_counts_the_same_cells(model: Model) -> None:
     rgb = images.read(SAMPLES[0])
-    expected = finder.find(model, rgb)[0].counts()
+    expected = finder.find(model, rgb).cells.counts()
     for factor in (0.5, 2.5):
         other = cv2.resize(rgb, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC)
-        counted = finder.find(model, other)[0].counts()
+        counted = finder.find(model, other).cells.counts()
         assert abs(counted["RBC"] - expected["RBC"]) <= 2
         assert abs(counted["WBC"] - expected["WBC"]) <= 1
 
@@ -110,7 +111,8 @@ def test_a_field_of_another_resolution_counts_the_same_cells(model: Model) -> No
 def test_a_large_field_is_counted_in_tiles_at_the_scale_that_the_model_knows(model: Model, um_per_px: float | None) -> None:
     whole = plan((1500, 1100), preset("bccd"), 7, um_per_px=0.15)
     field = window(whole, 0, 0, 1500, 1100)
-    found, note = finder.find(model, field.image, um_per_px)
+    searched = finder.find(model, field.image, um_per_px and Scale.given(um_per_px))
+    found, note = searched.cells, searched.note
     truth = int((field.label == cells.RBC).sum())
     assert truth > 100
     assert found.counts()["RBC"] == pytest.approx(truth, rel=0.08)
@@ -119,7 +121,7 @@ def test_a_large_field_is_counted_in_tiles_at_the_scale_that_the_model_knows(mod
 
 def test_how_many_tiles_are_looked_at_at_a_time_changes_nothing(model: Model) -> None:
     field = window(plan((1500, 1100), preset("bccd"), 7, um_per_px=0.15), 0, 0, 1500, 1100)
-    looks = [finder.find(model, field.image, 0.15, workers=workers)[0] for workers in (1, 3)]
+    looks = [finder.find(model, field.image, Scale.given(0.15), workers=workers).cells for workers in (1, 3)]
     assert len(looks[0]) > 100
     assert _same(*looks)
 
@@ -129,25 +131,25 @@ def test_how_many_tiles_are_looked_at_at_a_time_changes_nothing(model: Model) ->
 def test_the_scale_is_seen_where_it_is_not_told(model: Model, stain: str, um_per_px: float) -> None:
     field = window(plan((640, 480), preset(stain), 3, um_per_px=um_per_px), 0, 0, 640, 480)
     truth = int((field.label == cells.RBC).sum())
-    assert finder.find(model, field.image)[0].counts()["RBC"] == pytest.approx(truth, rel=0.03, abs=1)
+    assert finder.find(model, field.image).cells.counts()["RBC"] == pytest.approx(truth, rel=0.03, abs=1)
 
 
 def test_a_large_field_without_cells_says_that_its_scale_is_not_known(model: Model) -> None:
-    found, note = finder.find(model, np.full((1200, 1600, 3), 230, dtype=np.uint8))
-    assert len(found) == 0
-    assert "no red cells" in note
+    searched = finder.find(model, np.full((1200, 1600, 3), 230, dtype=np.uint8))
+    assert (len(searched.cells), searched.scale) == (0, Scale(None, UNKNOWN))
+    assert "no red cells" in searched.note
 
 
 @pytest.mark.parametrize("um_per_px", [0.0, -1.0, 0.001, 13.3, float("nan"), float("inf")])
-def test_a_scale_that_no_smear_has_is_refused(model: Model, um_per_px: float) -> None:
+def test_a_scale_that_no_smear_has_is_refused(um_per_px: float) -> None:
     with pytest.raises(UsageError, match="no scale of a smear"):
-        finder.find(model, images.read(SAMPLES[0]), um_per_px)
+        Scale.given(um_per_px)
 
 
 def test_a_scale_that_the_field_contradicts_is_told(model: Model) -> None:
     rgb = images.read(SAMPLES[0])
-    assert finder.find(model, rgb, 0.075)[1] == ""
-    assert "by um_per_px red cells are 30 px wide, in the field they seem" in finder.find(model, rgb, 0.25)[1]
+    assert finder.find(model, rgb, Scale.given(0.075)).note == ""
+    assert "by um_per_px red cells are 30 px wide, in the field they seem" in finder.find(model, rgb, Scale.given(0.25)).note
 
 
 def _copy(tmp_path: Path) -> Path:

@@ -147,14 +147,14 @@ def test_the_smallest_and_plainest_fields_are_measured(size_wh: tuple[int, int],
 def test_the_samples_are_sound_until_they_are_blurred(model: Model) -> None:
     for path in SAMPLES[::3]:
         rgb = images.read(path)
-        found, _ = finder.find(model, rgb)
+        found = finder.find(model, rgb).cells
         assert doubt(rgb, found) == "", path
         assert "out of focus" in doubt(cv2.GaussianBlur(rgb, (0, 0), 12).astype(np.uint8), found), path
 
 
 def test_measuring_takes_little_of_what_finding_takes(model: Model) -> None:
     rgb = images.read(SAMPLES[0])
-    found, _ = finder.find(model, rgb)
+    found = finder.find(model, rgb).cells
 
     def least_s(work: object) -> float:
         times = []

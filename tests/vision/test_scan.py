@@ -12,7 +12,7 @@ from detector.errors import ImageError, UsageError
 from detector.synthetic import layout, render, stain
 from detector.synthetic.layout import Density
 from detector.synthetic.render import Field
-from detector.vision import boxes, finder, scan, tiles
+from detector.vision import boxes, scan, tiles
 from detector.vision.detections import Detections
 from detector.vision.model import Model
 from detector.vision.slides.tiff import TiffSlide
@@ -104,7 +104,7 @@ def test_a_scale_that_the_cells_speak_against_is_kept_and_told(tmp_path: Path, r
 
 @pytest.mark.parametrize("tile_px", [0, 50, 386, 5000])
 def test_a_tile_too_small_for_cells_or_too_large_is_refused_with_the_least(model: Model, tile_px: int) -> None:
-    least = 3 * int(np.ceil(1.6 * finder.shown_px(model.card)))
+    least = 3 * int(np.ceil(1.6 * model.card.shown_px))
     with pytest.raises(UsageError, match=f"must be {least} to"):
         scan.check_tile(tile_px, model.card)
     scan.check_tile(least, model.card)

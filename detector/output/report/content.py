@@ -92,6 +92,8 @@ def quality_rows(fields: Sequence[FieldCount]) -> list[tuple[str, str, str]]:
     seen = [one.quality for one in fields if one.quality is not None]
     if not seen:
         return []
+    taken = [one.scale for one in fields if one.scale is not None and one.scale.rbc_px is not None]
+    sources = ", ".join(dict.fromkeys(scale.source for scale in taken))
     measured: list[tuple[str, list[float], bool]] = [
         ("focus: contrasts per cell diameter", [one.focus for one in seen if one.focus is not None], False),
         ("covered by cells", [one.covered for one in seen], True),
@@ -99,6 +101,7 @@ def quality_rows(fields: Sequence[FieldCount]) -> list[tuple[str, str, str]]:
         ("uncounted matter", [one.unclaimed for one in seen], True),
         ("contrast of cells to background", [one.contrast for one in seen], True),
         ("unevenness of the light", [one.uneven for one in seen], True),
+        (f"width of red cells in px, from: {sources}", [scale.rbc_px for scale in taken if scale.rbc_px is not None], False),
     ]
     return [
         (name, _share(float(np.median(values)), share), f"{_share(min(values), share)}–{_share(max(values), share)}")

@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 
 from detector.errors import ImageError
-from detector.vision.finder import UM_PER_PX_RANGE
 from detector.vision.images import Rgb
+from detector.vision.scale import UM_PER_PX_RANGE
 
 Window = tuple[int, int, int, int]
 """A rectangle x1, y1, x2, y2 in pixels of the full resolution, half-open."""
