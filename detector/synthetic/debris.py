@@ -23,7 +23,7 @@ def smudge(rng: np.random.Generator, centre_um: tuple[float, float], radius_um: 
     grid = Grid.around(centre_um, outline.reach_um + 0.3, um_per_px)
     _, depth = outline.polar(grid)
     coarse, fine = (noise.patch(rng, grid.shape_hw, grid.side_um, size_um) for size_um in (2.2, 0.7))
-    body = soft(depth - 0.6, um_per_px, 1.6) * np.clip(0.8 + 0.3 * coarse + 0.15 * fine, 0.1, 1.5)
+    body = soft(depth - 0.6, um_per_px, 1.6) * np.clip(0.8 + 0.3 * coarse + 0.07 * fine, 0.1, 1.5)
     density = tinted(body * rng.uniform(0.3, 0.6), shifted(rng, stain.nucleus, 0.1, 0.05))
     return Drawing(grid, density, depth > 0, soft(depth - 0.6, um_per_px, 1.6) * 0.4)
 
@@ -32,7 +32,7 @@ def clump(rng: np.random.Generator, centre_um: tuple[float, float], radius_um: f
     """Platelets in a heap, so dense that they cannot be told apart."""
     grid = Grid.around(centre_um, radius_um + 0.3, um_per_px)
     plane = np.zeros(grid.shape_hw, dtype=np.float32)
-    for _ in range(round((radius_um / 1.1) ** 2) + 3):
+    for _ in range(round(1.4 * radius_um**2)):
         one_um = rng.uniform(*PLATELET_UM)
         away_um, turn = (radius_um - one_um) * math.sqrt(rng.random()), rng.uniform(0, 2 * np.pi)
         x_um, y_um = away_um * math.cos(turn), away_um * math.sin(turn)

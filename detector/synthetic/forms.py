@@ -195,7 +195,7 @@ FORMS: dict[str, Form] = {
     "folded": Form(pale=_bar, ratio=(1.0, 1.3)),
     "hypochromic": Form(pale=_wide, size=(0.85, 1.15), strength=(0.7, 1.0)),
     "fragment": Form(_cut, None, ratio=(1.0, 1.5), size=(0.45, 0.8)),
-    "polychromatic": Form(pale=None, size=(1.05, 1.3), blue=(0.15, 0.45)),
+    "polychromatic": Form(pale=None, size=(1.05, 1.3), blue=(0.1, 0.3)),
     "ringed": Form(inclusion=_rings),
     "parasitised": Form(pale=None, inclusion=_grown, size=(0.95, 1.25), strength=(0.7, 1.0)),
     "dotted": Form(inclusion=_dots),

@@ -143,22 +143,21 @@ def drawn(rng: np.random.Generator) -> Stain:
     one, other, share = PRESETS[names[0]], PRESETS[names[1]], rng.random()
     eosin, azure = (float(v) for v in np.exp(rng.uniform(np.log(0.65), np.log(1.45), 2)))
     first, second = rng.choice(len(_RED), 2)
-    red = _scaled(mixed(_RED[first], _RED[second], rng.uniform(0, 0.5)), eosin)
-    nucleus = _scaled(mixed(one.nucleus, other.nucleus, share), azure)
     made = replace(
         one,
         name="drawn",
-        glass=_GLASS[rng.integers(len(_GLASS))],
-        red=red,
-        nucleus=_scaled(nucleus, max(1.0, _LEAST_NUCLEUS * sum(red) / sum(nucleus))),
-        cytoplasm=_scaled(mixed(one.cytoplasm, other.cytoplasm, share), rng.uniform(0.5, 1.3)),
+        red=_scaled(mixed(_RED[first], _RED[second], rng.uniform(0, 0.5)), eosin),
+        nucleus=_scaled(mixed(one.nucleus, other.nucleus, share), azure),
+        cytoplasm=_scaled(mixed(one.cytoplasm, other.cytoplasm, share), rng.uniform(0.3, 1.3)),
         plasma=_scaled(mixed(one.plasma, other.plasma, share), azure),
         granule=_scaled(mixed(one.granule, other.granule, share), eosin),
         platelet=_scaled(mixed(one.platelet, other.platelet, share), azure),
         pallor=(rng.uniform(0.0, 0.4), rng.uniform(0.4, 0.95)),
         chromatin=rng.uniform(0.1, 0.22),
-    )
-    return replace(made.varied(rng), glass=_scaled(made.glass, rng.uniform(0.85, 1.02)))
+    ).varied(rng)
+    glass = _scaled(_GLASS[rng.integers(len(_GLASS))], rng.uniform(0.85, 1.02))
+    lacking = max(1.0, _LEAST_NUCLEUS * sum(made.red) / sum(made.nucleus))
+    return replace(made, glass=glass, nucleus=_scaled(made.nucleus, lacking))
 
 
 def _scaled(colour: Colour, factor: float) -> Colour:

@@ -80,14 +80,14 @@ class Variety:
     def _field(self, seed: Sequence[int]) -> Field:
         rng = np.random.default_rng(seed)
         um_per_px = _RED_UM / float(np.exp(rng.uniform(*np.log(self.rbc_px))))
-        laid = _laid(rng, self.size_wh, um_per_px)
-        field = render.window(laid, 0, 0, *self.size_wh, Camera.any(um_per_px, rng))
+        plan = laid(rng, self.size_wh, um_per_px)
+        field = render.window(plan, 0, 0, *self.size_wh, Camera.any(um_per_px, rng))
         if rng.random() < _MARKED:
-            _mark(field.image, um_per_px, rng)
+            mark(field.image, um_per_px, rng)
         return field
 
 
-def _laid(rng: np.random.Generator, size_wh: tuple[int, int], um_per_px: float) -> Plan:
+def laid(rng: np.random.Generator, size_wh: tuple[int, int], um_per_px: float) -> Plan:
     """A smear of a mixture drawn at random."""
     layer = Layer(rng, (size_wh[0] * um_per_px, size_wh[1] * um_per_px))
     _whites(layer)
@@ -215,7 +215,7 @@ def _debris(layer: Layer) -> None:
 _INKS = ((0, 0, 0), (20, 120, 20), (40, 40, 200), (200, 30, 30), (240, 220, 30), (255, 255, 255))
 
 
-def _mark(image: NDArray[np.uint8], um_per_px: float, rng: np.random.Generator) -> None:
+def mark(image: NDArray[np.uint8], um_per_px: float, rng: np.random.Generator) -> None:
     """Write a scale bar, letters or an arrow into an RGB field, as a camera's program does."""
     (height, width), ink = image.shape[:2], _INKS[rng.integers(len(_INKS))]
     thick = int(rng.integers(1, 3))

@@ -105,17 +105,17 @@ def test_red_cells_of_any_form_are_paler_than_white_cells(kind: Kind, seed: int)
 
 
 @settings(max_examples=10, deadline=None)
-@given(kind=st.sampled_from(CELLS), x=st.floats(0, 320), y=st.floats(0, 320), seed=st.integers(0, 2**40))
+@given(kind=st.sampled_from(CELLS), x=st.floats(90, 230), y=st.floats(90, 230), seed=st.integers(0, 2**40))
 def test_cells_cut_by_the_edge_of_an_eyepiece_are_labelled_by_what_shows(kind: Kind, x: float, y: float, seed: int) -> None:
     camera = Camera(eyepiece=(0.5, 0.5, 0.4))
     lit = camera.seen((320, 320))
     field = window(few([(kind, x, y, seed)]), 0, 0, 320, 320, camera)
-    whole, seen = drawn(few([(kind, x, y, seed)]))
+    _, seen = drawn(few([(kind, x, y, seed)]))
     assert (field.image[~lit].min(axis=1) < 128).all()
     if len(field.label):
         np.testing.assert_allclose(field.xyxy[0], extent(seen & lit), atol=2)
     else:
-        assert len(whole.label) == 0 or (seen & lit).sum() < 0.25 * seen.sum() + 100
+        assert (seen & lit).sum() < 0.3 * seen.sum() + 50
 
 
 @settings(max_examples=15, deadline=None)
