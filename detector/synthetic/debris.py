@@ -79,18 +79,15 @@ def _strewn(
     return plane
 
 
-def dirt(rng: np.random.Generator, centre_um: tuple[float, float], radius_um: float, stain: Stain, um_per_px: float) -> Drawing:
+def dirt(rng: np.random.Generator, centre_um: tuple[float, float], radius_um: float, _stain: Stain, um_per_px: float) -> Drawing:
     """A lump of any colour, sharp or above the plane of focus."""
     outline = Outline.drawn(rng, radius_um, rng.uniform(1.0, 2.2), rng.uniform(0.1, 0.3))
     grid = Grid.around(centre_um, outline.reach_um + 0.8, um_per_px)
     _, depth = outline.polar(grid)
     body = soft(depth, um_per_px, rng.uniform(0.2, 1.5))
-    density = tinted(body, shifted(rng, _dye(rng, stain), 0.3, 0.1))
+    # Never of the stain's violet: a violet lump would be called a platelet.
+    density = tinted(body, shifted(rng, _DYES[rng.integers(len(_DYES))], 0.3, 0.1))
     return Drawing(grid, density, depth > 0, body * 0.6)
-
-
-def _dye(rng: np.random.Generator, stain: Stain) -> Colour:
-    return (*_DYES, stain.platelet)[rng.integers(len(_DYES) + 1)]
 
 
 def fibre(rng: np.random.Generator, centre_um: tuple[float, float], radius_um: float, stain: Stain, um_per_px: float) -> Drawing:
@@ -102,7 +99,7 @@ def fibre(rng: np.random.Generator, centre_um: tuple[float, float], radius_um: f
     across = grid.y_um * math.cos(turn) - grid.x_um * math.sin(turn) + bow * along * along
     within = np.minimum(radius_um - 0.5 - np.hypot(along, across), width_um - np.abs(across))
     line = soft(within.astype(np.float32), um_per_px, 0.4)
-    return Drawing(grid, tinted(line * rng.uniform(0.2, 0.8), _dye(rng, stain)), line > 0.5)
+    return Drawing(grid, tinted(line * rng.uniform(0.2, 0.8), (*_DYES, stain.platelet)[rng.integers(len(_DYES) + 1)]), line > 0.5)
 
 
 Draw = Callable[[np.random.Generator, tuple[float, float], float, Stain, float], Drawing]

@@ -55,10 +55,11 @@ class Kind(IntEnum):
     SMUDGE = 27
     CLUMP = 28
     PLATELET = 29
-    PRECIPITATE = 30
-    BACTERIA = 31
-    DIRT = 32
-    FIBRE = 33
+    OVERLYING = 30
+    PRECIPITATE = 31
+    BACTERIA = 32
+    DIRT = 33
+    FIBRE = 34
 
     @property
     def label(self) -> int | None:
@@ -67,7 +68,7 @@ class Kind(IntEnum):
             return RBC
         if Kind.NEUTROPHIL <= self <= Kind.BASOPHIL:
             return WBC
-        return PLATELETS if self == Kind.PLATELET else None
+        return PLATELETS if self in (Kind.PLATELET, Kind.OVERLYING) else None
 
     @property
     def unsure(self) -> bool:

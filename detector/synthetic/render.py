@@ -139,4 +139,10 @@ def _drawn(plan: Plan, i: int) -> Drawing:
     return draw(centre_um, radius_um, kind.name.lower(), seed, plan.stain, plan.um_per_px)
 
 
-_SIMPLE = {Kind.RED: red.draw, Kind.PLATELET: small.platelet, Kind.SPECK: small.speck, Kind.STREAK: small.streak}
+_SIMPLE = {
+    Kind.RED: red.draw,
+    Kind.PLATELET: small.platelet,
+    Kind.OVERLYING: small.overlying,
+    Kind.SPECK: small.speck,
+    Kind.STREAK: small.streak,
+}

@@ -186,18 +186,18 @@ def _platelets(layer: Layer) -> None:
     for _ in range(_several(layer, float(np.exp(rng.uniform(np.log(0.4), np.log(14)))))):
         radius = float(rng.uniform(*(_LARGE_PLATELET_UM if rng.random() < large else small.PLATELET_UM)))
         if layer.ground.placed[RBC] and rng.random() < on_red:
-            _over_red(layer, Kind.PLATELET, radius)
+            _over_red(layer, radius)
         else:
             place(layer, Kind.PLATELET, radius, bool(layer.ground.placed[PLATELETS]) and rng.random() < beside)
 
 
-def _over_red(layer: Layer, kind: Kind, radius_um: float) -> None:
-    """Lay a small thing on a red cell, unless a platelet or a white cell lies there."""
+def _over_red(layer: Layer, radius_um: float) -> None:
+    """Lay a platelet on a red cell, unless a platelet or a white cell lies there."""
     x, y, r = layer.ground.placed[RBC][layer.rng.integers(len(layer.ground.placed[RBC]))]
     turn, away_um = layer.rng.uniform(0, 2 * np.pi), r * layer.rng.uniform(0, 0.9)
     spot = x + away_um * math.cos(turn), y + away_um * math.sin(turn)
     if layer.ground.free(PLATELETS, *spot, radius_um, _ON_RED):
-        layer.lay(kind, *spot, radius_um)
+        layer.lay(Kind.OVERLYING, *spot, radius_um)
 
 
 def _debris(layer: Layer) -> None:

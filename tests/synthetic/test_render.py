@@ -29,6 +29,7 @@ RADIUS_UM = {
     Kind.EOSINOPHIL: 6.5,
     Kind.SMALL_LYMPHOCYTE: 4.0,
     Kind.PLATELET: 1.5,
+    Kind.OVERLYING: 1.5,
     **dict.fromkeys(HEAPS, 5.0),
     Kind.SPECK: 0.3,
     **dict.fromkeys(DEBRIS[1:], 4.0),
@@ -85,6 +86,18 @@ def test_a_heap_is_an_ignore_region_over_all_that_shows_of_it(kind: Kind, x: flo
     np.testing.assert_allclose(field.ignore[0], extent(seen), atol=20)
     seen[y1 - 3 : y2 + 3, x1 - 3 : x2 + 3] = False
     assert not seen.any()
+
+
+def test_a_platelet_on_a_red_cell_has_a_pale_fringe() -> None:
+    at = (160.0, 160.0, 4)
+    flat, pressed = (drawn(few([(Kind.SPHEROCYTE, *at), (kind, *at)]))[0] for kind in (Kind.PLATELET, Kind.OVERLYING))
+    np.testing.assert_array_equal(flat.xyxy, pressed.xyxy)
+    x1, y1, x2, y2 = flat.xyxy[1].astype(int)
+    around = np.ones((320, 320), dtype=bool)
+    around[y1:y2, x1:x2] = False
+    brighter = pressed.image[..., 1].astype(int) - flat.image[..., 1]
+    assert (brighter[around] >= 0).all()
+    assert brighter[around].max() > 15
 
 
 @pytest.mark.parametrize("kind", DEBRIS)
