@@ -59,7 +59,7 @@ class Camera:
         )
 
     @classmethod
-    def any(cls, um_per_px: float, rng: np.random.Generator) -> Camera:
+    def at_random(cls, um_per_px: float, rng: np.random.Generator) -> Camera:
         """Any camera over any microscope, whatever the stain."""
         r, g, b = 1 + rng.normal(0, 0.02, 3)
         tilt = rng.normal(0, 0.03, 2)

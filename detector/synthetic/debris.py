@@ -13,8 +13,8 @@ from detector.synthetic.shapes import Drawing, Grid, Outline, Plane, soft, tinte
 from detector.synthetic.small import PLATELET_UM
 from detector.synthetic.stain import Colour, Stain, shifted
 
-_DYES: tuple[Colour, ...] = ((2.2, 2.2, 2.2), (1.6, 1.0, 0.4), (0.8, 1.0, 1.6), (0.25, 0.2, 0.2))
-"""Optical densities of dirt that took no stain: black, blue, brown, and faint grey."""
+_DYES: tuple[Colour, ...] = ((2.2, 2.2, 2.2), (1.6, 1.0, 0.4), (0.8, 1.0, 1.6))
+"""Optical densities of dirt that took no stain: black, blue and brown; a pale lump would look like a red cell."""
 
 
 def smudge(rng: np.random.Generator, centre_um: tuple[float, float], radius_um: float, stain: Stain, um_per_px: float) -> Drawing:

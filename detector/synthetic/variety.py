@@ -81,7 +81,7 @@ class Variety:
         rng = np.random.default_rng(seed)
         um_per_px = _RED_UM / float(np.exp(rng.uniform(*np.log(self.rbc_px))))
         plan = laid(rng, self.size_wh, um_per_px)
-        field = render.window(plan, 0, 0, *self.size_wh, Camera.any(um_per_px, rng))
+        field = render.window(plan, 0, 0, *self.size_wh, Camera.at_random(um_per_px, rng))
         if rng.random() < _MARKED:
             mark(field.image, um_per_px, rng)
         return field

@@ -103,8 +103,8 @@ def test_bands_of_an_eyepiece_leave_no_seams(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_any_camera_is_drawn_from_the_seed_and_blurs_by_the_pixel() -> None:
-    drawn = [Camera.any(0.4, np.random.default_rng(seed)) for seed in range(60)]
-    assert drawn[0] == Camera.any(0.4, np.random.default_rng(0))
+    drawn = [Camera.at_random(0.4, np.random.default_rng(seed)) for seed in range(60)]
+    assert drawn[0] == Camera.at_random(0.4, np.random.default_rng(0))
     assert {how.mono for how in drawn} == {True, False}
     assert {how.eyepiece is None for how in drawn} == {True, False}
     assert min(how.defocus_um for how in drawn) >= 0.3 * 0.4
