@@ -13,17 +13,26 @@ from detector.synthetic.layout import UM_PER_PX, Density
 from detector.synthetic.series import MIXED, Series
 from detector.synthetic.stain import PRESETS
 from detector.synthetic.truth import BOXES, COUNTS, Truth, write_jpeg
+from detector.synthetic.variety import Variety
+
+_DRAWN = ("--um-per-px", "--stain", "--rbc", "--wbc", "--platelets", "--touching")
+_WIDTHS = "20-60"
 
 
 def synth(
     *, out: Path, fields: int, smears: int, size: str, seed: int, um_per_px: float, stain: str,
-    rbc: float | None, wbc: float | None, platelets: float | None, touching: float,
+    rbc: float | None, wbc: float | None, platelets: float | None, touching: float, variety: str | None,
 ) -> None:  # fmt: skip
     """Render stained smear fields with exact boxes, as smear_a/field_01.jpg and so on.
 
-    Beside them are written truth.csv (cells of every class in each field) and truth.json (boxes, COCO layout).
+    Beside them are written truth.csv (cells of every class in each field) and truth.json (boxes, COCO layout;
+    regions of class ignore are heaps of which no one can say what cells they are).
     """
-    series = Series(fields, smears, _size_wh(size), seed, um_per_px, stain, rbc, wbc, platelets, touching)
+    series: Series | Variety = Series(fields, smears, _size_wh(size), seed, um_per_px, stain, rbc, wbc, platelets, touching)
+    if variety is not None:
+        if series != Series(fields, smears, series.size_wh, seed):
+            raise UsageError(f"--variety draws what a field shows; leave out {', '.join(_DRAWN)}")
+        series = Variety(fields, smears, series.size_wh, seed, _widths(variety))
     _refuse_full(out)
     try:
         truth = _write(series, out)
@@ -41,6 +50,13 @@ def _size_wh(text: str) -> tuple[int, int]:
     return int(found[1]), int(found[2])
 
 
+def _widths(text: str) -> tuple[float, float]:
+    found = re.fullmatch(r"(\d{1,4})-(\d{1,4})", text.strip())
+    if not found:
+        raise UsageError(f"--variety {text}: give the least and greatest width of red cells in pixels, such as {_WIDTHS}")
+    return float(found[1]), float(found[2])
+
+
 def _refuse_full(out: Path) -> None:
     if out.is_file():
         raise UsageError(f"--out {out} is a file; name a new or empty folder")
@@ -48,7 +64,7 @@ def _refuse_full(out: Path) -> None:
         raise UsageError(f"--out {out} is not empty and nothing is overwritten; name a new or empty folder")
 
 
-def _write(series: Series, out: Path) -> Truth:
+def _write(series: Series | Variety, out: Path) -> Truth:
     settings = ", ".join(f"{name} {value}" for name, value in asdict(series).items() if value is not None)
     truth = Truth(f"synthetic blood smear fields: {settings}")
     with progress_bar("rendering", series.fields * series.smears) as advance:
@@ -77,6 +93,8 @@ def parser() -> Parser:
     add("--platelets", type=Number(float), help="Mean platelets in a field.")
     touch = "Share of red cells that touch or overlap another."
     add("--touching", type=Number(float), default=Density.touching, help=touch)
+    varied = "Every field another slide, with its own stain, light and mixture of cells; red cells from LOW to HIGH pixels wide."
+    add("--variety", metavar="LOW-HIGH", nargs="?", const=_WIDTHS, help=f"{varied} Without a value {_WIDTHS}.")
     return made
 
 

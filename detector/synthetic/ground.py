@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping
 from itertools import product
 
 from detector.vision.cells import CLASSES, PLATELETS, RBC, WBC
@@ -10,7 +11,7 @@ from detector.vision.cells import CLASSES, PLATELETS, RBC, WBC
 _BIN_UM = 16.5
 """At least the sum of the two largest radii times their spacing, so that only neighbouring bins matter."""
 
-APART: dict[tuple[int, int], float] = {
+APART: Mapping[tuple[int, int], float] = {
     (RBC, RBC): 1.04,
     (RBC, WBC): 0.98,
     (WBC, WBC): 1.03,
@@ -36,12 +37,14 @@ class Ground:
         self.placed[label].append((x_um, y_um, radius_um))
         self._bins[int(x_um // _BIN_UM), int(y_um // _BIN_UM)].append((label, x_um, y_um, radius_um))
 
-    def free(self, label: int, x_um: float, y_um: float, radius_um: float, joined: bool) -> bool:
-        """Whether a cell has room there; `joined` lets a red cell overlap other red cells a little."""
+    def free(
+        self, label: int, x_um: float, y_um: float, radius_um: float, apart: Mapping[tuple[int, int], float] = APART
+    ) -> bool:
+        """Whether a cell has room there."""
         bx, by = int(x_um // _BIN_UM), int(y_um // _BIN_UM)
         for i, j in product((bx - 1, bx, bx + 1), (by - 1, by, by + 1)):
             for other, x, y, r in self._bins.get((i, j), ()):
-                spacing = JOINED if joined and label == other == RBC else APART[min(label, other), max(label, other)]
+                spacing = apart[min(label, other), max(label, other)]
                 if (x - x_um) ** 2 + (y - y_um) ** 2 < (spacing * (r + radius_um)) ** 2:
                     return False
         return True

@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 
 from detector.errors import UsageError
 from detector.synthetic import red, small, stain, white
-from detector.synthetic.ground import JOINED, Ground
+from detector.synthetic.ground import APART, JOINED, Ground
 from detector.vision.cells import PLATELETS, RBC, RBC_DIAMETER_UM, WBC
 
 UM_PER_PX = 0.075
 """Scale at which a red cell is 100 px wide, as in BCCD's fields."""
 _WBC_AREA_UM2 = 125.0
-_MARGIN_UM = 10.0
+MARGIN_UM = 10.0
 _CLUSTER = 0.15
 """Share of platelets that lie beside another one."""
 
@@ -28,18 +28,52 @@ class Kind(IntEnum):
     SPECK = 0
     STREAK = 1
     RED = 2
-    NEUTROPHIL = 3
-    LYMPHOCYTE = 4
-    MONOCYTE = 5
-    EOSINOPHIL = 6
-    PLATELET = 7
+    BURR = 3
+    ACANTHOCYTE = 4
+    SICKLE = 5
+    TARGET = 6
+    TEARDROP = 7
+    ELLIPTOCYTE = 8
+    SPHEROCYTE = 9
+    STOMATOCYTE = 10
+    FOLDED = 11
+    HYPOCHROMIC = 12
+    FRAGMENT = 13
+    POLYCHROMATIC = 14
+    RINGED = 15
+    PARASITISED = 16
+    DOTTED = 17
+    BUBBLED = 18
+    NEUTROPHIL = 19
+    LYMPHOCYTE = 20
+    MONOCYTE = 21
+    EOSINOPHIL = 22
+    SEGMENTED = 23
+    BAND = 24
+    SMALL_LYMPHOCYTE = 25
+    BASOPHIL = 26
+    SMUDGE = 27
+    CLUMP = 28
+    PLATELET = 29
+    OVERLYING = 30
+    PRECIPITATE = 31
+    BACTERIA = 32
+    DIRT = 33
+    FIBRE = 34
 
     @property
     def label(self) -> int | None:
-        """Index into `cells.CLASSES`; None for debris."""
-        if self <= Kind.STREAK:
-            return None
-        return {Kind.RED: RBC, Kind.PLATELET: PLATELETS}.get(self, WBC)
+        """Index into `cells.CLASSES`; None for debris and heaps."""
+        if Kind.RED <= self <= Kind.BUBBLED:
+            return RBC
+        if Kind.NEUTROPHIL <= self <= Kind.BASOPHIL:
+            return WBC
+        return PLATELETS if self in (Kind.PLATELET, Kind.OVERLYING) else None
+
+    @property
+    def unsure(self) -> bool:
+        """Whether no one can say what cells it is: an ignore region."""
+        return self in (Kind.SMUDGE, Kind.CLUMP)
 
 
 @dataclass(frozen=True)
@@ -126,12 +160,12 @@ def plan(
     check_scale(size_wh, um_per_px)
     rng = np.random.default_rng(seed)
     size_um = (size_wh[0] * um_per_px, size_wh[1] * um_per_px)
-    layer = _Layer(rng, size_um)
+    layer = Layer(rng, size_um)
     _whites(layer, layer.number(density.wbc_per_mm2))
     _reds(layer, layer.number(density.rbc_per_mm2), density.touching)
     _platelets(layer, layer.number(density.platelets_per_mm2))
     _debris(layer, layer.number(density.debris_per_mm2))
-    return _plan(layer, look.varied(rng), um_per_px)
+    return layer.plan(look.varied(rng), um_per_px)
 
 
 def check_scale(size_wh: tuple[int, int], um_per_px: float) -> None:
@@ -142,8 +176,8 @@ def check_scale(size_wh: tuple[int, int], um_per_px: float) -> None:
         raise UsageError(f"um_per_px must be from 0.01 to 2, got {um_per_px:g}; {UM_PER_PX} shows a red cell 100 px wide")
 
 
-class _Layer:
-    """The things laid so far."""
+class Layer:
+    """The things laid so far on a smear of `size_um`, width and height."""
 
     def __init__(self, rng: np.random.Generator, size_um: tuple[float, float]) -> None:
         self.rng, self.size_um = rng, size_um
@@ -151,13 +185,15 @@ class _Layer:
         self.things: list[tuple[Kind, float, float, float]] = []
 
     def number(self, per_mm2: float) -> int:
-        area_mm2 = (self.size_um[0] + 2 * _MARGIN_UM) * (self.size_um[1] + 2 * _MARGIN_UM) / 1e6
+        """How many of that density are to be laid, those beyond the edges included."""
+        area_mm2 = (self.size_um[0] + 2 * MARGIN_UM) * (self.size_um[1] + 2 * MARGIN_UM) / 1e6
         return int(self.rng.poisson(per_mm2 * area_mm2))
 
     def anywhere(self) -> tuple[float, float]:
+        """A place on the smear or just beyond its edges."""
         u, v = self.rng.random(2)
         w, h = self.size_um
-        return float(u * (w + 2 * _MARGIN_UM) - _MARGIN_UM), float(v * (h + 2 * _MARGIN_UM) - _MARGIN_UM)
+        return float(u * (w + 2 * MARGIN_UM) - MARGIN_UM), float(v * (h + 2 * MARGIN_UM) - MARGIN_UM)
 
     def beside(self, label: int, radius_um: float, nearest: float, farthest: float) -> tuple[float, float] | None:
         """A place beside a random earlier cell of that class, at so many times the sum of both radii; None if off the smear."""
@@ -165,63 +201,70 @@ class _Layer:
         x, y, r = others[int(self.rng.integers(len(others)))]
         turn, gap = self.rng.uniform(0, 2 * np.pi), self.rng.uniform(nearest, farthest) * (r + radius_um)
         x, y = x + float(gap * np.cos(turn)), y + float(gap * np.sin(turn))
-        inside = all(-_MARGIN_UM <= v <= side + _MARGIN_UM for v, side in zip((x, y), self.size_um, strict=True))
+        inside = all(-MARGIN_UM <= v <= side + MARGIN_UM for v, side in zip((x, y), self.size_um, strict=True))
         return (x, y) if inside else None
 
     def lay(self, kind: Kind, x: float, y: float, radius_um: float) -> None:
+        """Lay a thing there, whatever lies there already; heaps keep others as far away as white cells do."""
         self.things.append((kind, x, y, radius_um))
-        if kind.label is not None:
-            self.ground.add(kind.label, x, y, radius_um)
+        label = WBC if kind.unsure else kind.label
+        if label is not None:
+            self.ground.add(label, x, y, radius_um)
+
+    def plan(self, look: stain.Stain, um_per_px: float) -> Plan:
+        """The smear as it was laid."""
+        things = sorted(self.things, key=lambda thing: thing[0])
+        rows = np.array(things, dtype=np.float64).reshape(-1, 4)
+        seeds = self.rng.integers(0, 2**62, size=len(things))
+        kind = rows[:, 0].astype(np.int64)
+        return Plan(kind, rows[:, 1:3], rows[:, 3], seeds, self.size_um, um_per_px, look, int(self.rng.integers(0, 2**62)))
 
 
-def _whites(layer: _Layer, number: int) -> None:
+def _whites(layer: Layer, number: int) -> None:
     names = list(white.KINDS)
     shares = np.array([white.KINDS[name].share for name in names])
     for choice in layer.rng.choice(len(names), size=number, p=shares / shares.sum()):
         radius = float(layer.rng.uniform(*white.KINDS[names[choice]].radius_um))
-        _place(layer, Kind(Kind.NEUTROPHIL + int(choice)), radius)
+        place(layer, Kind(Kind.NEUTROPHIL + int(choice)), radius)
 
 
-def _reds(layer: _Layer, number: int, touching: float) -> None:
+def _reds(layer: Layer, number: int, touching: float) -> None:
     # The cells that stand apart are laid first: they need the room.
     apart = max(1, number - int(layer.rng.binomial(number, touching)))
     for i in range(number):
-        _place(layer, Kind.RED, red.radius_um(layer.rng), join=i >= apart)
+        place(layer, Kind.RED, red.radius_um(layer.rng), join=i >= apart)
 
 
-def _platelets(layer: _Layer, number: int) -> None:
+def _platelets(layer: Layer, number: int) -> None:
     for _ in range(number):
         join = bool(layer.ground.placed[PLATELETS]) and layer.rng.random() < _CLUSTER
-        _place(layer, Kind.PLATELET, float(layer.rng.uniform(*small.PLATELET_UM)), join)
+        place(layer, Kind.PLATELET, float(layer.rng.uniform(*small.PLATELET_UM)), join)
 
 
 _TRIES = 120
+_JOINED = {**APART, (RBC, RBC): JOINED}
 _BESIDE = {RBC: (JOINED, 1.0), PLATELETS: (1.2, 1.6)}
 """How near, as a multiple of both radii, a cell is laid to one that it joins."""
 
 
-def _place(layer: _Layer, kind: Kind, radius_um: float, join: bool = False) -> None:
-    """Lay one cell where the ground lets it, beside one of its kind where it is to join them, or leave it out."""
-    assert kind.label is not None
+def place(layer: Layer, kind: Kind, radius_um: float, join: bool = False) -> tuple[float, float] | None:
+    """Lay one cell or heap where the ground lets it, beside one of its class where it is to join them, or leave it out.
+
+    Gives its centre in µm, or None.
+    """
+    label = WBC if kind.label is None else kind.label
     for _ in range(_TRIES):
-        spot = layer.beside(kind.label, radius_um, *_BESIDE[kind.label]) if join else layer.anywhere()
-        if spot and layer.ground.free(kind.label, *spot, radius_um, join):
+        spot = layer.beside(label, radius_um, *_BESIDE[label]) if join else layer.anywhere()
+        if spot and layer.ground.free(label, *spot, radius_um, _JOINED if join else APART):
             layer.lay(kind, *spot, radius_um)
-            return
+            return spot
+    return None
 
 
-def _debris(layer: _Layer, number: int) -> None:
+def _debris(layer: Layer, number: int) -> None:
     for _ in range(number):
         if layer.rng.random() < 0.03:
             layer.lay(Kind.STREAK, *layer.anywhere(), float(layer.rng.uniform(*small.STREAK_UM)))
         else:
             low, high = small.SPECK_UM
             layer.lay(Kind.SPECK, *layer.anywhere(), low + (high - low) * float(layer.rng.random()) ** 2)
-
-
-def _plan(layer: _Layer, look: stain.Stain, um_per_px: float) -> Plan:
-    things = sorted(layer.things, key=lambda thing: thing[0])
-    rows = np.array(things, dtype=np.float64).reshape(-1, 4)
-    seeds = layer.rng.integers(0, 2**62, size=len(things))
-    kind = rows[:, 0].astype(np.int64)
-    return Plan(kind, rows[:, 1:3], rows[:, 3], seeds, layer.size_um, um_per_px, look, int(layer.rng.integers(0, 2**62)))

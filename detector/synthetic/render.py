@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from detector.errors import UsageError
-from detector.synthetic import noise, red, small, white
+from detector.synthetic import debris, forms, noise, red, small, white
 from detector.synthetic.camera import Camera, photograph
 from detector.synthetic.layout import Kind, Plan
 from detector.synthetic.shapes import Drawing
-from detector.vision.cells import CLASSES
+from detector.vision.cells import CLASSES, RBC, WBC
 
 LEAST_VISIBLE = 0.2
 """Share of its area that a cell must show within the window; one that shows less is neither drawn nor labelled."""
@@ -21,7 +21,7 @@ LEAST_SIDE_PX = 3
 _BLOTCH_UM = (9.0, 2.2)
 _FILM = (0.012, 0.005)
 """Size and density of the blotches of dried plasma on the glass."""
-_REACH = 1.8
+_REACH = 2.5
 """No outline goes farther from its centre than this many mean radii."""
 
 
@@ -36,6 +36,8 @@ class Field:
     label: NDArray[np.int64]
     """Index into `cells.CLASSES`, of shape (n,)."""
     um_per_px: float
+    ignore: NDArray[np.float32] = field(default_factory=lambda: np.zeros((0, 4), dtype=np.float32))
+    """Extent of each heap whose cells cannot be told apart, as of cells, of shape (k, 4)."""
 
     def counts(self) -> dict[str, int]:
         """Number of cells of every class, zeros included."""
@@ -57,13 +59,14 @@ def window(
     wide, high = plan.size_wh
     if width_px < 1 or height_px < 1 or x_px < 0 or y_px < 0 or x_px + width_px > wide or y_px + height_px > high:
         raise UsageError(f"window {width_px}x{height_px} at ({x_px}, {y_px}) does not lie within the smear of {wide}x{high} px")
-    canvas = _Canvas(plan, (x_px, y_px), (width_px, height_px))
+    camera = camera or Camera()
+    canvas = _Canvas(plan, (x_px, y_px), camera.seen((width_px, height_px)))
     for i in _within(plan, (x_px, y_px), (width_px, height_px)):
         canvas.lay(i)
     rng = np.random.default_rng([exposure, plan.ground_seed])
-    image = photograph(canvas.density, plan.stain.glass, camera or Camera(), plan.um_per_px, rng)
-    xyxy = np.array(canvas.boxes, dtype=np.float32).reshape(-1, 4)
-    return Field(image, xyxy, np.array(canvas.labels, dtype=np.int64), plan.um_per_px)
+    image = photograph(canvas.density, plan.stain.glass, camera, plan.um_per_px, rng)
+    xyxy, ignore = (np.array(rows, dtype=np.float32).reshape(-1, 4) for rows in (canvas.boxes, canvas.ignore))
+    return Field(image, xyxy, np.array(canvas.labels, dtype=np.int64), plan.um_per_px, ignore)
 
 
 def _within(plan: Plan, origin_px: tuple[int, int], size_wh: tuple[int, int]) -> NDArray[np.int64]:
@@ -77,8 +80,9 @@ def _within(plan: Plan, origin_px: tuple[int, int], size_wh: tuple[int, int]) ->
 class _Canvas:
     """The window's optical density, of shape (h, w, 3), and the truth so far."""
 
-    def __init__(self, plan: Plan, origin_px: tuple[int, int], size_wh: tuple[int, int]) -> None:
-        self.plan, self.origin_px, self.size_wh = plan, origin_px, size_wh
+    def __init__(self, plan: Plan, origin_px: tuple[int, int], seen: NDArray[np.bool_]) -> None:
+        size_wh = seen.shape[1], seen.shape[0]
+        self.plan, self.origin_px, self.size_wh, self.seen = plan, origin_px, size_wh, seen
         film = sum(
             strength * noise.ground(plan.ground_seed + i, origin_px, size_wh, blotch / plan.um_per_px)
             for i, (blotch, strength) in enumerate(zip(_BLOTCH_UM, _FILM, strict=True))
@@ -86,9 +90,10 @@ class _Canvas:
         self.density = np.repeat(np.asarray(film, dtype=np.float32)[:, :, None], 3, axis=2)
         self.boxes: list[tuple[int, int, int, int]] = []
         self.labels: list[int] = []
+        self.ignore: list[tuple[int, int, int, int]] = []
 
     def lay(self, i: int) -> None:
-        """Draw thing `i` of the plan, and note its box where it is a cell; leave a sliver out."""
+        """Draw thing `i` of the plan, and note its box where it is a cell or a heap; leave a sliver out."""
         drawing = _drawn(self.plan, i)
         left, top = drawing.grid.left_px - self.origin_px[0], drawing.grid.top_px - self.origin_px[1]
         rows, columns = drawing.grid.shape_hw
@@ -96,17 +101,23 @@ class _Canvas:
         if x1 >= x2 or y1 >= y2:
             return
         cut = (slice(y1 - top, y2 - top), slice(x1 - left, x2 - left))
-        label = Kind(int(self.plan.kind[i])).label
-        if label is not None:
-            box = _box(drawing.inside, drawing.inside[cut])
+        kind = Kind(int(self.plan.kind[i]))
+        if kind.label is not None or kind.unsure:
+            box = _box(drawing.inside, drawing.inside[cut] & self.seen[y1:y2, x1:x2])
             if box is None:
                 return
-            self.boxes.append((box[0] + x1, box[1] + y1, box[2] + x1, box[3] + y1))
-            self.labels.append(label)
+            self._note(kind, (box[0] + x1, box[1] + y1, box[2] + x1, box[3] + y1))
         place = self.density[y1:y2, x1:x2]
         if drawing.cover is not None:
             place *= 1 - drawing.cover[cut][:, :, None]
         place += drawing.density[cut]
+
+    def _note(self, kind: Kind, box: tuple[int, int, int, int]) -> None:
+        if kind.label is None:
+            self.ignore.append(box)
+        else:
+            self.boxes.append(box)
+            self.labels.append(kind.label)
 
 
 def _box(whole: NDArray[np.bool_], visible: NDArray[np.bool_]) -> tuple[int, int, int, int] | None:
@@ -124,7 +135,14 @@ def _drawn(plan: Plan, i: int) -> Drawing:
     centre_um = (float(plan.xy_um[i, 0]), float(plan.xy_um[i, 1]))
     if kind in _SIMPLE:
         return _SIMPLE[kind](centre_um, radius_um, seed, plan.stain, plan.um_per_px)
-    return white.draw(centre_um, radius_um, kind.name.lower(), seed, plan.stain, plan.um_per_px)
+    draw = debris.draw if kind.label is None else {RBC: forms.draw, WBC: white.draw}[kind.label]
+    return draw(centre_um, radius_um, kind.name.lower(), seed, plan.stain, plan.um_per_px)
 
 
-_SIMPLE = {Kind.RED: red.draw, Kind.PLATELET: small.platelet, Kind.SPECK: small.speck, Kind.STREAK: small.streak}
+_SIMPLE = {
+    Kind.RED: red.draw,
+    Kind.PLATELET: small.platelet,
+    Kind.OVERLYING: small.overlying,
+    Kind.SPECK: small.speck,
+    Kind.STREAK: small.streak,
+}

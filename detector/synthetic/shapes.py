@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 Plane = NDArray[np.float32]
 """One value a pixel, of shape (h, w)."""
 
-_ANGLES = 1024
+ANGLES = 1024
+"""Directions in which the distance of an outline is kept."""
 EDGE_UM = 0.14
 """Distance over which a cell's edge fades; a lens of aperture 1.25 blurs a step about as much (0.5 wavelength / NA)."""
 
@@ -70,8 +71,8 @@ class Outline:
     @classmethod
     def drawn(cls, rng: np.random.Generator, radius_um: float, ratio: float, roughness: float, spikes: float = 0.0) -> Outline:
         """A random outline: `roughness` bends it in broad waves, `spikes` gives it a burr cell's; both relative to the radius."""
-        theta = np.linspace(-np.pi, np.pi, _ANGLES, endpoint=False)
-        ripple = np.ones(_ANGLES)
+        theta = np.linspace(-np.pi, np.pi, ANGLES, endpoint=False)
+        ripple = np.ones(ANGLES)
         for waves in (2, 3, 4, 5, 7):
             height = roughness * min(abs(rng.normal()), 2.0) * 2 / waves
             ripple += height * np.cos(waves * theta + rng.uniform(0, 2 * np.pi))
@@ -91,8 +92,8 @@ class Outline:
         along = (grid.x_um * c + grid.y_um * s) / stretch
         across = (grid.y_um * c - grid.x_um * s) * stretch
         distance = np.sqrt(along * along + across * across)
-        turn = ((np.arctan2(across, along) + np.pi) * (_ANGLES / (2 * np.pi))).astype(np.int32)
-        limit = self.ripple[turn & (_ANGLES - 1)] * self.radius_um
+        turn = ((np.arctan2(across, along) + np.pi) * (ANGLES / (2 * np.pi))).astype(np.int32)
+        limit = self.ripple[turn & (ANGLES - 1)] * self.radius_um
         return distance / limit, limit - distance
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
+import cv2
 import numpy as np
 
 from detector.synthetic import noise
@@ -12,6 +14,8 @@ from detector.synthetic.stain import Stain, shifted
 
 PLATELET_UM = (1.2, 1.85)
 """Smallest and largest mean radius: 2.4 to 3.7 µm wide, 3 µm in the middle, as labelled in the data sets."""
+_HALO_UM = 0.5
+"""Width of the pale fringe of a platelet that lies on a red cell."""
 SPECK_UM = (0.12, 0.34)
 """Smallest and largest radius of a grain of precipitated stain: well below any platelet's."""
 STREAK_UM = (4.0, 14.0)
@@ -30,6 +34,14 @@ def platelet(centre_um: tuple[float, float], radius_um: float, seed: int, stain:
     body = soft(depth, um_per_px, 0.35)
     density = tinted(body * np.clip(granules, 0.25, 1.7), shifted(rng, stain.platelet, 0.12, 0.04))
     return Drawing(grid, density, depth > 0, body * 0.5)
+
+
+def overlying(centre_um: tuple[float, float], radius_um: float, seed: int, stain: Stain, um_per_px: float) -> Drawing:
+    """A platelet that lies on a red cell, pressed into it: the cell is thinner beneath it and around it."""
+    plain = platelet(centre_um, radius_um, seed, stain, um_per_px)
+    away_um = cv2.distanceTransform((~plain.inside).astype(np.uint8), cv2.DIST_L2, 5) * um_per_px
+    halo = np.clip(1 - away_um / _HALO_UM, 0, 1)
+    return replace(plain, cover=np.asarray(0.6 * halo, dtype=np.float32))
 
 
 def speck(centre_um: tuple[float, float], radius_um: float, seed: int, stain: Stain, um_per_px: float) -> Drawing:

@@ -65,6 +65,12 @@ def shifted(rng: np.random.Generator, colour: Colour, strength: float, hue: floa
     return float(r), float(g), float(b)
 
 
+def mixed(first: Colour, second: Colour, share: float) -> Colour:
+    """A colour or density of which `share` is the second's."""
+    r, g, b = (1 - share) * np.array(first) + share * np.array(second)
+    return float(r), float(g), float(b)
+
+
 # Medians over the fields of each data set: glass from the brightest twentieth, red cells at two thirds of their radius,
 # nuclei and platelets in the middle of their boxes.
 _BCCD = Stain(
@@ -117,6 +123,46 @@ _RAABIN = Stain(
 )
 PRESETS: dict[str, Stain] = {stain.name: stain for stain in (_BCCD, _PBC, _RAABIN)}
 """Looks by name, each after the data set of that name: BCCD, PBC (Acevedo et al. 2020) and Raabin-WBC."""
+_GLASS: tuple[Colour, ...] = (
+    (248, 248, 248), (205, 206, 203), (170, 172, 170), (120, 125, 118), (100, 135, 168), (150, 175, 200), (165, 188, 172),
+    (218, 244, 226), (253, 229, 204), (235, 225, 185), (220, 187, 174), (246, 232, 248), (222, 212, 235),
+)  # fmt: skip
+"""Grounds: white, grey, dim, blue, green, yellow, violet."""
+_RED: tuple[Colour, ...] = (
+    (0.13, 0.31, 0.28), (0.27, 0.41, 0.25), (0.40, 0.58, 0.31), (0.07, 0.95, 0.60), (0.17, 0.49, 0.37), (0.25, 0.70, 0.55),
+    (0.27, 0.59, 0.20), (0.60, 0.60, 0.30), (0.14, 0.22, 0.15), (0.35, 0.38, 0.36),
+)  # fmt: skip
+"""Red cells: brown, rose, red, pink, violet, blue-grey, faint, grey."""
+_LEAST_NUCLEUS = 1.5
+"""Density of nuclei over that of red cells, summed over the channels, that a stain made at random has at the least."""
+
+
+def drawn(rng: np.random.Generator) -> Stain:
+    """A stain made at random: any ground, any strength of eosin and of haematoxylin, hues between those of the presets."""
+    names = rng.permutation(list(PRESETS))
+    one, other, share = PRESETS[names[0]], PRESETS[names[1]], rng.random()
+    eosin, azure = (float(v) for v in np.exp(rng.uniform(np.log(0.65), np.log(1.45), 2)))
+    first, second = rng.choice(len(_RED), 2)
+    made = replace(
+        one,
+        name="drawn",
+        red=_scaled(mixed(_RED[first], _RED[second], rng.uniform(0, 0.5)), eosin),
+        nucleus=_scaled(mixed(one.nucleus, other.nucleus, share), azure),
+        cytoplasm=_scaled(mixed(one.cytoplasm, other.cytoplasm, share), rng.uniform(0.3, 1.3)),
+        plasma=_scaled(mixed(one.plasma, other.plasma, share), azure),
+        granule=_scaled(mixed(one.granule, other.granule, share), eosin),
+        platelet=_scaled(mixed(one.platelet, other.platelet, share), azure),
+        pallor=(rng.uniform(0.0, 0.4), rng.uniform(0.4, 0.95)),
+        chromatin=rng.uniform(0.1, 0.22),
+    ).varied(rng)
+    glass = _scaled(_GLASS[rng.integers(len(_GLASS))], rng.uniform(0.85, 1.02))
+    lacking = max(1.0, _LEAST_NUCLEUS * sum(made.red) / sum(made.nucleus))
+    return replace(made, glass=glass, nucleus=_scaled(made.nucleus, lacking))
+
+
+def _scaled(colour: Colour, factor: float) -> Colour:
+    r, g, b = colour
+    return min(r * factor, 254.0), min(g * factor, 254.0), min(b * factor, 254.0)
 
 
 def preset(name: str) -> Stain:

@@ -12,11 +12,15 @@ from typing import Any
 import cv2
 
 from detector.synthetic.render import Field
-from detector.vision.cells import CLASSES
+from detector.vision.cells import CLASSES, IGNORE
 
 JPEG_QUALITY = 92
 COUNTS, BOXES = "truth.csv", "truth.json"
 """Names of the two files of truth."""
+
+
+_IGNORE: dict[str, Any] = {"id": len(CLASSES) + 1, "name": IGNORE}
+"""The category of ignore regions, which is named where there are any."""
 
 
 class Truth:
@@ -38,10 +42,19 @@ class Truth:
         number, (height, width) = len(self._rows), field.image.shape[:2]
         image = {"id": number, "file_name": name, "width": width, "height": height, "um_per_px": field.um_per_px}
         self._coco["images"].append(image)
-        for (x1, y1, x2, y2), label in zip(field.xyxy.tolist(), field.label.tolist(), strict=True):
-            box = [int(x1), int(y1), int(x2 - x1), int(y2 - y1)]
-            cell = {"id": len(self._coco["annotations"]) + 1, "image_id": number, "category_id": label + 1}
-            self._coco["annotations"].append({**cell, "bbox": box, "area": box[2] * box[3], "iscrowd": 0})
+        for box, label in zip(field.xyxy.tolist(), field.label.tolist(), strict=True):
+            self._annotate(number, box, label + 1)
+        for box in field.ignore.tolist():
+            self._annotate(number, box, _IGNORE["id"])
+        if len(field.ignore) and _IGNORE not in self._coco["categories"]:
+            self._coco["categories"].append(_IGNORE)
+
+    def _annotate(self, image: int, box: list[float], category: int) -> None:
+        x1, y1, x2, y2 = (int(edge) for edge in box)
+        thing = {"id": len(self._coco["annotations"]) + 1, "image_id": image, "category_id": category}
+        # Not `iscrowd`, which readers leave out: conversion is to see ignore regions.
+        size = {"bbox": [x1, y1, x2 - x1, y2 - y1], "area": (x2 - x1) * (y2 - y1), "iscrowd": 0}
+        self._coco["annotations"].append({**thing, **size})
 
     def csv(self) -> str:
         """Counts of labelled cells: a row per field with `field,smear,RBC,WBC,Platelets`."""

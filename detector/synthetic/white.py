@@ -1,4 +1,4 @@
-"""White cells: four kinds, told apart by nucleus, cytoplasm and granules."""
+"""White cells: kinds told apart by nucleus, cytoplasm and granules."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ class Kind:
     """How one kind of white cell is built; lengths of the nucleus are relative to the cell's radius."""
 
     share: float
-    """Of all white cells; shares as in a normal differential, granulocytes first (Bain, Blood Cells, 5th ed.)."""
+    """Of all white cells in a plain field, as in a normal differential (Bain, Blood Cells, 5th ed.); 0 for kinds that lie in varied
+    fields alone."""
     radius_um: tuple[float, float]
     lobes: tuple[int, int]
     """Fewest and most."""
@@ -32,6 +33,10 @@ class Kind:
     """Its cytoplasm takes the blue dye."""
     grain: float
     """Strength of its granules."""
+    dark: float = 0.0
+    """Strength of coarse dark granules, which lie over the nucleus too."""
+    uneven: float = 0.0
+    """Standard deviation of the lobes' sizes, relative; their outlines are as uneven."""
 
 
 KINDS: dict[str, Kind] = {
@@ -39,6 +44,10 @@ KINDS: dict[str, Kind] = {
     "lymphocyte": Kind(0.28, (4.6, 6.0), (1, 1), (0.70, 0.83), 1.0, (0.0, 0.0), 0.10, True, 0.06),
     "monocyte": Kind(0.08, (6.8, 8.0), (3, 3), (0.40, 0.46), 0.92, (1.9, 2.8), 0.36, True, 0.12),
     "eosinophil": Kind(0.06, (6.0, 7.0), (2, 3), (0.34, 0.40), 0.55, (2.0, 3.0), 0.44, False, 1.0),
+    "segmented": Kind(0.0, (5.7, 6.9), (3, 5), (0.25, 0.32), 0.12, (3.4, 5.0), 0.46, False, 0.16, uneven=0.25),
+    "band": Kind(0.0, (5.6, 6.8), (2, 2), (0.25, 0.32), 0.9, (3.2, 4.6), 0.46, False, 0.14),
+    "small_lymphocyte": Kind(0.0, (3.6, 4.4), (1, 1), (0.84, 0.93), 1.0, (0.0, 0.0), 0.04, True, 0.04),
+    "basophil": Kind(0.0, (5.0, 6.4), (2, 3), (0.36, 0.42), 0.6, (1.6, 2.6), 0.40, False, 0.2, dark=0.8),
 }
 
 
@@ -52,6 +61,9 @@ def draw(centre_um: tuple[float, float], radius_um: float, name: str, seed: int,
     nucleus = _nucleus(rng, kind, radius_um, grid) * soft(depth - 0.25, um_per_px, 0.4)
     density = _cytoplasm(rng, kind, stain, grid, depth) * (body * (1 - nucleus))[:, :, None]
     density += tinted(nucleus * _chromatin(rng, stain, grid), shifted(rng, stain.nucleus, 0.10, 0.03))
+    if kind.dark:
+        spots = np.clip(noise.patch(rng, grid.shape_hw, grid.side_um, 0.6) - 0.3, 0, 0.8)
+        density += tinted(spots * soft(depth - 0.2, um_per_px, 0.4) * kind.dark, stain.nucleus)
     return Drawing(grid, density, depth > 0, body * 0.85)
 
 
@@ -64,7 +76,9 @@ def _nucleus(rng: np.random.Generator, kind: Kind, radius_um: float, grid: Grid)
     string = _string(rng, kind, radius_um, along)
     swell = np.cos(np.pi * (lobes - 1) * along) ** 2
     sizes = lobe_um * (kind.neck + (1 - kind.neck) * swell) * (1 + 0.1 * np.sin(2 * np.pi * (along + rng.random())))
-    warp = noise.patch(rng, grid.shape_hw, grid.side_um, radius_um * 0.55) * (0.055 * radius_um)
+    if kind.uneven:
+        sizes *= np.interp(along * (lobes - 1), np.arange(lobes), np.exp(rng.normal(0, kind.uneven, lobes)))
+    warp = noise.patch(rng, grid.shape_hw, grid.side_um, radius_um * 0.55) * ((0.055 + 0.15 * kind.uneven) * radius_um)
     depth = np.full(grid.shape_hw, -np.inf, dtype=np.float32)
     for (x, y), size in zip(string, sizes.astype(np.float32), strict=True):
         np.maximum(depth, size - np.sqrt((grid.x_um - x) ** 2 + (grid.y_um - y) ** 2), out=depth)

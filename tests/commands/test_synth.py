@@ -57,6 +57,23 @@ def test_the_same_seed_gives_the_same_files(call: Call, tmp_path: Path) -> None:
     assert files(tmp_path / "a") != files(tmp_path / "c")
 
 
+def test_varied_fields_are_written_with_their_ignore_regions(call: Call, tmp_path: Path) -> None:
+    options = ("--fields", 12, "--size", "300x300", "--variety", "20-40", "--seed", 1)
+    assert call("--out", tmp_path / "a", *options)[0] == 0
+    assert call("--out", tmp_path / "b", *options)[0] == 0
+    assert files(tmp_path / "a") == files(tmp_path / "b")
+    coco = json.loads((tmp_path / "a" / "truth.json").read_text(encoding="utf-8"))
+    assert [category["name"] for category in coco["categories"]] == ["RBC", "WBC", "Platelets", "ignore"]
+    assert all(7.6 / 40 - 1e-6 <= image["um_per_px"] <= 7.6 / 20 + 1e-6 for image in coco["images"])
+    assert "rbc_px (20.0, 40.0)" in coco["info"]["description"]
+
+
+def test_variety_needs_no_value(call: Call, tmp_path: Path) -> None:
+    assert call("--out", tmp_path / "a", "--fields", 1, "--size", "100x100", "--variety")[0] == 0
+    coco = json.loads((tmp_path / "a" / "truth.json").read_text(encoding="utf-8"))
+    assert "rbc_px (20.0, 60.0)" in coco["info"]["description"]
+
+
 def test_a_folder_that_is_not_empty_is_left_alone(call: Call, tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("keep", encoding="utf-8")
     code, _, err = call("--out", tmp_path)
@@ -76,6 +93,10 @@ def test_a_folder_that_is_not_empty_is_left_alone(call: Call, tmp_path: Path) ->
         (("--touching", "2"), "from 0 to 1"),
         (("--um-per-px", "0"), "um_per_px must be from"),
         (("--um-per-px", "nan"), "--um-per-px: must be a number"),
+        (("--variety", "wide"), "such as 20-60"),
+        (("--variety", "60-20"), "from 12 to 120 px wide"),
+        (("--variety", "5-20"), "from 12 to 120 px wide"),
+        (("--variety", "--stain", "pbc"), "leave out --um-per-px, --stain, --rbc"),
         (("--fields", "0"), "--fields"),
         (("--smears", "27"), "--smears"),
         (("--seed", "-1"), "--seed"),

@@ -68,3 +68,43 @@ def test_a_drawn_camera_stays_within_its_stain() -> None:
         assert look.vignetting[0] <= how.vignetting <= look.vignetting[1]
         assert look.defocus_um[0] <= how.defocus_um <= look.defocus_um[1]
         assert (how.noise, how.halo) == (look.noise, look.halo)
+
+
+def test_gamma_bends_the_middle_and_keeps_the_ends() -> None:
+    density = bare()
+    density[:, 80:] = 0.5
+    plain, dark = shot(density, Camera()), shot(density, Camera(gamma=1.5))
+    np.testing.assert_allclose(dark, 255 * (plain / 255) ** 1.5, atol=1.5)
+
+
+def test_a_mono_camera_sees_grey() -> None:
+    density = bare()
+    density[:, 80:] = (0.1, 0.5, 1.0)
+    image = shot(density, Camera(mono=True))
+    assert (image[..., 0] == image[..., 1]).all()
+    assert (image[..., 0] == image[..., 2]).all()
+    np.testing.assert_allclose(image[0, 0, 0], np.dot(GLASS, (0.299, 0.587, 0.114)), atol=1)
+
+
+def test_an_eyepiece_is_black_around_a_disc() -> None:
+    how = Camera(eyepiece=(0.5, 0.375, 0.25))
+    image, seen = shot(bare(), how), how.seen((160, 120))
+    assert seen.sum() == pytest.approx(np.pi * 40**2, rel=0.02)
+    assert (image[60, 80] == image[60, 100]).all()
+    assert (image[60, :37] == 0).all()
+    assert (Camera().seen((160, 120))).all()
+
+
+def test_bands_of_an_eyepiece_leave_no_seams(monkeypatch: pytest.MonkeyPatch) -> None:
+    how = Camera(eyepiece=(0.5, 0.5, 0.4), gamma=0.8)
+    whole = shot(bare(300, 200), how)
+    monkeypatch.setattr(camera, "_BAND_PX", 37)
+    np.testing.assert_allclose(shot(bare(300, 200), how), whole, atol=1)
+
+
+def test_any_camera_is_drawn_from_the_seed_and_blurs_by_the_pixel() -> None:
+    drawn = [Camera.at_random(0.4, np.random.default_rng(seed)) for seed in range(60)]
+    assert drawn[0] == Camera.at_random(0.4, np.random.default_rng(0))
+    assert {how.mono for how in drawn} == {True, False}
+    assert {how.eyepiece is None for how in drawn} == {True, False}
+    assert min(how.defocus_um for how in drawn) >= 0.3 * 0.4

@@ -81,6 +81,11 @@ def test_plans_are_in_drawing_order_and_reproducible() -> None:
     assert first.size_wh == (600, 600)
 
 
+def test_plain_smears_hold_plain_kinds_alone() -> None:
+    plain = {Kind.SPECK, Kind.STREAK, Kind.RED, Kind.NEUTROPHIL, Kind.LYMPHOCYTE, Kind.MONOCYTE, Kind.EOSINOPHIL, Kind.PLATELET}
+    assert {Kind(int(kind)) for kind in plan((6000, 6000), LOOK, 1).kind} == plain
+
+
 @pytest.mark.parametrize(
     ("asked", "message"),
     [

@@ -15,16 +15,24 @@ from detector.synthetic import stain
 from detector.synthetic.camera import Camera
 from detector.synthetic.layout import Density, Kind, Plan, plan
 from detector.synthetic.render import LEAST_SIDE_PX, Field, window
-from detector.vision.cells import CLASSES
+from detector.vision.cells import CLASSES, RBC, WBC
 
 CELLS = [kind for kind in Kind if kind.label is not None]
+HEAPS = [kind for kind in Kind if kind.unsure]
+DEBRIS = [kind for kind in Kind if kind.label is None and not kind.unsure]
 RADIUS_UM = {
-    Kind.RED: 3.8,
-    Kind.NEUTROPHIL: 6.3,
+    **dict.fromkeys([kind for kind in CELLS if kind.label == RBC], 3.8),
+    Kind.FRAGMENT: 2.4,
+    **dict.fromkeys([kind for kind in CELLS if kind.label == WBC], 6.3),
     Kind.LYMPHOCYTE: 5.3,
     Kind.MONOCYTE: 7.4,
     Kind.EOSINOPHIL: 6.5,
+    Kind.SMALL_LYMPHOCYTE: 4.0,
     Kind.PLATELET: 1.5,
+    Kind.OVERLYING: 1.5,
+    **dict.fromkeys(HEAPS, 5.0),
+    Kind.SPECK: 0.3,
+    **dict.fromkeys(DEBRIS[1:], 4.0),
 }
 VISIBLE = 8
 """Grey levels by which a cell's edge differs from bare glass."""
@@ -64,6 +72,63 @@ def test_a_box_is_tight_to_the_pixels_drawn(kind: Kind, x: float, y: float, seed
     field, seen = drawn(few([(kind, x, y, seed)], um_per_px=um_per_px))
     assert field.label.tolist() == [kind.label]
     np.testing.assert_allclose(field.xyxy[0], extent(seen), atol=2)
+
+
+@pytest.mark.parametrize("kind", HEAPS)
+@settings(max_examples=4, deadline=None)
+@given(x=st.floats(130, 190), y=st.floats(130, 190), seed=st.integers(0, 2**40))
+def test_a_heap_is_an_ignore_region_over_all_that_shows_of_it(kind: Kind, x: float, y: float, seed: int) -> None:
+    field, seen = drawn(few([(kind, x, y, seed)]))
+    assert len(field.label) == 0
+    x1, y1, x2, y2 = field.ignore[0].astype(int)
+    assert field.ignore.shape == (1, 4)
+    # Its edge fades over more pixels than a cell's.
+    np.testing.assert_allclose(field.ignore[0], extent(seen), atol=20)
+    seen[y1 - 3 : y2 + 3, x1 - 3 : x2 + 3] = False
+    assert not seen.any()
+
+
+def test_a_platelet_on_a_red_cell_has_a_pale_fringe() -> None:
+    at = (160.0, 160.0, 4)
+    flat, pressed = (drawn(few([(Kind.SPHEROCYTE, *at), (kind, *at)]))[0] for kind in (Kind.PLATELET, Kind.OVERLYING))
+    np.testing.assert_array_equal(flat.xyxy, pressed.xyxy)
+    x1, y1, x2, y2 = flat.xyxy[1].astype(int)
+    around = np.ones((320, 320), dtype=bool)
+    around[y1:y2, x1:x2] = False
+    brighter = pressed.image[..., 1].astype(int) - flat.image[..., 1]
+    assert (brighter[around] >= 0).all()
+    assert brighter[around].max() > 15
+
+
+@pytest.mark.parametrize("kind", DEBRIS)
+def test_debris_shows_and_is_nothing_in_the_truth(kind: Kind) -> None:
+    field, seen = drawn(few([(kind, 160.0, 160.0, 5)]))
+    assert seen.any()
+    assert (len(field.label), len(field.ignore)) == (0, 0)
+
+
+@pytest.mark.parametrize("kind", [kind for kind in CELLS if kind.label == RBC])
+@pytest.mark.parametrize("seed", range(3))
+def test_red_cells_of_any_form_are_paler_than_white_cells(kind: Kind, seed: int) -> None:
+    red, _ = drawn(few([(kind, 160.0, 160.0, seed)]))
+    white, _ = drawn(few([(Kind.LYMPHOCYTE, 160.0, 160.0, seed)]))
+    x1, y1, x2, y2 = red.xyxy[0].astype(int)
+    dark = np.median(white.image[140:180, 140:180])
+    assert (red.image[y1:y2, x1:x2].min(axis=2) <= dark).mean() < 0.3
+
+
+@settings(max_examples=10, deadline=None)
+@given(kind=st.sampled_from(CELLS), x=st.floats(90, 230), y=st.floats(90, 230), seed=st.integers(0, 2**40))
+def test_cells_cut_by_the_edge_of_an_eyepiece_are_labelled_by_what_shows(kind: Kind, x: float, y: float, seed: int) -> None:
+    camera = Camera(eyepiece=(0.5, 0.5, 0.4))
+    lit = camera.seen((320, 320))
+    field = window(few([(kind, x, y, seed)]), 0, 0, 320, 320, camera)
+    _, seen = drawn(few([(kind, x, y, seed)]))
+    assert (field.image[~lit].min(axis=1) < 128).all()
+    if len(field.label):
+        np.testing.assert_allclose(field.xyxy[0], extent(seen & lit), atol=2)
+    else:
+        assert (seen & lit).sum() < 0.3 * seen.sum() + 50
 
 
 @settings(max_examples=15, deadline=None)

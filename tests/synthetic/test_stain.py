@@ -32,3 +32,22 @@ def test_nuclei_are_darkest_and_red_cells_never_blue(name: str) -> None:
     assert sum(look.nucleus) > sum(look.platelet) > sum(look.cytoplasm)
     assert look.red[2] > look.nucleus[2] / 3
     assert look.nucleus[1] > look.nucleus[0] > look.nucleus[2]
+
+
+def test_stains_at_random_differ_widely_and_keep_nuclei_darkest() -> None:
+    looks = [stain.drawn(np.random.default_rng(seed)) for seed in range(60)]
+    assert looks[0] == stain.drawn(np.random.default_rng(0))
+    glass = np.array([look.glass for look in looks])
+    assert glass.max() <= 255
+    assert glass.min() > 60
+    assert (glass.max(axis=0) - glass.min(axis=0) > 90).all()
+    assert (glass[:, 2] - glass[:, 0]).max() > 40
+    assert (glass[:, 0] - glass[:, 2]).max() > 30
+    for look in looks:
+        assert sum(look.nucleus) > 1.49 * sum(look.red)
+        assert min(sum(look.red), sum(look.platelet)) > 0.25
+        assert 0 <= look.pallor[0] <= look.pallor[1] < 1
+
+
+def test_a_mixed_colour_lies_between() -> None:
+    assert stain.mixed((0, 1, 2), (4, 1, 0), 0.25) == (1, 1, 1.5)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 
@@ -38,6 +39,21 @@ def test_fields_without_cells_give_empty_lists() -> None:
     truth = Truth('a "quoted" title')
     assert json.loads(truth.coco())["annotations"] == []
     assert truth.csv() == "field,smear,RBC,WBC,Platelets\n"
+
+
+def test_ignore_regions_are_a_category_of_their_own_and_no_cells() -> None:
+    (_, plain), *_ = Series(fields=1, size_wh=(200, 150)).render()
+    heap = replace(plain, ignore=np.array([[3, 4, 23, 44]], dtype=np.float32))
+    truth, without = Truth("test"), Truth("test")
+    truth.add("a/1.jpg", heap)
+    without.add("a/1.jpg", plain)
+    coco, plainly = json.loads(truth.coco()), json.loads(without.coco())
+    assert [category["name"] for category in coco["categories"]] == [*CLASSES, "ignore"]
+    assert [category["name"] for category in plainly["categories"]] == list(CLASSES)
+    assert coco["annotations"][:-1] == plainly["annotations"]
+    region = coco["annotations"][-1]
+    assert (region["category_id"], region["bbox"], region["iscrowd"]) == (4, [3, 4, 20, 40], 0)
+    assert truth.csv() == without.csv()
 
 
 def test_a_jpeg_keeps_colours_and_takes_any_path(tmp_path: Path) -> None:
