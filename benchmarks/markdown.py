@@ -1,0 +1,34 @@
+"""Tables that a page of the documentation takes as they are printed, and what could not be read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from detector.accuracy.bootstrap import Figure
+from detector.commandline import EXIT_DONE, EXIT_SOME_FAILED, errors
+from detector.vision.detections import Unread
+
+
+def table(title: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table under its title, with columns that stand under each other in a terminal too; the first is text."""
+    widths = [max(len(row[i]) for row in (head, *rows)) for i in range(len(head))]
+    lines = [" | ".join(f"{cell:{'<' if i == 0 else '>'}{widths[i]}}" for i, cell in enumerate(row)) for row in (head, *rows)]
+    rule = " | ".join("-" * width if i == 0 else "-" * (width - 1) + ":" for i, width in enumerate(widths))
+    return "\n".join([title, "", *(f"| {line} |" for line in (lines[0], rule, *lines[1:])), ""])
+
+
+def shown(figure: Figure | None, sign: str = "", digits: int = 2) -> str:
+    """A figure with its interval where there is one; `-` where it is not known."""
+    if figure is None:
+        return "-"
+    value = f"{figure.value:{sign}.{digits}f}"
+    if figure.low is None or figure.high is None:
+        return value
+    return f"{value} ({figure.low:{sign}.{digits}f} to {figure.high:{sign}.{digits}f})"
+
+
+def tell(unread: Sequence[Unread]) -> int:
+    """List on standard error what could not be read; gives the exit code of a command that did the rest."""
+    for one in unread:
+        errors.print(f"{one.source}: {one.reason}", markup=False, soft_wrap=True)
+    return EXIT_SOME_FAILED if unread else EXIT_DONE
