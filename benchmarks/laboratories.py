@@ -84,13 +84,9 @@ def command(
     others = _others(found, left_out)
     marked = read_points(points, [record.name for source in found for record in source.records]) if points else {}
     loaded = Model.load(model)
-    of_others = {name: Model.load(path) for name, path in others.items()}
-    looked = _look(found, loaded, of_others, unread)
-    print(
-        "\n".join(
-            [*(class_table(looked, label) for label in range(len(CLASSES))), *([point_table(looked, marked)] if marked else [])]
-        )
-    )
+    looked = _look(found, loaded, {name: Model.load(path) for name, path in others.items()}, unread)
+    tables = [class_table(looked, label) for label in range(len(CLASSES))]
+    print("\n".join([*tables, point_table(looked, marked)] if marked else tables))
     return markdown.tell(unread)
 
 
@@ -132,7 +128,7 @@ def class_table(looked: Sequence[Looked], label: int) -> str:
         cells = _figures(one, label) if labelled else ["-"] * 5
         rows.append([one.source.name, one.model, str(len(one.fields.records)), *cells])
     title = f"{CLASSES[label]}: mean absolute error of the count per field, of all cells and of those clear of the border"
-    return markdown.table(title, head, rows)
+    return markdown.table(title, head, rows, words=2)
 
 
 def _figures(one: Looked, label: int) -> list[str]:
@@ -226,7 +222,7 @@ def point_table(looked: Sequence[Looked], marked: Mapping[str, Points]) -> str:
             rows.append(
                 [one.source.name, name, one.model, str(len(counts)), str(counts[:, 0].sum()), in_red, str(counts[:, 2].sum())]
             )
-    return markdown.table("Labelled points of red cells that lie in a box that was counted", head, rows)
+    return markdown.table("Labelled points of red cells that lie in a box that was counted", head, rows, words=3)
 
 
 def _points_in(points: Points, found: Detections, kind: int | None) -> tuple[int, int, int]:

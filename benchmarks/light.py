@@ -176,7 +176,7 @@ def resized(model: Model, of: Sequence[sources.Source], names: str, unread: list
     if not made:
         raise NothingToDoError(f"no field has red cells that are known to be {LEAST_RBC_PX} px wide at any of the sizes")
     head = ["size", "cells", "fields", "as they are", "at this size", "difference", "fields that differ", f"{SIZE_SHARE:.0%}"]
-    return markdown.table(f"Cells counted in {names}", head, made)
+    return markdown.table(f"Cells counted in {names}", head, made, words=2)
 
 
 def scaled(rgb: images.Rgb, size: float) -> images.Rgb:

@@ -48,7 +48,7 @@ def on_ground(rgb: Rgb, colour: Colour) -> Rgb:
 
 def grey(rgb: Rgb) -> Rgb:
     """As a camera without colours sees it, in three equal channels."""
-    return np.repeat(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)[:, :, None], 3, axis=2).astype(np.uint8)
+    return np.repeat(np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), dtype=np.uint8)[:, :, None], 3, axis=2)
 
 
 def gamma(rgb: Rgb, exponent: float) -> Rgb:
@@ -85,7 +85,8 @@ def noise(rgb: Rgb, grey_levels: float) -> Rgb:
 def jpeg(rgb: Rgb, quality: int) -> Rgb:
     """Written as JPEG and read again."""
     content = cv2.imencode(".jpg", np.ascontiguousarray(rgb[:, :, ::-1]), [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
-    return np.ascontiguousarray(cv2.imdecode(content, cv2.IMREAD_COLOR)[:, :, ::-1], dtype=np.uint8)
+    bgr = np.asarray(cv2.imdecode(content, cv2.IMREAD_COLOR), dtype=np.uint8)
+    return np.ascontiguousarray(bgr[:, :, ::-1])
 
 
 def eyepiece(rgb: Rgb) -> Rgb:
@@ -126,7 +127,7 @@ def _from_centre(rgb: Rgb) -> NDArray[np.float64]:
     """How far each pixel is from the middle, in pixels, of shape (h, w)."""
     h, w = rgb.shape[:2]
     rows, columns = np.ogrid[:h, :w]
-    return np.hypot(columns + 0.5 - w / 2, rows + 0.5 - h / 2)
+    return np.asarray(np.hypot(columns + 0.5 - w / 2, rows + 0.5 - h / 2))
 
 
 def _pixels(values: NDArray[np.float64]) -> NDArray[np.uint8]:

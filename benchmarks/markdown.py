@@ -9,12 +9,19 @@ from detector.commandline import EXIT_DONE, EXIT_SOME_FAILED, errors
 from detector.vision.detections import Unread
 
 
-def table(title: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table under its title, with columns that stand under each other in a terminal too; the first is text."""
+def table(title: str, head: Sequence[str], rows: Sequence[Sequence[str]], words: int = 1) -> str:
+    """A Markdown table under its title, with columns that stand under each other in a terminal too.
+
+    Args:
+        words: columns that hold words; those after them hold numbers.
+    """
     widths = [max(len(row[i]) for row in (head, *rows)) for i in range(len(head))]
-    lines = [" | ".join(f"{cell:{'<' if i == 0 else '>'}{widths[i]}}" for i, cell in enumerate(row)) for row in (head, *rows)]
-    rule = " | ".join("-" * width if i == 0 else "-" * (width - 1) + ":" for i, width in enumerate(widths))
-    return "\n".join([title, "", *(f"| {line} |" for line in (lines[0], rule, *lines[1:])), ""])
+    rule = ["-" * width if i < words else "-" * (width - 1) + ":" for i, width in enumerate(widths)]
+    lines = [
+        " | ".join(cell.ljust(widths[i]) if i < words else cell.rjust(widths[i]) for i, cell in enumerate(row))
+        for row in (head, rule, *rows)
+    ]
+    return "\n".join([title, "", *(f"| {line} |" for line in lines), ""])
 
 
 def shown(figure: Figure | None, sign: str = "", digits: int = 2) -> str:
