@@ -121,13 +121,15 @@ def _look(found: Sequence[sources.Source], model: Model, others: Mapping[str, Mo
 
 def class_table(looked: Sequence[Looked], label: int) -> str:
     """A row for each source and model; a class that nobody labelled there has `-`."""
-    head = [CLASSES[label], "model", "fields", "cells", "error, all (95 %)", "error, clear (95 %)", "guess", "found (95 %)"]
+    head = [CLASSES[label], "model", "fields", "cells", "error, all", "error, clear", "guess", "found, %"]
     rows = []
     for one in looked:
         labelled = bool(one.source.labelled[label])
         cells = _figures(one, label) if labelled else ["-"] * 5
         rows.append([one.source.name, one.model, str(len(one.fields.records)), *cells])
-    title = f"{CLASSES[label]}: mean absolute error of the count per field, of all cells and of those clear of the border"
+    title = (
+        f"{CLASSES[label]}: mean absolute error of the count per field, all cells and those clear of the border; 95 % intervals"
+    )
     return markdown.table(title, head, rows, words=2)
 
 
@@ -139,7 +141,7 @@ def _figures(one: Looked, label: int) -> list[str]:
     )
     guess = _guess(one.source, truth, label)
     told = [markdown.shown(figure) for figure in (every, clear)]
-    return [str(truth.sum()), *told, guess, markdown.shown(recall(fields, label), digits=3)]
+    return [str(truth.sum()), *told, guess, markdown.percent(recall(fields, label))]
 
 
 def _guess(source: sources.Source, truth: NDArray[np.int64], label: int) -> str:
@@ -209,7 +211,7 @@ def within(xy: NDArray[np.float32], xyxy: Boxes) -> NDArray[np.bool_]:
 
 def point_table(looked: Sequence[Looked], marked: Mapping[str, Points]) -> str:
     """By source, model and type of cell, how many labelled points lie in a counted red cell's box, and in a white cell's."""
-    head = ["points", "type", "model", "fields", "points", "in a red cell's box (95 %)", "in a white cell's box"]
+    head = ["points", "type", "model", "fields", "points", "in a red cell's box, %", "in a white cell's box"]
     rows = []
     for one in looked:
         pairs = [(marked[r.name], f) for r, f in zip(one.fields.records, one.all_found, strict=True) if r.name in marked]
@@ -218,11 +220,11 @@ def point_table(looked: Sequence[Looked], marked: Mapping[str, Points]) -> str:
             counts = np.array([_points_in(points, found, kind) for points, found in pairs], dtype=np.int64)
             counts = counts[counts[:, 0] > 0]
             name = "all" if kind is None else POINT_TYPES[kind]
-            in_red = markdown.shown(share(counts[:, 1], counts[:, 0] - counts[:, 1]), digits=3)
+            in_red = markdown.percent(share(counts[:, 1], counts[:, 0] - counts[:, 1]))
             rows.append(
                 [one.source.name, name, one.model, str(len(counts)), str(counts[:, 0].sum()), in_red, str(counts[:, 2].sum())]
             )
-    return markdown.table("Labelled points of red cells that lie in a box that was counted", head, rows, words=3)
+    return markdown.table("Labelled points of red cells that lie in a box that was counted; 95 % intervals", head, rows, words=3)
 
 
 def _points_in(points: Points, found: Detections, kind: int | None) -> tuple[int, int, int]:

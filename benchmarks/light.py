@@ -64,7 +64,7 @@ class Row:
         if self.less_plain is None:
             return [self.light, markdown.shown(self.error), "", "", "", ""]
         ratio = f"{self.error.value / self.limit:.2f}"
-        change = markdown.shown(self.less_plain, "+")
+        change = markdown.shown(self.less_plain, "+.2f")
         return [self.light, markdown.shown(self.error), change, f"{self.limit:.2f}", ratio, "met" if self.met else "MISSED"]
 
 

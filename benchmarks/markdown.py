@@ -24,14 +24,21 @@ def table(title: str, head: Sequence[str], rows: Sequence[Sequence[str]], words:
     return "\n".join([title, "", *(f"| {line} |" for line in lines), ""])
 
 
-def shown(figure: Figure | None, sign: str = "", digits: int = 2) -> str:
+def shown(figure: Figure | None, form: str = ".2f") -> str:
     """A figure with its interval where there is one; `-` where it is not known."""
     if figure is None:
         return "-"
-    value = f"{figure.value:{sign}.{digits}f}"
     if figure.low is None or figure.high is None:
-        return value
-    return f"{value} ({figure.low:{sign}.{digits}f} to {figure.high:{sign}.{digits}f})"
+        return f"{figure.value:{form}}"
+    return f"{figure.value:{form}} ({figure.low:{form}} to {figure.high:{form}})"
+
+
+def percent(share: Figure | None) -> str:
+    """A share and its interval in percent, without the sign."""
+    if share is None:
+        return "-"
+    low, high = (None if limit is None else 100 * limit for limit in (share.low, share.high))
+    return shown(Figure(100 * share.value, low, high), ".1f")
 
 
 def tell(unread: Sequence[Unread]) -> int:
