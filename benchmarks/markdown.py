@@ -1,0 +1,48 @@
+"""Tables that a page of the documentation takes as they are printed, and what could not be read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from detector.accuracy.bootstrap import Figure
+from detector.commandline import EXIT_DONE, EXIT_SOME_FAILED, errors
+from detector.vision.detections import Unread
+
+
+def table(title: str, head: Sequence[str], rows: Sequence[Sequence[str]], words: int = 1) -> str:
+    """A Markdown table under its title, with columns that stand under each other in a terminal too.
+
+    Args:
+        words: columns that hold words; those after them hold numbers.
+    """
+    widths = [max(len(row[i]) for row in (head, *rows)) for i in range(len(head))]
+    rule = ["-" * width if i < words else "-" * (width - 1) + ":" for i, width in enumerate(widths)]
+    lines = [
+        " | ".join(cell.ljust(widths[i]) if i < words else cell.rjust(widths[i]) for i, cell in enumerate(row))
+        for row in (head, rule, *rows)
+    ]
+    return "\n".join([title, "", *(f"| {line} |" for line in lines), ""])
+
+
+def shown(figure: Figure | None, form: str = ".2f") -> str:
+    """A figure with its interval where there is one; `-` where it is not known."""
+    if figure is None:
+        return "-"
+    if figure.low is None or figure.high is None:
+        return f"{figure.value:{form}}"
+    return f"{figure.value:{form}} ({figure.low:{form}} to {figure.high:{form}})"
+
+
+def percent(share: Figure | None) -> str:
+    """A share and its interval in percent, without the sign."""
+    if share is None:
+        return "-"
+    low, high = (None if limit is None else 100 * limit for limit in (share.low, share.high))
+    return shown(Figure(100 * share.value, low, high), ".1f")
+
+
+def tell(unread: Sequence[Unread]) -> int:
+    """List on standard error what could not be read; gives the exit code of a command that did the rest."""
+    for one in unread:
+        errors.print(f"{one.source}: {one.reason}", markup=False, soft_wrap=True)
+    return EXIT_SOME_FAILED if unread else EXIT_DONE
