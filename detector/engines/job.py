@@ -67,8 +67,9 @@ def count(
             each(entry)
     read = [field for field in counted if isinstance(field, FieldCount)]
     unread = [field for field in counted if isinstance(field, UnreadField)]
-    smears = aggregate(read, unread, expected.corrections(model.card.val_sums))
-    return Outcome(tuple(counted), notes, _doubts(read, lacking), tuple(smears))
+    doubts = _doubts(read, lacking)
+    smears = aggregate(read, unread, expected.corrections(model.card.val_sums), doubts)
+    return Outcome(tuple(counted), notes, doubts, tuple(smears))
 
 
 def _counted(

@@ -32,12 +32,13 @@ def finished(survey: Survey) -> Finished:
     entries = tuple(_entry(survey, unit, owned[number], most) for number, unit in units)
     fields = [_field(survey, unit) for _, unit in units]
     judged = {field.field: field.quality for field in fields if field.quality is not None}
-    doubts = dict(zip(judged, quality.doubts(list(judged.values())), strict=True))
+    told = zip(judged, quality.doubts(list(judged.values())), strict=True)
+    doubts = {name: doubt for name, doubt in told if doubt}
     outcome = Outcome(
         tuple(fields),
         {entry.field: entry.note for entry in entries if entry.note},
-        {name: doubt for name, doubt in doubts.items() if doubt},
-        tuple(aggregate(fields, corrections=survey.corrections)),
+        doubts,
+        tuple(aggregate(fields, corrections=survey.corrections, doubtful=doubts)),
     )
     mosaic = survey.mosaic.draw(survey.cells)
     return Finished(outcome, entries, mosaic, tuple(_segments(survey)), survey.totals(), tuple(_remarks(survey)))

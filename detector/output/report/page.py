@@ -10,6 +10,7 @@ from typing import Any
 from detector.counting import quantiles
 from detector.counting.density import PerMicrolitre
 from detector.counting.fields import FieldCount
+from detector.counting.smears import WITHHELD
 from detector.output import html
 from detector.output.journal import Entry
 from detector.output.outcome import Outcome
@@ -72,6 +73,8 @@ def _pieces(
     figures, packed, sizes = _pictures(outcome, _aside(entries, seen))
     return html.pieces(
         _TEMPLATES,
+        warnings=[smear for smear in outcome.smears if smear.warning],
+        withheld=WITHHELD,
         sentence=content.sentence(outcome),
         classes=CLASSES,
         colours=content.COLOURS,
