@@ -130,7 +130,8 @@ class SlideCount:
 
 
 def _together(parts: Sequence[Quality]) -> Quality | None:
-    """The quality of a slide, from that of its tiles: medians of what is measured on cells or light, means of shares; None without."""
+    """The quality of a slide, from that of its tiles: medians of what is measured on cells or light, means of shares, and sums of
+    cells, those between tiles in each; None without."""
     if not parts:
         return None
     focus = [one.focus for one in parts if one.focus is not None]
@@ -143,7 +144,15 @@ def _together(parts: Sequence[Quality]) -> Quality | None:
         background=(int(red), int(green), int(blue)),
         contrast=float(np.median([one.contrast for one in parts])),
         uneven=float(np.median([one.uneven for one in parts])),
+        counted=_sums([one.counted for one in parts]),
+        unsure=_sums([one.unsure for one in parts]),
+        plain_whites=sum(one.plain_whites for one in parts),
+        stray=float(np.median([one.stray for one in parts])),
     )
+
+
+def _sums(rows: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
+    return tuple(sum(column) for column in zip(*rows, strict=True))
 
 
 def _numbers(found: Detections) -> tuple[int, ...]:

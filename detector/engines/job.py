@@ -19,6 +19,7 @@ from detector.output.outcome import Outcome
 from detector.output.results import version
 from detector.vision import quality, tiles
 from detector.vision.detections import Unread
+from detector.vision.familiar import Familiar
 from detector.vision.model import Model
 from detector.vision.slides import formats
 
@@ -67,7 +68,7 @@ def count(
             each(entry)
     read = [field for field in counted if isinstance(field, FieldCount)]
     unread = [field for field in counted if isinstance(field, UnreadField)]
-    doubts = _doubts(read, lacking)
+    doubts = _doubts(read, lacking, model.card.familiar)
     smears = aggregate(read, unread, expected.corrections(model.card.val_sums), doubts)
     return Outcome(tuple(counted), notes, doubts, tuple(smears))
 
@@ -115,19 +116,19 @@ def field_of(entry: Entry) -> FieldCount | UnreadField:
     return FieldCount.of(entry.found, entry.field, entry.smear, entry.um_per_px, entry.quality)
 
 
-def _doubts(read: Sequence[FieldCount], lacking: Mapping[str, str]) -> dict[str, str]:
+def _doubts(read: Sequence[FieldCount], lacking: Mapping[str, str], known: Familiar | None) -> dict[str, str]:
     """What makes fields doubtful, by field; each is compared with the others of its smear.
 
     Args:
         lacking: what is missing in the counts of slides, by their names.
+        known: what the fields of the model's training are like.
     """
     by_smear: dict[str, dict[str, quality.Quality]] = {}
     for field in read:
         if field.quality is not None:
             by_smear.setdefault(field.smear, {})[field.field] = field.quality
-    found = {
-        name: doubt for one in by_smear.values() for name, doubt in zip(one, quality.doubts(list(one.values())), strict=True)
-    }
+    judged = ((one, quality.doubts(list(one.values()), known)) for one in by_smear.values())
+    found = {name: doubt for one, doubts in judged for name, doubt in zip(one, doubts, strict=True)}
     told = {field.field: "; ".join(filter(None, (lacking.get(field.field), found.get(field.field)))) for field in read}
     return {name: doubt for name, doubt in told.items() if doubt}
 

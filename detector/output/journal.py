@@ -24,7 +24,7 @@ from detector.vision.detections import Detections, Unread
 from detector.vision.quality import Quality
 from detector.vision.scan import Look
 
-LAYOUT = 3
+LAYOUT = 4
 _SYNC_EVERY_S = 2.0
 _QUALITY = tuple(one.name for one in fields(Quality))
 
@@ -263,4 +263,7 @@ def _slide(content: Mapping[str, Any] | None) -> SlideCount | None:
 
 
 def _quality(content: Mapping[str, Any] | None) -> Quality | None:
-    return None if content is None else Quality(**{**content, "background": tuple(content["background"])})
+    if content is None:
+        return None
+    given: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in content.items()}
+    return Quality(**given)

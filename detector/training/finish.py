@@ -9,17 +9,21 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from detector.accuracy.doubts import is_wrong
 from detector.annotations import dataset, domains, provenance
 from detector.annotations.records import Record
 from detector.errors import AnnotationError
 from detector.training import export, page
 from detector.vision import card as cards
-from detector.vision import finder, images
+from detector.vision import familiar, finder, images, quality
 from detector.vision.cells import CLASSES
 from detector.vision.detections import Detections
+from detector.vision.familiar import Familiar
 from detector.vision.model import Model
 from detector.vision.sums import ValSums
 
+_TO_KNOW = 300
+"""Training fields that are enough to know what such are like."""
 PLOT = ".thresholds.png"
 """Ending of the plot of count error against threshold, beside the model."""
 
@@ -111,7 +115,7 @@ def finish(
         model = Model.load(made)
         counted = [r.judged(finder.find(model, images.read(r.image))[0]) for r in records if r.image]
         measured = measure(records, counted, of_domain)
-        card = replace(card, val_sums=measured.sums)
+        card = replace(card, val_sums=measured.sums, familiar=_familiar(model, trained, records))
         export.put_card(made, card)
         parity = export.parity(weights, Model.load(made), records)
         content = {
@@ -129,6 +133,19 @@ def finish(
         for suffix in (".onnx", ".json", ".md", PLOT):
             made.with_suffix(suffix).replace(target.with_suffix(suffix))
     return Finished(target, target.with_suffix(".json"), tuning.thresholds, parity)
+
+
+def _familiar(model: Model, trained: Sequence[Record], val: Sequence[Record]) -> Familiar | None:
+    """What fields are like that the model can count, by fields of its training and by the errors of its validation fields."""
+    training = [_seen(model, one, one.image)[0] for one in trained[:: max(len(trained) // _TO_KNOW, 1)] if one.image]
+    return familiar.calibrate(training, [_seen(model, one, one.image) for one in val if one.image])
+
+
+def _seen(model: Model, record: Record, image: Path) -> tuple[dict[str, float], bool]:
+    """The numbers of a field, and whether its count is wrong."""
+    rgb = images.read(image)
+    found, _ = finder.find(model, rgb)
+    return quality.measure(rgb, found).numbers(), is_wrong(record, found)
 
 
 def _origin(tuning: Tuning, of_domain: Sequence[str]) -> str:

@@ -11,8 +11,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from detector.vision import border, boxes, cells, images
+from detector.vision import border, boxes, cells, images, nuclei
 from detector.vision.detections import Detections
+from detector.vision.familiar import Familiar
 
 Grey = NDArray[np.uint8]
 
@@ -23,14 +24,25 @@ MOST_COVERED = 0.8
 """In 223 of these fields, all with completely labelled cells, 0.34 to 0.77."""
 MOST_OVERLAP = 0.15
 """There 0.11 at the most."""
-MOST_UNCLAIMED = 0.15
-"""There 0.08 at the most."""
+MOST_UNCLAIMED = 0.09
+"""There 0.085 at the most."""
 LEAST_CONTRAST = 0.08
 """There 0.18 at the least."""
 LEAST_BRIGHTNESS = 80
 """Of 255, in green light between the cells; there 165 at the least."""
 MOST_UNEVEN = 0.4
 """There 0.26 at the most."""
+
+MOST_UNSURE = 0.15
+"""Share of red cells that nearly were counted, of these and the counted ones; in 99 of 101 rightly counted fields less."""
+FEWEST_UNSURE = 2
+"""Red cells that nearly were counted, below which a field is not doubtful by them."""
+UNSURE_WHITES = 0.1
+"""Share of the white cells, counted and nearly counted, that may be uncertain or without a nucleus; of the few of a field, none."""
+FEWEST_UNSURE_PLATELETS = 3
+"""Platelets that nearly were counted from which on, where they outnumber the counted ones, a field is doubtful."""
+MOST_STRAY = 0.5
+"""Width of the largest thing as dark as a nucleus in no white cell's box, in red cells; platelets and overlapping cells are less."""
 
 FEWEST_TO_COMPARE = 5
 """Fields of a smear from which on each is compared with the others."""
@@ -51,6 +63,24 @@ _BLOCKS = 4
 _LEAST_SHARE = 0.03
 _EVERY = 5
 """Of the pixels between the cells, so many are one too many to tell their colour."""
+_TELLS_MORE = 1.5
+"""How many times as dense as in green red cells must be in another light for that to tell what is a cell."""
+_NUMBERS = {
+    "focus": "focus",
+    "covered": "share of the field under cells",
+    "contrast": "contrast",
+    "uneven": "unevenness of the light",
+    "score": "scores of the red cells",
+    "red_share": "size of the red cells",
+    "sizes": "scatter of the red cells' sizes",
+    "background's lightness": "brightness of the background",
+    "background's green to red": "colour of the background",
+    "background's blue to yellow": "colour of the background",
+    "density": "density of the red cells",
+    "density in red": "colour of the red cells",
+    "density in blue": "colour of the red cells",
+}
+"""What each of `Quality.numbers` is called."""
 _MOST_LEVEL = 255
 _WHITE_LEVEL = 250
 _SRGB_TO_XYZ = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]])
@@ -74,6 +104,36 @@ class Quality:
     """How much darker than the background the cells are in green light, as a share of the background; 0 where all is alike."""
     uneven: float
     """Range of the background's brightness across the field, as a share of its mean."""
+    counted: tuple[int, ...] = (0,) * len(cells.CLASSES)
+    """Cells of each class."""
+    unsure: tuple[int, ...] = (0,) * len(cells.CLASSES)
+    """Cells of each class that nearly were counted and lie on no counted one (`Detections.unsure`)."""
+    plain_whites: int = 0
+    """White cells without a nucleus (`nuclei`)."""
+    stray: float = 0.0
+    """Width of the largest thing as dark as a nucleus in no white cell's box, in red cells."""
+    density: tuple[float, ...] | None = None
+    """Optical density of red cells in red, green and blue light; None without red cells."""
+    score: float | None = None
+    """Median score of the counted red cells; None without any."""
+    red_share: float | None = None
+    """Share of the field under one red cell, the median; None without any."""
+    sizes: float | None = None
+    """Median deviation of the red cells' widths, as a share of their median; None without any."""
+
+    def numbers(self) -> dict[str, float]:
+        """What tells whether a field is like others, by name, without what could not be measured; see `familiar`."""
+        lightness, green_red, blue_yellow = _cielab(np.array([self.background]))[0].tolist()
+        known = {
+            **{name: getattr(self, name) for name in ("focus", "covered", "contrast", "uneven", "score", "red_share", "sizes")},
+            "background's lightness": lightness,
+            "background's green to red": green_red,
+            "background's blue to yellow": blue_yellow,
+        }
+        if self.density is not None:
+            total = max(sum(self.density), 0.01)
+            known |= {"density": total, "density in red": self.density[0] / total, "density in blue": self.density[2] / total}
+        return {name: value for name, value in known.items() if value is not None}
 
 
 def measure(rgb: NDArray[np.uint8], found: Detections) -> Quality:
@@ -85,9 +145,8 @@ def measure(rgb: NDArray[np.uint8], found: Detections) -> Quality:
     xyxy = found.xyxy * np.float32(factor)
     # Red cells take up green light, and nuclei do too.
     green = np.ascontiguousarray(small[:, :, 1])
-    level, _ = cv2.threshold(green, 0, _MOST_LEVEL, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
-    dark = green <= level
-    boxed = _boxed(xyxy, wh)
+    dark = _dark(green)
+    boxed = boxes.mask(xyxy, wh)
     inside = dark & boxed
     darks, insides = int(np.count_nonzero(dark)), int(np.count_nonzero(inside))
     between = np.flatnonzero(~(dark | boxed))
@@ -96,6 +155,12 @@ def measure(rgb: NDArray[np.uint8], found: Detections) -> Quality:
     colour = [_median(channel) for channel in small.reshape(-1, 3).take(between[::_EVERY], axis=0).T]
     cell_level = cv2.sumElems(green * (inside if insides else dark))[0] / (insides or darks) if darks else colour[1]
     covered, overlap = _cover(xyxy, wh)
+    seen = nuclei.look(
+        small, (colour[0], colour[1], colour[2]), xyxy, found.label, _CELL_PX if rbc_px is None else rbc_px * factor
+    )
+    if seen.density is not None and max(seen.density) > _TELLS_MORE * seen.density[1]:
+        dark = _dark(np.ascontiguousarray(small[:, :, int(np.argmax(seen.density))]))
+        darks, insides = int(np.count_nonzero(dark)), int(np.count_nonzero(dark & boxed))
     return Quality(
         focus=_focus(green, found, xyxy),
         covered=covered,
@@ -104,15 +169,42 @@ def measure(rgb: NDArray[np.uint8], found: Detections) -> Quality:
         background=(colour[0], colour[1], colour[2]),
         contrast=max(0.0, 1 - cell_level / max(colour[1], 1)),
         uneven=_uneven(green, boxed),
+        counted=tuple(found.counts().values()),
+        unsure=(0,) * len(found.class_names) if found.unsure is None else tuple(found.unsure.counts().values()),
+        plain_whites=seen.plain_whites,
+        stray=seen.stray,
+        density=seen.density,
+        **_reds(found),
     )
 
 
-def doubts(fields: Sequence[Quality]) -> list[str]:
+def _dark(channel: Grey) -> NDArray[np.bool_]:
+    level, _ = cv2.threshold(channel, 0, _MOST_LEVEL, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
+    return np.asarray(channel <= level)
+
+
+def _reds(found: Detections) -> dict[str, float]:
+    red = found.label == cells.RBC
+    if not red.any():
+        return {}
+    sides_px = boxes.side(found.xyxy[red])
+    middle_px = boxes.median(sides_px)
+    return {
+        "score": boxes.median(found.score[red]),
+        "red_share": middle_px**2 / (found.size_wh[0] * found.size_wh[1]),
+        "sizes": boxes.median(np.abs(sides_px - middle_px)) / max(middle_px, 1.0),
+    }
+
+
+def doubts(fields: Sequence[Quality], known: Familiar | None = None) -> list[str]:
     """What makes each of a smear's fields doubtful, in words and parted by semicolons; empty for a field that is sound.
 
     Some rules judge a field by itself; from `FEWEST_TO_COMPARE` fields on each is also compared with the others.
+
+    Args:
+        known: what the fields of the model's training are like; None where that is not known.
     """
-    alone = [_alone(one) for one in fields]
+    alone = [[*_alone(one), *_cells(one), *_strange(one, known)] for one in fields]
     if len(fields) < FEWEST_TO_COMPARE:
         return ["; ".join(reasons) for reasons in alone]
     compared = zip(alone, _less_sharp(fields), _other_stain(fields), _fainter(fields), strict=True)
@@ -130,6 +222,14 @@ def rules() -> list[str]:
         f"dark: between the cells, brightness in green light is below {LEAST_BRIGHTNESS} of {_MOST_LEVEL}",
         f"faint or overexposed: cells are darker than the background by less than {100 * LEAST_CONTRAST:.0f} %",
         f"unevenly lit: brightness between the cells varies across the field by more than {100 * MOST_UNEVEN:.0f} %",
+        f"uncertain cells: {FEWEST_UNSURE} or more red cells were nearly counted, and more than {100 * MOST_UNSURE:.0f} % of these and the "
+        f"counted ones; or a white cell was, and {100 * UNSURE_WHITES:.0f} % of them; or {FEWEST_UNSURE_PLATELETS} or more "
+        "platelets, and more than were counted",
+        f"white cells without a nucleus: inside there is less than {nuclei.LEAST_NUCLEUS:g} of a red cell's area that is denser than red "
+        "cells, in any light",
+        f"as dark as a nucleus and in no white cell: {nuclei.DENSER:g} times as dense as red cells, and wider than "
+        f"{100 * MOST_STRAY:.0f} % of one",
+        "unlike the fields that the model was trained on, where its card says what these are like",
         f"unlike the smear's other fields, where there are {FEWEST_TO_COMPARE} or more and their own scatter does not explain it: focus "
         f"below {100 * LESS_SHARP:.0f} % of their median; contrast below half of their median; background colour off by more than "
         f"{OTHER_COLOUR:g} units of CIELAB",
@@ -155,6 +255,35 @@ def _alone(one: Quality) -> list[str]:
     if one.uneven > MOST_UNEVEN:
         reasons.append(f"unevenly lit: brightness varies by {100 * one.uneven:.0f} %")
     return reasons
+
+
+def _cells(one: Quality) -> list[str]:
+    """What makes the cells themselves doubtful."""
+    red, white, platelets = one.unsure
+    whites, plain = one.counted[cells.WBC], one.plain_whites
+    reasons = []
+    if red >= FEWEST_UNSURE and red > MOST_UNSURE * (red + one.counted[cells.RBC]):
+        reasons.append(f"uncertain cells: {red:,} red cells nearly counted beside {one.counted[cells.RBC]:,}")
+    if white and white >= UNSURE_WHITES * (white + whites):
+        reasons.append(f"uncertain cells: {_cells_named(white, 'white cell')} nearly counted beside {whites:,}")
+    if platelets >= FEWEST_UNSURE_PLATELETS and platelets > one.counted[cells.PLATELETS]:
+        reasons.append(f"uncertain cells: {platelets:,} platelets nearly counted beside {one.counted[cells.PLATELETS]:,}")
+    if plain and plain >= UNSURE_WHITES * whites:
+        reasons.append(f"{_cells_named(plain, 'white cell')} without a nucleus darker than the red cells")
+    if one.stray > MOST_STRAY:
+        reasons.append(f"as dark as a nucleus and in no white cell: something {100 * one.stray:.0f} % as wide as a red cell")
+    return reasons
+
+
+def _strange(one: Quality, known: Familiar | None) -> list[str]:
+    if known is None or known.distance(one.numbers()) <= known.limit:
+        return []
+    strangest = known.strangest(one.numbers())
+    return [f"unlike the fields that the model was trained on: {_NUMBERS.get(strangest, strangest)}"]
+
+
+def _cells_named(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def _less_sharp(fields: Sequence[Quality]) -> list[str]:
@@ -203,13 +332,6 @@ def _robust(values: NDArray[np.floating[Any]]) -> tuple[float, float]:
 def _median(levels: NDArray[np.uint8]) -> int:
     """The lower median of levels; much quicker by counting them than by sorting."""
     return int(np.searchsorted(np.bincount(levels).cumsum(), len(levels) / 2))
-
-
-def _boxed(xyxy: NDArray[np.float32], wh: tuple[int, int]) -> NDArray[np.bool_]:
-    mask = np.zeros((wh[1], wh[0]), dtype=np.uint8)
-    for x1, y1, x2, y2 in np.rint(xyxy).astype(int).tolist():
-        mask[y1:y2, x1:x2] = 1
-    return mask.view(bool)
 
 
 def _cover(xyxy: NDArray[np.float32], wh: tuple[int, int]) -> tuple[float, float]:

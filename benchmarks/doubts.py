@@ -1,0 +1,180 @@
+"""How right doubt is: labelled fields as they are and in changed light, wrong and right counts, and which of them are doubtful."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from detector.accuracy.doubts import Doubted, Tally, is_wrong
+from detector.annotations import dataset, domains
+from detector.annotations.records import Record
+from detector.arguments import Number, Parser
+from detector.commandline import EXIT_DONE, console, progress_bar, run
+from detector.errors import NothingToDoError
+from detector.vision import border, familiar, finder, images, quality
+from detector.vision.familiar import Familiar
+from detector.vision.images import Rgb
+from detector.vision.model import Model
+
+PLAIN = "plain"
+LAMP_RGB = (0.75, 0.9, 1.1)
+GROUND_RGB = (0.6, 0.75, 1.0)
+BLUR_CELLS = 0.07
+"""Standard deviation of the blur, in red cells."""
+REASONS = (
+    "no red cell",
+    "out of focus",
+    "crowded",
+    "uncounted matter",
+    "dark: ",
+    "faint",
+    "overexposed",
+    "unevenly lit",
+    "red cells nearly",
+    "white cell nearly",
+    "white cells nearly",
+    "platelets nearly",
+    "without a nucleus",
+    "as dark as a nucleus",
+    "that the model was trained on",
+)
+"""How the reasons of `quality.doubts` for a field by itself are known."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A field in some light, with what was measured of it."""
+
+    domain: str
+    light: str
+    quality: quality.Quality
+    wrong: bool
+
+
+def command(*, data: Sequence[Path], trained: Sequence[Path], model: Path | None, every: int, card: Path | None) -> int:
+    """Print which share of wrong and of right fields is doubtful, by domain and light and by reason, as Markdown."""
+    loaded = Model.load(model)
+    chosen = [one for file in data for one in _chosen(file, every)]
+    if not chosen:
+        raise NothingToDoError(f"{', '.join(map(str, data))}: no val or train fields with labels")
+    with progress_bar("counting", len(chosen) * len(LIGHTS)) as advance:
+        seen = [one for domain, record in chosen for one in _looked_at(loaded, domain, record, advance)]
+    known = loaded.card.familiar
+    if trained:
+        own = [one.quality.numbers() for one in _plain(loaded, trained, every)]
+        # Every other field tells the limit, and the others are judged by it.
+        by_field = [seen[i : i + len(LIGHTS)] for i in range(0, len(seen), len(LIGHTS))]
+        known = familiar.calibrate(own, [(one.quality.numbers(), one.wrong) for field in by_field[::2] for one in field])
+        seen = [one for field in by_field[1::2] for one in field]
+    console.print(report(seen, known), markup=False, soft_wrap=True)
+    if known is not None and card is not None:
+        card.write_text(json.dumps(asdict(known), indent=2) + "\n", encoding="utf-8")
+    return EXIT_DONE
+
+
+def report(seen: Sequence[Seen], known: Familiar | None) -> str:
+    """The tables as Markdown."""
+    judged = [(one, Doubted(quality.doubts([one.quality], known)[0], one.wrong)) for one in seen]
+    lines = ["| fields | light | wrong | of them doubtful | right | of them doubtful | precision |", "|" + "---|" * 7]
+    for domain in [*sorted({one.domain for one in seen}), "all"]:
+        for light in LIGHTS:
+            tally = Tally.of([doubt for one, doubt in judged if domain in (one.domain, "all") and one.light == light])
+            lines.append(f"| {domain} | {light} | {_cells(tally)} | {_share(tally.precision)} |")
+    lines += ["", "| reason | plain: wrong | right | other light: wrong | right |", "|" + "---|" * 5]
+    for reason in REASONS:
+        parts = [Tally.of([doubt for one, doubt in judged if (one.light == PLAIN) is plain], reason) for plain in (True, False)]
+        figures = [f"{one.wrong_doubtful} of {one.wrong} | {one.right_doubtful} of {one.right}" for one in parts]
+        lines.append(f"| {reason.strip(' :')} | {' | '.join(figures)} |")
+    return "\n".join(lines)
+
+
+def _cells(tally: Tally) -> str:
+    wrong = f"{tally.wrong} | {tally.wrong_doubtful} ({_share(tally.recall)})"
+    return f"{wrong} | {tally.right} | {tally.right_doubtful} ({_share(tally.false_alarms)})"
+
+
+def _share(value: float | None) -> str:
+    return "–" if value is None else f"{100 * value:.0f} %"
+
+
+def _chosen(file: Path, every: int) -> Iterator[tuple[str, Record]]:
+    """The val fields of a dataset and one of so many of its train fields, with their domains."""
+    domain_of = domains.of_dataset(file)
+    for split, step in (("val", 1), ("train", every)):
+        for record in dataset.read(file, split)[::step]:
+            if record.image is not None:
+                yield domain_of(record.name), record
+
+
+def _plain(model: Model, trained: Sequence[Path], every: int) -> Iterator[Seen]:
+    fields = [one for file in trained for one in dataset.read(file, "train")[:: max(every // 4, 1)] if one.image]
+    with progress_bar("looking at the training fields", len(fields)) as advance:
+        for record in fields:
+            if record.image is not None:
+                yield _measured(model, "", record, PLAIN, images.read(record.image))
+                advance(1)
+
+
+def _looked_at(model: Model, domain: str, record: Record, advance: Callable[[float], None]) -> Iterator[Seen]:
+    if record.image is None:
+        return
+    rgb = images.read(record.image)
+    rbc_px = border.rbc_px(record.xyxy, record.label, record.size_wh) or model.card.rbc_px
+    for light, change in LIGHTS.items():
+        yield _measured(model, domain, record, light, change(rgb, rbc_px))
+        advance(1)
+
+
+def _measured(model: Model, domain: str, record: Record, light: str, rgb: Rgb) -> Seen:
+    found, _ = finder.find(model, rgb)
+    return Seen(domain, light, quality.measure(rgb, found), is_wrong(record, found))
+
+
+def _times(rgb: Rgb, factors: tuple[float, float, float]) -> Rgb:
+    return np.asarray((rgb * np.array(factors)).clip(0, 255), dtype=np.uint8)
+
+
+def _grey(rgb: Rgb) -> Rgb:
+    return np.repeat(np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), dtype=np.uint8)[:, :, None], 3, axis=2)
+
+
+LIGHTS: Mapping[str, Callable[[Rgb, float], Rgb]] = {
+    PLAIN: lambda rgb, _px: rgb,
+    "bluish lamp": lambda rgb, _px: _times(rgb, LAMP_RGB),
+    "blue ground": lambda rgb, _px: _times(rgb, GROUND_RGB),
+    "grey": lambda rgb, _px: _grey(rgb),
+    "blur": lambda rgb, px: np.asarray(cv2.GaussianBlur(rgb, (0, 0), BLUR_CELLS * px), dtype=np.uint8),
+}
+"""From a picture and the width of its red cells to the picture in another light."""
+
+
+def parser() -> Parser:
+    """What the command takes."""
+    made = Parser("benchmarks.doubts", "[OPTION]... --data <path>", command.__doc__)
+    add = made.add_argument
+    add("--data", type=Path, action="append", required=True, help="data.yaml of datasets whose val and train fields are counted")
+    add(
+        "--trained",
+        type=Path,
+        action="append",
+        default=[],
+        help="data.yaml of datasets that the model was trained on: tells what is familiar",
+    )
+    add("--model", type=Path, help="an .onnx model of ours; default: the one shipped")
+    add("--every", type=Number(int, 1), default=8, help="of so many train fields one is counted")
+    add("--card", type=Path, help="file for what is familiar, as a card holds it")
+    return made
+
+
+def main() -> None:
+    """Entry point."""
+    run(command, parser())
+
+
+if __name__ == "__main__":
+    main()
