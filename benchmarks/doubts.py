@@ -10,13 +10,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from detector.accuracy.doubts import Doubted, Tally, is_wrong
+from detector.accuracy.doubts import Doubted, Tally
 from detector.annotations import dataset, domains
 from detector.annotations.records import Record
 from detector.arguments import Number, Parser
 from detector.commandline import EXIT_DONE, console, progress_bar, run
 from detector.errors import NothingToDoError
-from detector.vision import border, familiar, finder, images, quality
+from detector.vision import border, doubts, familiar, finder, images, quality
 from detector.vision.familiar import Familiar
 from detector.vision.images import Rgb
 from detector.vision.model import Model
@@ -43,7 +43,7 @@ REASONS = (
     "as dark as a nucleus",
     "that the model was trained on",
 )
-"""How the reasons of `quality.doubts` for a field by itself are known."""
+"""How the reasons of `doubts.of` for a field by itself are known."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ def command(*, data: Sequence[Path], trained: Sequence[Path], model: Path | None
 
 def report(seen: Sequence[Seen], known: Familiar | None) -> str:
     """The tables as Markdown."""
-    judged = [(one, Doubted(quality.doubts([one.quality], known)[0], one.wrong)) for one in seen]
+    judged = [(one, Doubted(doubts.of([one.quality], known)[0], one.wrong)) for one in seen]
     lines = ["| fields | light | wrong | of them doubtful | right | of them doubtful | precision |", "|" + "---|" * 7]
     for domain in [*sorted({one.domain for one in seen}), "all"]:
         for light in LIGHTS:
@@ -132,7 +132,7 @@ def _looked_at(model: Model, domain: str, record: Record, advance: Callable[[flo
 
 def _measured(model: Model, domain: str, record: Record, light: str, rgb: Rgb) -> Seen:
     found, _ = finder.find(model, rgb)
-    return Seen(domain, light, quality.measure(rgb, found), is_wrong(record, found))
+    return Seen(domain, light, quality.measure(rgb, found), record.miscounted(found))
 
 
 def _times(rgb: Rgb, factors: tuple[float, float, float]) -> Rgb:

@@ -5,22 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from detector.annotations.records import Record
-from detector.vision.cells import RBC, WBC
-from detector.vision.detections import Detections
-
-MOST_OFF = 0.2
-"""Share of a field's red cells by which its count may be off and still be right."""
-FEWEST_OFF = 2
-"""Red cells by which a count is off at least to be wrong."""
-
-
-def is_wrong(record: Record, found: Detections) -> bool:
-    """Whether a field's count is wrong: off by more than `MOST_OFF` of its red cells and at least `FEWEST_OFF`, or by a white cell."""
-    judged = record.judged(found).label
-    red, white = (abs(int((judged == one).sum()) - int((record.label == one).sum())) for one in (RBC, WBC))
-    return (red >= FEWEST_OFF and red > MOST_OFF * int((record.label == RBC).sum())) or white > 0
-
 
 @dataclass(frozen=True)
 class Doubted:

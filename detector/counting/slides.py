@@ -9,12 +9,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from detector.counting.fields import FieldCount, Part, edge_px, in_frame
-from detector.vision import quality, scan, tiles
+from detector.vision import doubts, scan, tiles
 from detector.vision.cells import CLASSES
 from detector.vision.detections import Detections
 from detector.vision.quality import Quality
 
-MONOLAYER_COVERED = (0.25, quality.MOST_COVERED)
+MONOLAYER_COVERED = (0.25, doubts.MOST_COVERED)
 """Share of a tile under cells in a monolayer: completely labelled fields of BCCD, PBC and Raabin-WBC have 0.34 to 0.77."""
 MOST_UNFOCUSED = 0.1
 """Share of a slide's tiles with something in them that may be out of focus before the slide is doubtful."""
@@ -42,10 +42,10 @@ class TileCount:
     def monolayer(self) -> bool:
         """Whether it shows cells side by side and in focus, as counting needs them."""
         seen = self.quality
-        if seen is None or seen.focus is None or seen.focus < quality.LEAST_FOCUS:
+        if seen is None or seen.focus is None or seen.focus < doubts.LEAST_FOCUS:
             return False
         low, high = MONOLAYER_COVERED
-        return low <= seen.covered <= high and seen.overlap <= quality.MOST_OVERLAP
+        return low <= seen.covered <= high and seen.overlap <= doubts.MOST_OVERLAP
 
 
 @dataclass(frozen=True)

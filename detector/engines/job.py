@@ -17,7 +17,7 @@ from detector.output.html import as_base64
 from detector.output.journal import Entry, Journal, stamp_of
 from detector.output.outcome import Outcome
 from detector.output.results import version
-from detector.vision import quality, tiles
+from detector.vision import doubts, quality, tiles
 from detector.vision.detections import Unread
 from detector.vision.familiar import Familiar
 from detector.vision.model import Model
@@ -68,9 +68,9 @@ def count(
             each(entry)
     read = [field for field in counted if isinstance(field, FieldCount)]
     unread = [field for field in counted if isinstance(field, UnreadField)]
-    doubts = _doubts(read, lacking, model.card.familiar)
-    smears = aggregate(read, unread, expected.corrections(model.card.val_sums), doubts)
-    return Outcome(tuple(counted), notes, doubts, tuple(smears))
+    doubtful = _doubts(read, lacking, model.card.familiar)
+    smears = aggregate(read, unread, expected.corrections(model.card.val_sums), doubtful)
+    return Outcome(tuple(counted), notes, doubtful, tuple(smears))
 
 
 def _counted(
@@ -127,8 +127,8 @@ def _doubts(read: Sequence[FieldCount], lacking: Mapping[str, str], known: Famil
     for field in read:
         if field.quality is not None:
             by_smear.setdefault(field.smear, {})[field.field] = field.quality
-    judged = ((one, quality.doubts(list(one.values()), known)) for one in by_smear.values())
-    found = {name: doubt for one, doubts in judged for name, doubt in zip(one, doubts, strict=True)}
+    judged = ((one, doubts.of(list(one.values()), known)) for one in by_smear.values())
+    found = {name: doubt for one, reasons in judged for name, doubt in zip(one, reasons, strict=True)}
     told = {field.field: "; ".join(filter(None, (lacking.get(field.field), found.get(field.field)))) for field in read}
     return {name: doubt for name, doubt in told.items() if doubt}
 

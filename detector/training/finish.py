@@ -9,7 +9,6 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from detector.accuracy.doubts import is_wrong
 from detector.annotations import dataset, domains, provenance
 from detector.annotations.records import Record
 from detector.errors import AnnotationError
@@ -145,7 +144,7 @@ def _seen(model: Model, record: Record, image: Path) -> tuple[dict[str, float], 
     """The numbers of a field, and whether its count is wrong."""
     rgb = images.read(image)
     found, _ = finder.find(model, rgb)
-    return quality.measure(rgb, found).numbers(), is_wrong(record, found)
+    return quality.measure(rgb, found).numbers(), record.miscounted(found)
 
 
 def _origin(tuning: Tuning, of_domain: Sequence[str]) -> str:
