@@ -64,17 +64,24 @@ def command(*, data: Sequence[Path], trained: Sequence[Path], model: Path | None
         raise NothingToDoError(f"{', '.join(map(str, data))}: no val or train fields with labels")
     with progress_bar("counting", len(chosen) * len(LIGHTS)) as advance:
         seen = [one for domain, record in chosen for one in _looked_at(loaded, domain, record, advance)]
-    known = loaded.card.familiar
+    console.print(report(seen, loaded.card.familiar), markup=False, soft_wrap=True)
     if trained:
-        own = [one.quality.numbers() for one in _plain(loaded, trained, every)]
-        # Every other field tells the limit, and the others are judged by it.
-        by_field = [seen[i : i + len(LIGHTS)] for i in range(0, len(seen), len(LIGHTS))]
-        known = familiar.calibrate(own, [(one.quality.numbers(), one.wrong) for field in by_field[::2] for one in field])
-        seen = [one for field in by_field[1::2] for one in field]
-    console.print(report(seen, known), markup=False, soft_wrap=True)
-    if known is not None and card is not None:
-        card.write_text(json.dumps(asdict(known), indent=2) + "\n", encoding="utf-8")
+        known, judged = _made_familiar(seen, [one.quality.numbers() for one in _plain(loaded, trained, every)])
+        told = "nothing" if known is None else f"{', '.join(known.ranges)}; limit {known.limit:.3g}"
+        console.print(
+            f"\nWith what is familiar by half of these fields ({told}), the other half:\n", markup=False, soft_wrap=True
+        )
+        console.print(report(judged, known), markup=False, soft_wrap=True)
+        if known is not None and card is not None:
+            card.write_text(json.dumps(asdict(known), indent=2) + "\n", encoding="utf-8")
     return EXIT_DONE
+
+
+def _made_familiar(seen: Sequence[Seen], trained: Sequence[familiar.Numbers]) -> tuple[Familiar | None, list[Seen]]:
+    """What every other field tells of what is familiar, and the fields that told nothing."""
+    by_field = [seen[i : i + len(LIGHTS)] for i in range(0, len(seen), len(LIGHTS))]
+    known = familiar.calibrate(trained, [(one.quality.numbers(), one.wrong) for field in by_field[::2] for one in field])
+    return known, [one for field in by_field[1::2] for one in field]
 
 
 def report(seen: Sequence[Seen], known: Familiar | None) -> str:
@@ -103,10 +110,10 @@ def _share(value: float | None) -> str:
 
 
 def _chosen(file: Path, every: int) -> Iterator[tuple[str, Record]]:
-    """The val fields of a dataset and one of so many of its train fields, with their domains."""
+    """One of so many val and train fields of a dataset, with their domains."""
     domain_of = domains.of_dataset(file)
-    for split, step in (("val", 1), ("train", every)):
-        for record in dataset.read(file, split)[::step]:
+    for split in ("val", "train"):
+        for record in dataset.read(file, split)[::every]:
             if record.image is not None:
                 yield domain_of(record.name), record
 
@@ -166,7 +173,7 @@ def parser() -> Parser:
         help="data.yaml of datasets that the model was trained on: tells what is familiar",
     )
     add("--model", type=Path, help="an .onnx model of ours; default: the one shipped")
-    add("--every", type=Number(int, 1), default=8, help="of so many train fields one is counted")
+    add("--every", type=Number(int, 1), default=8, help="of so many fields one is counted")
     add("--card", type=Path, help="file for what is familiar, as a card holds it")
     return made
 
