@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-
-import cv2
-import numpy as np
 
 from detector.accuracy.doubts import Doubted, Tally
 from detector.annotations import dataset, domains
@@ -19,13 +16,9 @@ from detector.errors import NothingToDoError
 from detector.vision import border, doubts, familiar, finder, images, quality
 from detector.vision.familiar import Familiar
 from detector.vision.images import Rgb
+from detector.vision.lights import LIGHTS, PLAIN
 from detector.vision.model import Model
 
-PLAIN = "plain"
-LAMP_RGB = (0.75, 0.9, 1.1)
-GROUND_RGB = (0.6, 0.75, 1.0)
-BLUR_CELLS = 0.07
-"""Standard deviation of the blur, in red cells."""
 REASONS = (
     "no red cell",
     "out of focus",
@@ -140,24 +133,6 @@ def _looked_at(model: Model, domain: str, record: Record, advance: Callable[[flo
 def _measured(model: Model, domain: str, record: Record, light: str, rgb: Rgb) -> Seen:
     found, _ = finder.find(model, rgb)
     return Seen(domain, light, quality.measure(rgb, found), record.miscounted(found))
-
-
-def _times(rgb: Rgb, factors: tuple[float, float, float]) -> Rgb:
-    return np.asarray((rgb * np.array(factors)).clip(0, 255), dtype=np.uint8)
-
-
-def _grey(rgb: Rgb) -> Rgb:
-    return np.repeat(np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), dtype=np.uint8)[:, :, None], 3, axis=2)
-
-
-LIGHTS: Mapping[str, Callable[[Rgb, float], Rgb]] = {
-    PLAIN: lambda rgb, _px: rgb,
-    "bluish lamp": lambda rgb, _px: _times(rgb, LAMP_RGB),
-    "blue ground": lambda rgb, _px: _times(rgb, GROUND_RGB),
-    "grey": lambda rgb, _px: _grey(rgb),
-    "blur": lambda rgb, px: np.asarray(cv2.GaussianBlur(rgb, (0, 0), BLUR_CELLS * px), dtype=np.uint8),
-}
-"""From a picture and the width of its red cells to the picture in another light."""
 
 
 def parser() -> Parser:

@@ -17,6 +17,7 @@ from detector.annotations.records import Record
 from detector.errors import NothingToDoError
 from detector.vision.cells import CLASSES
 from detector.vision.detections import Detections
+from detector.vision.lights import LIGHTS, PLAIN
 from detector.vision.quality import Quality
 
 
@@ -95,12 +96,9 @@ def test_rules_that_choose_alike_differ_by_nothing() -> None:
 def test_doubt_is_tabled_by_domain_light_and_reason() -> None:
     sound = Quality(8.0, 0.5, 0.02, 0.01, (200, 190, 185), 0.3, 0.1, (20, 1, 0))
     pale = replace(sound, plain_whites=1)
-    seen = [doubts.Seen("a", light, one, one is pale) for light in doubts.LIGHTS for one in (sound, pale)]
-    told = doubts.report([*seen, doubts.Seen("b", doubts.PLAIN, sound, True)], None)
+    seen = [doubts.Seen("a", light, one, one is pale) for light in LIGHTS for one in (sound, pale)]
+    told = doubts.report([*seen, doubts.Seen("b", PLAIN, sound, True)], None)
     assert "| a | plain | 1 | 1 (100 %) | 1 | 0 (0 %) | 100 % |" in told
     assert "| b | plain | 1 | 0 (0 %) | 0 | 0 (–) | – |" in told
     assert "| all | plain | 2 | 1 (50 %) | 1 | 0 (0 %) | 100 % |" in told
     assert "| without a nucleus | 1 of 2 | 0 of 1 | 4 of 4 | 0 of 4 |" in told
-    rgb = np.full((4, 4, 3), (200, 100, 50), dtype=np.uint8)
-    assert doubts.LIGHTS["bluish lamp"](rgb, 50)[0, 0].tolist() == [150, 90, 55]
-    assert len({int(level) for level in doubts.LIGHTS["grey"](rgb, 50)[0, 0]}) == 1

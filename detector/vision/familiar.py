@@ -79,7 +79,7 @@ def calibrate(
     """Ranges of the training fields, and the limit that fields with known errors tell.
 
     With enough wrong fields, numbers are left out that lie outside of their range in right fields as often as in wrong ones: what a
-    model is not disturbed by, such as the lamp's colour, is no reason for doubt. They should be of other laboratories.
+    model is not disturbed by, such as the lamp's colour, is no reason for doubt. They should be of other laboratories, or in other light.
 
     Args:
         judged: fields that were not trained on, and whether their count was wrong.
