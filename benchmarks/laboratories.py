@@ -109,7 +109,7 @@ def _look(found: Sequence[sources.Source], model: Model, others: Mapping[str, Mo
             records, seen = [], []
             for record, rgb in sources.pictures(source.records, unread):
                 records.append(record)
-                seen.append([finder.find(each, rgb)[0] for each in models.values()])
+                seen.append([finder.find(each, rgb).cells for each in models.values()])
                 advance(1)
             for name, of in zip(models, zip(*seen, strict=True), strict=False):
                 judged = [record.judged(one) for record, one in zip(records, of, strict=True)]

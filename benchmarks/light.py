@@ -148,7 +148,7 @@ def seen_in(light: str, record: Record) -> Record:
 
 
 def _error(model: Model, record: Record, rgb: images.Rgb) -> NDArray[np.float64]:
-    counted = record.judged(finder.find(model, rgb)[0])
+    counted = record.judged(finder.find(model, rgb).cells)
     return (_count(counted) - _count(record)).astype(np.float64)
 
 
@@ -162,11 +162,11 @@ def resized(model: Model, of: Sequence[sources.Source], names: str, unread: list
     at: dict[float, list[tuple[int, Counts]]] = {size: [] for size in SIZES}
     with progress_bar("counting", sum(len(source.records) for source in of)) as advance:
         for record, rgb in sources.pictures([record for source in of for record in source.records], unread):
-            plain.append(_count(finder.find(model, rgb)[0]))
+            plain.append(_count(finder.find(model, rgb).cells))
             rbc_px = border.rbc_px(record.xyxy, record.label, record.size_wh) or 0.0
             for size in SIZES:
                 if rbc_px * size >= LEAST_RBC_PX:
-                    at[size].append((len(plain) - 1, _count(finder.find(model, scaled(rgb, size))[0])))
+                    at[size].append((len(plain) - 1, _count(finder.find(model, scaled(rgb, size)).cells)))
             advance(1)
     made = []
     for size, counts in at.items():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +12,13 @@ import pytest
 
 pytest.importorskip("resource", reason="processes are measured on Linux and macOS only")
 
-from benchmarks import parity, processes, run, scales, threshold_rules
+from benchmarks import doubts, parity, processes, run, scales, threshold_rules
 from detector.annotations.records import Record
 from detector.errors import NothingToDoError
 from detector.vision.cells import CLASSES
 from detector.vision.detections import Detections
+from detector.vision.lights import LIGHTS, PLAIN
+from detector.vision.quality import Quality
 
 
 def test_a_ratio_is_held_to_its_limit_by_its_median() -> None:
@@ -88,3 +91,14 @@ def test_rules_that_choose_alike_differ_by_nothing() -> None:
     assert threshold_rules._difference(both, {"d": 0}, both, {"d": 0}) == "+0.00"
     told = threshold_rules._difference(both, {"d": 1}, both, {"d": 0})
     assert told.startswith("+2.00 (+")
+
+
+def test_doubt_is_tabled_by_domain_light_and_reason() -> None:
+    sound = Quality(8.0, 0.5, 0.02, 0.01, (200, 190, 185), 0.3, 0.1, (20, 1, 0))
+    pale = replace(sound, plain_whites=1)
+    seen = [doubts.Seen("a", light, one, one is pale) for light in LIGHTS for one in (sound, pale)]
+    told = doubts.report([*seen, doubts.Seen("b", PLAIN, sound, True)], None)
+    assert "| a | plain | 1 | 1 (100 %) | 1 | 0 (0 %) | 100 % |" in told
+    assert "| b | plain | 1 | 0 (0 %) | 0 | 0 (–) | – |" in told
+    assert "| all | plain | 2 | 1 (50 %) | 1 | 0 (0 %) | 100 % |" in told
+    assert "| without a nucleus | 1 of 2 | 0 of 1 | 4 of 4 | 0 of 4 |" in told

@@ -9,8 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detector.vision import boxes
+from detector.vision.cells import RBC, WBC
 from detector.vision.detections import Detections
 
+MOST_OFF = 0.2
+"""Share of a field's red cells by which its count may be off and still be right."""
+FEWEST_OFF = 2
+"""Red cells by which a count is off at least to be wrong."""
 LEAST_IGNORED = 0.5
 """Share of a box from which on it counts as lying in an ignore region."""
 _SAME_CELL = 0.5
@@ -42,3 +47,9 @@ class Record:
         same = found.label[:, None] == self.label[None, :]
         labelled = ((boxes.iou(found.xyxy, self.xyxy) >= _SAME_CELL) & same).any(axis=1)
         return found[labelled | (boxes.inside(found.xyxy, self.ignore) < LEAST_IGNORED)]
+
+    def miscounted(self, found: Detections) -> bool:
+        """Whether a count is wrong: off by more than `MOST_OFF` of the red cells and `FEWEST_OFF` or more, or by a white cell."""
+        judged = self.judged(found).label
+        red, white = (abs(int((judged == one).sum()) - int((self.label == one).sum())) for one in (RBC, WBC))
+        return (red >= FEWEST_OFF and red > MOST_OFF * int((self.label == RBC).sum())) or white > 0

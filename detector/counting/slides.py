@@ -9,12 +9,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from detector.counting.fields import FieldCount, Part, edge_px, in_frame
-from detector.vision import quality, scan, tiles
+from detector.vision import doubts, scan, tiles
 from detector.vision.cells import CLASSES
 from detector.vision.detections import Detections
 from detector.vision.quality import Quality
 
-MONOLAYER_COVERED = (0.25, quality.MOST_COVERED)
+MONOLAYER_COVERED = (0.25, doubts.MOST_COVERED)
 """Share of a tile under cells in a monolayer: completely labelled fields of BCCD, PBC and Raabin-WBC have 0.34 to 0.77."""
 MOST_UNFOCUSED = 0.1
 """Share of a slide's tiles with something in them that may be out of focus before the slide is doubtful."""
@@ -42,10 +42,10 @@ class TileCount:
     def monolayer(self) -> bool:
         """Whether it shows cells side by side and in focus, as counting needs them."""
         seen = self.quality
-        if seen is None or seen.focus is None or seen.focus < quality.LEAST_FOCUS:
+        if seen is None or seen.focus is None or seen.focus < doubts.LEAST_FOCUS:
             return False
         low, high = MONOLAYER_COVERED
-        return low <= seen.covered <= high and seen.overlap <= quality.MOST_OVERLAP
+        return low <= seen.covered <= high and seen.overlap <= doubts.MOST_OVERLAP
 
 
 @dataclass(frozen=True)
@@ -130,7 +130,8 @@ class SlideCount:
 
 
 def _together(parts: Sequence[Quality]) -> Quality | None:
-    """The quality of a slide, from that of its tiles: medians of what is measured on cells or light, means of shares; None without."""
+    """The quality of a slide, from that of its tiles: medians of what is measured on cells or light, means of shares, and sums of
+    cells, those between tiles in each; None without."""
     if not parts:
         return None
     focus = [one.focus for one in parts if one.focus is not None]
@@ -143,7 +144,15 @@ def _together(parts: Sequence[Quality]) -> Quality | None:
         background=(int(red), int(green), int(blue)),
         contrast=float(np.median([one.contrast for one in parts])),
         uneven=float(np.median([one.uneven for one in parts])),
+        counted=_sums([one.counted for one in parts]),
+        unsure=_sums([one.unsure for one in parts]),
+        plain_whites=sum(one.plain_whites for one in parts),
+        stray=float(np.median([one.stray for one in parts])),
     )
+
+
+def _sums(rows: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
+    return tuple(sum(column) for column in zip(*rows, strict=True))
 
 
 def _numbers(found: Detections) -> tuple[int, ...]:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 
 from detector.counting.expected import Correction
 from detector.counting.fields import FieldCount, UnreadField, frame_areas_mm2
 from detector.counting.intervals import Estimate, rate, ratio
 from detector.vision.cells import CLASSES, RBC
+
+MANY_DOUBTFUL = 0.25
+"""Share of a smear's fields from which on, where it is two fields or more, the doubtful ones lead its results."""
+WITHHELD = "no true number is to be expected of doubtful fields"
 
 
 @dataclass(frozen=True)
@@ -26,7 +30,8 @@ class ClassCount:
     per_rbc: Estimate | None
     """Cells per red cell, from the counting frames; None for red cells themselves and where there is no red cell."""
     expected_total: Estimate | None = None
-    """Cells that are truly in the fields, the detector's error in the interval; None where that is not known."""
+    """Cells that are truly in the fields, the detector's error in the interval; None where that is not known, and where many of
+    the fields are doubtful: the error is that of fields like those of validation."""
     expected_mean: Estimate | None = None
     """Cells that are truly there per field, the detector's error and the scatter between fields in the interval."""
 
@@ -44,17 +49,29 @@ class SmearCount:
     """Fields in which the model reported as many cells as it may: the totals may be too low."""
     classes: Mapping[str, ClassCount]
     """By class name, in the order of `cells.CLASSES`."""
+    doubtful: int = 0
+    """Fields that were read and are doubtful."""
+
+    @property
+    def warning(self) -> str:
+        """What is to be read before any of the counts, where many fields are doubtful; else empty."""
+        if not _many(self.doubtful, self.fields):
+            return ""
+        which = "the only field is" if self.fields == 1 else f"{self.doubtful:,} of {self.fields:,} fields are"
+        return f"{which} doubtful: do not use these counts before looking at {'it' if self.fields == 1 else 'them'}"
 
 
 def aggregate(
     fields: Iterable[FieldCount],
     unread: Iterable[UnreadField] = (),
     corrections: Mapping[str, Correction | None] | None = None,
+    doubtful: Container[str] = (),
 ) -> list[SmearCount]:
     """Count each smear, in the order of their names, whatever the order of the fields.
 
     Args:
         corrections: what leads from counted to true cells, by class name, where that is known.
+        doubtful: names of the doubtful fields.
 
     Raises:
         ValueError: the same field of a smear is given twice.
@@ -66,19 +83,30 @@ def aggregate(
     for missing in unread:
         lost.setdefault(missing.smear, []).append(missing)
     known = corrections or {}
-    return [_smear(name, read.get(name, []), lost.get(name, []), known) for name in sorted(read.keys() | lost.keys())]
+    smears = sorted(read.keys() | lost.keys())
+    return [_smear(name, read.get(name, []), lost.get(name, []), known, doubtful) for name in smears]
 
 
 def _smear(
-    name: str, fields: list[FieldCount], unread: list[UnreadField], corrections: Mapping[str, Correction | None]
+    name: str,
+    fields: list[FieldCount],
+    unread: list[UnreadField],
+    corrections: Mapping[str, Correction | None],
+    doubtful: Container[str],
 ) -> SmearCount:
     names = [f.field for f in fields] + [f.field for f in unread]
     if len(set(names)) < len(names):
         twice = sorted(n for n in set(names) if names.count(n) > 1)
         raise ValueError(f"smear {name!r} has fields that are given twice: {', '.join(twice)}")
     ordered = sorted(fields, key=lambda f: f.field)
-    classes = {c: _class(c, ordered, corrections.get(c)) for c in CLASSES}
-    return SmearCount(name, len(fields), len(unread), sum(f.saturated for f in fields), classes)
+    doubted = sum(f.field in doubtful for f in fields)
+    known = {} if _many(doubted, len(fields)) else corrections
+    classes = {c: _class(c, ordered, known.get(c)) for c in CLASSES}
+    return SmearCount(name, len(fields), len(unread), sum(f.saturated for f in fields), classes, doubted)
+
+
+def _many(doubtful: int, fields: int) -> bool:
+    return doubtful >= max(MANY_DOUBTFUL * fields, min(fields, 2), 1)
 
 
 def _class(name: str, fields: list[FieldCount], correction: Correction | None) -> ClassCount:

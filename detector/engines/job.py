@@ -18,8 +18,9 @@ from detector.output.html import as_base64
 from detector.output.journal import Entry, Journal, stamp_of
 from detector.output.outcome import Outcome
 from detector.output.results import version
-from detector.vision import finder, quality, tiles
+from detector.vision import doubts, finder, quality, tiles
 from detector.vision.detections import Unread
+from detector.vision.familiar import Familiar
 from detector.vision.model import Model
 from detector.vision.slides import formats
 
@@ -68,8 +69,9 @@ def count(
             each(entry)
     read = [field for field in counted if isinstance(field, FieldCount)]
     unread = [field for field in counted if isinstance(field, UnreadField)]
-    smears = aggregate(read, unread, expected.corrections(model.card.val_sums))
-    return Outcome(tuple(counted), notes, _doubts(read, lacking), tuple(smears), _warnings(read, notes))
+    doubtful = _doubts(read, lacking, model.card.familiar)
+    smears = aggregate(read, unread, expected.corrections(model.card.val_sums), doubtful)
+    return Outcome(tuple(counted), notes, doubtful, tuple(smears), _warnings(read, notes))
 
 
 def _counted(
@@ -139,19 +141,19 @@ def _warnings(read: Sequence[FieldCount], notes: Mapping[str, str]) -> tuple[str
     )
 
 
-def _doubts(read: Sequence[FieldCount], lacking: Mapping[str, str]) -> dict[str, str]:
+def _doubts(read: Sequence[FieldCount], lacking: Mapping[str, str], known: Familiar | None) -> dict[str, str]:
     """What makes fields doubtful, by field; each is compared with the others of its smear.
 
     Args:
         lacking: what is missing in the counts of slides, by their names.
+        known: what the fields of the model's training are like.
     """
     by_smear: dict[str, dict[str, quality.Quality]] = {}
     for field in read:
         if field.quality is not None:
             by_smear.setdefault(field.smear, {})[field.field] = field.quality
-    found = {
-        name: doubt for one in by_smear.values() for name, doubt in zip(one, quality.doubts(list(one.values())), strict=True)
-    }
+    judged = ((one, doubts.of(list(one.values()), known)) for one in by_smear.values())
+    found = {name: doubt for one, reasons in judged for name, doubt in zip(one, reasons, strict=True)}
     told = {field.field: "; ".join(filter(None, (lacking.get(field.field), found.get(field.field)))) for field in read}
     return {name: doubt for name, doubt in told.items() if doubt}
 

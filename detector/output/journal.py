@@ -268,4 +268,7 @@ def _slide(content: Mapping[str, Any] | None) -> SlideCount | None:
 
 
 def _quality(content: Mapping[str, Any] | None) -> Quality | None:
-    return None if content is None else Quality(**{**content, "background": tuple(content["background"])})
+    if content is None:
+        return None
+    given: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in content.items()}
+    return Quality(**given)

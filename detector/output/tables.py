@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from detector.counting.density import PerMicrolitre
 from detector.counting.fields import FieldCount, UnreadField
 from detector.counting.intervals import Estimate
-from detector.counting.smears import SmearCount
+from detector.counting.smears import WITHHELD, SmearCount
 from detector.output.files import write_csv
 from detector.vision.cells import CLASSES
 
@@ -39,6 +39,8 @@ SMEARS_COLUMNS = (
     "fields",
     "unread",
     "saturated",
+    "fields_doubtful",
+    "warning",
     "total",
     "mean_per_field",
     "mean_low",
@@ -129,6 +131,8 @@ def _smear_rows(smear: SmearCount, per_ul: Sequence[PerMicrolitre]) -> Iterable[
             smear.fields,
             smear.unread,
             smear.saturated,
+            smear.doubtful,
+            f"{smear.warning}; {WITHHELD}" if smear.warning else None,
             count.total if smear.fields else None,
             *_three(count.mean),
             *_three(count.expected_total),

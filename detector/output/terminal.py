@@ -12,7 +12,7 @@ from rich.table import Table
 from detector.counting.density import PerMicrolitre
 from detector.counting.fields import FieldCount, UnreadField
 from detector.counting.intervals import Estimate
-from detector.counting.smears import ClassCount, SmearCount
+from detector.counting.smears import WITHHELD, ClassCount, SmearCount
 from detector.output.figures import many, short, span
 from detector.output.outcome import Outcome
 
@@ -26,7 +26,11 @@ def print_warnings(console: Console, outcome: Outcome) -> None:
 
 
 def print_smears(console: Console, smears: Sequence[SmearCount], per_ul: Mapping[str, Sequence[PerMicrolitre]]) -> None:
-    """Print each smear's counts with their 95 % intervals; columns that no smear fills are left out."""
+    """Print each smear's counts with their 95 % intervals, and before them what warns of their use.
+
+    Columns that no smear fills are left out.
+    """
+    _print_warnings(console, [smear for smear in smears if smear.warning])
     rows = [(smear, name, count) for smear in smears for name, count in smear.classes.items()]
     with_area = any(count.per_mm2 for _, _, count in rows)
     with_expected = any(count.expected_total for _, _, count in rows)
@@ -51,9 +55,20 @@ def print_smears(console: Console, smears: Sequence[SmearCount], per_ul: Mapping
     console.print(table)
     if len(rows) > _MOST_ROWS:
         console.print(f"... and {len(rows) - _MOST_ROWS} rows more in smears.csv")
-    unknown = dict.fromkeys(name for smear, name, count in rows if smear.fields and not count.expected_total)
+    unknown = dict.fromkeys(
+        name for smear, name, count in rows if smear.fields and not smear.warning and not count.expected_total
+    )
     if with_expected and unknown:
         console.print(f"expected true counts of {', '.join(unknown)} are not known: too few in the model's validation fields")
+
+
+def _print_warnings(console: Console, smears: Sequence[SmearCount]) -> None:
+    for smear in smears[:_MOST_ROWS]:
+        console.print(f"[bold red]{escape(smear.smear)}: {smear.warning}[/]", soft_wrap=True)
+    if len(smears) > _MOST_ROWS:
+        console.print(f"[bold red]... and {len(smears) - _MOST_ROWS} smears more; see warning in smears.csv[/]")
+    if smears:
+        console.print(f"{WITHHELD}; the reasons stand in counts.csv and report.html", soft_wrap=True)
 
 
 def print_problems(console: Console, fields: Sequence[FieldCount | UnreadField]) -> None:

@@ -13,7 +13,7 @@ from detector.output.report import pictures
 from detector.streams.cell import Cell
 from detector.streams.survey import BLURRED, Survey, Unit, detections
 from detector.streams.verdict import Finished, Segment
-from detector.vision import quality
+from detector.vision import doubts
 from detector.vision.cells import CLASSES
 
 SMEAR = "stream"
@@ -32,12 +32,13 @@ def finished(survey: Survey) -> Finished:
     entries = tuple(_entry(survey, unit, owned[number], most) for number, unit in units)
     fields = [_field(survey, unit) for _, unit in units]
     judged = {field.field: field.quality for field in fields if field.quality is not None}
-    doubts = dict(zip(judged, quality.doubts(list(judged.values())), strict=True))
+    told = zip(judged, doubts.of(list(judged.values())), strict=True)
+    doubtful = {name: doubt for name, doubt in told if doubt}
     outcome = Outcome(
         tuple(fields),
         {entry.field: entry.note for entry in entries if entry.note},
-        {name: doubt for name, doubt in doubts.items() if doubt},
-        tuple(aggregate(fields, corrections=survey.corrections)),
+        doubtful,
+        tuple(aggregate(fields, corrections=survey.corrections, doubtful=doubtful)),
     )
     mosaic = survey.mosaic.draw(survey.cells)
     return Finished(outcome, entries, mosaic, tuple(_segments(survey)), survey.totals(), tuple(_remarks(survey)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,13 +13,17 @@ from detector.annotations import dataset, domains, provenance
 from detector.annotations.records import Record
 from detector.errors import AnnotationError
 from detector.training import export, page
+from detector.vision import border, familiar, finder, images, quality
 from detector.vision import card as cards
-from detector.vision import finder, images
 from detector.vision.cells import CLASSES
 from detector.vision.detections import Detections
+from detector.vision.familiar import Familiar
+from detector.vision.lights import LIGHTS, PLAIN
 from detector.vision.model import Model
 from detector.vision.sums import ValSums
 
+_TO_KNOW = 300
+"""Training fields that are enough to know what such are like."""
 PLOT = ".thresholds.png"
 """Ending of the plot of count error against threshold, beside the model."""
 
@@ -111,7 +115,7 @@ def finish(
         model = Model.load(made)
         counted = [r.judged(finder.find(model, images.read(r.image)).cells) for r in records if r.image]
         measured = measure(records, counted, of_domain)
-        card = replace(card, val_sums=measured.sums)
+        card = replace(card, val_sums=measured.sums, familiar=_familiar(model, trained, records))
         export.put_card(made, card)
         parity = export.parity(weights, Model.load(made), records)
         content = {
@@ -129,6 +133,25 @@ def finish(
         for suffix in (".onnx", ".json", ".md", PLOT):
             made.with_suffix(suffix).replace(target.with_suffix(suffix))
     return Finished(target, target.with_suffix(".json"), tuning.thresholds, parity)
+
+
+def _familiar(model: Model, trained: Sequence[Record], val: Sequence[Record]) -> Familiar | None:
+    """What fields are like that the model can count: by fields of its training, and by its errors in validation fields in any light."""
+    few = [one for one in trained[:: max(len(trained) // _TO_KNOW, 1)] if one.image]
+    training = [seen for record in few for seen, _ in _seen(model, record, (PLAIN,))]
+    return familiar.calibrate(training, [one for record in val for one in _seen(model, record, LIGHTS)])
+
+
+def _seen(model: Model, record: Record, in_lights: Iterable[str]) -> Iterator[tuple[dict[str, float], bool]]:
+    """The numbers of a field in each light, and whether its count is wrong; nothing where it has no image."""
+    rgb = None if record.image is None else images.read(record.image)
+    rbc_px = border.rbc_px(record.xyxy, record.label, record.size_wh)
+    for light in in_lights:
+        # Without red cells to measure a blur by, it would be as good as any.
+        if rgb is not None and (rbc_px is not None or light == PLAIN):
+            lit = LIGHTS[light](rgb, rbc_px or 1.0)
+            found = finder.find(model, lit).cells
+            yield quality.measure(lit, found).numbers(), record.miscounted(found)
 
 
 def _origin(tuning: Tuning, of_domain: Sequence[str]) -> str:

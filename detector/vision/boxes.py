@@ -63,6 +63,14 @@ def inside(a: Boxes, b: Boxes) -> NDArray[np.float32]:
     return np.asarray(np.divide(shared, whole, out=np.zeros_like(shared), where=whole > 0))
 
 
+def mask(xyxy: Boxes, size_wh: tuple[int, int]) -> NDArray[np.bool_]:
+    """Which pixels of an image `(width, height)` lie in a box, of shape (height, width); edges go to the nearest pixel."""
+    inside = np.zeros((size_wh[1], size_wh[0]), dtype=np.uint8)
+    for x1, y1, x2, y2 in np.rint(xyxy).astype(int).tolist():
+        inside[y1:y2, x1:x2] = 1
+    return inside.view(bool)
+
+
 def suppress(xyxy: Boxes, score: NDArray[np.float32], label: NDArray[np.int64], iou_threshold: float) -> NDArray[np.int64]:
     """Indices that greedy non-maximum suppression keeps, best score first.
 

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any, Self
 
 from detector.errors import ModelError
-from detector.vision import cells, checks
+from detector.vision import cells, checks, familiar
+from detector.vision.familiar import Familiar
 from detector.vision.sums import ValSums, val_sums
 
 METADATA_KEY = "smearcount"
@@ -55,6 +56,8 @@ class Card:
     versions: dict[str, str]
     val_sums: ValSums | None = None
     """What the counts of the validation fields tell of the error; None in files made before there was this."""
+    familiar: Familiar | None = None
+    """What the training fields are like; None in files made before there was this, or where nothing told a limit."""
 
     def __post_init__(self) -> None:
         for name, least in (("layout", 0), ("image_px", 32), ("stride_px", 1), ("max_cells", 1)):
@@ -80,17 +83,19 @@ class Card:
             ValueError: a value is missing, or cannot be.
         """
         given = checks.arguments(cls, content)
-        sums = given.get("val_sums")
+        sums, known = given.get("val_sums"), given.get("familiar")
         return cls(**{
             **given,
             "class_names": checks.texts("class_names", given["class_names"]),
             "data": checks.texts("data", given["data"]),
             "val_sums": None if sums is None else val_sums(sums),
+            "familiar": None if known is None else familiar.of_json(known),
         })  # fmt: skip
 
     def json(self) -> str:
         """As it stands in a file's metadata."""
-        return json.dumps(asdict(self), ensure_ascii=False, separators=(",", ":"))
+        content = {name: value for name, value in asdict(self).items() if name != "familiar" or value is not None}
+        return json.dumps(content, ensure_ascii=False, separators=(",", ":"))
 
     def minimum(self) -> tuple[float, ...]:
         """Thresholds in the order of the labels."""

@@ -32,6 +32,9 @@ class Detections:
     class_names: tuple[str, ...] = CLASSES
     saturated: bool = False
     """The most cells that the model may report was reached: the true count may be higher."""
+    unsure: Detections | None = None
+    """What scored too little to be counted and lies on no counted cell; None where nobody looked for it. It goes along with any choice
+    of the cells, as `saturated` does."""
 
     def __post_init__(self) -> None:
         xyxy = np.array(self.xyxy, dtype=np.float32)
@@ -60,7 +63,13 @@ class Detections:
         if isinstance(chosen, (int, np.integer)):
             chosen = [int(chosen)]
         return Detections(
-            self.xyxy[chosen], self.score[chosen], self.label[chosen], self.size_wh, self.class_names, self.saturated
+            self.xyxy[chosen],
+            self.score[chosen],
+            self.label[chosen],
+            self.size_wh,
+            self.class_names,
+            self.saturated,
+            self.unsure,
         )
 
     def counts(self, among: NDArray[np.bool_] | None = None) -> dict[str, int]:

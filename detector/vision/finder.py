@@ -165,4 +165,4 @@ def rounded(found: Detections) -> Detections:
     """Boxes to a hundredth of a pixel and scores to four places, as files hold them: a count from a file is then the same."""
     xyxy = found.xyxy.astype(np.float64).round(2).astype(np.float32)
     score = found.score.astype(np.float64).round(4).astype(np.float32)
-    return Detections(xyxy, score, found.label, found.size_wh, found.class_names, found.saturated)
+    return Detections(xyxy, score, found.label, found.size_wh, found.class_names, found.saturated, found.unsure)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,16 @@ _SAME_PLACE = 0.45
 """IoU from which on a red and a white cell's box are about one cell: no two labelled ones of 839 fields overlap by more than 0.3."""
 _LOBE = 0.7
 """Share of a white cell's box within another's from which on it is a part: no labelled one of these fields lies so by 0.3."""
+_UNSURE = 1 / 3
+"""Share of its class's threshold from which on a cell that is not counted is told of as unsure."""
+_APART = 0.3
+"""Share of an unsure box that may lie in a counted one."""
+
+
+Candidates = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.int64]]
+"""Boxes of shape (n, 4) in the network's pixels, their scores and labels, of shape (n,)."""
+Place = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+"""From boxes in the network's pixels to the crop's."""
 
 
 class Model:
@@ -69,37 +81,54 @@ class Model:
             zoom: input pixels per crop pixel; None scales the long side to the card's `image_px`.
         """
         pixels, scale, offset = canvas(rgb, self.card, zoom)
-        least = np.array(
-            self.card.minimum() if min_score is None else (min_score,) * len(self.card.class_names), dtype=np.float32
-        )
-        return self._cells(self.network.run(pixels, least), least, scale, offset, (rgb.shape[1], rgb.shape[0]))
+        size_wh = (rgb.shape[1], rgb.shape[0])
 
-    def _cells(
-        self,
-        found: NDArray[np.float32],
-        least: NDArray[np.float32],
-        scale: NDArray[np.float32],
-        offset: NDArray[np.float32],
-        size_wh: tuple[int, int],
-    ) -> Detections:
-        """Detections in what the network gives, in pixels of the crop."""
-        label = found[:, 4:].argmax(axis=1)
-        score = found[np.arange(len(found)), 4 + label]
+        def place(of: NDArray[np.float32]) -> NDArray[np.float32]:
+            return boxes.clip((of - offset) / scale, size_wh)
+
+        if min_score is not None:
+            least = np.full(len(self.card.class_names), min_score, dtype=np.float32)
+            return self._cells(_candidates(self.network.run(pixels, least)), least, place, size_wh)
+        least = np.array(self.card.minimum(), dtype=np.float32)
+        candidates = _candidates(self.network.run(pixels, least * np.float32(_UNSURE)))
+        found = self._cells(candidates, least, place, size_wh)
+        return replace(found, unsure=self._unsure(candidates, least, place, found))
+
+    def _cells(self, candidates: Candidates, least: NDArray[np.float32], place: Place, size_wh: tuple[int, int]) -> Detections:
+        """The cells among the candidates: those that reach the least score of their class, each once."""
+        xyxy, score, label = candidates
         chosen = np.flatnonzero(score >= least[label])
         overflown = len(chosen) > _MOST_CANDIDATES
         chosen = chosen[np.argsort(-score[chosen], kind="stable")][:_MOST_CANDIDATES]
-        xyxy = boxes.clip((found[chosen, :4] - offset) / scale, size_wh)
+        xyxy = place(xyxy[chosen])
         # A box that lies in the padding is left with no area.
         real = boxes.area(xyxy) > 0
         xyxy, chosen = xyxy[real], chosen[real]
         kept = boxes.suppress(xyxy, score[chosen], label[chosen], self.card.nms_iou)
-        kept = kept[
-            one_each(xyxy[kept], label[chosen][kept], score[chosen][kept] / np.array(self.card.minimum())[label[chosen][kept]])
-        ]
+        sure = score[chosen] / np.array(self.card.minimum())[label[chosen]]
+        kept = kept[one_each(xyxy[kept], label[chosen][kept], sure[kept])]
         most = self.card.max_cells
         saturated = overflown or len(kept) > most
         kept = kept[:most]
         return Detections(xyxy[kept], score[chosen][kept], label[chosen][kept], size_wh, self.card.class_names, saturated)
+
+    def _unsure(self, candidates: Candidates, least: NDArray[np.float32], place: Place, found: Detections) -> Detections:
+        """Candidates below the least score of their class that lie on no cell that was found, each once."""
+        xyxy, score, label = candidates
+        chosen = np.flatnonzero((score < least[label]) & (score >= _UNSURE * least[label]))
+        xyxy = place(xyxy[chosen])
+        alone = (boxes.area(xyxy) > 0) & (boxes.inside(xyxy, found.xyxy) < _APART)
+        if not alone.any():
+            return Detections.none(found.size_wh)
+        xyxy, score, label = xyxy[alone], score[chosen[alone]], label[chosen[alone]]
+        kept = boxes.suppress(xyxy, score, label, self.card.nms_iou)[: self.card.max_cells]
+        return Detections(xyxy[kept], score[kept], label[kept], found.size_wh, found.class_names)
+
+
+def _candidates(found: NDArray[np.float32]) -> Candidates:
+    """What a network gives, of shape (n, 4 + classes), with the best class of each box and its score."""
+    label = found[:, 4:].argmax(axis=1)
+    return found[:, :4], found[np.arange(len(found)), 4 + label], label
 
 
 def one_each(xyxy: boxes.Boxes, label: NDArray[np.int64], sure: NDArray[np.floating[Any]]) -> NDArray[np.bool_]:

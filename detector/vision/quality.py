@@ -1,9 +1,8 @@
-"""How good a field is to count in: its focus, crowding, stain and light, and in words what makes it doubtful."""
+"""How good a field is to count in, as numbers: its focus, crowding, stain and light, and how sure its cells are."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,35 +10,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from detector.vision import border, boxes, cells, images
+from detector.vision import border, boxes, cells, images, nuclei
 from detector.vision.detections import Detections
 
 Grey = NDArray[np.uint8]
-
-LEAST_FOCUS = 4.5
-"""Nearly all fields of BCCD, PBC and Raabin-WBC have 5 to 12. Blurred by 8 % of a cell's diameter they have about 4.7, by 10 % about
-4.2; a model trained at 320 px then found 4 to 18 % and 8 to 31 % fewer cells."""
-MOST_COVERED = 0.8
-"""In 223 of these fields, all with completely labelled cells, 0.34 to 0.77."""
-MOST_OVERLAP = 0.15
-"""There 0.11 at the most."""
-MOST_UNCLAIMED = 0.15
-"""There 0.08 at the most."""
-LEAST_CONTRAST = 0.08
-"""There 0.18 at the least."""
-LEAST_BRIGHTNESS = 80
-"""Of 255, in green light between the cells; there 165 at the least."""
-MOST_UNEVEN = 0.4
-"""There 0.26 at the most."""
-
-FEWEST_TO_COMPARE = 5
-"""Fields of a smear from which on each is compared with the others."""
-LESS_SHARP = 0.7
-"""Share of the smear's median focus below which a field is doubtful, where the smear's own scatter does not explain it."""
-OTHER_COLOUR = 10.0
-"""Distance of the background's colour from the smear's median, in CIELAB units, from which on the same holds."""
-_SCATTERS = 3.5
-"""How many standard deviations, told robustly from the median deviation, a smear's own scatter explains."""
 
 _CELL_PX = 48
 """Fields are measured at a scale at which a red cell is so wide: finer detail is noise and costs time."""
@@ -51,8 +25,9 @@ _BLOCKS = 4
 _LEAST_SHARE = 0.03
 _EVERY = 5
 """Of the pixels between the cells, so many are one too many to tell their colour."""
+_TELLS_MORE = 1.5
+"""How many times as dense as in green red cells must be in another light for that to tell what is a cell."""
 _MOST_LEVEL = 255
-_WHITE_LEVEL = 250
 _SRGB_TO_XYZ = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]])
 
 
@@ -74,6 +49,36 @@ class Quality:
     """How much darker than the background the cells are in green light, as a share of the background; 0 where all is alike."""
     uneven: float
     """Range of the background's brightness across the field, as a share of its mean."""
+    counted: tuple[int, ...] = (0,) * len(cells.CLASSES)
+    """Cells of each class."""
+    unsure: tuple[int, ...] = (0,) * len(cells.CLASSES)
+    """Cells of each class that nearly were counted and lie on no counted one (`Detections.unsure`)."""
+    plain_whites: int = 0
+    """White cells without a nucleus (`nuclei`)."""
+    stray: float = 0.0
+    """Width of the largest thing as dark as a nucleus in no white cell's box, in red cells."""
+    density: tuple[float, ...] | None = None
+    """Optical density of red cells in red, green and blue light; None without red cells."""
+    score: float | None = None
+    """Median score of the counted red cells; None without any."""
+    red_share: float | None = None
+    """Share of the field under one red cell, the median; None without any."""
+    sizes: float | None = None
+    """Median deviation of the red cells' widths, as a share of their median; None without any."""
+
+    def numbers(self) -> dict[str, float]:
+        """What tells whether a field is like others, by name, without what could not be measured; see `familiar`."""
+        lightness, green_red, blue_yellow = cielab(np.array([self.background]))[0].tolist()
+        known = {
+            **{name: getattr(self, name) for name in ("focus", "covered", "contrast", "uneven", "score", "red_share", "sizes")},
+            "background's lightness": lightness,
+            "background's green to red": green_red,
+            "background's blue to yellow": blue_yellow,
+        }
+        if self.density is not None:
+            total = max(sum(self.density), 0.01)
+            known |= {"density": total, "density in red": self.density[0] / total, "density in blue": self.density[2] / total}
+        return {name: value for name, value in known.items() if value is not None}
 
 
 def measure(rgb: NDArray[np.uint8], found: Detections) -> Quality:
@@ -85,9 +90,8 @@ def measure(rgb: NDArray[np.uint8], found: Detections) -> Quality:
     xyxy = found.xyxy * np.float32(factor)
     # Red cells take up green light, and nuclei do too.
     green = np.ascontiguousarray(small[:, :, 1])
-    level, _ = cv2.threshold(green, 0, _MOST_LEVEL, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
-    dark = green <= level
-    boxed = _boxed(xyxy, wh)
+    dark = _dark(green)
+    boxed = boxes.mask(xyxy, wh)
     inside = dark & boxed
     darks, insides = int(np.count_nonzero(dark)), int(np.count_nonzero(inside))
     between = np.flatnonzero(~(dark | boxed))
@@ -96,6 +100,12 @@ def measure(rgb: NDArray[np.uint8], found: Detections) -> Quality:
     colour = [_median(channel) for channel in small.reshape(-1, 3).take(between[::_EVERY], axis=0).T]
     cell_level = cv2.sumElems(green * (inside if insides else dark))[0] / (insides or darks) if darks else colour[1]
     covered, overlap = _cover(xyxy, wh)
+    seen = nuclei.look(
+        small, (colour[0], colour[1], colour[2]), xyxy, found.label, _CELL_PX if rbc_px is None else rbc_px * factor
+    )
+    if seen.density is not None and max(seen.density) > _TELLS_MORE * seen.density[1]:
+        dark = _dark(np.ascontiguousarray(small[:, :, int(np.argmax(seen.density))]))
+        darks, insides = int(np.count_nonzero(dark)), int(np.count_nonzero(dark & boxed))
     return Quality(
         focus=_focus(green, found, xyxy),
         covered=covered,
@@ -104,85 +114,16 @@ def measure(rgb: NDArray[np.uint8], found: Detections) -> Quality:
         background=(colour[0], colour[1], colour[2]),
         contrast=max(0.0, 1 - cell_level / max(colour[1], 1)),
         uneven=_uneven(green, boxed),
+        counted=tuple(found.counts().values()),
+        unsure=(0,) * len(found.class_names) if found.unsure is None else tuple(found.unsure.counts().values()),
+        plain_whites=seen.plain_whites,
+        stray=seen.stray,
+        density=seen.density,
+        **_reds(found),
     )
 
 
-def doubts(fields: Sequence[Quality]) -> list[str]:
-    """What makes each of a smear's fields doubtful, in words and parted by semicolons; empty for a field that is sound.
-
-    Some rules judge a field by itself; from `FEWEST_TO_COMPARE` fields on each is also compared with the others.
-    """
-    alone = [_alone(one) for one in fields]
-    if len(fields) < FEWEST_TO_COMPARE:
-        return ["; ".join(reasons) for reasons in alone]
-    compared = zip(alone, _less_sharp(fields), _other_stain(fields), _fainter(fields), strict=True)
-    return ["; ".join([*reasons, *filter(None, others)]) for reasons, *others in compared]
-
-
-def rules() -> list[str]:
-    """The rules of `doubts`, for people."""
-    return [
-        f"out of focus: the edges of red cells rise by less than {LEAST_FOCUS:g} contrasts per cell diameter",
-        "no red cell: there is none to judge the focus by",
-        f"crowded: cells cover more than {100 * MOST_COVERED:.0f} % of the field, or more than {100 * MOST_OVERLAP:.0f} % of their area "
-        "lies on another cell",
-        f"uncounted matter: more than {100 * MOST_UNCLAIMED:.0f} % of the field is as dark as cells but lies in none that was counted",
-        f"dark: between the cells, brightness in green light is below {LEAST_BRIGHTNESS} of {_MOST_LEVEL}",
-        f"faint or overexposed: cells are darker than the background by less than {100 * LEAST_CONTRAST:.0f} %",
-        f"unevenly lit: brightness between the cells varies across the field by more than {100 * MOST_UNEVEN:.0f} %",
-        f"unlike the smear's other fields, where there are {FEWEST_TO_COMPARE} or more and their own scatter does not explain it: focus "
-        f"below {100 * LESS_SHARP:.0f} % of their median; contrast below half of their median; background colour off by more than "
-        f"{OTHER_COLOUR:g} units of CIELAB",
-    ]
-
-
-def _alone(one: Quality) -> list[str]:
-    reasons = []
-    if one.focus is None:
-        reasons.append("no red cell")
-    elif one.focus < LEAST_FOCUS:
-        reasons.append("out of focus")
-    if one.covered > MOST_COVERED:
-        reasons.append(f"crowded: cells cover {100 * one.covered:.0f} %")
-    if one.overlap > MOST_OVERLAP:
-        reasons.append(f"crowded: {100 * one.overlap:.0f} % of the cells' area lies on another cell")
-    if one.unclaimed > MOST_UNCLAIMED:
-        reasons.append(f"uncounted matter: {100 * one.unclaimed:.0f} % of the field")
-    if one.background[1] < LEAST_BRIGHTNESS:
-        reasons.append(f"dark: background {one.background[1]} of {_MOST_LEVEL}")
-    if one.contrast < LEAST_CONTRAST:
-        reasons.append("overexposed" if min(one.background) >= _WHITE_LEVEL else "faint: little contrast of cells to background")
-    if one.uneven > MOST_UNEVEN:
-        reasons.append(f"unevenly lit: brightness varies by {100 * one.uneven:.0f} %")
-    return reasons
-
-
-def _less_sharp(fields: Sequence[Quality]) -> list[str]:
-    focus = np.array([math.nan if one.focus is None else one.focus for one in fields])
-    known = focus[np.isfinite(focus)]
-    if len(known) < FEWEST_TO_COMPARE:
-        return [""] * len(fields)
-    middle, scatter = _robust(known)
-    off = (focus < LESS_SHARP * middle) & (middle - focus > _SCATTERS * scatter) & (focus >= LEAST_FOCUS)
-    return ["less sharp than the smear's other fields" if one else "" for one in off]
-
-
-def _other_stain(fields: Sequence[Quality]) -> list[str]:
-    lab = _cielab(np.array([one.background for one in fields]))
-    away = np.linalg.norm(lab - np.median(lab, axis=0), axis=1)
-    scatter = _robust(away)[1] + float(np.median(away))
-    off = (away > OTHER_COLOUR) & (away > _SCATTERS * scatter)
-    return ["stain or light unlike the smear's other fields" if one else "" for one in off]
-
-
-def _fainter(fields: Sequence[Quality]) -> list[str]:
-    contrast = np.array([one.contrast for one in fields])
-    middle, scatter = _robust(contrast)
-    off = (contrast < middle / 2) & (middle - contrast > _SCATTERS * scatter) & (contrast >= LEAST_CONTRAST)
-    return ["fainter than the smear's other fields" if one else "" for one in off]
-
-
-def _cielab(rgb: NDArray[Any]) -> NDArray[np.float64]:
+def cielab(rgb: NDArray[Any]) -> NDArray[np.float64]:
     """Colours of shape (n, 3), sRGB in 0 to 255, in CIELAB under daylight (IEC 61966-2-1, CIE 15); n may be 0.
 
     OpenCV's own takes a tenth of a second to set up tables for it, which is as long as eight fields take.
@@ -194,22 +135,27 @@ def _cielab(rgb: NDArray[Any]) -> NDArray[np.float64]:
     return np.stack([116 * f[:, 1] - 16, 500 * (f[:, 0] - f[:, 1]), 200 * (f[:, 1] - f[:, 2])], axis=1)
 
 
-def _robust(values: NDArray[np.floating[Any]]) -> tuple[float, float]:
-    """Median, and standard deviation as the median deviation of a normal distribution tells it."""
-    middle = float(np.median(values))
-    return middle, 1.4826 * float(np.median(np.abs(values - middle)))
+def _dark(channel: Grey) -> NDArray[np.bool_]:
+    level, _ = cv2.threshold(channel, 0, _MOST_LEVEL, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
+    return np.asarray(channel <= level)
+
+
+def _reds(found: Detections) -> dict[str, float]:
+    red = found.label == cells.RBC
+    if not red.any():
+        return {}
+    sides_px = boxes.side(found.xyxy[red])
+    middle_px = boxes.median(sides_px)
+    return {
+        "score": boxes.median(found.score[red]),
+        "red_share": middle_px**2 / (found.size_wh[0] * found.size_wh[1]),
+        "sizes": boxes.median(np.abs(sides_px - middle_px)) / max(middle_px, 1.0),
+    }
 
 
 def _median(levels: NDArray[np.uint8]) -> int:
     """The lower median of levels; much quicker by counting them than by sorting."""
     return int(np.searchsorted(np.bincount(levels).cumsum(), len(levels) / 2))
-
-
-def _boxed(xyxy: NDArray[np.float32], wh: tuple[int, int]) -> NDArray[np.bool_]:
-    mask = np.zeros((wh[1], wh[0]), dtype=np.uint8)
-    for x1, y1, x2, y2 in np.rint(xyxy).astype(int).tolist():
-        mask[y1:y2, x1:x2] = 1
-    return mask.view(bool)
 
 
 def _cover(xyxy: NDArray[np.float32], wh: tuple[int, int]) -> tuple[float, float]:

@@ -75,7 +75,9 @@ def kept(tile: Tile, found: Detections, size_wh: tuple[int, int], band_px: float
     x, y = tile.window[:2]
     xyxy = found.xyxy + np.array([x, y, x, y], dtype=np.float32)
     near = _within(boxes.centre(xyxy), tile.owned, band_px)
-    return Detections(xyxy[near], found.score[near], found.label[near], size_wh, found.class_names, found.saturated)
+    # None of the other tiles confirms what is unsure, so each keeps those in its part alone.
+    unsure = None if found.unsure is None else kept(tile, found.unsure, size_wh, 0)
+    return Detections(xyxy[near], found.score[near], found.label[near], size_wh, found.class_names, found.saturated, unsure)
 
 
 def settle(tiles: Sequence[Tile], parts: Sequence[Detections], band_px: float) -> list[NDArray[np.bool_]]:
@@ -99,6 +101,7 @@ def joined(parts: Sequence[Detections], size_wh: tuple[int, int]) -> Detections:
     """Cells of several parts of a field, all in its coordinates, as those of the field."""
     none = Detections.none(size_wh)
     together = [none, *parts]
+    unsure = [one.unsure for one in parts if one.unsure is not None]
     return Detections(
         np.concatenate([one.xyxy for one in together]),
         np.concatenate([one.score for one in together]),
@@ -106,6 +109,7 @@ def joined(parts: Sequence[Detections], size_wh: tuple[int, int]) -> Detections:
         size_wh,
         parts[0].class_names if parts else none.class_names,
         any(one.saturated for one in parts),
+        joined(unsure, size_wh) if unsure else None,
     )
 
 

@@ -100,7 +100,7 @@ def test_the_report_shows_all_and_is_the_same_after_an_interruption(fields: Path
     by_field = {row["field"]: row for row in rows(Path("out/counts.csv"))}
     assert "out of focus" in by_field["smear_a/blurred.png"]["doubt"]
     assert [field for field, row in by_field.items() if row["doubt"]] == ["smear_a/blurred.png"]
-    assert "<li><b>smear_a/blurred.png</b> out of focus</li>" in text
+    assert "<li><b>smear_a/blurred.png</b> out of focus" in text
     assert "<li><b>smear_b/empty.jpg</b> is empty (0 bytes)</li>" in text
     assert f"smear_b/{html.escape(name).replace('&#x27;', '&#39;')}" in text
     assert "<img src=x" not in text

@@ -94,6 +94,33 @@ def test_expected_true_counts_stand_beside_the_raw_ones_where_they_are_known() -
     assert (lost.classes["RBC"].expected_total, lost.classes["RBC"].expected_mean) == (None, None)
 
 
+@pytest.mark.parametrize(
+    ("number", "doubtful", "warning"),
+    [
+        (1, 0, ""),
+        (1, 1, "the only field is doubtful: do not use these counts before looking at it"),
+        (2, 1, ""),
+        (2, 2, "2 of 2 fields are doubtful: do not use these counts before looking at them"),
+        (8, 2, "2 of 8 fields are doubtful: do not use these counts before looking at them"),
+        (9, 2, ""),
+        (20, 12, "12 of 20 fields are doubtful: do not use these counts before looking at them"),
+    ],
+)
+def test_many_doubtful_fields_lead_and_withhold_the_expected_count(number: int, doubtful: int, warning: str) -> None:
+    val = FieldSums(fields=30, true=450, false=0, missed=150, counted_squared=6750, truth_squared=12000, counted_truth=9000)
+    fields = [field(f"{i:02}", rbc=20) for i in range(number)]
+    (smear,) = aggregate(fields, (), corrections({"RBC": {"a": val}}), {f"{i:02}" for i in range(doubtful)})
+    assert (smear.doubtful, smear.warning) == (doubtful, warning)
+    rbc = smear.classes["RBC"]
+    assert (rbc.expected_total is None, rbc.expected_mean is None) == (bool(warning), bool(warning))
+    assert rbc.total == 20 * number
+    assert rbc.mean is not None
+
+
+def test_nothing_read_is_no_doubt() -> None:
+    assert aggregate([], [UnreadField("b", "s", "truncated")])[0].warning == ""
+
+
 def test_a_field_given_twice_is_refused() -> None:
     with pytest.raises(ValueError, match="given twice: a"):
         aggregate([field("a"), field("a")])

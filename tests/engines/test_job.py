@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 
 from detector.engines import inputs, job, local
@@ -134,3 +136,15 @@ def test_another_model_does_not_continue_a_count(tmp_path: Path, model: Model) -
         pass
     with pytest.raises(OutputError, match="model_sha256"):
         Journal(path, job.journal_key(model), resume=True)
+
+
+def test_a_smear_of_doubtful_fields_warns_and_expects_no_true_count(fields: Path, model: Model) -> None:
+    for path in sorted((fields / "smear_a").glob("*.jpg")):
+        cv2.imwrite(str(path), np.full((480, 640, 3), 220, dtype=np.uint8))
+    outcome = job.count(inputs.find([str(fields)]), model, workers=1)
+    blank, sound = outcome.smears
+    assert all("no red cell" in outcome.doubts[f"smear_a/field_0{i}.jpg"] for i in (1, 2))
+    assert blank.warning == "2 of 2 fields are doubtful: do not use these counts before looking at them"
+    assert blank.classes["RBC"].expected_total is None
+    assert sound.warning == ""
+    assert sound.classes["RBC"].expected_total is not None

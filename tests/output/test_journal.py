@@ -24,8 +24,10 @@ def _entry(name: str, n: int, seed: int = 0) -> Entry:
     xyxy = np.concatenate([corner, corner + generator.uniform(1, 90, (n, 2)).round(2)], axis=1).round(2)
     found = Detections(xyxy, generator.uniform(0, 1, n).round(4), generator.integers(0, 3, n), (640, 480), saturated=n > 5)
     quality = Quality(
-        generator.uniform(3, 12) if n else None, *generator.uniform(0, 1, 3), (200, 195, n), *generator.uniform(0, 1, 2)
-    )
+        generator.uniform(3, 12) if n else None, *generator.uniform(0, 1, 3), (200, 195, n), *generator.uniform(0, 1, 2),
+        (n, 1, 2), (0, n, 1),
+        plain_whites=n, stray=0.3, density=(0.1, 0.2, 0.3) if n else None, score=0.9 if n else None,
+    )  # fmt: skip
     return Entry(name, "smear", 0.1, (12, 34), found, "a note", quality, as_base64(generator.bytes(7 * n)))
 
 

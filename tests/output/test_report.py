@@ -85,7 +85,7 @@ def outcome_of(entries: Iterable[Entry], doubts: dict[str, str]) -> Outcome:
         for one in entries
     ]
     read = [one for one in fields if isinstance(one, FieldCount)]
-    smears = aggregate(read, [one for one in fields if isinstance(one, UnreadField)])
+    smears = aggregate(read, [one for one in fields if isinstance(one, UnreadField)], doubtful=doubts)
     return Outcome(tuple(fields), {}, doubts, tuple(smears))
 
 
@@ -113,6 +113,10 @@ def text(outcome: Outcome, entries: list[Entry]) -> str:
 def test_it_says_what_the_tables_say(text: str, outcome: Outcome) -> None:
     told = " ".join(" ".join(Reader(text).text).split())
     assert "4 fields of 2 smears counted, 1 unread, 1 saturated, 2 doubtful." in told
+    warning = "A: 2 of 2 fields are doubtful: do not use these counts before looking at them"
+    assert told.index(warning) < told.index("4 fields of 2 smears counted")
+    assert "No true number is to be expected of doubtful fields" in told
+    assert "a: " not in told[: told.index("4 fields of")]
     assert "a/3.jpg is empty (0 bytes)" in told
     assert "A/blurred.jpg out of focus" in told
     assert f"{NASTY} crowded: cells cover 85 %" in told

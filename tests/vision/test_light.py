@@ -23,7 +23,7 @@ CHANGED_GREY = {"RBC": 4, "WBC": 2, "Platelets": 5}
 
 def _counts(model: Model, fields: list[images.Rgb]) -> NDArray[np.int64]:
     """Of shape (fields, classes)."""
-    return np.array([list(finder.find(model, rgb)[0].counts().values()) for rgb in fields])
+    return np.array([list(finder.find(model, rgb).cells.counts().values()) for rgb in fields])
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from detector.errors import ModelError, UsageError
 from detector.synthetic.layout import plan
 from detector.synthetic.render import window
 from detector.synthetic.stain import preset
-from detector.vision import cells, finder, images
+from detector.vision import boxes, cells, finder, images
 from detector.vision.detections import Detections
 from detector.vision.model import SHIPPED, Model, canvas
 from detector.vision.scale import UNKNOWN, Scale
@@ -185,3 +185,22 @@ def test_what_is_no_model_says_what_would_work(tmp_path: Path, name: str, conten
         (tmp_path / name).write_bytes(content)
     with pytest.raises(ModelError, match=message):
         Model.load(tmp_path / name)
+
+
+def test_unsure_cells_are_told_and_change_no_count(model: Model) -> None:
+    least = np.array(model.card.minimum(), dtype=np.float32)
+    told = 0
+    for path in SAMPLES:
+        rgb = (images.read(path) * (0.8, 0.9, 1.0)).astype(np.uint8)
+        found = model.detect(rgb)
+        every = model.detect(rgb, float(least.min()) / 3)
+        assert _same(found, every[every.score >= least[every.label]])
+        assert every.unsure is None
+        unsure = found.unsure
+        assert unsure is not None
+        assert (unsure.score < least[unsure.label]).all()
+        assert (unsure.score >= least[unsure.label] / 3).all()
+        assert (boxes.inside(unsure.xyxy, found.xyxy) < 0.3).all()
+        assert found[:1].unsure is unsure
+        told += len(unsure)
+    assert told

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from detector.vision import finder, images, quality
+from detector.vision import doubts, finder, images, quality
 from detector.vision.detections import Detections
 from detector.vision.model import Model
 from detector.vision.quality import Quality
@@ -43,13 +43,13 @@ def grid(step: float, cell_px: float = 60) -> tuple[Rgb, Detections]:
 
 
 def doubt(rgb: Rgb, found: Detections) -> str:
-    return quality.doubts([quality.measure(rgb, found)])[0]
+    return doubts.of([quality.measure(rgb, found)])[0]
 
 
 def test_a_sound_field_is_not_doubtful() -> None:
     rgb, found = grid(90)
     seen = quality.measure(rgb, found)
-    assert quality.doubts([seen]) == [""]
+    assert doubts.of([seen]) == [""]
     assert seen.covered == pytest.approx(len(found.label) * math.pi * 30**2 / rgb[:, :, 0].size, rel=0.05)
     assert seen.overlap == pytest.approx(0, abs=0.02)
     assert seen.background == pytest.approx(GROUND, abs=2)
@@ -74,7 +74,7 @@ def test_each_fault_has_its_reason(spoil: object, reason: str) -> None:
 def test_crowding_has_its_reason() -> None:
     assert "of the cells' area lies on another cell" in doubt(*grid(44))
     covered, found = grid(57, 64)
-    assert "crowded: cells cover" in doubt(covered, found) or quality.measure(covered, found).covered < quality.MOST_COVERED
+    assert "crowded: cells cover" in doubt(covered, found) or quality.measure(covered, found).covered < doubts.MOST_COVERED
     rgb, every = grid(70)
     few = every[np.arange(len(every.label)) % 3 == 0]
     assert "uncounted matter" in doubt(rgb, few)
@@ -86,6 +86,53 @@ def test_a_field_without_red_cells_is_named() -> None:
     assert "no red cell" in doubt(rgb, Detections.none((640, 480)))
 
 
+def test_a_field_without_red_cells_is_named_whatever_else_was_found() -> None:
+    rgb, found = grid(90)
+    for label in (1, 2):
+        others = Detections(found.xyxy, found.score, np.full(len(found), label), found.size_wh)
+        assert "no red cell" in doubt(rgb, others)
+
+
+@pytest.mark.parametrize("factors", [(1, 1, 1), (0.75, 0.9, 1.0), (0.6, 0.75, 1.0)])
+def test_uncounted_matter_is_seen_in_any_light(factors: tuple[float, ...]) -> None:
+    rgb, every = grid(70)
+    lit = (rgb * factors).astype(np.uint8)
+    assert "uncounted matter" in doubt(lit, every[np.arange(len(every)) % 2 == 0])
+    assert "uncounted matter" not in doubt(lit, every)
+
+
+def test_uncounted_matter_is_seen_where_green_light_tells_nothing() -> None:
+    rgb, every = grid(70)
+    rgb[:, :, 1] = np.random.default_rng(1).normal(180, 2, rgb.shape[:2])
+    assert "uncounted matter" in doubt(rgb, every[np.arange(len(every)) % 2 == 0])
+    assert "uncounted matter" not in doubt(rgb, every)
+
+
+@pytest.mark.parametrize(
+    ("counted", "unsure", "reason"),
+    [
+        ((20, 1, 2), (3, 0, 0), ""),
+        ((20, 1, 2), (4, 0, 0), "uncertain cells: 4 red cells nearly counted beside 20"),
+        ((3, 1, 2), (1, 0, 0), ""),
+        ((20, 1, 2), (0, 1, 0), "uncertain cells: 1 white cell nearly counted beside 1"),
+        ((2000, 40, 2), (0, 2, 0), ""),
+        ((20, 0, 2), (0, 2, 0), "uncertain cells: 2 white cells nearly counted beside 0"),
+        ((20, 1, 2), (0, 0, 3), "uncertain cells: 3 platelets nearly counted beside 2"),
+        ((20, 1, 3), (0, 0, 3), ""),
+        ((20, 1, 0), (0, 0, 2), ""),
+    ],
+)
+def test_cells_that_nearly_were_counted_make_doubt(counted: tuple[int, ...], unsure: tuple[int, ...], reason: str) -> None:
+    assert doubts.of([replace(_sound(0), counted=counted, unsure=unsure)]) == [reason]
+
+
+def test_what_is_measured_counts_the_unsure_cells() -> None:
+    rgb, found = grid(90)
+    seen = quality.measure(rgb, replace(found[:20], unsure=found[20:]))
+    assert (seen.counted, seen.unsure) == ((20, 0, 0), (len(found) - 20, 0, 0))
+    assert quality.measure(rgb, found).unsure == (0, 0, 0)
+
+
 def _sound(number: int) -> Quality:
     shift = number % 3
     return Quality(8.0 + 0.3 * shift, 0.5, 0.02, 0.01, (200 + shift, 190, 185), 0.3 + 0.01 * shift, 0.1)
@@ -94,9 +141,9 @@ def _sound(number: int) -> Quality:
 def test_colours_in_cielab_are_those_of_opencv() -> None:
     rgb = np.random.default_rng(0).integers(0, 256, (1000, 3))
     theirs = cv2.cvtColor((rgb[None] / 255).astype(np.float32), cv2.COLOR_RGB2LAB)[0]
-    np.testing.assert_allclose(quality._cielab(rgb), theirs, atol=0.5)  # theirs are interpolated in a table
+    np.testing.assert_allclose(quality.cielab(rgb), theirs, atol=0.5)  # theirs are interpolated in a table
     plain = np.array([[255, 255, 255], [0, 0, 0], [255, 0, 0]])
-    np.testing.assert_allclose(quality._cielab(plain), [[100, 0, 0], [0, 0, 0], [53.24, 80.09, 67.20]], atol=0.03)
+    np.testing.assert_allclose(quality.cielab(plain), [[100, 0, 0], [0, 0, 0], [53.24, 80.09, 67.20]], atol=0.03)
 
 
 def test_a_field_unlike_its_smears_others_is_doubtful() -> None:
@@ -106,7 +153,7 @@ def test_a_field_unlike_its_smears_others_is_doubtful() -> None:
         replace(_sound(0), background=(200, 160, 205)),
         replace(_sound(0), contrast=0.12),
     ]
-    assert quality.doubts([*usual, *odd]) == [
+    assert doubts.of([*usual, *odd]) == [
         *[""] * 9,
         "less sharp than the smear's other fields",
         "stain or light unlike the smear's other fields",
@@ -116,11 +163,11 @@ def test_a_field_unlike_its_smears_others_is_doubtful() -> None:
 
 def test_few_fields_are_not_compared_and_scatter_explains_itself() -> None:
     odd = replace(_sound(0), focus=4.5)
-    assert quality.doubts([odd, *[_sound(number) for number in range(quality.FEWEST_TO_COMPARE - 2)]]) == [""] * 4
+    assert doubts.of([odd, *[_sound(number) for number in range(doubts.FEWEST_TO_COMPARE - 2)]]) == [""] * 4
     scattered = [replace(_sound(0), focus=focus) for focus in (4.5, 5.5, 7, 8, 9, 10.5, 12)]
-    assert quality.doubts(scattered) == [""] * 7
+    assert doubts.of(scattered) == [""] * 7
     alike = [_sound(0)] * 6
-    assert quality.doubts(alike) == [""] * 6
+    assert doubts.of(alike) == [""] * 6
 
 
 def test_focus_tells_blur_whatever_the_scale() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -105,3 +107,18 @@ def test_a_saturated_tile_makes_the_field_saturated() -> None:
     full = [Detections(d.xyxy, d.score, d.label, d.size_wh, saturated=i == 0) for i, d in enumerate(nothing)]
     assert tiles.own(pieces, full, (200, 100), 2.0).saturated
     assert not tiles.own(pieces, nothing, (200, 100), 2.0).saturated
+
+
+def test_what_is_unsure_stays_once_as_well() -> None:
+    cut = tiles.cut((500, 400), 200, 40)
+    whole = _cells(3, (500, 400), 60)
+    parts = []
+    for tile in cut:
+        x1, y1, x2, y2 = tile.window
+        near = (whole.xyxy[:, :2] >= (x1, y1)).all(axis=1) & (whole.xyxy[:, 2:] <= (x2, y2)).all(axis=1)
+        seen = Detections(whole.xyxy[near] - np.array([x1, y1] * 2), whole.score[near], whole.label[near], (x2 - x1, y2 - y1))
+        parts.append(replace(seen, unsure=seen))
+    owned = tiles.own(cut, parts, (500, 400), band_px=5)
+    assert owned.unsure is not None
+    assert sorted(owned.unsure.xyxy.tolist()) == sorted(owned.xyxy.tolist())
+    assert tiles.joined([whole], (500, 400)).unsure is None

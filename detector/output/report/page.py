@@ -10,12 +10,13 @@ from typing import Any
 from detector.counting import quantiles
 from detector.counting.density import PerMicrolitre
 from detector.counting.fields import FieldCount
+from detector.counting.smears import WITHHELD
 from detector.output import html
 from detector.output.journal import Entry
 from detector.output.outcome import Outcome
 from detector.output.report import charts, content, pictures
 from detector.output.slides import density_map
-from detector.vision import quality
+from detector.vision import doubts
 from detector.vision.cells import CLASSES
 from detector.vision.detections import Unread
 
@@ -72,6 +73,8 @@ def _pieces(
     figures, packed, sizes = _pictures(outcome, _aside(entries, seen))
     return html.pieces(
         _TEMPLATES,
+        warnings=[smear for smear in outcome.smears if smear.warning],
+        withheld=WITHHELD,
         sentence=content.sentence(outcome),
         classes=CLASSES,
         colours=content.COLOURS,
@@ -85,7 +88,7 @@ def _pieces(
         figures=figures,
         field_rows=[content.field_row(one, outcome) for one in outcome.fields[: content.MOST_ROWS]],
         cells={"classes": CLASSES, "colours": content.COLOURS, "fields": packed, "thresholds": run["model"]["thresholds"]},
-        rules=quality.rules(),
+        rules=doubts.rules(),
         run=run,
         stream=run.get("stream"),
         mosaic=html.data_uri(mosaic, "image/jpeg") if mosaic else "",

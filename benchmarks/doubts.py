@@ -1,0 +1,162 @@
+"""How right doubt is: labelled fields as they are and in changed light, wrong and right counts, and which of them are doubtful."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from detector.accuracy.doubts import Doubted, Tally
+from detector.annotations import dataset, domains
+from detector.annotations.records import Record
+from detector.arguments import Number, Parser
+from detector.commandline import EXIT_DONE, console, progress_bar, run
+from detector.errors import NothingToDoError
+from detector.vision import border, doubts, familiar, finder, images, quality
+from detector.vision.familiar import Familiar
+from detector.vision.images import Rgb
+from detector.vision.lights import LIGHTS, PLAIN
+from detector.vision.model import Model
+
+REASONS = (
+    "no red cell",
+    "out of focus",
+    "crowded",
+    "uncounted matter",
+    "dark: ",
+    "faint",
+    "overexposed",
+    "unevenly lit",
+    "red cells nearly",
+    "white cell nearly",
+    "white cells nearly",
+    "platelets nearly",
+    "without a nucleus",
+    "as dark as a nucleus",
+    "that the model was trained on",
+)
+"""How the reasons of `doubts.of` for a field by itself are known."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A field in some light, with what was measured of it."""
+
+    domain: str
+    light: str
+    quality: quality.Quality
+    wrong: bool
+
+
+def command(*, data: Sequence[Path], trained: Sequence[Path], model: Path | None, every: int, card: Path | None) -> int:
+    """Print which share of wrong and of right fields is doubtful, by domain and light and by reason, as Markdown."""
+    loaded = Model.load(model)
+    chosen = [one for file in data for one in _chosen(file, every)]
+    if not chosen:
+        raise NothingToDoError(f"{', '.join(map(str, data))}: no val or train fields with labels")
+    with progress_bar("counting", len(chosen) * len(LIGHTS)) as advance:
+        seen = [one for domain, record in chosen for one in _looked_at(loaded, domain, record, advance)]
+    console.print(report(seen, loaded.card.familiar), markup=False, soft_wrap=True)
+    if trained:
+        known, judged = _made_familiar(seen, [one.quality.numbers() for one in _plain(loaded, trained, every)])
+        told = "nothing" if known is None else f"{', '.join(known.ranges)}; limit {known.limit:.3g}"
+        console.print(
+            f"\nWith what is familiar by half of these fields ({told}), the other half:\n", markup=False, soft_wrap=True
+        )
+        console.print(report(judged, known), markup=False, soft_wrap=True)
+        if known is not None and card is not None:
+            card.write_text(json.dumps(asdict(known), indent=2) + "\n", encoding="utf-8")
+    return EXIT_DONE
+
+
+def _made_familiar(seen: Sequence[Seen], trained: Sequence[familiar.Numbers]) -> tuple[Familiar | None, list[Seen]]:
+    """What every other field tells of what is familiar, and the fields that told nothing."""
+    by_field = [seen[i : i + len(LIGHTS)] for i in range(0, len(seen), len(LIGHTS))]
+    known = familiar.calibrate(trained, [(one.quality.numbers(), one.wrong) for field in by_field[::2] for one in field])
+    return known, [one for field in by_field[1::2] for one in field]
+
+
+def report(seen: Sequence[Seen], known: Familiar | None) -> str:
+    """The tables as Markdown."""
+    judged = [(one, Doubted(doubts.of([one.quality], known)[0], one.wrong)) for one in seen]
+    lines = ["| fields | light | wrong | of them doubtful | right | of them doubtful | precision |", "|" + "---|" * 7]
+    for domain in [*sorted({one.domain for one in seen}), "all"]:
+        for light in LIGHTS:
+            tally = Tally.of([doubt for one, doubt in judged if domain in (one.domain, "all") and one.light == light])
+            lines.append(f"| {domain} | {light} | {_cells(tally)} | {_share(tally.precision)} |")
+    lines += ["", "| reason | plain: wrong | right | other light: wrong | right |", "|" + "---|" * 5]
+    for reason in REASONS:
+        parts = [Tally.of([doubt for one, doubt in judged if (one.light == PLAIN) is plain], reason) for plain in (True, False)]
+        figures = [f"{one.wrong_doubtful} of {one.wrong} | {one.right_doubtful} of {one.right}" for one in parts]
+        lines.append(f"| {reason.strip(' :')} | {' | '.join(figures)} |")
+    return "\n".join(lines)
+
+
+def _cells(tally: Tally) -> str:
+    wrong = f"{tally.wrong} | {tally.wrong_doubtful} ({_share(tally.recall)})"
+    return f"{wrong} | {tally.right} | {tally.right_doubtful} ({_share(tally.false_alarms)})"
+
+
+def _share(value: float | None) -> str:
+    return "–" if value is None else f"{100 * value:.0f} %"
+
+
+def _chosen(file: Path, every: int) -> Iterator[tuple[str, Record]]:
+    """One of so many val and train fields of a dataset, with their domains."""
+    domain_of = domains.of_dataset(file)
+    for split in ("val", "train"):
+        for record in dataset.read(file, split)[::every]:
+            if record.image is not None:
+                yield domain_of(record.name), record
+
+
+def _plain(model: Model, trained: Sequence[Path], every: int) -> Iterator[Seen]:
+    fields = [one for file in trained for one in dataset.read(file, "train")[:: max(every // 4, 1)] if one.image]
+    with progress_bar("looking at the training fields", len(fields)) as advance:
+        for record in fields:
+            if record.image is not None:
+                yield _measured(model, "", record, PLAIN, images.read(record.image))
+                advance(1)
+
+
+def _looked_at(model: Model, domain: str, record: Record, advance: Callable[[float], None]) -> Iterator[Seen]:
+    if record.image is None:
+        return
+    rgb = images.read(record.image)
+    rbc_px = border.rbc_px(record.xyxy, record.label, record.size_wh) or model.card.rbc_px
+    for light, change in LIGHTS.items():
+        yield _measured(model, domain, record, light, change(rgb, rbc_px))
+        advance(1)
+
+
+def _measured(model: Model, domain: str, record: Record, light: str, rgb: Rgb) -> Seen:
+    found = finder.find(model, rgb).cells
+    return Seen(domain, light, quality.measure(rgb, found), record.miscounted(found))
+
+
+def parser() -> Parser:
+    """What the command takes."""
+    made = Parser("benchmarks.doubts", "[OPTION]... --data <path>", command.__doc__)
+    add = made.add_argument
+    add("--data", type=Path, action="append", required=True, help="data.yaml of datasets whose val and train fields are counted")
+    add(
+        "--trained",
+        type=Path,
+        action="append",
+        default=[],
+        help="data.yaml of datasets that the model was trained on: tells what is familiar",
+    )
+    add("--model", type=Path, help="an .onnx model of ours; default: the one shipped")
+    add("--every", type=Number(int, 1), default=8, help="of so many fields one is counted")
+    add("--card", type=Path, help="file for what is familiar, as a card holds it")
+    return made
+
+
+def main() -> None:
+    """Entry point."""
+    run(command, parser())
+
+
+if __name__ == "__main__":
+    main()

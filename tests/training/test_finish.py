@@ -1,0 +1,32 @@
+"""What a training leaves on the model's card of the fields that it knows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from detector.annotations.records import Record
+from detector.vision import finder, images, quality
+from detector.vision.model import Model
+
+pytest.importorskip("torch")
+
+from detector.training import finish
+
+SAMPLES = sorted((Path(__file__).parents[2] / "datasets" / "samples").glob("*/*.jpg"))
+
+
+def test_training_fields_are_familiar_and_have_ranges(model: Model) -> None:
+    records, numbers = [], []
+    for path in SAMPLES:
+        rgb = images.read(path)
+        found = finder.find(model, rgb).cells
+        numbers.append(quality.measure(rgb, found).numbers())
+        records.append(Record(path.stem, path, found.size_wh, found.xyxy, found.label))
+    known = finish._familiar(model, records, records[:1])
+    assert known is not None
+    assert set(known.ranges) <= set(numbers[0])
+    # The only right field that told the limit, as it is.
+    assert known.distance(numbers[0]) <= known.limit
+    assert finish._familiar(model, records, []) is None
