@@ -37,7 +37,7 @@ UNSURE_WHITES = 0.1
 """Share of the white cells, counted and nearly counted, that may be uncertain or without a nucleus; of the few of a field, none."""
 FEWEST_UNSURE_PLATELETS = 3
 """Platelets that nearly were counted from which on, where they outnumber the counted ones, a field is doubtful."""
-MOST_STRAY = 0.5
+MOST_STRAY = 0.55
 """Width of the largest thing as dark as a nucleus in no white cell's box, in red cells; platelets and overlapping cells are less."""
 
 FEWEST_TO_COMPARE = 5

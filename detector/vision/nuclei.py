@@ -22,8 +22,8 @@ DENSER = 2.25
 _DENSER_INSIDE = 2.0
 """The same in the box of a white cell, where something is expected."""
 LEAST_NUCLEUS = 0.15
-"""Area of what is so dense in a white cell's box, in areas of a red cell, below which it holds no nucleus. In 132 fields of PBC,
-Raabin-WBC, BCCD and BCDD, true white cells have 0.2 at the least and mostly more than 1."""
+"""Area of what is so dense in a white cell's box, in areas of a red cell, below which it holds no nucleus. In 137 fields of PBC,
+Raabin-WBC, BCCD and BCDD, rightly counted white cells have about 0.2 at the least and mostly more than 1."""
 
 _DARK_LEVELS = 4.0
 """Added to every level, so that the noise of dark pixels is no density."""
