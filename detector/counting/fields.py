@@ -71,7 +71,8 @@ class FieldCount:
     @property
     def parts(self) -> tuple[Part, ...]:
         """What its counts scatter between: its tiles, or the field itself."""
-        return self.tiles or (Part(self.raw, self.frame, frame_area_px(self.size_wh)),)
+        seen = 1.0 if self.quality is None else 1.0 - self.quality.surround
+        return self.tiles or (Part(self.raw, self.frame, frame_area_px(self.size_wh) * seen),)
 
     @classmethod
     def of(

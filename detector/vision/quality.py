@@ -25,6 +25,11 @@ _BLOCKS = 4
 _LEAST_SHARE = 0.03
 _EVERY = 5
 """Of the pixels between the cells, so many are one too many to tell their colour."""
+_BLACK = 30
+"""Level of the brightest channel up to which a pixel is black."""
+_LEAST_SURROUND, _MOST_SURROUND = 0.03, 0.9
+"""Shares of a field between which black that reaches a corner is taken for the surround of an eyepiece."""
+_GROUND_PERCENT = 75
 _TELLS_MORE = 1.5
 """How many times as dense as in green red cells must be in another light for that to tell what is a cell."""
 _MOST_LEVEL = 255
@@ -65,6 +70,8 @@ class Quality:
     """Share of the field under one red cell, the median; None without any."""
     sizes: float | None = None
     """Median deviation of the red cells' widths, as a share of their median; None without any."""
+    surround: float = 0.0
+    """Share of the field that is the black surround of an eyepiece: no part of the smear."""
 
     def numbers(self) -> dict[str, float]:
         """What tells whether a field is like others, by name, without what could not be measured; see `familiar`."""
@@ -86,6 +93,7 @@ def measure(rgb: NDArray[np.uint8], found: Detections) -> Quality:
     rbc_px = border.rbc_px(found.xyxy, found.label, found.size_wh)
     factor = min(1.0, _LONG_PX / max(found.size_wh) if rbc_px is None else _CELL_PX / rbc_px)
     small = images.shrink(rgb, factor)
+    small, surround = _without_surround(small)
     wh = (small.shape[1], small.shape[0])
     xyxy = found.xyxy * np.float32(factor)
     # Red cells take up green light, and nuclei do too.
@@ -108,7 +116,7 @@ def measure(rgb: NDArray[np.uint8], found: Detections) -> Quality:
         darks, insides = int(np.count_nonzero(dark)), int(np.count_nonzero(dark & boxed))
     return Quality(
         focus=_focus(green, found, xyxy),
-        covered=covered,
+        covered=covered / (1 - surround),
         overlap=overlap,
         unclaimed=(darks - insides) / dark.size,
         background=(colour[0], colour[1], colour[2]),
@@ -119,8 +127,28 @@ def measure(rgb: NDArray[np.uint8], found: Detections) -> Quality:
         plain_whites=seen.plain_whites,
         stray=seen.stray,
         density=seen.density,
+        surround=surround,
         **_reds(found),
     )
+
+
+def _without_surround(rgb: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], float]:
+    """A picture in which the black surround of an eyepiece has the colour of the ground, and the share of the picture that it was."""
+    h, w = rgb.shape[:2]
+    corners = [(y, x) for y in (0, h - 1) for x in (0, w - 1)]
+    if min(int(rgb[corner].max()) for corner in corners) > _BLACK:
+        return rgb, 0.0
+    _, parts = cv2.connectedComponents((rgb.max(axis=2) <= _BLACK).view(np.uint8))
+    outside = np.isin(parts, [part for corner in corners if (part := parts[corner])])
+    share = float(outside.mean())
+    if not _LEAST_SURROUND <= share <= _MOST_SURROUND:
+        return rgb, 0.0
+    # The rim is not quite black.
+    outside = cv2.dilate(outside.view(np.uint8), np.ones((7, 7), np.uint8)).view(bool)
+    filled = rgb.copy()
+    if not outside.all():
+        filled[outside] = np.percentile(rgb[~outside], _GROUND_PERCENT, axis=0)
+    return filled, share
 
 
 def cielab(rgb: NDArray[Any]) -> NDArray[np.float64]:

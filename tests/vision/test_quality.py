@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from detector.counting.fields import FieldCount
 from detector.vision import doubts, finder, images, quality
 from detector.vision.detections import Detections
 from detector.vision.model import Model
@@ -21,6 +22,24 @@ SAMPLES = sorted((Path(__file__).parents[2] / "datasets" / "samples").rglob("*.j
 GROUND, CELL = (230, 225, 220), (190, 130, 140)
 
 Rgb = NDArray[np.uint8]
+
+
+def test_a_black_surround_is_no_part_of_the_field(model: Model) -> None:
+    rgb = images.read(SAMPLES[0])
+    plain = quality.measure(rgb, finder.find(model, rgb).cells)
+    h, w = rgb.shape[:2]
+    rows, columns = np.ogrid[:h, :w]
+    circle = np.hypot(columns - w / 2, rows - h / 2) < h / 2
+    seen = np.where(circle[:, :, None], rgb, 0).astype(np.uint8)
+    found = finder.find(model, seen).cells
+    through = quality.measure(seen, found)
+    assert plain.surround == 0
+    assert through.surround == pytest.approx(1 - circle.mean(), abs=0.02)
+    assert through.background == pytest.approx(plain.background, abs=6)
+    assert through.uneven < plain.uneven + 0.1
+    assert through.unclaimed < plain.unclaimed + 0.05
+    whole, part = (FieldCount.of(found, "a", "b", 0.1, of) for of in (plain, through))
+    assert part.parts[0].area_px == pytest.approx(whole.parts[0].area_px * (1 - through.surround))
 
 
 def field(
