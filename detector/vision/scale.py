@@ -17,7 +17,7 @@ from detector.vision.model import Model
 
 UM_PER_PX_RANGE = (0.01, 1.0)
 """Scales of smear photographs: at the finest a red cell is 750 px wide, at the coarsest 7 px, too few to tell it."""
-GIVEN, OF_FILE, OF_SMEAR, OF_FIELD, UNKNOWN = "given", "file", "cells of the smear", "cells of the field", "not known"
+GIVEN, OF_SMEAR, OF_FIELD, UNKNOWN = "given", "cells of the smear", "cells of the field", "not known"
 """Where a scale comes from."""
 CONTRADICTS = 1.5
 """Ratio of two widths from which on one of them is wrong: larger than normal cells and those of anaemias differ by less."""
@@ -48,7 +48,7 @@ class Scale:
     rbc_px: float | None
     """In pixels of the picture; None where nothing tells it."""
     source: str
-    """`GIVEN`, `OF_FILE`, `OF_SMEAR`, `OF_FIELD` or `UNKNOWN`."""
+    """`GIVEN`, `OF_SMEAR`, `OF_FIELD` or `UNKNOWN`."""
 
     @classmethod
     def given(cls, um_per_px: float) -> Scale:
