@@ -106,8 +106,9 @@ def tune(records: Sequence[Record], found: Sequence[Detections], domains: Sequen
     """Choose each class's threshold for the least mean absolute error of the count per field, of cells clear of the border first.
 
     Where these leave a choice, the error of all cells decides, by its weight of `ALL_WEIGHT`. Every domain weighs the same,
-    whatever its number of fields. Where neighbouring thresholds do about as well, the middle of them is taken, which other
-    fields upset least.
+    whatever its number of fields and however many cells a field of it holds: errors are taken per labelled cell where there is more
+    than one a field, for else fields of a hundred cells would decide alone. Where neighbouring thresholds do about as well, the
+    middle of them is taken, which other fields upset least.
 
     Args:
         found: detections of each record's image, down to `LEAST_SCORE`.
@@ -136,7 +137,9 @@ def _tuned(
         )
         for name, fields in of_domain.items()
     }
-    goals = [goal[fields] for fields in of_domain.values()]
+    cells = [max(float(np.mean([(records[i].label == label).sum() for i in fields])), 1.0) for fields in of_domain.values()]
+    # In cells of the domain that has the fewest a field.
+    goals = [goal[fields] * (min(cells) / own) for fields, own in zip(of_domain.values(), cells, strict=True)]
     chosen = middle_of_best(np.mean([of.mean(axis=0) for of in goals], axis=0))
     return ClassTuning(chosen, *_spread(goals), domains)
 

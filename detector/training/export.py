@@ -16,7 +16,7 @@ from detector.training import framework
 from detector.training.fit import MAX_CELLS, start
 from detector.vision import boxes, cells, images
 from detector.vision import card as cards
-from detector.vision.model import Model, canvas
+from detector.vision.model import Model, canvas, one_each
 
 LICENCE = "AGPL-3.0-only"
 NMS_IOU = 0.6
@@ -153,4 +153,6 @@ def _reference_counts(reference: Any, image: Path, card: cards.Card, least: dict
     )[0]
     label = result.boxes.cls.numpy().astype(int)
     score = result.boxes.conf.numpy()
-    return {name: int((score[label == i] >= least[name]).sum()) for i, name in enumerate(cells.CLASSES)}
+    stays = one_each(result.boxes.xyxy.numpy(), label, score / np.array(card.minimum())[label])
+    counted = stays & (score >= np.array(card.minimum())[label])
+    return {name: int((counted & (label == i)).sum()) for i, name in enumerate(cells.CLASSES)}
