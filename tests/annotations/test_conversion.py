@@ -283,7 +283,10 @@ def bare(make: Any, tmp_path: Path) -> Request:
     """Three images without labels, and a COCO file with cells and ignore regions for two of them."""
     for seed, name in enumerate("abc"):
         make.save(tmp_path / "bare" / f"{name}.png", make.picture(seed))
-    fields = {"a.png": [*make.CELLS, ("ignore", 60, 40, 120, 60)], "b.png": [("ignore", 0, 0, 20, 20), ("ignore", 30, 30, 60, 60)]}
+    fields = {
+        "a.png": [*make.CELLS, ("ignore", 60, 40, 120, 60)],
+        "b.png": [("ignore", 0, 0, 20, 20), ("ignore", 30, 30, 60, 60)],
+    }
     (tmp_path / "ours.json").write_text(make.coco_json(fields), encoding="utf-8")
     return Request(tmp_path / "bare", tmp_path / "out", splits.plan("1/0/0"), labels=tmp_path / "ours.json")
 

@@ -142,7 +142,9 @@ def test_a_broken_file_of_regions_costs_its_field_alone(with_regions: Path) -> N
     dataset.ignore_file(with_regions.parent / "images" / "val" / "b.png").write_text("0 0.5 0.5", encoding="utf-8")
     loaded = dataset.load(with_regions, "val")
     assert [one.name for one in loaded.records] == ["a", "c"]
-    assert [(one.source, one.reason) for one in loaded.unusable] == [("b", "line 1 is '0 0.5 0.5', expected 'class cx cy width height'")]
+    assert [(one.source, one.reason) for one in loaded.unusable] == [
+        ("b", "line 1 is '0 0.5 0.5', expected 'class cx cy width height'")
+    ]
 
 
 def test_a_dataset_folder_that_is_converted_again_keeps_its_regions(with_regions: Path, tmp_path: Path) -> None:

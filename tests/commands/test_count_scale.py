@@ -64,7 +64,9 @@ def test_a_count_that_is_continued_keeps_the_scale(smear: Path, run_command: Run
     assert scales("out") == told
 
 
-def test_a_given_scale_that_fits_is_taken_without_a_word(fields: Path, run_command: Run, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_given_scale_that_fits_is_taken_without_a_word(
+    fields: Path, run_command: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert run_command(count.main, fields, "--out", "out", "--um-per-px", "0.075") == 0
     assert {(row["rbc_px"], row["scale"]) for row in rows(Path("out/counts.csv"))} == {("100", "given")}
     assert WARNING not in "".join(capsys.readouterr())

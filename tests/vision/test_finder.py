@@ -107,7 +107,10 @@ def test_a_field_that_contradicts_its_smear_gets_a_scale_of_its_own_and_says_so(
     assert found.scale.source == scale.OF_FIELD
     assert _same(found.cells, alone.cells)
     assert alone.note == ""
-    assert found.note == f"scale of its own: red cells are {found.scale.rbc_px:.0f} px wide here and 30 px in the smear's other fields"
+    assert (
+        found.note
+        == f"scale of its own: red cells are {found.scale.rbc_px:.0f} px wide here and 30 px in the smear's other fields"
+    )
 
 
 def test_a_given_scale_that_the_cells_contradict_is_kept_and_told(model: Model) -> None:

@@ -110,7 +110,9 @@ def test_a_files_scale_is_believed_unless_the_cells_speak_against_it(
 ) -> None:
     """A file says 0.075 µm per pixel, as it is, or the same number of pixels an inch, which is 0.19."""
     rgb = region.image[:1500, :1500]
-    tifffile.imwrite(tmp_path / "a.tif", rgb, photometric="rgb", tile=(256, 256), resolution=[1e4 / 0.075] * 2, resolutionunit=unit)
+    tifffile.imwrite(
+        tmp_path / "a.tif", rgb, photometric="rgb", tile=(256, 256), resolution=[1e4 / 0.075] * 2, resolutionunit=unit
+    )
     with TiffSlide(tmp_path / "a.tif") as slide:
         planned = scan.plan(model, slide, slide.overview(512)[0], None)
         assert slide.um_per_px == pytest.approx(0.075 if believed else 0.1905)
