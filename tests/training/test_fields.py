@@ -115,8 +115,10 @@ def test_a_mosaic_of_fields_larger_than_itself_shows_cells_where_they_are_labell
         instances.convert_bbox("xyxy")
         cell = labels["cls"].reshape(-1) != IGNORED
         expected = boxes.mask(instances.bboxes[cell], (2 * IMAGE_PX, 2 * IMAGE_PX))
-        # But for the edges, which enlarging softens; what no field covers is grey, of 114.
-        assert ((picture[:, :, 0] < 100) == expected).mean() > 0.97
+        # What no field covers is grey, of 114; enlarging softens edges, so only wrong places wider than these are told.
+        wrong = (picture[:, :, 0] < 100) != expected
+        assert not cv2.erode(wrong.astype(np.uint8), np.ones((3, 3), np.uint8)).any()
+        assert expected.mean() > 0.2
 
 
 def picture(rbc_px: int, size_wh: tuple[int, int], region: Sequence[float] = ()) -> dict[str, Any]:

@@ -71,6 +71,19 @@ def test_what_is_asked_for_inside_of_a_region_and_outside_is_the_whole(made: Sim
     assert of(made.ours, made.given, other, left, right)[1] == 0
 
 
+def test_what_is_not_asked_for_lies_in_the_region(made: SimpleNamespace) -> None:
+    """A region over the lower left part of the first picture."""
+    import torch
+
+    scores = made.given["scores"].clone().requires_grad_()
+    of(made.ours, {**made.given, "scores": scores}, (0, REGION, 0.2, 0.75, 0.4, 0.5))[1].backward()
+    places = [(x, y) for step in (8, 16, 32) for y in range(step // 2, HEIGHT, step) for x in range(step // 2, WIDTH, step)]
+    within = torch.tensor([x < 0.4 * WIDTH and y > 0.5 * HEIGHT for x, y in places])
+    silent = (scores.grad == 0).all(dim=1)
+    assert silent[0].tolist() == within.tolist()
+    assert not silent[1].any()
+
+
 def test_a_cell_in_a_region_is_asked_for_all_the_same(made: SimpleNamespace) -> None:
     everywhere = [(picture, REGION, 0.5, 0.5, 1.0, 1.0) for picture in (0, 1)]
     within, alone = of(made.ours, made.given, CELL, *everywhere), of(made.ours, made.given, CELL)
