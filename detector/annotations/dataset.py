@@ -12,11 +12,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
-import numpy as np
 import yaml
 
 from detector.annotations import pictures, repair, yolo
-from detector.annotations.labels import SPLITS, Item, Labels, Source
+from detector.annotations.labels import SPLITS, Item, Source
 from detector.annotations.layouts import read_yolo
 from detector.annotations.records import Record
 from detector.annotations.sources import require_known_names
@@ -165,17 +164,8 @@ def _record(item: Item, split: str) -> Record:
         raise UnknownClassError(f"has boxes of unknown class: {', '.join(unknown)}; known: {', '.join(CLASSES)}")
     if item.image is None:
         raise ImageError("has labels and no image")
-    mended = repair.mend(_with_ignored(item.labels, item.image), pictures.size_of(item.image))
+    mended = repair.mend(item.labels, pictures.size_of(item.image))
     return replace(mended.record(item.name, item.image), split=split)
-
-
-def _with_ignored(labels: Labels, image: Path) -> Labels:
-    """Labels of a field with its ignore regions, which have a file of their own."""
-    regions = ignore_file(image)
-    if not regions.is_file():
-        return labels
-    found = yolo.read(regions, [IGNORE])
-    return replace(labels, names=labels.names + found.names, xyxy=np.concatenate([labels.xyxy, found.xyxy]))
 
 
 def names(data_yaml: Path) -> list[str]:

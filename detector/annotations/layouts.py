@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
+
+import numpy as np
 
 from detector.annotations import coco, voc, yolo
 from detector.annotations.labels import SPLITS, Item, Labels, Source, is_image, name_of, split_named
 from detector.errors import AnnotationError
+from detector.vision.cells import IGNORE
 
 Reader = Callable[[Path], Labels]
 
@@ -55,8 +59,18 @@ def read_yolo(root: Path) -> Source | None:
             f"{root}: holds YOLO label files and neither classes.txt nor data.yaml; "
             "write the class names, one a line, in the order of their numbers, into classes.txt beside 'labels'"
         )
-    items = _joined(images, texts, lambda path: yolo.read(path, names))
+    items = _joined(images, texts, lambda path: _with_regions(yolo.read(path, names), path, root))
     return Source(root, "yolo", tuple(_with_splits(item, _split_of_key(item.key)) for item in items))
+
+
+def _with_regions(labels: Labels, label_file: Path, root: Path) -> Labels:
+    """Labels of a field with its ignore regions, which have a folder of their own beside `labels`."""
+    folder = root / "labels"
+    regions = root / IGNORE / label_file.relative_to(folder) if label_file.is_relative_to(folder) else None
+    if regions is None or not regions.is_file():
+        return labels
+    found = yolo.read(regions, [IGNORE])
+    return replace(labels, names=labels.names + found.names, xyxy=np.concatenate([labels.xyxy, found.xyxy]))
 
 
 def read_coco(root: Path) -> Source | None:

@@ -110,7 +110,7 @@ def _scale(slide: Slide, seen_px: float | None, um_per_px: float | None) -> tupl
 
     What the cells contradict is believed of a user, and told; of a file it is not believed.
     """
-    known, source = (um_per_px, "--um-per-px or the manifest") if um_per_px is not None else (slide.um_per_px, slide.scale_source)
+    known = slide.um_per_px if um_per_px is None else um_per_px
     if known is None:
         if seen_px is None:
             raise ImageError(
@@ -120,13 +120,13 @@ def _scale(slide: Slide, seen_px: float | None, um_per_px: float | None) -> tupl
         note = f"scale estimated from red cells: {seen_px:.0f} px wide, about {cells.RBC_DIAMETER_UM / seen_px:.3g} µm per px"
         return None, seen_px, note
     rbc_px = cells.RBC_DIAMETER_UM / known
-    told = "" if um_per_px is not None else f"scale from {source}: {known:.4g} µm per px"
+    told = "" if um_per_px is not None else f"scale from {slide.scale_source}: {known:.4g} µm per px"
     if seen_px is None or not scales.contradict(seen_px, rbc_px):
         return known, rbc_px, told
-    doubt = f"by {source} red cells are {rbc_px:.0f} px wide, on the slide they seem to be {seen_px:.0f} px"
+    doubt = f"{rbc_px:.0f} px wide, on the slide they seem to be {seen_px:.0f} px"
     if um_per_px is not None:
-        return known, rbc_px, doubt
-    return None, seen_px, f"{doubt}; the cells were believed, and no area in mm² is known"
+        return known, rbc_px, f"{finder.CONTRADICTED} {doubt}"
+    return None, seen_px, f"by {slide.scale_source} red cells are {doubt}; the cells were believed, and no area in mm² is known"
 
 
 def look(model: Model, slide: Slide, scan: Scan, tile: Tile) -> Look:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -175,3 +176,23 @@ def test_another_detector_sees_the_same_fields(records: list[Record]) -> None:
     assert difference.value == 1
     json.dumps(result.document(), allow_nan=False)
     assert evaluate(records, candidate(everything)).against is None
+
+
+def test_what_is_found_in_an_ignore_region_is_neither_right_nor_wrong(records: list[Record]) -> None:
+    """In the first field an unlabelled red cell, and the labelled white one, lie in a region over its lower right part."""
+    first = replace(records[0], ignore=np.array([[50, 50, 120, 100]], np.float32))
+    extra = np.array([[92, 60, 112, 80]], np.float32)
+
+    def find(rgb: np.ndarray) -> Detections:
+        record = records[int(rgb[0, 0, 0])]
+        xyxy, label = np.concatenate([record.xyxy, extra]), np.append(record.label, 0)
+        return Detections(xyxy, np.full(len(label), 0.9), label, record.size_wh)
+
+    with_region, without = (evaluate([one], candidate(find)) for one in (first, records[0]))
+    assert (with_region.operating["RBC"].true, with_region.operating["RBC"].false) == (3, 0)
+    assert (without.operating["RBC"].true, without.operating["RBC"].false) == (3, 1)
+    assert with_region.operating["WBC"].true == 1
+    assert (with_region.all_cells["RBC"].counted, without.all_cells["RBC"].counted) == (3, 4)
+    # A labelled cell is missed in a region as elsewhere.
+    none = evaluate([first], candidate(lambda _: Detections.none((120, 100))))
+    assert none.operating["WBC"].missed == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import shutil
@@ -275,6 +276,40 @@ def test_names_in_the_audit_are_shown_as_they_are(make: Any, tmp_path: Path) -> 
     name = "<img src=x> `tick` | bar"
     convert(Request(make.voc(tmp_path / "in", {name: ()}, {"train": [name]}), tmp_path / "out"))
     assert "`<img src=x> 'tick' | bar`" in (tmp_path / "out" / "audit.md").read_text(encoding="utf-8")
+
+
+@pytest.fixture
+def bare(make: Any, tmp_path: Path) -> Request:
+    """Three images without labels, and a COCO file with cells and ignore regions for two of them."""
+    for seed, name in enumerate("abc"):
+        make.save(tmp_path / "bare" / f"{name}.png", make.picture(seed))
+    fields = {
+        "a.png": [*make.CELLS, ("ignore", 60, 40, 120, 60)],
+        "b.png": [("ignore", 0, 0, 20, 20), ("ignore", 30, 30, 60, 60)],
+    }
+    (tmp_path / "ours.json").write_text(make.coco_json(fields), encoding="utf-8")
+    return Request(tmp_path / "bare", tmp_path / "out", splits.plan("1/0/0"), labels=tmp_path / "ours.json")
+
+
+def test_labels_over_bare_images_with_their_ignore_regions(bare: Request) -> None:
+    audit = convert(bare)
+    assert (audit.splits["train"].images, audit.splits["train"].ignore) == (2, 3)
+    assert audit.splits["train"].boxes == {"RBC": 1, "WBC": 1, "Platelets": 1}
+    assert audit.splits["val"].ignore == 0
+    assert [(note.file, note.reason) for note in audit.left_out] == [("c.png", "has no label file")]
+    assert [(note.field, note.name, note.reason) for note in audit.boxes] == [
+        ("a", "ignore", "reached outside the image and was clipped")
+    ]
+    a, b = dataset.read(bare.out / "data.yaml", "train")
+    assert a.ignore == pytest.approx(np.array([[60, 40, 96, 60]]), abs=0.01)
+    assert (len(b.ignore), len(b.label)) == (2, 0)
+    assert json.loads((bare.out / "audit.json").read_text(encoding="utf-8"))["splits"]["train"]["ignore"] == 3
+    assert "| train | 2 | 1 | 1 | 1 | 3 | 1 |" in (bare.out / "audit.md").read_text(encoding="utf-8")
+
+
+def test_bare_images_alone_are_no_label_set(bare: Request) -> None:
+    with pytest.raises(AnnotationError):
+        convert(dataclasses.replace(bare, labels=None))
 
 
 def test_real_bccd_with_complete_labels(real: Callable[[str], Path], tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from detector.annotations import dataset
+from detector.annotations.conversion import Request, convert
 from detector.annotations.records import Record
 from detector.errors import AnnotationError, UnknownClassError
 
@@ -103,3 +104,52 @@ def test_a_folder_without_labels_is_no_dataset(data: Path) -> None:
         file.unlink()
     with pytest.raises(AnnotationError, match="no label files"):
         dataset.load(data, "test")
+
+
+REGIONS = np.array([[0, 0, 12.5, 60], [40, 20, 80, 60]], np.float32)
+
+
+@pytest.fixture
+def with_regions(tmp_path: Path) -> Path:
+    """A field `a` with a red cell and two ignore regions, `b` with a region and no cell, and `c` with neither."""
+    made = []
+    for name, label, regions in (("a", [0], REGIONS), ("b", [], REGIONS[1:]), ("c", [], REGIONS[:0])):
+        path = tmp_path / f"{name}.png"
+        cv2.imwrite(str(path), np.full((60, 80, 3), 200, np.uint8))
+        xyxy = np.array([[10, 10, 30, 30]] * len(label), np.float32).reshape(-1, 4)
+        made.append(Record(name, path, (80, 60), xyxy, np.array(label, np.int64), "val", regions))
+    dataset.write(tmp_path / "set", made)
+    return tmp_path / "set" / "data.yaml"
+
+
+def test_ignore_regions_come_back_as_they_were_written(with_regions: Path) -> None:
+    folder = with_regions.parent
+    assert sorted(path.relative_to(folder).as_posix() for path in (folder / "ignore").rglob("*.txt")) == [
+        "ignore/val/a.txt",
+        "ignore/val/b.txt",
+    ]
+    # What others read of the folder knows nothing of them.
+    assert (folder / "labels" / "val" / "a.txt").read_text(encoding="utf-8") == "0 0.25000000 0.33333333 0.25000000 0.33333333\n"
+    assert yaml.safe_load(with_regions.read_text(encoding="utf-8"))["names"] == {0: "RBC", 1: "WBC", 2: "Platelets"}
+    a, b, c = dataset.read(with_regions, "val")
+    assert a.ignore == pytest.approx(REGIONS)
+    assert b.ignore == pytest.approx(REGIONS[1:])
+    assert c.ignore.shape == (0, 4)
+    assert [one.label.tolist() for one in (a, b, c)] == [[0], [], []]
+
+
+def test_a_broken_file_of_regions_costs_its_field_alone(with_regions: Path) -> None:
+    dataset.ignore_file(with_regions.parent / "images" / "val" / "b.png").write_text("0 0.5 0.5", encoding="utf-8")
+    loaded = dataset.load(with_regions, "val")
+    assert [one.name for one in loaded.records] == ["a", "c"]
+    assert [(one.source, one.reason) for one in loaded.unusable] == [
+        ("b", "line 1 is '0 0.5 0.5', expected 'class cx cy width height'")
+    ]
+
+
+def test_a_dataset_folder_that_is_converted_again_keeps_its_regions(with_regions: Path, tmp_path: Path) -> None:
+    audit = convert(Request(with_regions.parent, tmp_path / "again"))
+    assert audit.splits["val"].ignore == 3
+    again = dataset.read(tmp_path / "again" / "data.yaml", "val")
+    assert [len(one.ignore) for one in again] == [2, 1, 0]
+    assert again[0].ignore == pytest.approx(REGIONS)

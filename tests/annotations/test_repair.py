@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from detector.annotations.labels import Labels
-from detector.annotations.repair import SLIVER, mend, without_slivers
+from detector.annotations.repair import SLIVER, is_ignore, known, mend, without_slivers
 from detector.vision.cells import CLASSES
 
 SIZE = (100, 80)
@@ -89,3 +89,31 @@ def test_slivers_stay_where_nothing_shows_how_large_red_cells_are() -> None:
     mended = without_slivers(mend(labels(*WHOLE[:2], ("RBC", 0, 20, 3, 40)), SIZE))
     assert len(mended.label) == 3
     assert mended.changes == ()
+
+
+@pytest.mark.parametrize(
+    ("name", "region", "one_of_ours"),
+    [("ignore", True, True), (" Ignore ", True, True), ("IGNORE", True, True), ("ignored", False, False), ("", False, False),
+     ("plt", False, True), ("Neutrophil", False, False)],
+)  # fmt: skip
+def test_which_names_are_those_of_ignore_regions(name: str, region: bool, one_of_ours: bool) -> None:
+    assert (is_ignore(name), known(name)) == (region, one_of_ours)
+
+
+def test_regions_are_clipped_and_the_labels_in_them_stay() -> None:
+    found = labels(("ignore", 40, 40, 130, 90), ("RBC", 50, 50, 70, 70), ("Ignore", 40, 40, 99, 79), ("ignore", 120, 0, 140, 20))
+    mended = mend(found, SIZE)
+    assert mended.xyxy.tolist() == [[50, 50, 70, 70]]
+    assert mended.label.tolist() == [0]
+    assert mended.ignore.tolist() == [[40, 40, 100, 80], [40, 40, 99, 79]]
+    assert [(c.name, c.action, c.reason) for c in mended.changes] == [
+        ("ignore", "repaired", "reached outside the image and was clipped"),
+        ("ignore", "dropped", "outside the image"),
+    ]
+    assert mended.record("a", None).ignore.tolist() == mended.ignore.tolist()
+
+
+def test_a_region_at_the_border_is_no_sliver() -> None:
+    mended = without_slivers(mend(labels(*WHOLE, ("RBC", 0, 20, 3, 40), ("ignore", 0, 20, 3, 40)), SIZE))
+    assert len(mended.label) == 3
+    assert mended.ignore.tolist() == [[0, 20, 3, 40]]

@@ -48,7 +48,7 @@ def test_every_file_tells_the_same(fields: Path, run_command: Run) -> None:
     counts, smears = rows(Path("out/counts.csv")), rows(Path("out/smears.csv"))
     assert list(counts[0]) == [
         "field", "smear", "status", "reason", "RBC", "WBC", "Platelets", "RBC_frame", "WBC_frame", "Platelets_frame",
-        "width_px", "height_px", "saturated", "focus", "covered", "doubt",
+        "width_px", "height_px", "rbc_px", "scale", "saturated", "focus", "covered", "doubt",
     ]  # fmt: skip
     assert [row["field"] for row in counts] == [
         "smear_a/field_01.jpg", "smear_a/field_02.jpg", "smear_b/field_01.jpg", "smear_b/field_02.jpg",

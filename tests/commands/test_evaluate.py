@@ -39,6 +39,7 @@ class FakeModel:
         nms_iou=0.6,
         image_px=200,
         rbc_px=20.0,
+        shown_px=20.0,
         minimum=lambda: (0.5, 0.5, 0.5),
     )
 

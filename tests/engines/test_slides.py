@@ -185,3 +185,13 @@ def test_the_same_counts_whatever_the_number_of_workers(tmp_path: Path, region: 
     tifffile.imwrite(tmp_path / "a.tif", region.image, photometric="rgb", rowsperstrip=16)
     fields = inputs.find([str(tmp_path)], um_per_px=0.075)
     assert job.count(fields, model, 1) == job.count(fields, model, 4)
+
+
+def test_a_given_scale_that_a_slides_cells_contradict_warns(tmp_path: Path, region: Field, model: Model) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", region.image, photometric="rgb", tile=(256, 256))
+    for um_per_px, warnings in ((0.25, 1), (0.075, 0)):
+        outcome = job.count(inputs.find([str(tmp_path / "a.tif")], um_per_px=um_per_px), model, workers=1)
+        assert len(outcome.warnings) == warnings
+        assert all(
+            "in 1 of 1 fields: in a.tif by um_per_px red cells are 30 px wide, on the slide" in one for one in outcome.warnings
+        )

@@ -110,3 +110,19 @@ def test_touching_names_the_edges_within_the_margin() -> None:
 def test_the_median_is_numpys(values: list[float]) -> None:
     for kind in (np.float32, np.float64):
         assert boxes.median(np.array(values, dtype=kind)) == float(np.median(np.array(values, dtype=kind)))
+
+
+def test_how_much_of_a_box_lies_in_the_one_that_holds_most_of_it() -> None:
+    a = np.array([[0, 0, 10, 10], [5, 0, 15, 10], [50, 50, 60, 60], [3, 3, 3, 9]], dtype=np.float32)
+    b = np.array([[0, 0, 7, 20], [10, 0, 30, 10]], dtype=np.float32)
+    assert boxes.inside(a, b) == pytest.approx([0.7, 0.5, 0, 0])
+    assert boxes.inside(a, b[:0]).tolist() == [0] * 4
+    assert boxes.inside(a[:0], b).shape == (0,)
+
+
+@given(random_boxes, random_boxes)
+def test_a_box_lies_in_others_by_a_share_and_wholly_in_itself(a: np.ndarray, b: np.ndarray) -> None:
+    share = boxes.inside(a, b)
+    assert share.shape == (len(a),)
+    assert ((share >= 0) & (share <= 1 + 1e-6)).all()
+    assert np.allclose(boxes.inside(a, np.concatenate([a, b])), boxes.area(a) > 0)

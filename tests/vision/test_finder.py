@@ -86,3 +86,58 @@ def test_where_the_scale_is_known_red_cells_are_shown_as_wide_as_the_card_says(
     # To the nearest of eight steps from one magnification to its double.
     assert [zoom * rbc_px for zoom, _ in shown] == pytest.approx([model.card.shown_px] * len(shown), rel=2 ** (1 / 16) - 1)
     assert max(zoom * side for zoom, side in shown) <= tiles.TILE_PX + 1
+
+
+FITS, TOO_SMALL = scale.Scale(105.0, scale.OF_SMEAR), scale.Scale(30.0, scale.OF_SMEAR)
+"""Scales of smears that the cells of a sample, which are about 105 px wide, agree with and speak against."""
+
+
+def test_a_smears_scale_that_the_cells_agree_with_is_kept_to(model: Model) -> None:
+    rgb = images.read(SAMPLES[0])
+    found = finder.find(model, rgb, FITS)
+    assert (found.scale, found.note) == (FITS, "")
+    assert _same(found.cells, finder.find_at(model, rgb, scale.zoom_for(model.card, 105.0)))
+
+
+@pytest.mark.parametrize("min_score", [None, MIN_SCORE])
+def test_a_field_that_contradicts_its_smear_gets_a_scale_of_its_own_and_says_so(model: Model, min_score: float | None) -> None:
+    rgb = images.read(SAMPLES[0])
+    found, alone = (finder.find(model, rgb, given, min_score) for given in (TOO_SMALL, None))
+    assert found.scale == alone.scale
+    assert found.scale.source == scale.OF_FIELD
+    assert _same(found.cells, alone.cells)
+    assert alone.note == ""
+    assert (
+        found.note
+        == f"scale of its own: red cells are {found.scale.rbc_px:.0f} px wide here and 30 px in the smear's other fields"
+    )
+
+
+def test_a_given_scale_that_the_cells_contradict_is_kept_and_told(model: Model) -> None:
+    rgb = images.read(SAMPLES[0])
+    given = scale.Scale.given(0.25)
+    found = finder.find(model, rgb, given)
+    assert found.scale == given
+    assert found.note.startswith(f"{finder.CONTRADICTED} 30 px wide, in the field they seem to be 1")
+    assert _same(found.cells, finder.find_at(model, rgb, scale.zoom_for(model.card, 30.0)))
+
+
+@pytest.mark.parametrize("known", [TOO_SMALL, scale.Scale.given(0.25)])
+def test_a_field_without_cells_contradicts_no_scale(model: Model, known: scale.Scale) -> None:
+    found = finder.find(model, np.full((480, 640, 3), 235, np.uint8), known)
+    assert (found.scale, found.note, len(found.cells)) == (known, "", 0)
+
+
+def test_where_its_smear_tells_no_scale_a_field_tells_its_own_if_a_glance_shows_it(model: Model) -> None:
+    rgb = images.read(SAMPLES[0])
+    unknown = scale.Scale(None, scale.UNKNOWN)
+    found, alone = (finder.find(model, rgb, given) for given in (unknown, None))
+    assert found.scale == alone.scale
+    assert _same(found.cells, alone.cells)
+
+
+@pytest.mark.parametrize(("long_side", "note"), [(800, ""), (801, "scale not known: no red cells to estimate it from")])
+def test_without_a_scale_a_field_is_looked_at_whole_and_a_large_one_says_so(model: Model, long_side: int, note: str) -> None:
+    found = finder.find(model, np.full((300, long_side, 3), 235, np.uint8), scale.Scale(None, scale.UNKNOWN))
+    assert found.scale == scale.Scale(None, scale.UNKNOWN)
+    assert found.note == note

@@ -10,6 +10,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from detector.errors import ModelError, UsageError
 from detector.synthetic.layout import plan
@@ -17,7 +19,7 @@ from detector.synthetic.render import window
 from detector.synthetic.stain import preset
 from detector.vision import boxes, cells, finder, images
 from detector.vision.detections import Detections
-from detector.vision.model import SHIPPED, Model, canvas
+from detector.vision.model import SHIPPED, Model, canvas, one_each
 from detector.vision.scale import UNKNOWN, Scale
 
 SAMPLES = sorted((Path(__file__).parents[2] / "datasets" / "samples").glob("*/*.jpg"))
@@ -204,3 +206,48 @@ def test_unsure_cells_are_told_and_change_no_count(model: Model) -> None:
         assert found[:1].unsure is unsure
         told += len(unsure)
     assert told
+
+
+PLACE, SHIFTED, OFF = [0, 0, 40, 40], [5, 5, 45, 45], [20, 0, 60, 40]
+"""A box, one that overlaps it by an IoU of 0.62, and one by 0.33."""
+WHITE, LOBE, HALF_IN = [0, 0, 80, 80], [10, 10, 40, 50], [60, 10, 100, 50]
+"""A white cell's box, one within it, and one half within it."""
+R, W, P = cells.RBC, cells.WBC, cells.PLATELETS
+
+
+@pytest.mark.parametrize(
+    ("found", "stays"),
+    [
+        pytest.param([], [], id="nothing"),
+        pytest.param([(PLACE, R, 1.2), (PLACE, R, 1.1), (PLACE, P, 1.0)], [1, 1, 1], id="no white cells"),
+        pytest.param([(PLACE, R, 1.2), (SHIFTED, W, 1.5)], [0, 1], id="red and white in one place: white is surer"),
+        pytest.param([(SHIFTED, W, 1.2), (PLACE, R, 1.5)], [0, 1], id="red and white in one place: red is surer"),
+        pytest.param([(PLACE, R, 1.2), (OFF, W, 1.5)], [1, 1], id="red and white that only touch"),
+        pytest.param([(PLACE, P, 1.2), (PLACE, W, 1.5)], [1, 1], id="a platelet is no red cell"),
+        pytest.param([(WHITE, W, 1.2), (LOBE, W, 1.1)], [1, 0], id="a lobe"),
+        pytest.param([(LOBE, W, 1.9), (WHITE, W, 1.1)], [0, 1], id="a lobe that is surer than its cell"),
+        pytest.param([(WHITE, W, 1.2), (LOBE, W, 1.1), ([45, 20, 75, 60], W, 1.1)], [1, 0, 0], id="two lobes"),
+        pytest.param([(WHITE, W, 1.2), (HALF_IN, W, 1.1)], [1, 1], id="white cells side by side"),
+        pytest.param([(WHITE, W, 1.2), (WHITE, W, 1.2)], [1, 0], id="the same white box twice"),
+        pytest.param([(WHITE, W, 1.2), (LOBE, R, 1.1)], [1, 1], id="a red cell on a white one"),
+        pytest.param([(WHITE, W, 0.9), (LOBE, W, 1.0)], [0, 1], id="a cell around a lobe is not counted"),
+        pytest.param([(WHITE, W, 0.9), (LOBE, W, 0.5)], [1, 0], id="neither is counted"),
+        pytest.param([(PLACE, R, 1.0), (PLACE, W, 0.9)], [1, 0], id="a white cell on a red one is not counted"),
+    ],
+)
+def test_each_cell_has_one_box_and_one_class(found: list[tuple[list[int], int, float]], stays: list[int]) -> None:
+    xyxy = np.array([box for box, *_ in found], np.float32).reshape(-1, 4)
+    label, sure = np.array([one[1] for one in found], np.int64), np.array([one[2] for one in found])
+    assert one_each(xyxy, label, sure).tolist() == [bool(one) for one in stays]
+
+
+_box = st.tuples(*[st.integers(0, 30)] * 2, *[st.integers(1, 40)] * 2)
+
+
+@given(st.lists(st.tuples(_box, st.sampled_from([R, W, P]), st.sampled_from([0.4, 0.9, 1.0, 1.3, 2.0])), max_size=8))
+def test_what_is_not_counted_takes_the_place_of_nothing_that_is(found: list[tuple[tuple[int, ...], int, float]]) -> None:
+    xyxy = np.array([(x, y, x + w, y + h) for (x, y, w, h), *_ in found], np.float32).reshape(-1, 4)
+    label, sure = np.array([one[1] for one in found], np.int64), np.array([one[2] for one in found])
+    counts = sure >= 1
+    among_all = one_each(xyxy, label, sure)[counts]
+    assert np.array_equal(among_all, one_each(xyxy[counts], label[counts], sure[counts]))

@@ -12,7 +12,7 @@ from detector.errors import ImageError, UsageError
 from detector.synthetic import layout, render, stain
 from detector.synthetic.layout import Density
 from detector.synthetic.render import Field
-from detector.vision import boxes, scan, tiles
+from detector.vision import boxes, finder, scan, tiles
 from detector.vision.detections import Detections
 from detector.vision.model import Model
 from detector.vision.slides.tiff import TiffSlide
@@ -98,8 +98,46 @@ def test_without_red_cells_and_scale_it_says_what_to_give(tmp_path: Path, model:
 def test_a_scale_that_the_cells_speak_against_is_kept_and_told(tmp_path: Path, region: Field, model: Model) -> None:
     with TiffSlide(written(tmp_path / "a.tif", region.image[:1500, :1500])) as slide:
         overview, _ = slide.overview(512)
-        assert "they seem to be" in scan.plan(model, slide, overview, 0.25).note
+        kept = scan.plan(model, slide, overview, 0.25)
+        assert (kept.um_per_px, kept.rbc_px) == (0.25, 30)
+        assert kept.note.startswith(f"{finder.CONTRADICTED} 30 px wide, on the slide they seem to be 1")
         assert scan.plan(model, slide, overview, 0.075).note == ""
+
+
+@pytest.mark.parametrize(("unit", "believed"), [("CENTIMETER", True), ("INCH", False)])
+def test_a_files_scale_is_believed_unless_the_cells_speak_against_it(
+    tmp_path: Path, region: Field, model: Model, unit: str, believed: bool
+) -> None:
+    """A file says 0.075 µm per pixel, as it is, or the same number of pixels an inch, which is 0.19."""
+    rgb = region.image[:1500, :1500]
+    tifffile.imwrite(
+        tmp_path / "a.tif", rgb, photometric="rgb", tile=(256, 256), resolution=[1e4 / 0.075] * 2, resolutionunit=unit
+    )
+    with TiffSlide(tmp_path / "a.tif") as slide:
+        planned = scan.plan(model, slide, slide.overview(512)[0], None)
+        assert slide.um_per_px == pytest.approx(0.075 if believed else 0.1905)
+    if believed:
+        assert (planned.um_per_px, planned.rbc_px) == (pytest.approx(0.075), pytest.approx(100))
+        assert planned.note == "scale from the TIFF resolution: 0.075 µm per px"
+    else:
+        assert planned.um_per_px is None
+        assert planned.rbc_px == pytest.approx(107, rel=0.15)
+        assert planned.note.startswith("by the TIFF resolution red cells are 39 px wide, on the slide they seem to be 1")
+        assert planned.note.endswith("the cells were believed, and no area in mm² is known")
+
+
+def test_a_slide_of_a_wrong_unit_is_counted_by_its_cells(model: Model) -> None:
+    pytest.importorskip("imagecodecs", reason="JPEG tiles need the extra slides")
+    path = Path(__file__).parents[2].parent / "shared" / "cases" / "scale_unit_wrong" / "cm_value_inch_unit.tif"
+    if not path.exists():
+        pytest.skip(f"the case {path.name} is not beside this checkout")
+    with TiffSlide(path) as slide:
+        planned, _, found = searched(model, slide, None)
+    counts = found.counts()
+    assert "the cells were believed" in planned.note
+    assert counts["RBC"] == pytest.approx(194, abs=10)
+    assert counts["WBC"] == pytest.approx(14, abs=2)
+    assert counts["Platelets"] == pytest.approx(25, abs=6)
 
 
 @pytest.mark.parametrize("tile_px", [0, 50, 386, 5000])
