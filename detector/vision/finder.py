@@ -12,7 +12,19 @@ from numpy.typing import NDArray
 from detector.vision import border, tiles
 from detector.vision.detections import Detections
 from detector.vision.model import Model
-from detector.vision.scale import GIVEN, OF_FIELD, Scale, contradict, estimate, glance, measure, of_smear, zoom_for
+from detector.vision.scale import (
+    GIVEN,
+    OF_FIELD,
+    SURE_SUPPORT,
+    Scale,
+    contradict,
+    covered,
+    estimate,
+    glance,
+    measure,
+    of_smear,
+    zoom_for,
+)
 
 CONTRADICTED = "by um_per_px red cells are"
 """How the note begins of a field whose cells speak against the scale that was given."""
@@ -62,11 +74,13 @@ def _settled(model: Model, rgb: NDArray[np.uint8], scale: Scale, counted: Detect
     """The scale of a field, and a note, once it was looked at by the scale of its smear or of the user."""
     assert scale.rbc_px is not None
     seen = measure(counted)
-    if seen is not None and not contradict(seen, scale.rbc_px):
+    fits = seen is not None and not contradict(seen, scale.rbc_px)
+    # Parts of cells that are shown far too large may be as wide as a wrong scale says, but cover little.
+    if fits and not (scale.source == GIVEN and covered(counted) < SURE_SUPPORT):
         return scale, ""
     # With few red cells at that scale, only what leaves no doubt speaks against it.
     own = glance(model, rgb) if seen is None else estimate(model, rgb)
-    if own is None or not contradict(own.rbc_px, scale.rbc_px):
+    if own is None or not contradict(own.rbc_px, scale.rbc_px) or (fits and own.support < SURE_SUPPORT):
         return scale, ""
     if scale.source == GIVEN:
         return scale, f"{CONTRADICTED} {scale.rbc_px:.0f} px wide, in the field they seem to be {own.rbc_px:.0f} px"

@@ -28,7 +28,7 @@ _KNOWN_RBC_PX = (28.0, 115.0)
 """Widths, in input pixels, at which the model knows red cells well enough to measure them."""
 _FEWEST = 3
 """Red cells clear of the border that tell a width."""
-_SURE_CELLS, _SURE_SUPPORT = 8, 0.12
+_SURE_CELLS, SURE_SUPPORT = 8, 0.12
 """Red cells of like width, and share of a picture under them, from which on no other look is needed."""
 _ALIKE = 1.6
 """Red cells whose width differs from the median by less than this ratio speak for it."""
@@ -141,6 +141,12 @@ def measure(found: Detections) -> float | None:
     return boxes.median(sides_px) if len(sides_px) >= _SURE_CELLS else None
 
 
+def covered(found: Detections) -> float:
+    """Share of a field that lies under its red cells, each weighed with its score."""
+    red = found.label == cells.RBC
+    return float((boxes.area(found.xyxy[red]) * found.score[red]).sum()) / (found.size_wh[0] * found.size_wh[1])
+
+
 def _judged(model: Model, rgb: images.Rgb, zoom: float) -> tuple[Estimate | None, bool]:
     """What one look tells, and whether that leaves no doubt."""
     found = model.detect(rgb, zoom=zoom)
@@ -155,7 +161,7 @@ def _judged(model: Model, rgb: images.Rgb, zoom: float) -> tuple[Estimate | None
     support = area / (found.size_wh[0] * found.size_wh[1])
     if not low <= typical_px * zoom <= high or support < _LEAST_SUPPORT:
         return None, False
-    return Estimate(typical_px, support), int(alike.sum()) >= _SURE_CELLS and support >= _SURE_SUPPORT
+    return Estimate(typical_px, support), int(alike.sum()) >= _SURE_CELLS and support >= SURE_SUPPORT
 
 
 def _closer(rgb: images.Rgb, card: Card, places: Sequence[tuple[float, float]]) -> Iterator[tuple[images.Rgb, float]]:

@@ -127,7 +127,9 @@ def picture(rbc_px: int, size_wh: tuple[int, int], region: Sequence[float] = ())
 
     from detector.training.fields import IGNORED
 
-    xyxy = grid(rbc_px, int(size_wh[0] / rbc_px / 1.5), int(size_wh[1] / rbc_px / 1.5)) if rbc_px else np.zeros((0, 4), np.float32)
+    xyxy = (
+        grid(rbc_px, int(size_wh[0] / rbc_px / 1.5), int(size_wh[1] / rbc_px / 1.5)) if rbc_px else np.zeros((0, 4), np.float32)
+    )
     label = np.array([RBC] * len(xyxy) + [IGNORED] * bool(region), np.float32).reshape(-1, 1)
     everything = np.concatenate([xyxy, np.array(region, np.float32).reshape(-1, 4)])
     instances = Instances(everything, np.zeros((0, 1000, 2), np.float32), bbox_format="xyxy", normalized=False)

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
+from detector.synthetic import layout, render, stain
 from detector.vision import cells, finder, images, scale, tiles
 from detector.vision.detections import Detections
 from detector.vision.model import Model
@@ -141,3 +142,11 @@ def test_without_a_scale_a_field_is_looked_at_whole_and_a_large_one_says_so(mode
     found = finder.find(model, np.full((300, long_side, 3), 235, np.uint8), scale.Scale(None, scale.UNKNOWN))
     assert found.scale == scale.Scale(None, scale.UNKNOWN)
     assert found.note == note
+
+
+def test_parts_of_cells_as_wide_as_a_wrong_scale_says_do_not_confirm_it(model: Model) -> None:
+    """Red cells of 100 px, which by the scale given are 38 px wide: so are 13 parts of the 108 cells."""
+    field = render.window(layout.plan((1600, 1200), stain.preset("bccd"), 3), 0, 0, 1600, 1200)
+    found = finder.find(model, field.image, scale.Scale.given(0.2))
+    assert len(found.cells) < field.counts()["RBC"] / 2
+    assert found.note.startswith(f"{finder.CONTRADICTED} 38 px wide, in the field they seem to be 1")
