@@ -24,6 +24,8 @@ from detector.vision.slides import formats
 
 Run = Callable[..., int]
 SIDE = 1500
+TILE_PX = 576
+"""Small enough to cut these slides into four."""
 
 
 @pytest.fixture(autouse=True)
@@ -59,7 +61,7 @@ def test_a_slide_beside_fields_is_a_row_with_its_tiles_and_a_picture(
 ) -> None:
     pytest.importorskip("openslide", reason="needs the extra slides")
     aperio(fields / "smear_a" / "slide.svs", region.image)
-    assert run_command(count.main, fields, "--out", "out", "--overlays") == 0
+    assert run_command(count.main, fields, "--out", "out", "--overlays", "--tile-px", TILE_PX) == 0
     counts = {row["field"]: row for row in rows(Path("out/counts.csv"))}
     assert len(counts) == 5
     slide = counts["smear_a/slide.svs"]
@@ -84,7 +86,7 @@ def test_a_slide_beside_fields_is_a_row_with_its_tiles_and_a_picture(
     smear = next(row for row in rows(Path("out/smears.csv")) if (row["smear"], row["class"]) == ("smear_a", "RBC"))
     assert float(smear["mean_per_field"]) == pytest.approx(int(smear["total"]) / 3, rel=1e-4)
     assert smear["per_mm2"] == ""
-    assert run_command(count.main, fields, "--out", "out", "--resume", "--overlays") == 0
+    assert run_command(count.main, fields, "--out", "out", "--resume", "--overlays", "--tile-px", TILE_PX) == 0
     assert rows(Path("out/tiles.csv")) == tiles
 
 
@@ -97,7 +99,7 @@ def test_a_slide_alone_has_densities_from_its_own_scale(tmp_path: Path, region: 
         resolution=(1e4 / 0.075,) * 2,
         resolutionunit="centimeter",
     )
-    outcome = job.count(inputs.find([str(tmp_path)]), model, 2)
+    outcome = job.count(inputs.find([str(tmp_path)]), model, 2, tile_px=TILE_PX)
     one = outcome.smears[0].classes["RBC"]
     mm2 = (SIDE * 0.075 / 1000) ** 2
     assert one.per_mm2 is not None
@@ -113,7 +115,7 @@ def test_a_slide_interrupted_in_the_middle_goes_on_where_it_was(
 ) -> None:
     tifffile.imwrite(tmp_path / "a.tif", region.image, photometric="rgb", tile=(256, 256))
     fields = inputs.find([str(tmp_path / "a.tif")], um_per_px=0.075)
-    whole = job.count(fields, model, 2)
+    whole = job.count(fields, model, 2, tile_px=TILE_PX)
     look, seen = scan.look, []
 
     def interrupted(*arguments: object) -> scan.Look:
@@ -124,19 +126,19 @@ def test_a_slide_interrupted_in_the_middle_goes_on_where_it_was(
 
     monkeypatch.setattr(scan, "look", interrupted)
     with Journal(tmp_path / "j.jsonl", {"key": 1}, resume=False) as journal, pytest.raises(KeyboardInterrupt):
-        job.count(fields, model, 1, journal)
+        job.count(fields, model, 1, journal, tile_px=TILE_PX)
     again: list[object] = []
     monkeypatch.setattr(scan, "look", lambda *arguments: again.append(arguments[-1]) or look(*arguments))
     told: list[float] = []
     with Journal(tmp_path / "j.jsonl", {"key": 1}, resume=True) as journal:
-        resumed = job.count(fields, model, 1, journal, progress=told.append)
+        resumed = job.count(fields, model, 1, journal, progress=told.append, tile_px=TILE_PX)
         assert resumed == whole
         assert len(again) + len(seen) <= 5
         assert again[0] not in seen[:2]
         assert sum(told) == pytest.approx(1)
         # The finished slide comes from the journal, and another tile is another count.
         again.clear()
-        assert job.count(fields, model, 1, journal) == whole
+        assert job.count(fields, model, 1, journal, tile_px=TILE_PX) == whole
         assert not again
     with Journal(tmp_path / "j.jsonl", {"key": 1}, resume=True) as journal:
         assert journal.read("a.tif").slide is not None
@@ -147,13 +149,13 @@ def test_what_of_a_truncated_slide_can_be_read_is_counted_and_the_rest_named(tmp
     with (tmp_path / "a.tif").open("r+b") as file:
         file.truncate(file.seek(0, 2) * 3 // 4)
     fields = inputs.find([str(tmp_path)], um_per_px=0.075)
-    outcome = job.count(fields, model, 2)
+    outcome = job.count(fields, model, 2, tile_px=TILE_PX)
     assert 0 < outcome.read[0].raw["RBC"] < region.counts()["RBC"]
     assert "of 4 tiles could not be read and are not counted: at (0, " in outcome.doubts["a.tif"]
     assert "unreadable" in outcome.notes["a.tif"]
     with (tmp_path / "a.tif").open("r+b") as file:
         file.truncate(20_000)
-    outcome = job.count(fields, model, 2)
+    outcome = job.count(fields, model, 2, tile_px=TILE_PX)
     assert not outcome.read
     assert "nothing in it can be counted" in outcome.unread[0].reason
 

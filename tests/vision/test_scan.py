@@ -33,7 +33,7 @@ def written(path: Path, rgb: np.ndarray) -> Path:
 
 
 def searched(model: Model, slide: TiffSlide, um_per_px: float | None) -> tuple[scan.Scan, list[scan.Look], Detections]:
-    plan = scan.plan(model, slide, slide.overview(512)[0], um_per_px)
+    plan = scan.plan(model, slide, slide.overview(512)[0], um_per_px, tile_px=576)
     looks = [scan.look(model, slide, plan, tile) for tile in plan.tiles]
     owned = scan.settle(model, slide.size_wh, plan, [look.found for look in looks])
     return plan, looks, tiles.joined(owned, slide.size_wh)
@@ -140,7 +140,7 @@ def test_a_slide_of_a_wrong_unit_is_counted_by_its_cells(model: Model) -> None:
     assert counts["Platelets"] == pytest.approx(25, abs=6)
 
 
-@pytest.mark.parametrize("tile_px", [0, 50, 386, 5000])
+@pytest.mark.parametrize("tile_px", [0, 50, 230, 5000])
 def test_a_tile_too_small_for_cells_or_too_large_is_refused_with_the_least(model: Model, tile_px: int) -> None:
     least = 3 * int(np.ceil(1.6 * model.card.shown_px))
     with pytest.raises(UsageError, match=f"must be {least} to"):
