@@ -130,14 +130,14 @@ def test_uncounted_matter_is_seen_where_green_light_tells_nothing() -> None:
 @pytest.mark.parametrize(
     ("counted", "unsure", "reason"),
     [
-        ((20, 1, 2), (3, 0, 0), ""),
-        ((20, 1, 2), (4, 0, 0), "uncertain cells: 4 red cells nearly counted beside 20"),
+        ((20, 1, 2), (6, 0, 0), ""),
+        ((20, 1, 2), (7, 0, 0), "uncertain cells: 7 red cells nearly counted beside 20"),
         ((3, 1, 2), (1, 0, 0), ""),
         ((20, 1, 2), (0, 1, 0), "uncertain cells: 1 white cell nearly counted beside 1"),
         ((2000, 40, 2), (0, 2, 0), ""),
         ((20, 0, 2), (0, 2, 0), "uncertain cells: 2 white cells nearly counted beside 0"),
-        ((20, 1, 2), (0, 0, 3), "uncertain cells: 3 platelets nearly counted beside 2"),
-        ((20, 1, 3), (0, 0, 3), ""),
+        ((20, 1, 2), (0, 0, 5), "uncertain cells: 5 platelets nearly counted beside 2"),
+        ((20, 1, 2), (0, 0, 4), ""),
         ((20, 1, 0), (0, 0, 2), ""),
     ],
 )
