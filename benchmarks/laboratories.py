@@ -76,7 +76,7 @@ def command(
     split: str,
     points: Path | None,
 ) -> int:
-    """Print for each source the error of the counts per field, beside that of the guess that never looks, and how many cells are found.
+    """Print for each source the error of the counts per field, beside that of a constant guess, and how many cells are found.
 
     A source is a dataset, or a domain of one (`txl_pbc/pbc`).
     """

@@ -27,7 +27,7 @@ _SAME_PLACE = 0.45
 _LOBE = 0.7
 """Share of a white cell's box within another's from which on it is a part: no labelled one of these fields lies so by 0.3."""
 _UNSURE = 1 / 3
-"""Share of its class's threshold from which on a cell that is not counted is told of as unsure."""
+"""Share of its class's threshold from which on a cell that is not counted is listed as unsure."""
 _APART = 0.3
 """Share of an unsure box that may lie in a counted one."""
 
