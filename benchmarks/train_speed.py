@@ -78,7 +78,7 @@ def compare(runs: list[Run]) -> Comparison:
     return Comparison(ratios, total[STOCK] / total[OURS], max(abs(pair[STOCK].map50 - pair[OURS].map50) for pair in pairs))
 
 
-def command(
+def command(  # noqa: PLR0913
     *, data: Path | None, fields: int, model: str, epochs: int, image_px: int, batch: int, repeats: int, out: Path
 ) -> int:
     """Train with both, one after the other, and print seconds an epoch, their ratio and both accuracies."""

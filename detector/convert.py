@@ -25,7 +25,7 @@ _SPLITS = (
 )
 
 
-def command(
+def command(  # noqa: PLR0913
     *, out: Path, source: Path | None, download_name: str | None, split_plan: str | None, seed: int, labels: Path | None,
     only_relabelled: bool, corrections: Path | None, against: Sequence[Path],
 ) -> int:  # fmt: skip

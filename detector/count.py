@@ -23,7 +23,7 @@ from detector.vision.model import Model, processors
 from detector.vision.tiles import TILE_PX
 
 
-def count(
+def count(  # noqa: PLR0913
     *, inputs: Sequence[str], out: Path | None, model: Path | None, manifest_file: Path | None, um_per_px: float | None,
     rbc_per_ul: float | None, ul_factor: float | None, truth: Path | None, overlays: bool, backend: str, threads: int | None,
     tile_px: int, resume: bool,

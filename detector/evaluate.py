@@ -25,7 +25,7 @@ from detector.errors import UsageError
 from detector.vision.model import Model
 
 
-def command(
+def command(  # noqa: PLR0913
     data: Path | None = None, *, split: str | None = None, model: Path | None = None, exclude: Path | None = None,
     smears: Path | None = None, also: Path | None = None, counts: Path | None = None, truth: Path | None = None,
     against: Path | None = None, out: Path | None = None,
@@ -62,7 +62,7 @@ def _check(data: Path | None, counts: Path | None, truth: Path | None, with_data
         raise UsageError(f"--split {with_data['--split']}: no such split; known: {', '.join(SPLITS)}")
 
 
-def _model(
+def _model(  # noqa: PLR0913
     data: Path,
     split: str,
     model: Path | None,

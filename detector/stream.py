@@ -26,7 +26,7 @@ from detector.vision.model import Model
 LOOK_EVERY_S, TELL_EVERY_S = 0.1, 10.0
 
 
-def stream(
+def stream(  # noqa: PLR0913
     *, source: str, mode: str, out: Path | None, model: Path | None, um_per_px: float | None, until_enough: bool,
     rbc_within: float, wbc_within: float, seconds: float | None, save: Path | None, show: bool, serve: str | None,
 ) -> int:  # fmt: skip

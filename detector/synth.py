@@ -19,7 +19,7 @@ _DRAWN = ("--um-per-px", "--stain", "--rbc", "--wbc", "--platelets", "--touching
 _WIDTHS = "20-60"
 
 
-def synth(
+def synth(  # noqa: PLR0913
     *, out: Path, fields: int, smears: int, size: str, seed: int, um_per_px: float, stain: str,
     rbc: float | None, wbc: float | None, platelets: float | None, touching: float, variety: str | None,
 ) -> None:  # fmt: skip

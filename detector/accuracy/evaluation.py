@@ -73,7 +73,7 @@ class Evaluation(Figures):
         return {**everything, "worst": [{"field": w.row.field, "off": w.row.off, "mistakes": w.row.mistakes} for w in self.worst]}
 
 
-def evaluate(
+def evaluate(  # noqa: PLR0913
     records: Iterable[Record],
     candidate: Candidate,
     train: Sequence[Record] = (),

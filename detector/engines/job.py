@@ -33,7 +33,7 @@ def journal_key(model: Model) -> dict[str, Any]:
     return {"model_sha256": model.sha256, "backend": model.network.backend, "smearcount": version()}
 
 
-def count(
+def count(  # noqa: PLR0913
     fields: Sequence[FieldInput],
     model: Model,
     workers: int,

@@ -69,7 +69,7 @@ class Finished:
     parity: export.Parity
 
 
-def finish(
+def finish(  # noqa: PLR0913
     weights: Path,
     data_files: Sequence[Path],
     target: Path,

@@ -78,9 +78,12 @@ def _settled(model: Model, rgb: NDArray[np.uint8], scale: Scale, counted: Detect
     # Parts of cells that are shown far too large may be as wide as a wrong scale says, but cover little.
     if fits and not (scale.source == GIVEN and covered(counted) < SURE_SUPPORT):
         return scale, ""
-    # With few red cells at that scale, only what leaves no doubt speaks against it.
-    own = glance(model, rgb) if seen is None else estimate(model, rgb)
-    if own is None or not contradict(own.rbc_px, scale.rbc_px) or (fits and own.support < SURE_SUPPORT):
+    # A user's scale may be so wrong that no red cell is found at it, nor at a single look.
+    own = glance(model, rgb) if seen is None and scale.source != GIVEN else estimate(model, rgb)
+    if own is None or not contradict(own.rbc_px, scale.rbc_px):
+        return scale, ""
+    # With few red cells at that scale, or little under them, only what leaves no doubt speaks against it.
+    if own.support < SURE_SUPPORT and (fits or seen is None):
         return scale, ""
     if scale.source == GIVEN:
         return scale, f"{CONTRADICTED} {scale.rbc_px:.0f} px wide, in the field they seem to be {own.rbc_px:.0f} px"

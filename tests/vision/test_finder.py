@@ -81,7 +81,7 @@ def test_where_the_scale_is_known_red_cells_are_shown_as_wide_as_the_card_says(
         return detect(self, crop, min_score, zoom)
 
     monkeypatch.setattr(Model, "detect", watched)
-    monkeypatch.setattr(finder, "glance", lambda *_: None)
+    monkeypatch.setattr(finder, "estimate", lambda *_: None)
     finder.find(model, rgb, scale.Scale.given(um_per_px))
     rbc_px = cells.RBC_DIAMETER_UM / um_per_px
     # To the nearest of eight steps from one magnification to its double.
@@ -121,6 +121,13 @@ def test_a_given_scale_that_the_cells_contradict_is_kept_and_told(model: Model) 
     assert found.scale == given
     assert found.note.startswith(f"{finder.CONTRADICTED} 30 px wide, in the field they seem to be 1")
     assert _same(found.cells, finder.find_at(model, rgb, scale.zoom_for(model.card, 30.0)))
+
+
+def test_a_given_scale_at_which_no_cell_is_found_is_told(model: Model) -> None:
+    """Red cells of about 26 px in a field too large to see them in at one look; by the scale given they are 375 px wide."""
+    rgb = np.ascontiguousarray(np.tile(cv2.resize(images.read(SAMPLES[0]), None, fx=0.25, fy=0.25), (8, 8, 1)))
+    found = finder.find(model, rgb, scale.Scale.given(0.02))
+    assert found.note.startswith(f"{finder.CONTRADICTED} 375 px wide, in the field they seem to be 2")
 
 
 @pytest.mark.parametrize("known", [TOO_SMALL, scale.Scale.given(0.25)])
