@@ -34,7 +34,7 @@ def command(  # noqa: PLR0913
 
     Writes report.html (for people), metrics.json, fields.csv and plots. Intervals are 95 %, by bootstrap over fields, or over smears
     where --smears tells these. Each domain has figures of its own: those that --smears tells, or else the prefixes of the fields'
-    names. Beside the counts stands a guess that never looks: a figure that does not beat it is worth nothing.
+    names. The constant baseline (the training fields' median) stands beside the counts: a model should beat it.
     """
     _check(data, counts, truth, {"--split": split, "--model": model, "--exclude": exclude, "--smears": smears, "--also": also})
     style.require()

@@ -60,7 +60,7 @@ class Agreement:
     """Mean error; positive where too many are counted."""
     pooled_accuracy: Figure | None
     """1 - |Σ counted - Σ truth| / Σ truth, a share; may be negative. It flatters: a cell missed in one field and one too many in
-    another cancel, so counts that are wrong in every field can score 1, and a guess that never looks comes near to it."""
+    another cancel, so counts that are wrong in every field can score 1, and a constant baseline comes near to it."""
     exact: Figure | None
     """Share of fields counted without error; None where a count is no whole number."""
     within_one: Figure | None
@@ -195,13 +195,13 @@ def clear_of_border(xyxy: Boxes, size_wh: tuple[int, int], share: float = BORDER
 
 
 def constant_guess(train_counts: Sequence[Sequence[int]]) -> tuple[int, ...]:
-    """The guess that never looks: the median count of each class over training fields, in whole cells.
+    """The constant baseline: the median count of each class over training fields, in whole cells.
 
-    A figure that does not beat it is worth nothing. `train_counts` is one row of counts a field.
+    A model should beat it. `train_counts` is one row of counts a field.
 
     Raises:
         ValueError: there is no field.
     """
     if not len(train_counts):
-        raise ValueError("a constant guess needs the counts of at least one field")
+        raise ValueError("a constant baseline needs the counts of at least one field")
     return tuple(round(float(m)) for m in np.median(np.asarray(train_counts), axis=0))

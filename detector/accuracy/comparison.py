@@ -64,8 +64,8 @@ class Comparison:
     """By name of each class that both have, over the fields in which they have it; the bootstrap is over smears where several are
     known."""
     guess: Mapping[str, Agreement]
-    """The same for a guess that never looks: in each field the median of the truth, which no guess could know beforehand, and which
-    has the least mean absolute error of all. Counts that do not beat it are worth nothing."""
+    """The same for the constant baseline: in each field the median of the truth. It could not be known beforehand, and has the least
+    mean absolute error of all constants. Counts should beat it."""
     smears: Sequence[SmearComparison]
     """In the order of their names; empty where no smears are known."""
     per_smear: Mapping[str, Agreement]

@@ -51,7 +51,7 @@ class Evaluation(Figures):
     without_smear: Sequence[str]
     """Fields of which no smear is known, though of others it is: each is drawn by itself, and they are not in `per_smear`."""
     domains: dict[str, Figures]
-    """By name of the domain; the guess is that of its own training fields. Empty where all fields are of one."""
+    """By name of the domain; the constant baseline is that of its own training fields. Empty where all fields are of one."""
     failures: dict[str, Failures]
     """By class name."""
     slices: list[Slice]
@@ -87,7 +87,7 @@ def evaluate(  # noqa: PLR0913
 
     Args:
         records: labelled fields with their images.
-        train: fields whose median counts are the constant guess.
+        train: fields whose median counts are the constant baseline.
         domain_of: the domain of a field by its name; None where all are of one.
         smears: the smear of each field by its name, where that is known; whole smears are then drawn for the intervals.
         unread: fields that are known beforehand to be of no use; they are listed with those found here.

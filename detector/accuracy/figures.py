@@ -42,7 +42,7 @@ class Figures:
     clear_cells: dict[str, Agreement]
     """The same of cells clear of the border, found and labelled ones each by their own box."""
     guess: dict[str, Agreement] | None
-    """The constant guess against all labelled cells; None without training fields."""
+    """The constant baseline against all labelled cells; None without training fields."""
     per_smear: dict[str, Agreement] | None
     """Counts of whole smears against all their labelled cells, in cells per smear; None without two smears."""
 
@@ -115,7 +115,7 @@ def figures(fields: Fields, thresholds: Mapping[str, float], train: Sequence[Rec
 
     Args:
         thresholds: from which score a cell counts, by class name.
-        train: fields whose median counts are the constant guess.
+        train: fields whose median counts are the constant baseline.
     """
     groups, truth, counted = fields.groups, fields.truth(), fields.counted()
     return Figures(

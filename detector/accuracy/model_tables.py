@@ -62,9 +62,9 @@ def _found_table(result: Evaluation) -> Table:
 def _counts_table(result: Evaluation) -> Table:
     rows: dict[str, Mapping[str, Agreement]] = {"all": result.all_cells, "clear": result.clear_cells}
     if result.guess is not None:
-        rows["guess"] = result.guess
+        rows["baseline"] = result.guess
     columns = ("class", "cells", "counted", "truth", "mean error", "bias", "pooled", "exact")
-    told = "clear: of the border; guess: the training split's median; mean error: absolute; pooled flatters"
+    told = "clear: of the border; baseline: constant, the training fields' median; mean error: absolute; pooled flatters"
     table = grid(columns, "counts per field", told)
     for name in result.all_cells:
         for title, agreements in rows.items():
@@ -81,7 +81,7 @@ def _smears_tables(per_smear: Mapping[str, Agreement]) -> list[Table]:
 
 
 def _domains_table(result: Evaluation) -> Table:
-    table = grid(("domain", "class", "AP50", "AP50-95", "mean error", "clear", "guess"), "by domain")
+    table = grid(("domain", "class", "AP50", "AP50-95", "mean error", "clear", "baseline"), "by domain")
     for domain, of in result.domains.items():
         for i, name in enumerate(of.all_cells):
             counts = [two_lines(kind[name].mae, 2) for kind in (of.all_cells, of.clear_cells)]

@@ -76,12 +76,12 @@ def of_comparison(comparison: Comparison, title: str) -> list[Table]:
 
 
 def error_table(title: str, classes: Mapping[str, Agreement], guess: Mapping[str, Agreement]) -> Table:
-    """How wrong counts are, and how wrong a guess is where there is one."""
+    """How wrong counts are, and how wrong the constant baseline is where there is one."""
     columns = ("class", "cells", "counted", "truth", "mean error", "bias", "exact", "within 1", "pooled")
     told = "mean error: absolute; pooled flatters; 95 % intervals"
-    table = grid(columns, title, f"guess: the median of the truth, without looking; {told}" if guess else told)
+    table = grid(columns, title, f"baseline: constant, the median of the truth; {told}" if guess else told)
     for name, of in classes.items():
-        for kind, row in (("all", of), *((("guess", guess[name]),) if name in guess else ())):
+        for kind, row in (("all", of), *((("baseline", guess[name]),) if name in guess else ())):
             told_of = figures(row, 2, "mae", "bias", "exact", "within_one", "pooled_accuracy")
             table.add_row(name, kind, total(row.counted), total(row.truth), *told_of)
         table.add_section()

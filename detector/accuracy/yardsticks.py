@@ -42,8 +42,8 @@ def _pooled(class_name: str, value: float) -> Yardstick:
         value,
         "CBC test, 60 fields, official labels",
         _ALAM,
-        "errors of single fields cancel in it: a guess of 12 red cells, 1 white cell and 1 platelet in each field scores "
-        "90.9, 98.4 and 90.9 % there without looking",
+        "errors of single fields cancel in it: a constant baseline of 12 red cells, 1 white cell and 1 platelet a field scores "
+        "90.9, 98.4 and 90.9 % there",
     )
 
 

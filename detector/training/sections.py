@@ -18,7 +18,7 @@ def figures(card: Mapping[str, Any]) -> list[str]:
             "",
             f"mAP50 {figure(one['map50'], 3)}, mAP50-95 {figure(one['map50_95'], 3)}. Mean absolute error of the count per field:",
             "",
-            "| fields | cells | all | clear of the border | guess without looking | AP50 | AP50-95 |",
+            "| fields | cells | all | clear of the border | constant baseline | AP50 | AP50-95 |",
             "|---|---|---|---|---|---|---|",
             *_rows(f"all {one['fields']}", one, card),
         ]

@@ -23,7 +23,7 @@ class TrainSettings(BaseModel):
     epochs: int = Field(ge=1)
     """Times that each field is seen."""
     image_px: int = Field(ge=64, le=2048, multiple_of=32)
-    """Long side that fields are scaled to, then and for ever after; larger sees more and is slower by its square."""
+    """Long side that fields are scaled to, in training and in counting; cost grows with its square."""
     batch: int = Field(ge=1)
     """Fields a step; more need more memory and learn less from each."""
     device: Annotated[str, BeforeValidator(str)]
@@ -45,7 +45,7 @@ class TrainSettings(BaseModel):
     cosine: bool
     """Shorten the steps along a cosine and not along a line."""
     weight_decay: float = Field(ge=0)
-    """Pull of the weights towards zero, against learning by heart."""
+    """Weight decay (L2)."""
     warmup_epochs: float = Field(ge=0)
     """Epochs in which the steps grow to full length."""
     patience: int = Field(ge=0)

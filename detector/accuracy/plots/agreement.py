@@ -55,7 +55,7 @@ def counts(name: str, counted: Sequence[float], truth: Sequence[float], guess: f
     Args:
         name: the class.
         counted, truth: cells in each field, at least one.
-        guess: what a program answers that never looks; None where it is not known.
+        guess: the constant baseline; None where it is not known.
         per: what the counts are of, field or smear.
     """
     p, t = np.asarray(counted, np.float64), np.asarray(truth, np.float64)
@@ -64,7 +64,7 @@ def counts(name: str, counted: Sequence[float], truth: Sequence[float], guess: f
     end = max(p.max(), t.max(), 1)
     axes.plot([0, end], [0, end], color="black", linewidth=1, label="counted = true", zorder=4)
     if guess is not None:
-        axes.axhline(guess, color="black", linewidth=1.2, linestyle="dotted", zorder=4, label=f"guess without looking: {guess:g}")
+        axes.axhline(guess, color="black", linewidth=1.2, linestyle="dotted", zorder=4, label=f"constant baseline: {guess:g}")
     axes.set(xlabel=f"true cells (per {per})", ylabel=f"counted cells (per {per})")
     _whole_numbers(axes)
     style.legend(figure, axes)

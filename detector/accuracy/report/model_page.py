@@ -83,7 +83,7 @@ def _counts(result: Evaluation) -> list[Table]:
     if result.against is not None:
         kinds["other model, all cells"] = result.against.other.all_cells
     if result.guess is not None:
-        kinds["guess"] = result.guess
+        kinds["constant baseline"] = result.guess
     return [agreement(name, {title: of[name] for title, of in kinds.items()}) for name in result.all_cells]
 
 
@@ -98,7 +98,7 @@ def _domains(result: Evaluation) -> list[Table]:
     return [
         table(
             f"{domain}, {many(of.fields, 'field')}",
-            ("", "AP50", "AP50-95", "error per field", "clear of the border", "guess"),
+            ("", "AP50", "AP50-95", "error per field", "clear of the border", "constant baseline"),
             [
                 (
                     name,

@@ -52,7 +52,7 @@ def _counts(result: TableEvaluation) -> list[Table]:
         columns = {"these counts": of}
         if other is not None and name in other.classes:
             columns["the others"] = other.classes[name]
-        tables.append(agreement(name, {**columns, "guess": mine.guess[name]}, mine.per))
+        tables.append(agreement(name, {**columns, "constant baseline": mine.guess[name]}, mine.per))
     return tables
 
 
