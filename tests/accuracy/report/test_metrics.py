@@ -39,6 +39,17 @@ def test_every_key_is_documented(folder: str, request: pytest.FixtureRequest) ->
     assert not undocumented
 
 
+def test_every_documented_key_and_column_is_written(of_model: Path, of_tables: Path) -> None:
+    written: set[str] = set(CLASSES)
+    for folder in (of_model, of_tables):
+        written |= set(keys(metrics.read(folder), frozenset(CLASSES)))
+        with (folder / "fields.csv").open(encoding="utf-8", newline="") as file:
+            written |= set(next(csv.reader(file)))
+    first_cells = re.findall(r"^\| (`[^|]+`) \|", DOCUMENTED.split("## `metrics.json`")[1], re.MULTILINE)
+    told = {name for cell in first_cells for name in re.findall(r"`([^`]+)`", cell)}
+    assert told - written == set()
+
+
 def test_what_was_evaluated_stands_in_it(of_model: Path) -> None:
     found = metrics.read(of_model)
     assert (found["kind"], found["data"], found["smears"]) == ("model", "first/data.yaml", found["smears"])

@@ -1,0 +1,96 @@
+"""The page of files names each column and key that is written, and none else."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from detector import convert, count, stream
+from detector.output import slides
+from detector.streams import modes
+from detector.vision.cells import CLASSES
+
+PAGE = Path(__file__).parents[1] / "docs" / "files.md"
+SAMPLES = Path(__file__).parents[1] / "datasets" / "samples"
+NAMED_BY_DATA = ("versions", "settings", "reasons", "faults", "key", "splits")
+"""Objects whose keys are names that the page does not list."""
+IN_SHORT = ("boxes", "failed", "left_out", "sizes", "twins", "against", "corrections", "slide", "overlay_latency_ms")
+"""Of these the page names no keys below the first."""
+
+Run = Callable[..., int]
+
+
+def documented(name: str) -> set[str]:
+    """Columns and keys of a file on the page; CLASS stands for each class."""
+    section = PAGE.read_text(encoding="utf-8").split(f"\n## {name}\n")[1].split("\n## ")[0]
+    cells = re.findall(r"^\| (`[^|]+`) \|", section, re.MULTILINE)
+    names = [one for cell in cells for one in re.findall(r"`([^`]+)`", cell)]
+    return {one.replace("CLASS", c) for one in names for c in (CLASSES if "CLASS" in one else ("",))}
+
+
+def header(path: Path) -> set[str]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return set(next(csv.reader(file)))
+
+
+def keys(content: Any, path: str = "") -> Iterator[str]:
+    """Paths of all keys, as the page writes them."""
+    last = path.removesuffix("[]").rpartition(".")[2]
+    if isinstance(content, list):
+        for one in content if last not in IN_SHORT else ():
+            yield from keys(one, f"{path}[]")
+    elif isinstance(content, dict) and last not in IN_SHORT:
+        for name, one in content.items():
+            at = f"{path}.{'NAME' if last in NAMED_BY_DATA else name}".removeprefix(".")
+            yield at
+            yield from keys(one, at)
+
+
+@pytest.fixture
+def counted(fields: Path, run_command: Run) -> Path:
+    """The folder of a count of fields, one of them no picture, against their truth."""
+    (fields / "smear_b" / "bad.jpg").write_bytes(b"")
+    options = ("--truth", SAMPLES / "truth.csv", "--um-per-px", 0.075, "--rbc-per-ul", 4.6e6)
+    assert run_command(count.main, fields, "--out", "out", *options) == 1
+    return Path("out").resolve()
+
+
+def test_a_count_writes_what_the_page_names(counted: Path) -> None:
+    for name in ("counts.csv", "smears.csv", "errors.csv", "agreement.csv"):
+        assert header(counted / name) == documented(name), name
+    assert set(slides.COLUMNS) == documented("tiles.csv")
+    found = set(keys(json.loads((counted / "detections.json").read_text(encoding="utf-8"))))
+    assert found == documented("detections.json")
+    run = set(keys(json.loads((counted / "run.json").read_text(encoding="utf-8"))))
+    assert run == {one for one in documented("run.json") if not one.startswith("stream")}
+    lines = (counted / "journal.jsonl").read_text(encoding="utf-8").splitlines()
+    assert {one for line in lines for one in keys(json.loads(line))} == documented("journal.jsonl")
+
+
+def test_a_stream_writes_what_the_page_names(run_command: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    from staging import StubMode, write_video
+
+    monkeypatch.setattr(modes, "fields", lambda *_: StubMode())
+    write_video(Path("v.avi"), 30)
+    # A video that ends in the middle: a fault.
+    content = Path("v.avi").read_bytes()
+    Path("v.avi").write_bytes(content[: len(content) * 2 // 3])
+    assert run_command(stream.main, "v.avi", "--out", "out") in (0, 1)
+    for name in ("counts.csv", "smears.csv", "frames.csv"):
+        assert header(Path("out") / name) == documented(name), name
+    found = set(keys(json.loads(Path("out/run.json").read_text(encoding="utf-8"))))
+    # Of the stub's fields and faults there may be none.
+    free = ("scales[]", "stream.segments[]", "stream.frames.told[]", "stream.frames.faults.", "stream.frames.reasons.")
+    missing = {one for one in documented("run.json") - found if not one.startswith(free)}
+    assert (found - documented("run.json"), missing) == (set(), set())
+
+
+def test_a_conversion_writes_what_the_page_names(run_command: Run) -> None:
+    assert run_command(convert.main, SAMPLES / "truth.json", "--splits", "0.4/0.3/0.3", "--out", "set") == 0
+    assert set(keys(json.loads(Path("set/audit.json").read_text(encoding="utf-8")))) == documented("audit.json")
