@@ -24,6 +24,13 @@ from detector.vision.model import Model
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
 
+
+def pytest_configure(config: pytest.Config) -> None:
+    """With `-n`, keep the tests of a file in one process, so that what they share is made once."""
+    if getattr(config.option, "dist", "no") == "load":
+        config.option.dist = "loadfile"
+
+
 ROOT = Path(__file__).parents[1]
 SAMPLES = ROOT / "datasets" / "samples"
 

@@ -51,6 +51,7 @@ def test_backends_are_held_to_the_share_of_fields_and_to_one_cell() -> None:
     assert not parity.compare("b", "B 1", names, reference, [*one_off[:1] * 2, *reference[2:]]).met
 
 
+@pytest.mark.slow
 def test_what_is_measured_inside_a_count_is_told(fields: Path, tmp_path: Path) -> None:
     told = run._inside(run.Setting(fields, tmp_path, 2, "cpu", ()), "cpu")
     assert (told["backend"], told["fields"], len(told["runs"])) == ("cpu", 4, 2)

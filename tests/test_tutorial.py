@@ -25,9 +25,7 @@ def test_the_tutorial_has_its_steps() -> None:
 @pytest.mark.skipif(find_spec("ultralytics") is None, reason="needs the train extra: pip install -e '.[train]'")
 def test_the_tutorial_works_from_top_to_bottom(tmp_path: Path) -> None:
     for command in COMMANDS:
-        done = subprocess.run(
-            [sys.executable, *shlex.split(command)], cwd=tmp_path, capture_output=True, text=True, timeout=600
-        )
+        done = subprocess.run([sys.executable, *shlex.split(command)], cwd=tmp_path, capture_output=True, text=True, timeout=600)
         assert done.returncode == 0, f"{command}\n{done.stdout[-2000:]}\n{done.stderr[-3000:]}"
     for made in ("first/report.html", "data/audit.md", "evaluation/report.html", "second/counts.csv"):
         assert (tmp_path / "runs" / "tutorial" / made).is_file(), made

@@ -93,6 +93,7 @@ def test_samples_that_are_all_alike_tell_no_interval() -> None:
     assert figure(0.1, np.full(100, 0.1), 10) == Figure(0.1)
 
 
+@pytest.mark.slow
 def test_coverage() -> None:
     """The interval of a bias of 0.3 cells over 60 fields holds it in about 95 % of datasets."""
     rng, held = np.random.default_rng(2), 0

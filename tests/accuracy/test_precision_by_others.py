@@ -62,6 +62,7 @@ def test_faster_coco_eval_gives_the_same(make: Make, seed: int) -> None:
     assert ours(records, found) == pytest.approx(theirs, abs=1e-6, nan_ok=True)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(find_spec("ultralytics") is None, reason="needs the train extra: pip install -e '.[train]'")
 @pytest.mark.parametrize("seed", range(3))
 def test_ultralytics_is_near(make: Make, tmp_path: Path, seed: int) -> None:

@@ -47,6 +47,7 @@ def test_a_size_is_judged_by_the_count_of_all_fields() -> None:
     assert light.size_row(2.0, 2, plain, larger)[3:] == ["0", "1", "-", "50 %", "MISSED"]
 
 
+@pytest.mark.slow
 def test_every_change_has_a_row_for_each_class(
     rendered: Path, run_command: Run, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -65,6 +66,7 @@ def test_every_change_has_a_row_for_each_class(
     assert told.splitlines()[-1] == "missed: 0"
 
 
+@pytest.mark.slow
 def test_fields_are_counted_at_other_sizes(rendered: Path, run_command: Run, capsys: pytest.CaptureFixture[str]) -> None:
     assert run_command(light.main, "--data", rendered, "--sizes", "--every", 2) == 0
     rows = [line.split() for line in capsys.readouterr().out.splitlines() if " RBC " in line]

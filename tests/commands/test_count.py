@@ -90,6 +90,7 @@ def test_the_backend_is_chosen_told_and_kept_to(fields: Path, run_command: Run, 
     assert "different settings (backend)" in " ".join(capsys.readouterr().err.split())
 
 
+@pytest.mark.slow
 def test_the_report_shows_all_and_is_the_same_after_an_interruption(fields: Path, run_command: Run) -> None:
     name = "<img src=x onerror=alert(1)>&'.png" if os.name != "nt" else "&'.png"
     blurred = cv2.GaussianBlur(cv2.imread(str(fields / "smear_a" / "field_01.jpg")), (0, 0), 10)
@@ -246,6 +247,7 @@ def test_a_manifest_says_which_smear_a_field_is_of(fields: Path, run_command: Ru
     assert densities["P2"] == ""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["coco", "csv"])
 def test_truth_of_several_kinds_gives_the_same_error(run_command: Run, kind: str) -> None:
     truth = SAMPLES / ("truth.json" if kind == "coco" else "truth.csv")
@@ -375,6 +377,7 @@ def test_inputs_are_left_as_they_are(fields: Path, run_command: Run) -> None:
     assert {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in fields.rglob("*") if path.is_file()} == before
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="signals differ on Windows")
 def test_an_interrupted_count_says_how_to_go_on_and_ends_the_same(fields: Path, tmp_path: Path, run_command: Run) -> None:
     many = tmp_path / "many"

@@ -11,7 +11,10 @@ from pathlib import Path
 import pytest
 
 # Looked for and not imported: imported by itself, it changes how Pillow opens images in this whole process.
-pytestmark = pytest.mark.skipif(find_spec("ultralytics") is None, reason="needs the train extra: pip install -e '.[train]'")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(find_spec("ultralytics") is None, reason="needs the train extra: pip install -e '.[train]'"),
+]
 
 ROOT = Path(__file__).parents[2]
 

@@ -137,6 +137,7 @@ def test_intervals_hold_their_value_and_nothing_below_zero(
     assert mean.value == pytest.approx(total.value / len(counts))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda one: one.name)
 def test_coverage(scenario: Scenario) -> None:
     """Near its nominal rate, for the cells in the fields and for the cells per field of the smear."""
@@ -145,12 +146,14 @@ def test_coverage(scenario: Scenario) -> None:
     assert got.mean >= 0.93
 
 
+@pytest.mark.slow
 def test_a_calibration_of_another_detector_is_found_out_by_the_coverage() -> None:
     got = simulate(WRONG, 60)
     assert got.total < 0.3
     assert got.mean < 0.6
 
 
+@pytest.mark.slow
 def test_coverage_is_not_bought_with_width() -> None:
     """After three domains that are alike, 170 cells are known to some 10 % either way."""
     few = next(one for one in SCENARIOS if one.name == "no difference between domains")

@@ -125,6 +125,7 @@ def clustered(rng: np.random.Generator, mean: float, cv2: float, shape: tuple[in
     return rng.poisson(rng.gamma(1 / cv2, mean * cv2, shape) if cv2 else np.full(shape, mean))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cv2", [0.0, 0.1, 0.5])
 @pytest.mark.parametrize("fields", [2, 3, 5, 12, 40])
 def test_coverage(fields: int, cv2: float) -> None:
@@ -138,6 +139,7 @@ def test_coverage(fields: int, cv2: float) -> None:
     assert np.mean(covered) >= 0.94
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cv2", [0.0, 0.25])
 @pytest.mark.parametrize("fields", [3, 8, 20])
 def test_coverage_with_fields_of_unlike_area(fields: int, cv2: float) -> None:
@@ -150,6 +152,7 @@ def test_coverage_with_fields_of_unlike_area(fields: int, cv2: float) -> None:
         assert np.mean([e.low <= per_area <= e.high for e in found]) >= 0.93 - 3 * np.sqrt(0.93 * 0.07 / samples)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("fields", "times"), [(2, 1.3), (5, 1.15), (12, 1.1), (40, 1.06)])
 @pytest.mark.parametrize("cv2", [0.0, 0.1, 0.5])
 @pytest.mark.parametrize("mean", [20.0, 100.0])
@@ -170,6 +173,7 @@ def test_width_is_near_poissons_where_counts_are_small(fields: int, times: float
     assert 1 <= ours / np.mean([(e.high - e.low) / fields for e in exact if e]) <= times
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("ratio_cv2", "base_cv2"), [(0.0, 0.0), (0.0, 0.1), (0.25, 0.1)])
 @pytest.mark.parametrize("fields", [2, 4, 12, 30])
 def test_ratio_coverage(fields: int, ratio_cv2: float, base_cv2: float) -> None:

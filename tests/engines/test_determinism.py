@@ -21,6 +21,8 @@ from detector.synthetic.stain import preset
 from detector.vision import backends, images
 from detector.vision.model import Model, canvas
 
+pytestmark = pytest.mark.slow
+
 SIZES_WH = [(320, 240), (200, 260), (416, 320), (90, 70), (320, 240), (640, 300)]
 
 

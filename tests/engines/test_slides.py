@@ -22,6 +22,8 @@ from detector.vision import scan
 from detector.vision.model import Model
 from detector.vision.slides import formats
 
+pytestmark = pytest.mark.slow
+
 Run = Callable[..., int]
 SIDE = 1500
 TILE_PX = 576

@@ -11,6 +11,8 @@ import pytest
 
 from detector import count
 
+pytestmark = pytest.mark.slow
+
 Browser = Any
 """What `conftest.Browser` is."""
 NASTY = "long name with spaces and a tag <img src=x onerror=alert(1)>&'.jpg"

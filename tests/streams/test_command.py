@@ -70,6 +70,7 @@ def test_a_video_leaves_the_files_of_a_count_and_what_became_of_its_frames(
     assert run_command(count.main, "out/..") == 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("mode", "path"), [("fields", "path=fields&speed=80&rest=10&lost=3"), ("scan", "path=pan&lost=3")])
 def test_a_simulated_microscope_is_counted_and_reported(run_command: Run, chromium: Browser, mode: str, path: str) -> None:
     source = f"fake:resized?width=320&height=240&rows=1&columns=4&{path}"
@@ -141,6 +142,7 @@ def test_it_ends_when_enough_is_known(run_command: Run, monkeypatch: pytest.Monk
     assert json.loads(Path("out/run.json").read_text(encoding="utf-8"))["stream"]["ended"]["why"] == "enough"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="signals of another kind")
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
 def test_interrupted_it_writes_what_was_counted(mjpeg: MjpegServer, tmp_path: Path, sent: signal.Signals) -> None:
@@ -163,6 +165,7 @@ def test_interrupted_it_writes_what_was_counted(mjpeg: MjpegServer, tmp_path: Pa
     assert stream_run["frames"]["received"] == len(counted)
 
 
+@pytest.mark.slow
 def test_a_stream_is_saved_while_its_camera_is_lost_and_comes_back(mjpeg: MjpegServer, tmp_path: Path) -> None:
     script = STUBBED.format(staging=str(ROOT / "tests" / "streams"))
     command = [sys.executable, "-c", script, mjpeg.url, "--out", "out", "--save", "seen.avi", "--seconds", "4"]

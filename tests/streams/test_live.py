@@ -70,6 +70,7 @@ def test_a_slow_counter_gets_the_newest_frames_of_a_camera(mjpeg: MjpegServer, t
     assert run.live.ended.reason == "enough seen"
 
 
+@pytest.mark.slow
 def test_a_server_that_is_killed_and_started_again_leaves_a_gap(mjpeg: MjpegServer, tmp_path: Path) -> None:
     run = Run(opencv.Address(mjpeg.url, timeout_s=0.5), tmp_path)
 
@@ -93,6 +94,7 @@ def test_a_server_that_is_killed_and_started_again_leaves_a_gap(mjpeg: MjpegServ
     assert float(gaps[0]["reason"].split()[3]) >= 0.3
 
 
+@pytest.mark.slow
 def test_a_server_that_stalls_is_connected_to_again(mjpeg: MjpegServer, tmp_path: Path) -> None:
     run = Run(opencv.Address(mjpeg.url, timeout_s=0.3), tmp_path)
 
@@ -128,6 +130,7 @@ def sender() -> Iterator[Callable[[int], subprocess.Popen[bytes]]]:
         one.wait(10)
 
 
+@pytest.mark.slow
 def test_a_stream_over_udp_goes_on_after_its_sender_was_killed(
     sender: Callable[[int], subprocess.Popen[bytes]], tmp_path: Path
 ) -> None:

@@ -34,6 +34,7 @@ STREAMS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("mode", "address"), STREAMS)
 def test_cells_are_counted_once_to_two_percent(mode: str, address: str) -> None:
     truth = counted = np.zeros(3, dtype=np.int64)
@@ -47,6 +48,7 @@ def test_cells_are_counted_once_to_two_percent(mode: str, address: str) -> None:
     assert (np.abs(counted - truth) <= np.maximum(2, 0.02 * truth)).all()
 
 
+@pytest.mark.slow
 def test_the_shipped_model_counts_as_many_on_the_way_as_there_are(model: Model) -> None:
     fake = Fake("fake:serpentine?rows=2&columns=2&speed=40&vibration=0.3&drift=0.2&seed=1")
     counting = modes.scan(model)
@@ -151,6 +153,7 @@ def follow_all(counting: Scan | Fields, fake: Fake) -> None:
         counting.take(item)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["scan", "fields"])
 def test_what_is_left_behind_is_what_a_count_leaves(mode: str, tmp_path: Path, model: Model) -> None:
     fake = Fake(f"fake:fields?{SMALL}&rows=2&columns=2.4&speed=30&rest=8&seed=2")
@@ -183,6 +186,7 @@ def test_a_stream_without_a_frame_ends_too() -> None:
         assert finished.segments == ()
 
 
+@pytest.mark.slow
 def test_memory_stays_where_it_is_on_a_bounded_area() -> None:
     fake = Fake(f"fake:revisit?{SMALL}&columns=2&speed=40&seed=1")
     taken = [item for item in fake if isinstance(item, Frame)]
@@ -202,6 +206,7 @@ def test_memory_stays_where_it_is_on_a_bounded_area() -> None:
     assert counting.totals().cells == cells
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", [Case(17, 1.0, 0.2, (0.15, 0.6)), Case(40, 2.0, 0.5, (0.2, 0.6))])
 def test_a_count_that_stops_by_itself_is_as_right_as_it_says(case: Case) -> None:
     stops = simulate(case, 150)

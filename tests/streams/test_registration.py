@@ -113,6 +113,7 @@ def follow(
     return found
 
 
+@pytest.mark.slow
 def test_errors_do_not_add_up_over_a_long_way() -> None:
     fake, greys = textures(f"fake:serpentine?{SMALL}&rows=4&columns=3&speed=10&seed=2")
     found = follow(fake, Tracker(), greys)

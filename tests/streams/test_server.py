@@ -133,6 +133,7 @@ def test_without_its_server_it_says_what_to_install(monkeypatch: pytest.MonkeyPa
         Page("127.0.0.1", 0, dict)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", [1280, 390])
 def test_a_browser_shows_picture_and_totals_as_they_change(
     served: Served, mjpeg: MjpegServer, chromium: Browser, width: int, tmp_path: Path

@@ -96,6 +96,7 @@ def test_batches_are_prepared_by_another_process_where_it_has_a_core_and_room(
     assert cpu.loaders(100) == expected
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not cpu.ask().keep_memory, reason="needs glibc")
 def test_kept_memory_is_not_asked_for_again_and_given_back_at_the_end() -> None:
     """Blocks of 64 MiB, which glibc by itself maps anew each time: each touched page is a fault."""
@@ -207,6 +208,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, list[o
     return json.loads((folder / "made.json").read_text(encoding="utf-8"))  # type: ignore[no-any-return]
 
 
+@pytest.mark.slow
 def test_fast_steps_lose_the_same_as_plain_steps(made: dict[str, dict[str, list[object]]]) -> None:
     plain, fast = made["plain"]["losses"], made["fast"]["losses"]
     assert len(plain) == 6
@@ -214,6 +216,7 @@ def test_fast_steps_lose_the_same_as_plain_steps(made: dict[str, dict[str, list[
         assert other == pytest.approx(one, rel=1e-4)
 
 
+@pytest.mark.slow
 def test_fast_steps_are_taken_as_asked(made: dict[str, dict[str, list[object]]]) -> None:
     assert (made["plain"]["threads"], made["fast"]["threads"]) == ([1], [2])
     assert (made["plain"]["strides"], made["fast"]["strides"]) == (["[False, False]"], ["[True, True]"])
@@ -224,16 +227,19 @@ def test_fast_steps_are_taken_as_asked(made: dict[str, dict[str, list[object]]])
     ]
 
 
+@pytest.mark.slow
 def test_batches_to_train_on_are_prepared_beside_the_steps(made: dict[str, dict[str, list[object]]]) -> None:
     assert made["begun"]["loaders"] == [cpu.loaders(4 * 3 * 64**2), 0, 0]
     assert made["plain"]["loaders"] == [0, 0, 0]
 
 
+@pytest.mark.slow
 def test_bfloat16_learns_nearly_the_same_in_weights_of_full_precision(made: dict[str, dict[str, list[object]]]) -> None:
     assert made["bfloat16"]["parameters"] == "{torch.float32}"
     for one, other in zip(made["plain"]["losses"], made["bfloat16"]["losses"], strict=True):
         assert other == pytest.approx(one, rel=0.05)
 
 
+@pytest.mark.slow
 def test_checkpoints_lie_as_ultralytics_writes_them(made: dict[str, dict[str, list[object]]]) -> None:
     assert {made[kind]["saved"] for kind in made} == {"True"}

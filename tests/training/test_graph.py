@@ -14,7 +14,10 @@ from detector.errors import ModelError
 from detector.training import framework
 from detector.vision import backends
 
-pytestmark = pytest.mark.skipif(find_spec("ultralytics") is None, reason="needs the train extra: pip install -e '.[train]'")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(find_spec("ultralytics") is None, reason="needs the train extra: pip install -e '.[train]'"),
+]
 
 SHIPPED_WEIGHTS = Path(framework.__file__).parents[1] / "models" / "smearcount.pt"
 # Blocks of halves and stretched pictures are to be found in the first three; the last has one branch for boxes without bins.

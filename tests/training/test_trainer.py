@@ -60,6 +60,7 @@ fit.fit(chosen, [Path("data/data.yaml")], Path("runs/two"))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="the processes talk as they do on Linux")
 def test_each_process_finds_the_fields_and_changes_them_as_one_would(tmp_path: Path) -> None:
     for arguments in (

@@ -17,6 +17,8 @@ from detector.vision.detections import Detections
 from detector.vision.model import Model
 from detector.vision.slides.tiff import TiffSlide
 
+pytestmark = pytest.mark.slow
+
 SIDE = 3000
 
 

@@ -63,6 +63,7 @@ DRAWN: dict[str, Callable[[], Any]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", DRAWN)
 def test_texts_are_whole_and_apart(name: str) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
