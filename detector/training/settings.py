@@ -25,7 +25,7 @@ class TrainSettings(BaseModel):
     image_px: int = Field(ge=64, le=2048, multiple_of=32)
     """Long side that fields are scaled to, in training and in counting; cost grows with its square."""
     batch: int = Field(ge=1)
-    """Fields a step; more need more memory and learn less from each."""
+    """Batch size: fields in a step; more need more memory."""
     device: Annotated[str, BeforeValidator(str)]
     """auto, cpu, mps, or numbers of GPUs such as 0 or 0,1."""
     threads: int | Literal["auto"]
@@ -39,17 +39,17 @@ class TrainSettings(BaseModel):
     optimizer: Literal["SGD", "Adam", "AdamW", "auto"]
     """SGD, Adam, AdamW, or auto for Ultralytics' choice."""
     learning_rate: float = Field(gt=0)
-    """Step length at the start; too large diverges, too small wastes epochs."""
+    """Learning rate at the start; too high diverges, too low wastes epochs."""
     final_learning_rate_share: float = Field(gt=0, le=1)
-    """Step length at the end, as a share of that at the start."""
+    """Learning rate at the end, as a share of that at the start."""
     cosine: bool
-    """Shorten the steps along a cosine and not along a line."""
+    """Cosine schedule of the learning rate, not a linear one."""
     weight_decay: float = Field(ge=0)
     """Weight decay (L2)."""
     warmup_epochs: float = Field(ge=0)
-    """Epochs in which the steps grow to full length."""
+    """Epochs of warm-up of the learning rate."""
     patience: int = Field(ge=0)
-    """Epochs without progress after which the training stops."""
+    """Early stopping: epochs without improvement after which the training stops."""
 
     mosaic: float = Share
     """Share of pictures made of four fields: more cells and sizes at a time, and cut cells at the seams."""
@@ -62,17 +62,17 @@ class TrainSettings(BaseModel):
     largest_rbc_px: float = Field(le=1000)
     """Greatest width at which red cells are shown."""
     translate: float = Share
-    """Fields are shifted by up to this share of their side."""
+    """Random translation, by up to this share of a field's side."""
     hue: float = Share
-    """Colours are turned by up to this share of the circle: other stains."""
+    """Hue jitter, by up to this share of the colour circle."""
     saturation: float = Share
-    """Colours are made paler and stronger by up to this share."""
+    """Saturation jitter, by up to this share."""
     brightness: float = Share
-    """Light is made weaker and stronger by up to this share."""
+    """Brightness jitter, by up to this share."""
     lamp: float = Share
     """Share of pictures in coloured light: a gain of 0.5 to 1.2 for each channel; half as many under a lamp of another temperature."""
     stain: float = Share
-    """Share of pictures whose two stains, haematoxylin and eosin, are made stronger or weaker each by itself."""
+    """Share of pictures whose haematoxylin and eosin are made stronger or weaker, independently."""
     tone: float = Share
     """Shares of pictures with another gamma and with another tone curve."""
     grey: float = Share
@@ -80,7 +80,7 @@ class TrainSettings(BaseModel):
     uneven_light: float = Share
     """Share of pictures lit more in one part than in another."""
     few_pixels: float = Share
-    """Share of pictures that went through fewer pixels, as small cells do that are enlarged."""
+    """Share of pictures that are downsampled and enlarged again."""
     rotate_90: float = Share
     """Share of pictures turned by quarter turns; other angles would loosen the boxes."""
     defocus: float = Share
