@@ -5,6 +5,8 @@ from __future__ import annotations
 import ctypes
 import shutil
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
@@ -66,6 +68,18 @@ def loaders(batch_bytes: int) -> int:
         return int(shutil.disk_usage("/dev/shm").free >= 10 * batch_bytes)  # noqa: S108
     except OSError:
         return 0
+
+
+@contextmanager
+def one_blas_thread() -> Iterator[None]:
+    """Let NumPy multiply on one thread, in this process and in those forked in the block.
+
+    Its other threads would wait for cores on which the steps of a training are computed: changing a stain then takes ten times as long.
+    """
+    from threadpoolctl import ThreadpoolController
+
+    with ThreadpoolController().select(internal_api="openblas").limit(limits=1):
+        yield
 
 
 def speed_up(model: Any, steps: Steps) -> None:

@@ -51,6 +51,7 @@ class Trainer(DetectionTrainer):  # type: ignore[misc]
             return super().get_dataloader(dataset_path, batch_size, rank, mode)
         self.args.workers = cpu.loaders(batch_size * 3 * self.args.imgsz**2)
         try:
-            return super().get_dataloader(dataset_path, batch_size, rank, mode)
+            with cpu.one_blas_thread():
+                return super().get_dataloader(dataset_path, batch_size, rank, mode)
         finally:
             self.args.workers = 0

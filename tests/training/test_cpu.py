@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import shutil
 import subprocess
@@ -94,6 +95,22 @@ def test_batches_are_prepared_by_another_process_where_it_has_a_core_and_room(
     monkeypatch.setattr(sys, "platform", system)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=free))
     assert cpu.loaders(100) == expected
+
+
+def _blas_threads() -> int:
+    import threadpoolctl
+
+    return max(pool["num_threads"] for pool in threadpoolctl.threadpool_info() if pool["internal_api"] == "openblas")
+
+
+@pytest.mark.skipif(sys.platform != "linux" or cpu.cores() < 2, reason="needs processes that can be forked, and two cores")
+def test_numpy_multiplies_on_one_thread_in_a_process_forked_in_the_block() -> None:
+    before = _blas_threads()
+    with cpu.one_blas_thread(), multiprocessing.get_context("fork").Pool(1) as pool:
+        within = pool.apply(_blas_threads)
+        here = _blas_threads()
+    assert (within, here, _blas_threads()) == (1, 1, before)
+    assert before > 1
 
 
 @pytest.mark.slow
