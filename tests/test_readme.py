@@ -16,6 +16,13 @@ def test_the_readme_is_short() -> None:
     assert len(README.split()) <= 1200
 
 
+def test_figures_of_the_readme_are_those_of_the_page_of_accuracy() -> None:
+    accuracy = (ROOT / "docs" / "accuracy.md").read_text(encoding="utf-8")
+    figures = re.findall(r"\d+\.\d+ \(\d+\.\d+–\d+\.\d+\)", README)
+    assert len(figures) >= 6
+    assert [one for one in figures if one not in accuracy] == []
+
+
 def test_the_commands_that_the_checks_call_stand_in_the_readme() -> None:
     for command in ("pip install -e . && python -m detector.count datasets/samples", 'pip install -e ".[train,dev]" && pytest'):
         assert f"```\n{command}\n```" in README
