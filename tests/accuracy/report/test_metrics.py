@@ -15,7 +15,8 @@ from detector.accuracy.report import metrics
 from detector.errors import UsageError
 from detector.vision.cells import CLASSES
 
-DOCUMENTED = (Path(__file__).parents[3] / "docs" / "metrics.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[3] / "docs" / "metrics.md").read_text(encoding="utf-8")
+DOCUMENTED = re.sub(r"^```.*?^```", "", PAGE, flags=re.DOTALL | re.MULTILINE)
 
 
 def keys(value: Any, names: frozenset[str]) -> Iterator[str]:
