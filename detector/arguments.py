@@ -1,22 +1,33 @@
-"""What a command is given in a shell."""
+"""How a command is called in a shell, and what it is given."""
 
 from __future__ import annotations
 
 import argparse
 import math
 import shutil
+import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NoReturn
 
 from detector.errors import UsageError
 
 
+def called(command: str) -> str:
+    """How a command is called in the way that this program was: `smearcount count` or `python -m detector.count`."""
+    program = Path((sys.argv or [""])[0])
+    if program.stem == "smearcount":
+        return f"smearcount {command}"
+    whole = program.parts[-2:] == ("detector", "__main__.py")
+    return f"python -m detector {command}" if whole else f"python -m detector.{command}"
+
+
 class Parser(argparse.ArgumentParser):
     """The arguments of one command: `add_argument` for each, as of the standard library; `%` in help texts is a plain sign."""
 
-    def __init__(self, module: str, usage: str, about: str | None) -> None:
-        """For `python -m module`, with `usage` behind it; `about` says what it does."""
-        prog = f"python -m {module}"
+    def __init__(self, command: str, usage: str, about: str | None) -> None:
+        """For the command of that name, with `usage` behind it; `about` says what it does."""
+        prog = called(command)
         super().__init__(prog, f"{prog} {usage}", about, formatter_class=_Help, allow_abbrev=False)
 
     def given(self, words: list[str]) -> dict[str, Any]:

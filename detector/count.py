@@ -15,7 +15,7 @@ if __name__ == "__main__":
     # Read when NumPy is imported. No matrices are multiplied here, and OpenBLAS's threads wait for some in a loop.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
-from detector.arguments import Number, Parser
+from detector.arguments import Number, Parser, called
 from detector.commandline import run
 from detector.errors import UsageError
 from detector.vision import backends
@@ -49,7 +49,9 @@ def _check(
     rbc_per_ul: float | None, ul_factor: float | None, resume: bool,
 ) -> None:  # fmt: skip
     if not inputs and manifest_file is None:
-        raise UsageError("no INPUT: give images, a folder or a pattern, for example python -m detector.count datasets/samples")
+        raise UsageError(
+            f"no INPUT: give images, a folder or a pattern, for example {called('count')} slides/; {called('demo')} counts samples"
+        )
     if resume and out is None:
         raise UsageError("--resume needs --out, the folder of the count to continue")
     for name, value in (("--rbc-per-ul", rbc_per_ul), ("--ul-factor", ul_factor)):
@@ -61,7 +63,7 @@ def _check(
 
 def parser() -> Parser:
     """What the command takes."""
-    made = Parser("detector.count", "[OPTION]... [INPUT]...", count.__doc__)
+    made = Parser("count", "[OPTION]... [INPUT]...", count.__doc__)
     add = made.add_argument
     add("inputs", metavar="INPUT", nargs="*", help="images, slides, folders (each subfolder is a smear), patterns")
     add("--out", type=Path, help="folder for the results; default: runs/count/<time>")

@@ -1,4 +1,4 @@
-"""What comes with the package: its version and its configuration files."""
+"""What comes with the package: its version, and folders of the repository that are in the wheel too."""
 
 from __future__ import annotations
 
@@ -20,6 +20,16 @@ def version() -> str:
 def configs() -> Path:
     """The folder of the configuration files."""
     return _folder("configs")
+
+
+def samples() -> Path:
+    """The folder of the sample fields, which are rendered, with their true counts."""
+    return _folder("datasets/samples")
+
+
+def sources() -> Path:
+    """The folder of the descriptors of public datasets."""
+    return _folder("datasets/sources")
 
 
 def _folder(name: str) -> Path:

@@ -118,7 +118,7 @@ def _ended_by_signals(live: Live) -> Iterator[None]:
 
 def parser() -> Parser:
     """What the command takes."""
-    made = Parser("detector.stream", "[OPTION]... SOURCE", stream.__doc__)
+    made = Parser("stream", "[OPTION]... SOURCE", stream.__doc__)
     add = made.add_argument
     add("source", metavar="SOURCE", help=sources.FORMS)
     add("--mode", choices=("fields", "scan"), default="fields", help="fields: where the stage rests; scan: while it moves")

@@ -94,7 +94,7 @@ class TrainSettings(BaseModel):
 
 
 def load(config: Path | None = None, overrides: Mapping[str, Any] | None = None) -> TrainSettings:
-    """Settings of `configs/train.yaml`, then of `config`, then `overrides` that are not None.
+    """Settings of the shipped `train.yaml`, then of `config`, then `overrides` that are not None.
 
     Raises:
         ConfigError: a file that cannot be read, an unknown key or a value out of range.

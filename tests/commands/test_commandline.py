@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import importlib
+import subprocess
+import sys
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from detector import count, synth, train
+from detector import __main__ as commands
+from detector import count, demo, shipped, synth, train
 from detector.arguments import Number, Parser
 from detector.commandline import run
 from detector.errors import UsageError
 
 Run = Callable[..., int]
-COMMANDS = ("count", "stream", "convert", "train", "export", "evaluate", "card", "synth")
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
 def parser() -> Parser:
-    made = Parser("detector.try", "[OPTION]... INPUT...", "Try it.\n\n    At 95 % of the\n    cost.")
+    made = Parser("try", "[OPTION]... INPUT...", "Try it.\n\n    At 95 % of the\n    cost.")
     made.add_argument("inputs", nargs="+", metavar="INPUT", help="what to try")
     made.add_argument("--out", type=Path, help="where; default: nowhere")
     made.add_argument("--share", type=Number(float, 0, 1), default=0.5, help="in % of 100 %")
@@ -86,7 +90,7 @@ def test_help_tells_kinds_bounds_and_defaults(parser: Parser, monkeypatch: pytes
 
 
 @pytest.mark.parametrize("columns", [80, 300])
-@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("name", commands.COMMANDS)
 def test_every_command_explains_itself(
     name: str, columns: int, run_command: Run, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -97,6 +101,58 @@ def test_every_command_explains_itself(
     assert printed.startswith(f"usage: python -m detector.{name} ")
     assert max(len(line) for line in printed.splitlines()) <= min(columns, 120)
     assert "%%" not in printed
+
+
+def test_all_commands_are_listed_and_called_by_one_name(
+    run_command: Run, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_main = {path.stem for path in (ROOT / "detector").glob("*.py") if "\ndef main()" in path.read_text(encoding="utf-8")}
+    assert set(commands.COMMANDS) == with_main - {"__main__"}
+    for called, usage in (("/bin/smearcount", "smearcount"), ("/x/detector/__main__.py", "python -m detector")):
+        monkeypatch.setattr(sys, "argv", [called])
+        commands.main()
+        printed = capsys.readouterr().out
+        assert printed.startswith(f"usage: {usage} COMMAND ")
+        assert all(f"\n  {name} " in printed for name in commands.COMMANDS)
+        monkeypatch.setattr(sys, "argv", [called, "card", "--help"])
+        with pytest.raises(SystemExit) as ended:
+            commands.main()
+        assert ended.value.code == 0
+        assert capsys.readouterr().out.startswith(f"usage: {usage} card MODEL")
+    monkeypatch.setattr(sys, "argv", ["smearcount", "synth", "--fields", "0"])
+    with pytest.raises(SystemExit) as ended:
+        commands.main()
+    assert ended.value.code == 2
+    assert "smearcount synth --help tells" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "told"),
+    [
+        (["--version"], 0, f"smearcount {shipped.version()}\n"),
+        (["cuont", "slides"], 2, "error: unknown command 'cuont'; did you mean count?\n"),
+        (["--out"], 2, "error: unknown command '--out'; known: count, demo, "),
+    ],
+)
+def test_the_one_name_is_quick_and_says_what_it_does_not_know(words: list[str], code: int, told: str) -> None:
+    program = (
+        f"import sys; sys.argv = ['smearcount', *{words}]; from detector import __main__ as commands\ntry: commands.main()\n"
+    )
+    program += "finally: assert not {'numpy', 'rich', 'argparse'} & set(sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == code
+    assert (done.stderr or done.stdout).startswith(told)
+
+
+def test_the_samples_are_counted_wherever_the_program_is(run_command: Run) -> None:
+    assert run_command(demo.main, "--out", "out") == 0
+    assert Path("out/counts.csv").read_text(encoding="utf-8").count(",ok,") == 8
+
+
+def test_folders_of_the_repository_are_in_the_wheel_where_they_are_looked_for() -> None:
+    wheel = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["hatch"]["build"]["targets"]["wheel"]
+    for folder in (shipped.configs(), shipped.samples(), shipped.sources()):
+        assert wheel["force-include"][folder.relative_to(ROOT).as_posix()] == f"detector/{folder.name}"
 
 
 def test_zero_is_a_default_that_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
