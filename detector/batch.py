@@ -105,7 +105,7 @@ def count(asked: Settings, opened: Callable[[], Model], out: Path | None, overla
     terminal.print_smears(console, outcome.smears, per_ul)
     if known is not None:
         _report_truth(folder, outcome, known)
-    terminal.print_problems(errors, outcome.fields)
+    terminal.print_problems(errors, outcome)
     terminal.print_summary(console, outcome, folder, time.time() - started)
     if not outcome.read:
         return EXIT_NOTHING_DONE

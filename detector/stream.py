@@ -70,7 +70,7 @@ def stream(  # noqa: PLR0913
         described = results.describe_run(loaded, settings, finished.outcome.fields, started, time.time())
         described["stream"] = finishing.describe(finished, ended, log, display, opened.name, mode)
         terminal.print_smears(console, finished.outcome.smears, {})
-        terminal.print_problems(errors, finished.outcome.fields)
+        terminal.print_problems(errors, finished.outcome)
         for remark in finished.remarks:
             say(remark)
         finishing.write(folder, finished, described)

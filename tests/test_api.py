@@ -67,7 +67,7 @@ def test_wrong_input_says_why(tmp_path: Path) -> None:
     with pytest.raises(ImageError, match=r"^image 2 of 3: is empty"):
         detector.detect([white, b"", white])
     with pytest.raises(ValueError, match=r"^image 1 of 2: pixels must"):
-        detector.detect((white[0], white))
+        detector.detect((white[:, :, :2], white))
     with pytest.raises(TypeError, match=r"^image: a field is a path, bytes.* got int"):
         detector.detect(7)  # type: ignore[call-overload]
     (tmp_path / "text.jpg").write_text("no picture", encoding="utf-8")
