@@ -8,7 +8,10 @@ import os
 import sys
 from importlib import import_module
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser
 
 COMMANDS = {
     "count": "count the cells in photographs and slides",
@@ -46,6 +49,18 @@ def main() -> None:
     gc.freeze()
     atexit.register(gc.freeze)
     command.main()
+
+
+def parser() -> ArgumentParser:
+    """All commands as one parser: what `shtab --shell=bash --prog=smearcount detector.__main__.parser` makes completion of."""
+    from argparse import ArgumentParser
+
+    whole = ArgumentParser("smearcount")
+    whole.add_argument("--version", action="version")
+    parts = whole.add_subparsers(dest="command")
+    for name, about in COMMANDS.items():
+        parts.add_parser(name, help=about, parents=[import_module(f"detector.{name}").parser()], add_help=False)
+    return whole
 
 
 def _program() -> str:

@@ -26,7 +26,7 @@ from detector.vision.tiles import TILE_PX
 def count(  # noqa: PLR0913
     *, inputs: Sequence[str], out: Path | None, model: Path | None, manifest_file: Path | None, um_per_px: float | None,
     rbc_per_ul: float | None, ul_factor: float | None, truth: Path | None, overlays: bool, backend: str, threads: int | None,
-    tile_px: int, resume: bool,
+    tile_px: int, resume: bool, json: bool, quiet: bool,
 ) -> int:  # fmt: skip
     """Count red cells, white cells and platelets in photographs of blood smears.
 
@@ -41,7 +41,8 @@ def count(  # noqa: PLR0913
         from detector import batch
 
         settings = batch.Settings(inputs, manifest_file, um_per_px, rbc_per_ul, ul_factor, truth, backend, threads, tile_px)
-        return batch.count(settings, opening.result, out, overlays, resume, started)
+        delivery = batch.Delivery(out, overlays, resume, json, quiet)
+        return batch.count(settings, opening.result, delivery, started)
 
 
 def _check(
@@ -82,6 +83,8 @@ def parser() -> Parser:
     )
     add("--tile-px", type=Number(int), default=TILE_PX, help="side of a slide's tiles in the model's own pixels")
     add("--resume", action="store_true", help="continue the interrupted count in --out")
+    add("--json", action="store_true", help="print the results as one JSON document, and words on standard error")
+    add("--quiet", action="store_true", help="print only what went wrong")
     return made
 
 

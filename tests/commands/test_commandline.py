@@ -8,6 +8,7 @@ import sys
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -64,9 +65,9 @@ def test_options_and_other_words_come_in_any_order(parser: Parser, words: list[s
         (["a", "--times", "1", "--share", "nan"], "--share: must be a number from 0 to 1, got 'nan'"),
         (["a", "--times", "1", "--size", "wide"], "--size: must be a number, got 'wide'"),
         (["a", "--times", "1", "--how", "ill"], "--how: invalid choice: 'ill' (choose from"),
-        (["a", "--times", "1", "--dr"], "unknown: --dr (did you mean --dry?); python -m detector.try --help tells"),
-        (["a", "--times", "1", "--no-dry"], "unknown: --no-dry"),
-        (["a", "--times", "1", "--tmies=3"], "unknown: --tmies=3 (did you mean --times?)"),
+        (["a", "--times", "1", "--dr"], "unknown option --dr; did you mean --dry? python -m detector.try --help tells"),
+        (["a", "--times", "1", "--no-dry"], "unknown option --no-dry"),
+        (["a", "--times", "1", "--tmies=3"], "unknown option --tmies; did you mean --times?"),
         (["a", "--times", "1", "--dry=yes"], "--dry: ignored explicit argument 'yes'"),
     ],
 )
@@ -75,6 +76,25 @@ def test_what_is_wrong_is_named_in_one_line(parser: Parser, words: list[str], me
         parser.given(words)
     assert message in str(told.value)
     assert "\n" not in str(told.value)
+
+
+@pytest.mark.parametrize(
+    ("command", "words", "hint"),
+    [
+        (count, ["slides", "--overlay"], "unknown option --overlay; did you mean --overlays? "),
+        (count, ["slides", "--weights", "a.onnx"], "unknown option --weights; did you mean --model? "),
+        (count, ["--source=slides"], "unknown option --source; did you mean INPUT? "),
+        (count, ["slides", "--conf", "0.5"], "unknown option --conf; thresholds are not given but tuned, and stand on the card"),
+        (count, ["slides", "--imgsz", "640"], "unknown option --imgsz; python -m detector.count --help tells"),
+        (train, ["--imgsz", "640"], "unknown option --imgsz; did you mean --image-px? "),
+        (train, ["--batch-size", "4"], "unknown option --batch-size; did you mean --batch? "),
+        (train, ["--lr0", "0.1"], "unknown option --lr0; did you mean --learning-rate? "),
+    ],
+)
+def test_names_that_others_use_are_answered_with_ours(command: ModuleType, words: list[str], hint: str) -> None:
+    with pytest.raises(UsageError) as told:
+        command.parser().given(words)
+    assert str(told.value).startswith(hint)
 
 
 def test_help_tells_kinds_bounds_and_defaults(parser: Parser, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -153,6 +173,14 @@ def test_folders_of_the_repository_are_in_the_wheel_where_they_are_looked_for() 
     wheel = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["hatch"]["build"]["targets"]["wheel"]
     for folder in (shipped.configs(), shipped.samples(), shipped.sources()):
         assert wheel["force-include"][folder.relative_to(ROOT).as_posix()] == f"detector/{folder.name}"
+
+
+def test_shells_can_complete_all_commands() -> None:
+    shtab = pytest.importorskip("shtab", reason="needs shtab: pip install shtab")
+    script = shtab.complete(commands.parser(), "bash")
+    assert all(f"'{name}'" in script for name in commands.COMMANDS)
+    assert "--overlays" in script
+    assert "--learning-rate" in script
 
 
 def test_zero_is_a_default_that_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
