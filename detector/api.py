@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import partial
 from os import PathLike
 from pathlib import Path
-from typing import IO, overload
+from typing import IO, Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,11 +55,11 @@ class Detector:
 
     @overload
     def detect(
-        self, field: list[Field] | tuple[Field, ...], um_per_px: float | None = None, *, bgr: bool = False
+        self, field: list[Any] | tuple[Field, ...], um_per_px: float | None = None, *, bgr: bool = False
     ) -> list[Detections]: ...
 
     def detect(
-        self, field: Field | list[Field] | tuple[Field, ...], um_per_px: float | None = None, *, bgr: bool = False
+        self, field: Field | list[Any] | tuple[Field, ...], um_per_px: float | None = None, *, bgr: bool = False
     ) -> Detections | list[Detections]:
         """Cells of one field, or of each in a list.
 

@@ -125,9 +125,14 @@ def _smears_table(
     with_area = any(count.per_mm2 for _, _, count in rows)
     with_expected = any(count.expected_total for _, _, count in rows)
     with_volume = any(per_ul.values())
-    table = Table(title="Counts, with 95 % intervals", title_justify="left", box=HEAVY_HEAD if lined else SIMPLE_HEAD)
-    table.show_edge = table.pad_edge = lined
-    table.padding = (0, 1) if lined else (0, 1, 0, 0)
+    table = Table(
+        title="Counts, with 95 % intervals",
+        title_justify="left",
+        box=HEAVY_HEAD if lined else SIMPLE_HEAD,
+        show_edge=lined,
+        pad_edge=lined,
+        padding=(0, 1, 0, 1 if lined else 0),
+    )
     table.add_column("smear", overflow="fold", max_width=name_width)
     table.add_column("fields", justify="right", no_wrap=True)
     table.add_column("cells", no_wrap=True)
