@@ -1,22 +1,61 @@
-"""What a command is given in a shell."""
+"""How a command is called in a shell, and what it is given."""
 
 from __future__ import annotations
 
 import argparse
 import math
 import shutil
+import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NoReturn
 
 from detector.errors import UsageError
+
+_ELSEWHERE = {
+    "--imgsz": ("--image-px",),
+    "--img": ("--image-px",),
+    "--img-size": ("--image-px",),
+    "--weights": ("--model", "WEIGHTS", "MODEL"),
+    "--source": ("INPUT", "SOURCE"),
+    "--input": ("INPUT", "SOURCE"),
+    "--batch-size": ("--batch",),
+    "--lr": ("--learning-rate",),
+    "--lr0": ("--learning-rate",),
+    "--lrf": ("--final-learning-rate-share",),
+    "--cos-lr": ("--cosine",),
+    "--close-mosaic": ("--close-mosaic-epochs",),
+    "--hsv-h": ("--hue",),
+    "--hsv-s": ("--saturation",),
+    "--hsv-v": ("--brightness",),
+    "--device": ("--backend",),
+    "--workers": ("--threads",),
+    "--project": ("--out", "--name"),
+    "--output": ("--out", "--name"),
+    "--save": ("--overlays",),
+    "--view-img": ("--show",),
+    "--verbose": ("--quiet",),
+}
+"""What others, Ultralytics first, call our options, and which of ours are meant: the first that the command has."""
+_THRESHOLDS = ("--conf", "--conf-thres", "--confidence", "--threshold", "--iou", "--iou-thres")
+_OF_THE_MODEL = "thresholds are not given but tuned, and stand on the card of --model"
+
+
+def called(command: str) -> str:
+    """How a command is called in the way that this program was: `smearcount count` or `python -m detector.count`."""
+    program = Path((sys.argv or [""])[0])
+    if program.stem == "smearcount":
+        return f"smearcount {command}"
+    whole = program.parts[-2:] == ("detector", "__main__.py")
+    return f"python -m detector {command}" if whole else f"python -m detector.{command}"
 
 
 class Parser(argparse.ArgumentParser):
     """The arguments of one command: `add_argument` for each, as of the standard library; `%` in help texts is a plain sign."""
 
-    def __init__(self, module: str, usage: str, about: str | None) -> None:
-        """For `python -m module`, with `usage` behind it; `about` says what it does."""
-        prog = f"python -m {module}"
+    def __init__(self, command: str, usage: str, about: str | None) -> None:
+        """For the command of that name, with `usage` behind it; `about` says what it does."""
+        prog = called(command)
         super().__init__(prog, f"{prog} {usage}", about, formatter_class=_Help, allow_abbrev=False)
 
     def given(self, words: list[str]) -> dict[str, Any]:
@@ -31,12 +70,22 @@ class Parser(argparse.ArgumentParser):
             words = words[:end] + [f"./{one}" if one.startswith("-") else one for one in words[end + 1 :]]
         found, unknown = self.parse_known_intermixed_args(words)
         if unknown:
-            from difflib import get_close_matches  # few need it
-
-            options = self._option_string_actions
-            near = [one for word in unknown for one in get_close_matches(word.partition("=")[0], options, 1, 0.7)]
-            self.error(f"unknown: {' '.join(unknown)}" + (f" (did you mean {near[0]}?)" if near else ""))
+            self._refuse(unknown)
         return vars(found)
+
+    def _refuse(self, words: list[str]) -> NoReturn:
+        option = next((word.partition("=")[0] for word in words if word.startswith("-")), None)
+        if option is None:
+            self.error(f"unknown: {' '.join(words)}")
+        from difflib import get_close_matches  # few need it
+
+        taken = {**self._option_string_actions, **{str(action.metavar): action for action in self._get_positional_actions()}}
+        elsewhere = [name for name in _ELSEWHERE.get(option, ()) if name in taken]
+        near = elsewhere or get_close_matches(option, self._option_string_actions, 1, 0.7)
+        hint = (
+            f"did you mean {near[0]}? " if near else f"{_OF_THE_MODEL}; " if option in _THRESHOLDS and "--model" in taken else ""
+        )
+        raise UsageError(f"unknown option {option}; {hint}{self.prog} --help tells what can be given")
 
     def error(self, message: str) -> NoReturn:
         """Refuse what was given, as a `UsageError`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -9,6 +10,8 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
 
 from detector.commandline import (
     EXIT_DONE,
@@ -23,7 +26,7 @@ from detector.counting import density
 from detector.engines import inputs, job, manifest
 from detector.engines.pool import handed_on, workers_for
 from detector.errors import OutputError, UsageError
-from detector.output import results, terminal
+from detector.output import results, tables, terminal
 from detector.output.journal import Journal
 from detector.output.outcome import Outcome
 from detector.output.report import page, pictures
@@ -54,12 +57,25 @@ class Settings:
         return {name: str(value) if isinstance(value, Path) else value for name, value in asdict(self).items()}
 
 
-def count(asked: Settings, opened: Callable[[], Model], out: Path | None, overlays: bool, resume: bool, started: float) -> int:
+@dataclass(frozen=True)
+class Delivery:
+    """Where results go, and how they are told."""
+
+    out: Path | None
+    """Folder for the results; None makes a new one."""
+    overlays: bool
+    resume: bool
+    json: bool
+    """Print one JSON document, and all words on standard error."""
+    quiet: bool
+    """Print nothing but what went wrong."""
+
+
+def count(asked: Settings, opened: Callable[[], Model], delivery: Delivery, started: float) -> int:
     """Count what was asked for, and give the exit code.
 
     Args:
         opened: gives the model; it is opened elsewhere meanwhile.
-        out: folder for the results; None makes a new one.
         started: when the command was given, in seconds since the epoch.
 
     Raises:
@@ -82,13 +98,16 @@ def count(asked: Settings, opened: Callable[[], Model], out: Path | None, overla
         from detector.accuracy import truth as manual  # imports much, which few counts need
 
         known = manual.read(asked.truth)
-    folder = out or results.default_folder("count")
-    results.prepare(folder, resume)
+    folder = delivery.out or results.default_folder("count")
+    results.prepare(folder, delivery.resume)
     try:
-        with Journal(folder / results.JOURNAL, job.journal_key(loaded), resume) as journal:
+        with Journal(folder / results.JOURNAL, job.journal_key(loaded), delivery.resume) as journal:
             # What is found is written down while the rest is counted.
-            with progress_bar("counting", len(fields)) as advance, handed_on(partial(results.write_cells, folder)) as each:
-                drawn = folder / results.OVERLAYS if overlays else None
+            with (
+                progress_bar("counting", len(fields), delivery.quiet) as advance,
+                handed_on(partial(results.write_cells, folder)) as each,
+            ):
+                drawn = folder / results.OVERLAYS if delivery.overlays else None
                 most = pictures.most_bytes(len(fields))
                 outcome = job.count(
                     fields, loaded, workers_for(asked.threads), journal, drawn, advance, most, asked.tile_px, each
@@ -101,26 +120,29 @@ def count(asked: Settings, opened: Callable[[], Model], out: Path | None, overla
     except KeyboardInterrupt:
         errors.print(f"interrupted; continue with the same command and: --out {folder} --resume", markup=False, soft_wrap=True)
         return EXIT_INTERRUPTED
+    words = Console(quiet=True) if delivery.quiet else errors if delivery.json else console
     terminal.print_warnings(errors, outcome)
-    terminal.print_smears(console, outcome.smears, per_ul)
+    terminal.print_smears(words, outcome.smears, per_ul)
     if known is not None:
-        _report_truth(folder, outcome, known)
-    terminal.print_problems(errors, outcome.fields)
-    terminal.print_summary(console, outcome, folder, time.time() - started)
+        _report_truth(words, folder, outcome, known)
+    terminal.print_problems(errors, outcome)
+    terminal.print_summary(words, outcome, folder, time.time() - started)
+    if delivery.json:
+        print(json.dumps(tables.document(outcome, per_ul, folder), indent=2))
     if not outcome.read:
         return EXIT_NOTHING_DONE
     return EXIT_SOME_FAILED if outcome.unread else EXIT_DONE
 
 
-def _report_truth(folder: Path, outcome: Outcome, truth: CountsTable) -> None:
-    from detector.accuracy import tables
+def _report_truth(words: Console, folder: Path, outcome: Outcome, truth: CountsTable) -> None:
+    from detector.accuracy import tables as agreement
     from detector.accuracy.comparison import compare
     from detector.accuracy.counts_table import CountsTable
 
     smears = {field.field: field.smear for field in outcome.read}
     comparison = compare(CountsTable({field.field: field.raw for field in outcome.read}, smears=smears), truth)
     try:
-        tables.write(folder, comparison)
+        agreement.write(folder, comparison)
     except OSError as error:
         raise OutputError(f"{folder}: cannot be written ({error.strerror})") from None
-    tables.print_comparison(console, comparison, truth.remarks)
+    agreement.print_comparison(words, comparison, truth.remarks)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from detector.accuracy.report import metrics
-from detector.arguments import Parser
+from detector.arguments import Parser, called
 from detector.commandline import EXIT_DONE, console, run
 from detector.errors import ModelError, OutputError, UsageError
 from detector.output.files import write_text
@@ -42,7 +42,7 @@ def _of(path: Path, digest: str) -> dict[str, Any]:
     """
     document = metrics.read(path)
     if document["kind"] != "model":
-        raise UsageError(f"{path}: compares tables of counts; a card tells of python -m detector.evaluate --data")
+        raise UsageError(f"{path}: compares tables of counts; a card tells of {called('evaluate')} --data")
     evaluated = document["model"]["sha256"]
     if evaluated != digest:
         raise UsageError(f"{path}: holds figures of another model ({evaluated[:12]}...); evaluate this one")
@@ -54,7 +54,7 @@ def _of(path: Path, digest: str) -> dict[str, Any]:
             "failures": document["failures"],
         }
     except (KeyError, TypeError, AttributeError):
-        raise UsageError(f"{path}: lacks some of the figures; evaluate anew with python -m detector.evaluate") from None
+        raise UsageError(f"{path}: lacks some of the figures; evaluate anew with {called('evaluate')}") from None
 
 
 def _figures(of: Mapping[str, Any]) -> dict[str, Any]:
@@ -74,9 +74,9 @@ def _figures(of: Mapping[str, Any]) -> dict[str, Any]:
 
 def parser() -> Parser:
     """What the command takes."""
-    made = Parser("detector.card", "MODEL FIGURES...", command.__doc__)
+    made = Parser("card", "MODEL FIGURES...", command.__doc__)
     made.add_argument("model", metavar="MODEL", type=Path, help="An .onnx model with its card (.json) beside it.")
-    left = "Folders that python -m detector.evaluate --data left for this model, or their metrics.json."
+    left = f"Folders that {called('evaluate')} --data left for this model, or their metrics.json."
     made.add_argument("figures", metavar="FIGURES", type=Path, nargs="+", help=left)
     return made
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -30,7 +31,9 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from rich.console import Console
 
-    on_error = {"stderr": True} if name == "errors" else {"width": None if sys.stdout.isatty() else 120}
+    on_error = (
+        {"stderr": True} if name == "errors" else {"width": None if sys.stdout.isatty() or os.environ.get("COLUMNS") else 120}
+    )
     made = globals()[name] = Console(highlight=False, **on_error)
     return made
 
@@ -66,7 +69,7 @@ def _say(head: str, text: str, style: str = "") -> None:
 
 
 @contextmanager
-def progress_bar(what: str, total: int) -> Iterator[Callable[[float], None]]:
+def progress_bar(what: str, total: int, quiet: bool = False) -> Iterator[Callable[[float], None]]:
     """Show progress with rate and time left on standard error; gives a function that takes what was done since its last call."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
     from rich.text import Text
@@ -79,7 +82,7 @@ def progress_bar(what: str, total: int) -> Iterator[Callable[[float], None]]:
             return Text(f"{task.speed:.1f}/s" if task.speed else "")
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Rate(), TimeRemainingColumn())
-    with Progress(*columns, console=errors, transient=True, refresh_per_second=4) as progress:
+    with Progress(*columns, console=errors, transient=True, refresh_per_second=4, disable=quiet) as progress:
         task = progress.add_task(what, total=total)
         yield lambda done: progress.advance(task, done)
 

@@ -15,13 +15,6 @@ from detector.errors import ConfigError
 T = TypeVar("T", bound=BaseModel)
 
 
-def folder() -> Path:
-    """The folder of the shipped configuration files: beside the package in a checkout, inside it when installed."""
-    package = Path(__file__).parent
-    beside = package.parent / "configs"
-    return beside if beside.is_dir() else package / "configs"
-
-
 def read_yaml(path: Path) -> dict[str, Any]:
     """A YAML file that holds a mapping.
 

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from detector.annotations import conversion, download, splits
 from detector.annotations.audit import Audit
-from detector.annotations.corrections import ADD, RELABEL, REMOVE, Outcome
+from detector.annotations.corrections import ADD, COLUMNS, RELABEL, REMOVE, Outcome
 from detector.annotations.repair import DROPPED, REPAIRED
 from detector.arguments import Number, Parser
 from detector.commandline import EXIT_DONE, EXIT_SOME_FAILED, console, errors, progress_bar, run
@@ -102,7 +102,7 @@ def _warn(what: str, lines: list[str]) -> None:
 
 def parser() -> Parser:
     """What the command takes."""
-    made = Parser("detector.convert", "[OPTION]... --out <path> [SOURCE]", command.__doc__)
+    made = Parser("convert", "[OPTION]... --out <path> [SOURCE]", command.__doc__)
     add = made.add_argument
     layouts = "A folder in BCCD's (Pascal VOC), CBC's or YOLO's layout, or COCO JSON."
     add("source", metavar="SOURCE", type=Path, nargs="?", help=layouts)
@@ -113,9 +113,8 @@ def parser() -> Parser:
     add("--seed", type=Number(int), default=0, help="Seed of splits that are drawn.")
     add("--labels", type=Path, help="A label set, with or without images, that replaces labels by image name.")
     add("--only-relabelled", action="store_true", help="Keep only fields that --labels has labels for.")
-    corrected = (
-        "A reviewed CSV file of boxes to remove, relabel or add, as in datasets/corrections; split test is never corrected."
-    )
+    columns = ", ".join(COLUMNS)
+    corrected = f"A reviewed CSV file of boxes to remove, relabel or add ({columns}); split test is never corrected."
     add("--corrections", type=Path, help=corrected)
     again = "Another dataset to look for the same fields in; may be given again."
     add("--against", type=Path, action="append", default=[], help=again)

@@ -15,7 +15,7 @@ if __name__ == "__main__":
     # Read when NumPy is imported. No matrices are multiplied here, and OpenBLAS's threads wait for some in a loop.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
-from detector.arguments import Number, Parser
+from detector.arguments import Number, Parser, called
 from detector.commandline import run
 from detector.errors import UsageError
 from detector.vision import backends
@@ -26,7 +26,7 @@ from detector.vision.tiles import TILE_PX
 def count(  # noqa: PLR0913
     *, inputs: Sequence[str], out: Path | None, model: Path | None, manifest_file: Path | None, um_per_px: float | None,
     rbc_per_ul: float | None, ul_factor: float | None, truth: Path | None, overlays: bool, backend: str, threads: int | None,
-    tile_px: int, resume: bool,
+    tile_px: int, resume: bool, json: bool, quiet: bool,
 ) -> int:  # fmt: skip
     """Count red cells, white cells and platelets in photographs of blood smears.
 
@@ -41,7 +41,8 @@ def count(  # noqa: PLR0913
         from detector import batch
 
         settings = batch.Settings(inputs, manifest_file, um_per_px, rbc_per_ul, ul_factor, truth, backend, threads, tile_px)
-        return batch.count(settings, opening.result, out, overlays, resume, started)
+        delivery = batch.Delivery(out, overlays, resume, json, quiet)
+        return batch.count(settings, opening.result, delivery, started)
 
 
 def _check(
@@ -49,7 +50,9 @@ def _check(
     rbc_per_ul: float | None, ul_factor: float | None, resume: bool,
 ) -> None:  # fmt: skip
     if not inputs and manifest_file is None:
-        raise UsageError("no INPUT: give images, a folder or a pattern, for example python -m detector.count datasets/samples")
+        raise UsageError(
+            f"no INPUT: give images, a folder or a pattern, for example {called('count')} slides/; {called('demo')} counts samples"
+        )
     if resume and out is None:
         raise UsageError("--resume needs --out, the folder of the count to continue")
     for name, value in (("--rbc-per-ul", rbc_per_ul), ("--ul-factor", ul_factor)):
@@ -61,7 +64,7 @@ def _check(
 
 def parser() -> Parser:
     """What the command takes."""
-    made = Parser("detector.count", "[OPTION]... [INPUT]...", count.__doc__)
+    made = Parser("count", "[OPTION]... [INPUT]...", count.__doc__)
     add = made.add_argument
     add("inputs", metavar="INPUT", nargs="*", help="images, slides, folders (each subfolder is a smear), patterns")
     add("--out", type=Path, help="folder for the results; default: runs/count/<time>")
@@ -80,6 +83,8 @@ def parser() -> Parser:
     )
     add("--tile-px", type=Number(int), default=TILE_PX, help="side of a slide's tiles in the model's own pixels")
     add("--resume", action="store_true", help="continue the interrupted count in --out")
+    add("--json", action="store_true", help="print the results as one JSON document, and words on standard error")
+    add("--quiet", action="store_true", help="print only what went wrong")
     return made
 
 

@@ -44,7 +44,7 @@ class MissingExtraError(UsageError):
     """A package of an optional extra is needed and not installed."""
 
     def __init__(self, package: str, extra: str, purpose: str) -> None:
-        super().__init__(f"{purpose} needs {package}, which is not installed: pip install -e '.[{extra}]'")
+        super().__init__(f"{purpose} needs {package}, which is not installed: pip install 'smearcount[{extra}]'")
 
 
 class ImageError(SmearcountError):

@@ -125,7 +125,7 @@ def _told(records: Sequence[Record], advance: Callable[[int], None]) -> Iterator
 
 def parser() -> Parser:
     """What the command takes."""
-    made = Parser("detector.evaluate", "[OPTION]...", command.__doc__)
+    made = Parser("evaluate", "[OPTION]...", command.__doc__)
     add = made.add_argument
     add("--data", type=Path, help="data.yaml of a dataset folder made by detector.convert.")
     add("--split", help="The split to evaluate: train, val or test (default).")

@@ -70,7 +70,7 @@ def export(*, weights: Path, data: Sequence[Path], out: Path, image_px: int, sho
 
 def parser() -> Parser:
     """What the command takes."""
-    made = Parser("detector.export", "[OPTION]... --data <path> --out <path> WEIGHTS", export.__doc__)
+    made = Parser("export", "[OPTION]... --data <path> --out <path> WEIGHTS", export.__doc__)
     add = made.add_argument
     add("weights", metavar="WEIGHTS", type=Path, help="trained weights (.pt)")
     add("--data", type=Path, action="append", required=True, help="data.yaml of the datasets they were trained on")

@@ -70,7 +70,7 @@ def stream(  # noqa: PLR0913
         described = results.describe_run(loaded, settings, finished.outcome.fields, started, time.time())
         described["stream"] = finishing.describe(finished, ended, log, display, opened.name, mode)
         terminal.print_smears(console, finished.outcome.smears, {})
-        terminal.print_problems(errors, finished.outcome.fields)
+        terminal.print_problems(errors, finished.outcome)
         for remark in finished.remarks:
             say(remark)
         finishing.write(folder, finished, described)
@@ -118,7 +118,7 @@ def _ended_by_signals(live: Live) -> Iterator[None]:
 
 def parser() -> Parser:
     """What the command takes."""
-    made = Parser("detector.stream", "[OPTION]... SOURCE", stream.__doc__)
+    made = Parser("stream", "[OPTION]... SOURCE", stream.__doc__)
     add = made.add_argument
     add("source", metavar="SOURCE", help=sources.FORMS)
     add("--mode", choices=("fields", "scan"), default="fields", help="fields: where the stage rests; scan: while it moves")

@@ -79,7 +79,7 @@ def _write(series: Series | Variety, out: Path) -> Truth:
 
 def parser() -> Parser:
     """What the command takes."""
-    made = Parser("detector.synth", "[OPTION]... --out <path>", synth.__doc__)
+    made = Parser("synth", "[OPTION]... --out <path>", synth.__doc__)
     add = made.add_argument
     add("--out", type=Path, required=True, help="A new or empty folder for the fields and their truth.")
     add("--fields", type=Number(int, 1), default=5, help="Fields of each smear.")

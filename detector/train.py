@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from detector.arguments import Number, Parser
+from detector.arguments import Number, Parser, called
 from detector.commandline import EXIT_DONE, EXIT_INTERRUPTED, console, errors, run
 from detector.errors import UsageError
 from detector.export import make_model
@@ -25,7 +25,7 @@ def train(
     """Fine-tune a YOLO detector on datasets made by detector.convert.
 
     Writes runs/train/NAME: settings.json, train.log, results.csv, curves, weights/best.pt and last.pt, and model.onnx with
-    its card model.json, which python -m detector.count --model takes.
+    its card model.json, which detector.count --model takes.
     """
     if resume is not None:
         given = [
@@ -36,33 +36,33 @@ def train(
         folder = resume
     else:
         if not data:
-            raise UsageError("--data is missing: give the data.yaml of a dataset made by python -m detector.convert")
+            raise UsageError(f"--data is missing: give the data.yaml of a dataset made by {called('convert')}")
         chosen = settings.load(config, overrides)
         folder = RUNS / (name or time.strftime("%Y%m%d-%H%M%S"))
     try:
         weights = fit.resume(folder) if resume else fit.fit(chosen, data, folder)
     except KeyboardInterrupt:
         if (folder / "weights" / "last.pt").is_file():
-            errors.print(f"interrupted; continue with: python -m detector.train --resume {folder}", markup=False, soft_wrap=True)
+            errors.print(f"interrupted; continue with: {called('train')} --resume {folder}", markup=False, soft_wrap=True)
             return EXIT_INTERRUPTED
         raise
     used = fit.recorded_settings(folder)
     sizes = Sizes(used.image_px, used.shown_rbc_px)
     finished = make_model(weights, fit.recorded_data(folder), folder / "model.onnx", sizes, used.model_dump())
-    console.print(f"count with it: python -m detector.count --model {finished.model} INPUT", markup=False, soft_wrap=True)
+    console.print(f"count with it: {called('count')} --model {finished.model} INPUT", markup=False, soft_wrap=True)
     return EXIT_DONE
 
 
 def parser() -> Parser:
     """What the command takes."""
-    made = Parser("detector.train", "[OPTION]...", train.__doc__)
+    made = Parser("train", "[OPTION]...", train.__doc__)
     again = "data.yaml of a converted dataset; named twice, it is sampled twice"
     made.add_argument("--data", type=Path, action="append", default=[], help=again)
     made.add_argument("--name", help="folder under runs/train; default: the time")
-    made.add_argument("--config", type=Path, help="YAML file over configs/train.yaml")
+    made.add_argument("--config", type=Path, help="YAML file over the settings that come with the program")
     made.add_argument("--resume", type=Path, help="run folder of a training to continue")
     # One for each setting, so that their names, help and defaults stand in one place.
-    group = made.add_argument_group("settings (default: configs/train.yaml)")
+    group = made.add_argument_group("settings (default: the train.yaml that comes with the program)")
     for key, field in settings.TrainSettings.model_fields.items():
         option = f"--{key.replace('_', '-')}"
         if field.annotation is bool:

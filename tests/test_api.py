@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 from detector import Detector, count
 from detector.errors import ImageError, ModelError, NothingToDoError
@@ -57,6 +58,33 @@ def test_wrong_input_says_why(tmp_path: Path) -> None:
         detector.detect(tmp_path / "none.jpg")
     with pytest.raises(NothingToDoError, match="does not exist"):
         detector.count(tmp_path / "none")
-    for wrong in (np.zeros((5, 5), np.uint8), np.zeros((5, 5, 3), np.float32), np.zeros((0, 5, 3), np.uint8)):
-        with pytest.raises(ValueError, match="pixels must have shape"):
-            detector.detect(wrong)  # type: ignore[arg-type]
+    for wrong in (np.zeros((5, 5, 2), np.uint8), np.zeros((5, 5, 3), np.float32), np.zeros((0, 5, 3), np.uint8)):
+        with pytest.raises(ValueError, match=r"^image: pixels must have shape"):
+            detector.detect(wrong)
+    with pytest.raises(ImageError, match=r"none\.jpg: cannot be opened \(No such file"):
+        detector.detect([tmp_path / "none.jpg"])
+    white = np.full((4, 4, 3), 255, np.uint8)
+    with pytest.raises(ImageError, match=r"^image 2 of 3: is empty"):
+        detector.detect([white, b"", white])
+    with pytest.raises(ValueError, match=r"^image 1 of 2: pixels must"):
+        detector.detect((white[:, :, :2], white))
+    with pytest.raises(TypeError, match=r"^image: a field is a path, bytes.* got int"):
+        detector.detect(7)  # type: ignore[call-overload]
+    (tmp_path / "text.jpg").write_text("no picture", encoding="utf-8")
+    with (tmp_path / "text.jpg").open("rb") as file, pytest.raises(ImageError, match=r"text\.jpg: is not an image"):
+        detector.detect(file)
+
+
+def test_a_field_comes_in_any_form(fields: Path) -> None:
+    path = fields / "smear_a" / "field_01.jpg"
+    rgb = images.read(path)
+    detector = Detector(threads=1)
+    with path.open("rb") as file, Image.open(path) as picture:
+        found = detector.detect([path, str(path), path.read_bytes(), file, picture, rgb])
+    found.append(detector.detect(np.ascontiguousarray(rgb[:, :, ::-1]), bgr=True))
+    assert len(found) == 7
+    for cells in found:
+        assert np.array_equal(cells.xyxy, found[0].xyxy)
+        assert np.array_equal(cells.draw(), found[0].draw())
+    assert "\n" not in repr(detector)
+    assert repr(found[0]).startswith("Detections(")

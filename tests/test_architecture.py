@@ -2,23 +2,64 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 
 import detector
+from detector import errors
 
 ROOT = Path(__file__).parents[1]
 
 
 def test_the_public_names_are_these() -> None:
-    assert detector.__all__ == ["Detections", "Detector", "SmearcountError", "Unread"]
-    for name in detector.__all__:
+    results = ["ClassCount", "Detections", "Detector", "FieldCount", "Outcome", "SmearCount", "Unread"]
+    raised = [name for name, value in vars(errors).items() if isinstance(value, type)]
+    assert detector.__all__ == sorted([*results, *raised, "__version__"])
+    for name in (*results, *raised):
         assert getattr(detector, name).__name__ == name
+    assert set(detector.__all__) <= set(dir(detector))
     with pytest.raises(AttributeError, match="Detektor"):
         detector.Detektor  # noqa: B018
+
+
+def test_the_version_is_that_of_the_project() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert detector.__version__ == project["version"]
+
+
+USER = """
+from pathlib import Path
+
+import detector
+
+try:
+    finder = detector.Detector(threads=1)
+    cells: detector.Detections = finder.detect(Path("field.jpg"), um_per_px=0.075)
+    print(detector.__version__, cells.counts()["RBC"], cells.xyxy.mean())
+    outcome: detector.Outcome = finder.count("slides")
+    smear: detector.SmearCount = outcome.smears[0]
+    red: detector.ClassCount = smear.classes["RBC"]
+    print(red.total + 1, [field.raw for field in outcome.read])
+except detector.ImageError as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize(("wrong", "complaint"), [("", ""), ("red.totals", 'has no attribute "totals"')])
+def test_a_users_program_is_checked_by_its_types(tmp_path: Path, wrong: str, complaint: str) -> None:
+    pytest.importorskip("mypy", reason="needs the dev extra: pip install -e '.[dev]'")
+    (tmp_path / "user.py").write_text(f"{USER}{wrong}\n", encoding="utf-8")
+    command = [sys.executable, "-m", "mypy", "--strict", "--config-file=", f"--cache-dir={ROOT / '.mypy_cache' / 'user'}"]
+    # Found as an installed package would be, so that py.typed counts.
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run([*command, "user.py"], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == bool(wrong), done.stdout + done.stderr
+    assert complaint in done.stdout
 
 
 def test_wings_import_downwards_and_torch_stays_in_training() -> None:

@@ -11,6 +11,7 @@ from rich.table import Table
 
 from detector.accuracy.bootstrap import Figure
 from detector.accuracy.undefined import UNDEFINED, WHY
+from detector.output.terminal import print_whole
 
 _MOST_NAMES = 5
 
@@ -33,7 +34,7 @@ def show(console: Console, tables: Iterable[Table]) -> None:
     """Print tables with an empty line before each, and one at the end."""
     for table in tables:
         console.print()
-        console.print(table)
+        print_whole(console, [table])
     console.print()
 
 

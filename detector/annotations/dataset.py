@@ -19,6 +19,7 @@ from detector.annotations.labels import SPLITS, Item, Source
 from detector.annotations.layouts import read_yolo
 from detector.annotations.records import Record
 from detector.annotations.sources import require_known_names
+from detector.arguments import called
 from detector.errors import AnnotationError, ImageError, OutputError, UnknownClassError
 from detector.vision import images
 from detector.vision.cells import CLASSES, IGNORE
@@ -195,7 +196,7 @@ def require(data_yaml: Path) -> None:
     if data_yaml.is_dir():
         raise AnnotationError(f"{data_yaml}: is a folder; give the data.yaml of a dataset")
     if not data_yaml.is_file():
-        raise AnnotationError(f"{data_yaml}: no such file; python -m detector.convert writes one")
+        raise AnnotationError(f"{data_yaml}: no such file; {called('convert')} writes one")
     if data_yaml.name not in yolo.DATA_FILES:
         # The names of classes are those of the folder's data.yaml, whatever another file says.
         raise AnnotationError(f"{data_yaml}: is not called {yolo.DATA_FILES[0]}, as the data file of a dataset folder is")

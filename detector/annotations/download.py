@@ -16,8 +16,9 @@ import pooch
 import yaml
 
 from detector.errors import DownloadError, UsageError
+from detector.shipped import sources
 
-DESCRIPTORS = Path(__file__).parents[2] / "datasets" / "sources"
+DESCRIPTORS = sources()
 """Where the descriptors of public datasets are kept."""
 
 _TIMEOUT_S = 30
@@ -48,7 +49,7 @@ def descriptor(name: str, folder: Path = DESCRIPTORS) -> Descriptor:
     described = {path.stem: yaml.safe_load(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.yaml"))}
     known = {stem: fields for stem, fields in described.items() if "manifest" in fields}
     if name not in known:
-        listed = ", ".join(known) or f"none, as {folder} is not there: run from a checkout of the project"
+        listed = ", ".join(known) or f"none, as {folder} is not there"
         raise UsageError(f"--download {name}: no dataset of that name; known: {listed}")
     fields = known[name]
     files = _manifest(folder / fields["manifest"])

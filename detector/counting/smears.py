@@ -36,7 +36,7 @@ class ClassCount:
     """Cells that are truly there per field, the detector's error and the scatter between fields in the interval."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class SmearCount:
     """The fields of one smear taken together."""
 
@@ -51,6 +51,10 @@ class SmearCount:
     """By class name, in the order of `cells.CLASSES`."""
     doubtful: int = 0
     """Fields that were read and are doubtful."""
+
+    def __repr__(self) -> str:
+        cells = ", ".join(f"{count.total} {name}" for name, count in self.classes.items())
+        return f"SmearCount({self.smear!r}: {cells} in {self.fields} fields, {self.unread} unread)"
 
     @property
     def warning(self) -> str:

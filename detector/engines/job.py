@@ -17,7 +17,7 @@ from detector.output import overlay
 from detector.output.html import as_base64
 from detector.output.journal import Entry, Journal, stamp_of
 from detector.output.outcome import Outcome
-from detector.output.results import version
+from detector.shipped import version
 from detector.vision import doubts, finder, quality, tiles
 from detector.vision.detections import Unread
 from detector.vision.familiar import Familiar

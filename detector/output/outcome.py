@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from detector.counting.fields import FieldCount, UnreadField
 from detector.counting.smears import SmearCount
 from detector.output import tables
+from detector.vision.cells import CLASSES
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Outcome:
     """What a count found."""
 
@@ -26,6 +28,13 @@ class Outcome:
     smears: tuple[SmearCount, ...]
     warnings: tuple[str, ...] = ()
     """What a user must know before any number is believed."""
+
+    def __repr__(self) -> str:
+        totals = Counter[str]()
+        for field in self.read:
+            totals.update(field.raw)
+        cells = ", ".join(f"{totals[name]} {name}" for name in CLASSES)
+        return f"Outcome({len(self.read)} fields read, {len(self.unread)} unread, {len(self.smears)} smears: {cells})"
 
     @property
     def read(self) -> list[FieldCount]:

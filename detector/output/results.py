@@ -22,6 +22,7 @@ from detector.output import coco, slides, tables
 from detector.output.files import write_text
 from detector.output.journal import Entry
 from detector.output.outcome import Outcome
+from detector.shipped import version
 from detector.vision import backends
 from detector.vision.model import Model
 
@@ -191,14 +192,6 @@ def versions() -> dict[str, str]:
     """Versions of this package, of Python, and of the packages that decide what is counted."""
     of = {name: metadata.version(name) for name in ("numpy", "opencv-python-headless", "onnxruntime", "pillow", "simplejpeg")}
     return {"smearcount": version(), "python": platform.python_version(), **of}
-
-
-def version() -> str:
-    """Version of this package as it is installed."""
-    try:
-        return metadata.version("smearcount")
-    except metadata.PackageNotFoundError:
-        return "not installed"
 
 
 def _utc(seconds: float) -> str:

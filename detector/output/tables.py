@@ -16,6 +16,8 @@ from detector.vision.cells import CLASSES
 if TYPE_CHECKING:
     import pandas as pd
 
+    from detector.output.outcome import Outcome
+
 COUNTS_COLUMNS = (
     "field",
     "smear",
@@ -114,6 +116,24 @@ def _field_row(field: FieldCount | UnreadField, notes: Mapping[str, str], doubts
         None if seen is None else seen.covered,
         doubts.get(field.field, ""),
     ]
+
+
+def document(outcome: Outcome, per_ul: Mapping[str, Sequence[PerMicrolitre]], folder: Path) -> dict[str, object]:
+    """The rows of both tables as JSON takes them, under the names of the files; what is not known is None.
+
+    Args:
+        folder: where the results were written.
+    """
+    smears = (row for smear in outcome.smears for row in _smear_rows(smear, per_ul.get(smear.smear, ())))
+    fields = (_field_row(field, outcome.notes, outcome.doubts) for field in outcome.fields)
+    return {
+        "format": "smearcount",
+        "version": 1,
+        "out": str(folder),
+        "warnings": list(outcome.warnings),
+        "counts": [dict(zip(COUNTS_COLUMNS, row, strict=True)) for row in fields],
+        "smears": [dict(zip(SMEARS_COLUMNS, row, strict=True)) for row in smears],
+    }
 
 
 def write_smears(target: Path, smears: Sequence[SmearCount], per_ul: Mapping[str, Sequence[PerMicrolitre]]) -> None:

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from rich.box import HEAVY_HEAD, SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
+from rich.measure import Measurement
 from rich.table import Table
 
 from detector.counting.density import PerMicrolitre
-from detector.counting.fields import FieldCount, UnreadField
 from detector.counting.intervals import Estimate
 from detector.counting.smears import WITHHELD, ClassCount, SmearCount
 from detector.output.figures import many, short, span
 from detector.output.outcome import Outcome
 
 _MOST_ROWS = 60
+_MOST_DOUBTFUL = 10
+_WIDE_NAME, _NAME = 40, 12
+"""Most characters of a smear's name in a line of the table."""
+_UNLIMITED = 10_000
+_NO_BREAK = "\u00a0"
 
 
 def print_warnings(console: Console, outcome: Outcome) -> None:
@@ -32,33 +39,15 @@ def print_smears(console: Console, smears: Sequence[SmearCount], per_ul: Mapping
     """
     _print_warnings(console, [smear for smear in smears if smear.warning])
     rows = [(smear, name, count) for smear in smears for name, count in smear.classes.items()]
-    with_area = any(count.per_mm2 for _, _, count in rows)
-    with_expected = any(count.expected_total for _, _, count in rows)
-    with_volume = any(per_ul.values())
-    # Intervals stand below their values, and may break, where a line would be wider than most terminals.
-    gap = "\n" if with_area or with_volume else " "
-    table = Table(title="Counts, with 95 % intervals", title_justify="left")
-    table.add_column("smear", overflow="fold")
-    table.add_column("fields", justify="right", no_wrap=True)
-    table.add_column("cells", no_wrap=True)
-    expected = ["expected true"] * with_expected
-    for heading in ("total", *expected, "mean per field", "per red cell", *["per mm²"] * with_area, *["per µL"] * with_volume):
-        table.add_column(heading, justify="right", no_wrap=gap == " ")
-    for smear, name, count in rows[:_MOST_ROWS]:
-        first = name == next(iter(smear.classes))
-        cells = _count_cells(count, with_expected, with_area, gap) if smear.fields else ["-"] * (3 + with_expected + with_area)
-        if with_volume:
-            volume = next((one.estimate for one in per_ul.get(smear.smear, ()) if one.class_name == name), None)
-            cells.append(_estimate(volume, gap))
-        last = name == list(smear.classes)[-1]
-        table.add_row(escape(smear.smear) if first else "", str(smear.fields) if first else "", name, *cells, end_section=last)
-    console.print(table)
+    # From the widest to the narrowest: intervals beside their values or below, with lines between columns or without.
+    shapes = ((" ", _WIDE_NAME, True), (" ", _NAME, True), ("\n", _NAME, True), ("\n", _NAME, False))
+    print_whole(console, [_smears_table(rows[:_MOST_ROWS], per_ul, *shape) for shape in shapes])
     if len(rows) > _MOST_ROWS:
         console.print(f"... and {len(rows) - _MOST_ROWS} rows more in smears.csv")
     unknown = dict.fromkeys(
         name for smear, name, count in rows if smear.fields and not smear.warning and not count.expected_total
     )
-    if with_expected and unknown:
+    if unknown and any(count.expected_total for _, _, count in rows):
         console.print(f"expected true counts of {', '.join(unknown)} are not known: too few in the model's validation fields")
 
 
@@ -71,17 +60,22 @@ def _print_warnings(console: Console, smears: Sequence[SmearCount]) -> None:
         console.print(f"{WITHHELD}; the reasons stand in counts.csv and report.html", soft_wrap=True)
 
 
-def print_problems(console: Console, fields: Sequence[FieldCount | UnreadField]) -> None:
-    """Name the fields that could not be read, and those that held as many cells as the model reports."""
-    unread = [field for field in fields if isinstance(field, UnreadField)]
-    for field in unread[:_MOST_ROWS]:
+def print_problems(console: Console, outcome: Outcome) -> None:
+    """Name the fields that are doubtful, those that could not be read, and those that held as many cells as the model reports."""
+    doubtful = list(outcome.doubts.items())
+    for name, reason in doubtful[:_MOST_DOUBTFUL]:
+        console.print(f"[yellow]doubtful:[/] {escape(name)}: {escape(reason)}", soft_wrap=True)
+    if len(doubtful) > _MOST_DOUBTFUL:
+        console.print(f"... and {len(doubtful) - _MOST_DOUBTFUL} more doubtful, in counts.csv", soft_wrap=True)
+    for field in outcome.unread[:_MOST_ROWS]:
         console.print(f"[yellow]unread:[/] {escape(field.field)}: {escape(field.reason)}", soft_wrap=True)
-    if len(unread) > _MOST_ROWS:
-        console.print(f"... and {len(unread) - _MOST_ROWS} more unread, in counts.csv")
-    full = [field.field for field in fields if isinstance(field, FieldCount) and field.saturated]
+    if len(outcome.unread) > _MOST_ROWS:
+        console.print(f"... and {len(outcome.unread) - _MOST_ROWS} more unread, in counts.csv", soft_wrap=True)
+    full = [field.field for field in outcome.saturated]
     if full:
+        names = escape(", ".join(full[:5]))
         console.print(
-            f"[yellow]saturated:[/] {len(full)} fields hold more cells than the model reports: {escape(', '.join(full[:5]))}"
+            f"[yellow]saturated:[/] {many(len(full), 'field')} at the most cells that the model reports: {names}", soft_wrap=True
         )
 
 
@@ -93,6 +87,70 @@ def print_summary(console: Console, outcome: Outcome, folder: Path, seconds: flo
     console.print(f"results: {folder}", markup=False, soft_wrap=True)
 
 
+def print_whole(console: Console, tables: Sequence[Table]) -> None:
+    """Print the first of these tables that fits the console with each number whole; where none does, the rows of the last as lines."""
+    unlimited = console.options.update(width=_UNLIMITED)
+    for table in tables:
+        needed = Measurement.get(console, unlimited, table)
+        unbroken = any(column.no_wrap for column in table.columns)
+        if (needed.maximum if unbroken else needed.minimum) <= console.width:
+            console.print(table)
+            return
+    _print_lines(console, tables[-1])
+
+
+def _print_lines(console: Console, table: Table) -> None:
+    if table.title:
+        console.print(table.title, soft_wrap=True)
+    headings = [" ".join(str(column.header).split()) for column in table.columns]
+    columns = [[" ".join(str(cell).split()) for cell in column.cells] for column in table.columns]
+    for row, cells in zip(table.rows, zip(*columns, strict=True), strict=True):
+        parts = (f"{heading} {cell}".replace(" ", _NO_BREAK) for heading, cell in zip(headings, cells, strict=True) if cell)
+        text = textwrap.fill(
+            "; ".join(parts), console.width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
+        )
+        console.print(text.replace(_NO_BREAK, " "), soft_wrap=True)
+        if row.end_section:
+            console.print()
+    if table.caption:
+        console.print(table.caption, soft_wrap=True)
+
+
+Row = tuple[SmearCount, str, ClassCount]
+
+
+def _smears_table(
+    rows: Sequence[Row], per_ul: Mapping[str, Sequence[PerMicrolitre]], gap: str, name_width: int, lined: bool
+) -> Table:
+    with_area = any(count.per_mm2 for _, _, count in rows)
+    with_expected = any(count.expected_total for _, _, count in rows)
+    with_volume = any(per_ul.values())
+    table = Table(
+        title="Counts, with 95 % intervals",
+        title_justify="left",
+        box=HEAVY_HEAD if lined else SIMPLE_HEAD,
+        show_edge=lined,
+        pad_edge=lined,
+        padding=(0, 1, 0, 1 if lined else 0),
+    )
+    table.add_column("smear", overflow="fold", max_width=name_width)
+    table.add_column("fields", justify="right", no_wrap=True)
+    table.add_column("cells", no_wrap=True)
+    expected = [f"expected{gap}true"] * with_expected
+    means = (f"mean per{gap}field", f"per red{gap}cell")
+    for heading in ("total", *expected, *means, *["per mm²"] * with_area, *["per µL"] * with_volume):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for smear, name, count in rows:
+        first = name == next(iter(smear.classes))
+        cells = _count_cells(count, with_expected, with_area, gap) if smear.fields else ["-"] * (3 + with_expected + with_area)
+        if with_volume:
+            volume = next((one.estimate for one in per_ul.get(smear.smear, ()) if one.class_name == name), None)
+            cells.append(_estimate(volume, gap))
+        last = name == list(smear.classes)[-1]
+        table.add_row(escape(smear.smear) if first else "", str(smear.fields) if first else "", name, *cells, end_section=last)
+    return table
+
+
 def _count_cells(count: ClassCount, with_expected: bool, with_area: bool, gap: str) -> list[str]:
     optional = [count.expected_total] * with_expected, [count.per_mm2] * with_area
     estimates = (*optional[0], count.mean, count.per_rbc, *optional[1])
@@ -102,5 +160,4 @@ def _count_cells(count: ClassCount, with_expected: bool, with_area: bool, gap: s
 def _estimate(one: Estimate | None, gap: str) -> str:
     if one is None:
         return "-"
-    interval = span(one) if gap == " " else span(one).replace("–", " – ")
-    return f"{short(one.value)}{gap}({interval})"
+    return f"{short(one.value)}{gap}({span(one)})"

@@ -6,6 +6,7 @@ import os
 import re
 from pathlib import Path
 
+from detector.arguments import called
 from detector.errors import SourceError, UsageError
 from detector.streams import opencv
 from detector.streams.folder import FrameFolder
@@ -61,5 +62,5 @@ def _of_path(text: str) -> Source:
     if not path.is_file():
         raise SourceError(f"{text}: is no file that can be read; SOURCE is {FORMS}")
     if path.suffix.lower() in SUFFIXES - {".gif"}:
-        raise SourceError(f"{text}: is a picture, not a video; give its folder, or count it with python -m detector.count {text}")
+        raise SourceError(f"{text}: is a picture, not a video; give its folder, or count it with {called('count')} {text}")
     return opencv.Video(path)

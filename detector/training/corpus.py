@@ -9,6 +9,7 @@ from pathlib import Path
 import yaml
 
 from detector.annotations import dataset
+from detector.arguments import called
 from detector.configuration import read_yaml
 from detector.errors import AnnotationError
 from detector.vision import cells
@@ -56,12 +57,11 @@ def _check(data_file: Path) -> None:
     found = [str(names[key]) for key in sorted(names)] if isinstance(names, dict) else names
     if not isinstance(found, list) or tuple(found) != cells.CLASSES:
         raise AnnotationError(
-            f"{data_file}: its classes are {found}, not {list(cells.CLASSES)}; "
-            "convert the dataset with python -m detector.convert first"
+            f"{data_file}: its classes are {found}, not {list(cells.CLASSES)}; convert the dataset with {called('convert')} first"
         )
     if not dataset.is_ours(data_file.parent):
         # Ultralytics rewrites damaged images where it finds them, which must never be a user's own folder.
-        raise AnnotationError(f"{data_file}: was not made by python -m detector.convert; convert the dataset first")
+        raise AnnotationError(f"{data_file}: was not made by {called('convert')}; convert the dataset first")
 
 
 def _images(data_file: Path, split: str) -> Path:

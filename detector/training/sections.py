@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-_NOT_KNOWN = "Licence and credits are not known to this program (no descriptor of this name in `datasets/sources`)."
+_NOT_KNOWN = "Licence and credits are not known to this program (it has no descriptor of this name)."
 
 
 def figures(card: Mapping[str, Any]) -> list[str]:

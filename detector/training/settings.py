@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from detector import configuration
+from detector import configuration, shipped
 
 Share = Field(ge=0, le=1)
 
@@ -94,12 +94,12 @@ class TrainSettings(BaseModel):
 
 
 def load(config: Path | None = None, overrides: Mapping[str, Any] | None = None) -> TrainSettings:
-    """Settings of `configs/train.yaml`, then of `config`, then `overrides` that are not None.
+    """Settings of the shipped `train.yaml`, then of `config`, then `overrides` that are not None.
 
     Raises:
         ConfigError: a file that cannot be read, an unknown key or a value out of range.
     """
-    default = configuration.folder() / "train.yaml"
+    default = shipped.configs() / "train.yaml"
     values = configuration.read_yaml(default)
     source = str(default)
     if config is not None:

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
 
+from detector.arguments import called
 from detector.errors import ModelError
 from detector.vision import cells, checks, familiar
 from detector.vision.familiar import Familiar
@@ -112,7 +113,7 @@ def from_metadata(metadata: Mapping[str, str], path: Path) -> Card:
     if text is None:
         raise ModelError(
             f"{path}: is an ONNX model without smearcount's metadata (thresholds, scale); "
-            "make it from its weights with python -m detector.export"
+            f"make it from its weights with {called('export')}"
         )
     try:
         card = Card.of(json.loads(text))
@@ -120,7 +121,7 @@ def from_metadata(metadata: Mapping[str, str], path: Path) -> Card:
         raise ModelError(f"{path}: its metadata cannot be understood ({' '.join(str(error).split())[:200]})") from None
     if card.layout != LAYOUT:
         raise ModelError(
-            f"{path}: was made by another version of smearcount; make it again from its weights with python -m detector.export"
+            f"{path}: was made by another version of smearcount; make it again from its weights with {called('export')}"
         )
     if card.class_names != cells.CLASSES or set(card.thresholds) != set(cells.CLASSES):
         raise ModelError(f"{path}: finds {', '.join(card.class_names)}; a model for {', '.join(cells.CLASSES)} is needed")

@@ -100,6 +100,52 @@ def decode(content: bytes) -> Picture:
     return Picture(rgb, "; ".join(filter(None, (paged, damage))))
 
 
+def of_array(values: NDArray[Any], bgr: bool = False) -> Rgb:
+    """An array as the same pixels in a lossless file would be read.
+
+    Args:
+        values: shape (h, w) or (h, w, 1) for grey, (h, w, 3) for RGB or (h, w, 4) for RGBA, uint8 or uint16.
+        bgr: the colours are in the order blue, green, red, as OpenCV has them.
+
+    Raises:
+        ValueError: the array has another shape or type, or is empty.
+    """
+    grey = values.ndim == 2 or (values.ndim == 3 and values.shape[2] == 1)
+    if (
+        not (grey or (values.ndim == 3 and values.shape[2] in (3, 4)))
+        or values.dtype not in (np.uint8, np.uint16)
+        or not values.size
+    ):
+        raise ValueError(
+            "pixels must have shape (h, w), (h, w, 3) or (h, w, 4) and type uint8 or uint16, "
+            f"got {values.shape} and {values.dtype}"
+        )
+    if grey:
+        values = np.repeat(values.reshape(*values.shape[:2], 1), 3, axis=2)
+    elif bgr:
+        values = values[:, :, [2, 1, 0, 3][: values.shape[2]]]
+    if values.dtype == np.uint16:
+        return np.ascontiguousarray(_to_camera_depth(over_white(values) if values.shape[2] == 4 else values))
+    return np.ascontiguousarray(values) if values.shape[2] == 3 else _pixels(Image.fromarray(values))
+
+
+def of_picture(picture: Image.Image) -> Rgb:
+    """A picture of Pillow's as its file would be read; the picture itself stays as it is.
+
+    Raises:
+        ImageError: it cannot be decoded, or holds floating-point values.
+    """
+    try:
+        if _is_deep(picture):
+            # Pillow keeps the high byte of deep colour only, which is dark for most cameras: its file tells more.
+            return decode(_content_of(picture)).rgb
+        return _pixels(picture.copy())
+    except ImageError:
+        raise
+    except Exception as error:
+        raise ImageError(f"is truncated or damaged ({_one_line(error)})") from None
+
+
 def shrink(rgb: Rgb, factor: float) -> Rgb:
     """A picture made smaller, or as it is where `factor` is 1; by whole steps first, which is quick and takes in every pixel."""
     h, w = rgb.shape[:2]
@@ -213,9 +259,28 @@ def _deep_pixels(content: bytes, image: Image.Image) -> Rgb:
     if bgr is None:
         raise ImageError("is truncated or damaged, or of a kind that cannot be read; save it as 8- or 16-bit PNG or TIFF")
     if bgr.dtype != np.uint8:
-        brightest = int(bgr.max())
-        bgr = to_eight_bits(bgr, camera_depth(brightest))
+        bgr = _to_camera_depth(bgr)
     return np.ascontiguousarray(bgr[:, :, ::-1])
+
+
+def _to_camera_depth(values: NDArray[Any]) -> NDArray[np.uint8]:
+    return to_eight_bits(values, camera_depth(int(values.max())))
+
+
+def _content_of(picture: Image.Image) -> bytes:
+    """The file of a picture whose first page is not decoded yet; else a file of its values."""
+    file = getattr(picture, "fp", None)
+    if file is not None and getattr(picture, "tile", None) and not picture.tell():
+        place = file.tell()
+        file.seek(0)
+        content: bytes = file.read()
+        file.seek(place)
+        return content
+    if picture.mode == "F":
+        raise ImageError("holds floating-point values; save it with 8 or 16 bits a channel")
+    written = io.BytesIO()
+    picture.save(written, "PNG")
+    return written.getvalue()
 
 
 def _one_line(error: Exception) -> str:

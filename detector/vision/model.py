@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from detector.arguments import called
 from detector.errors import ModelError
 from detector.vision import backends, boxes, cells
 from detector.vision import card as cards
@@ -67,7 +68,7 @@ class Model:
                 f"{chosen}: no such model file; give the path of an .onnx file made by detector.train or detector.export"
             )
         if chosen.suffix == ".pt":
-            raise ModelError(f"{chosen}: weights are for training; make a model of them with python -m detector.export {chosen}")
+            raise ModelError(f"{chosen}: weights are for training; make a model of them with {called('export')} {chosen}")
         digest = cards.check_hash(chosen)
         network = backends.open_network(chosen, backend, workers, threads)
         return cls(network, cards.from_metadata(network.metadata, chosen), chosen, digest)

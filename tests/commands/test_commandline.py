@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import importlib
+import subprocess
+import sys
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
 
-from detector import count, synth, train
+from detector import __main__ as commands
+from detector import count, demo, shipped, synth, train
 from detector.arguments import Number, Parser
 from detector.commandline import run
 from detector.errors import UsageError
 
 Run = Callable[..., int]
-COMMANDS = ("count", "stream", "convert", "train", "export", "evaluate", "card", "synth")
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
 def parser() -> Parser:
-    made = Parser("detector.try", "[OPTION]... INPUT...", "Try it.\n\n    At 95 % of the\n    cost.")
+    made = Parser("try", "[OPTION]... INPUT...", "Try it.\n\n    At 95 % of the\n    cost.")
     made.add_argument("inputs", nargs="+", metavar="INPUT", help="what to try")
     made.add_argument("--out", type=Path, help="where; default: nowhere")
     made.add_argument("--share", type=Number(float, 0, 1), default=0.5, help="in % of 100 %")
@@ -60,9 +65,9 @@ def test_options_and_other_words_come_in_any_order(parser: Parser, words: list[s
         (["a", "--times", "1", "--share", "nan"], "--share: must be a number from 0 to 1, got 'nan'"),
         (["a", "--times", "1", "--size", "wide"], "--size: must be a number, got 'wide'"),
         (["a", "--times", "1", "--how", "ill"], "--how: invalid choice: 'ill' (choose from"),
-        (["a", "--times", "1", "--dr"], "unknown: --dr (did you mean --dry?); python -m detector.try --help tells"),
-        (["a", "--times", "1", "--no-dry"], "unknown: --no-dry"),
-        (["a", "--times", "1", "--tmies=3"], "unknown: --tmies=3 (did you mean --times?)"),
+        (["a", "--times", "1", "--dr"], "unknown option --dr; did you mean --dry? python -m detector.try --help tells"),
+        (["a", "--times", "1", "--no-dry"], "unknown option --no-dry"),
+        (["a", "--times", "1", "--tmies=3"], "unknown option --tmies; did you mean --times?"),
         (["a", "--times", "1", "--dry=yes"], "--dry: ignored explicit argument 'yes'"),
     ],
 )
@@ -71,6 +76,25 @@ def test_what_is_wrong_is_named_in_one_line(parser: Parser, words: list[str], me
         parser.given(words)
     assert message in str(told.value)
     assert "\n" not in str(told.value)
+
+
+@pytest.mark.parametrize(
+    ("command", "words", "hint"),
+    [
+        (count, ["slides", "--overlay"], "unknown option --overlay; did you mean --overlays? "),
+        (count, ["slides", "--weights", "a.onnx"], "unknown option --weights; did you mean --model? "),
+        (count, ["--source=slides"], "unknown option --source; did you mean INPUT? "),
+        (count, ["slides", "--conf", "0.5"], "unknown option --conf; thresholds are not given but tuned, and stand on the card"),
+        (count, ["slides", "--imgsz", "640"], "unknown option --imgsz; python -m detector.count --help tells"),
+        (train, ["--imgsz", "640"], "unknown option --imgsz; did you mean --image-px? "),
+        (train, ["--batch-size", "4"], "unknown option --batch-size; did you mean --batch? "),
+        (train, ["--lr0", "0.1"], "unknown option --lr0; did you mean --learning-rate? "),
+    ],
+)
+def test_names_that_others_use_are_answered_with_ours(command: ModuleType, words: list[str], hint: str) -> None:
+    with pytest.raises(UsageError) as told:
+        command.parser().given(words)
+    assert str(told.value).startswith(hint)
 
 
 def test_help_tells_kinds_bounds_and_defaults(parser: Parser, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -86,7 +110,7 @@ def test_help_tells_kinds_bounds_and_defaults(parser: Parser, monkeypatch: pytes
 
 
 @pytest.mark.parametrize("columns", [80, 300])
-@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("name", commands.COMMANDS)
 def test_every_command_explains_itself(
     name: str, columns: int, run_command: Run, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -97,6 +121,66 @@ def test_every_command_explains_itself(
     assert printed.startswith(f"usage: python -m detector.{name} ")
     assert max(len(line) for line in printed.splitlines()) <= min(columns, 120)
     assert "%%" not in printed
+
+
+def test_all_commands_are_listed_and_called_by_one_name(
+    run_command: Run, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_main = {path.stem for path in (ROOT / "detector").glob("*.py") if "\ndef main()" in path.read_text(encoding="utf-8")}
+    assert set(commands.COMMANDS) == with_main - {"__main__"}
+    for called, usage in (("/bin/smearcount", "smearcount"), ("/x/detector/__main__.py", "python -m detector")):
+        monkeypatch.setattr(sys, "argv", [called])
+        commands.main()
+        printed = capsys.readouterr().out
+        assert printed.startswith(f"usage: {usage} COMMAND ")
+        assert all(f"\n  {name} " in printed for name in commands.COMMANDS)
+        monkeypatch.setattr(sys, "argv", [called, "card", "--help"])
+        with pytest.raises(SystemExit) as ended:
+            commands.main()
+        assert ended.value.code == 0
+        assert capsys.readouterr().out.startswith(f"usage: {usage} card MODEL")
+    monkeypatch.setattr(sys, "argv", ["smearcount", "synth", "--fields", "0"])
+    with pytest.raises(SystemExit) as ended:
+        commands.main()
+    assert ended.value.code == 2
+    assert "smearcount synth --help tells" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "told"),
+    [
+        (["--version"], 0, f"smearcount {shipped.version()}\n"),
+        (["cuont", "slides"], 2, "error: unknown command 'cuont'; did you mean count?\n"),
+        (["--out"], 2, "error: unknown command '--out'; known: count, demo, "),
+    ],
+)
+def test_the_one_name_is_quick_and_says_what_it_does_not_know(words: list[str], code: int, told: str) -> None:
+    program = (
+        f"import sys; sys.argv = ['smearcount', *{words}]; from detector import __main__ as commands\ntry: commands.main()\n"
+    )
+    program += "finally: assert not {'numpy', 'rich', 'argparse'} & set(sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == code
+    assert (done.stderr or done.stdout).startswith(told)
+
+
+def test_the_samples_are_counted_wherever_the_program_is(run_command: Run) -> None:
+    assert run_command(demo.main, "--out", "out") == 0
+    assert Path("out/counts.csv").read_text(encoding="utf-8").count(",ok,") == 8
+
+
+def test_folders_of_the_repository_are_in_the_wheel_where_they_are_looked_for() -> None:
+    wheel = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["hatch"]["build"]["targets"]["wheel"]
+    for folder in (shipped.configs(), shipped.samples(), shipped.sources()):
+        assert wheel["force-include"][folder.relative_to(ROOT).as_posix()] == f"detector/{folder.name}"
+
+
+def test_shells_can_complete_all_commands() -> None:
+    shtab = pytest.importorskip("shtab", reason="needs shtab: pip install shtab")
+    script = shtab.complete(commands.parser(), "bash")
+    assert all(f"_smearcount_{name}_option_strings" in script for name in commands.COMMANDS)
+    assert "--overlays" in script
+    assert "--learning-rate" in script
 
 
 def test_zero_is_a_default_that_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -75,6 +75,27 @@ def test_every_file_tells_the_same(fields: Path, run_command: Run) -> None:
     assert run["model"]["sha256"] == json.loads(SHIPPED.with_suffix(".json").read_text(encoding="utf-8"))["sha256"]
 
 
+def test_json_is_all_that_standard_output_holds(fields: Path, run_command: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    (fields / "smear_b" / "empty.jpg").write_bytes(b"")
+    assert run_command(count.main, fields, "--out", "out", "--json") == 1
+    printed = capsys.readouterr()
+    told = json.loads(printed.out)
+    assert (told["format"], told["version"], told["out"]) == ("smearcount", 1, "out")
+    for name in ("counts", "smears"):
+        written = rows(Path(f"out/{name}.csv"))
+        assert [list(row) for row in told[name]] == [list(row) for row in written]
+    assert [row["RBC"] for row in told["counts"]] == [
+        int(row["RBC"]) if row["RBC"] else None for row in rows(Path("out/counts.csv"))
+    ]
+    assert "Counts, with" in printed.err
+    assert "4 fields counted, 1 unread" in printed.err
+    assert run_command(count.main, fields, "--out", "quiet", "--quiet") == 1
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err == "unread: smear_b/empty.jpg: is empty (0 bytes)\n"
+    assert Path("quiet/counts.csv").read_bytes() == Path("out/counts.csv").read_bytes()
+
+
 def test_the_backend_is_chosen_told_and_kept_to(fields: Path, run_command: Run, capsys: pytest.CaptureFixture[str]) -> None:
     assert run_command(count.main, fields, "--out", "out", "--backend", "cpu") == 0
     told = json.loads(Path("out/run.json").read_text(encoding="utf-8"))["backend"]
@@ -282,7 +303,7 @@ def _unwritable(tmp_path: Path) -> Path:
         (["gone"], 3, "does not exist"),
         (["bare"], 3, "no images in it"),
         (["text"], 3, "no images in it"),
-        (["fields", "--bogus"], 2, "unknown: --bogus; python -m detector.count --help tells"),
+        (["fields", "--bogus"], 2, "unknown option --bogus; python -m detector.count --help tells"),
         (["fields", "--model", "gone.onnx"], 3, "no such model file"),
         (["fields", "--model", "text/a.txt"], 3, "no ONNX model"),
         (["fields", "--manifest", "gone.csv"], 2, "cannot be read"),

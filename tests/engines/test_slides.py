@@ -177,7 +177,7 @@ def test_slides_that_cannot_be_opened_cost_no_other_its_count(
     monkeypatch.setitem(sys.modules, "openslide", None)
     outcome = job.count(inputs.find([str(tmp_path)]), model, 2)
     reason = next(one.reason for one in outcome.unread if one.field == "text.svs")
-    assert "pip install -e '.[slides]'" in reason
+    assert "pip install 'smearcount[slides]'" in reason
 
 
 def test_a_tile_of_the_wrong_size_is_wrong_use(fields: Path, run_command: Run, capsys: pytest.CaptureFixture[str]) -> None:

@@ -129,7 +129,7 @@ def test_a_port_that_is_taken_says_so() -> None:
 
 def test_without_its_server_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "uvicorn", None)
-    with pytest.raises(MissingExtraError, match=r"pip install -e '.\[serve\]'"):
+    with pytest.raises(MissingExtraError, match=r"pip install 'smearcount\[serve\]'"):
         Page("127.0.0.1", 0, dict)
 
 

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from detector import configuration
+from detector import configuration, shipped
 from detector.errors import ConfigError
 from detector.training import settings
 
 
 def test_the_shipped_file_has_every_setting_and_no_other() -> None:
-    values = configuration.read_yaml(configuration.folder() / "train.yaml")
+    values = configuration.read_yaml(shipped.configs() / "train.yaml")
     assert set(values) == set(settings.TrainSettings.model_fields)
     assert settings.load().model_dump() == values
 

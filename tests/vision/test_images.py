@@ -106,6 +106,27 @@ def test_grey_alpha_palette_and_cmyk_become_rgb(tmp_path: Path, rgb: np.ndarray)
     assert np.abs(images.read(tmp_path / "cmyk.jpg").astype(int) - rgb).mean() < 5
 
 
+@pytest.mark.parametrize("kind", ["grey", "rgb", "rgba", "grey 12 bits", "rgb 12 bits", "rgb 16 bits", "rgba 16 bits"])
+def test_arrays_and_pictures_are_read_as_their_files(tmp_path: Path, rgb: np.ndarray, kind: str) -> None:
+    values: np.ndarray = rgb[:, :, 0] if "grey" in kind else rgb
+    if "rgba" in kind:
+        values = np.dstack([rgb, rgb[:, :, 1]])
+    if "bits" in kind:
+        values = values.astype(np.uint16) * (16 if "12" in kind else 257)
+    bgr = values if "grey" in kind else values[:, :, [2, 1, 0, 3][: values.shape[2]]]
+    path = tmp_path / "field.png"
+    cv2.imwrite(str(path), bgr)
+    read = images.read(path)
+    assert np.array_equal(images.of_array(values), read)
+    assert np.array_equal(images.of_array(bgr, bgr=True), read)
+    with Image.open(path) as picture:
+        assert np.array_equal(images.of_picture(picture), read)
+        picture.load()
+        if "bits" not in kind or "grey" in kind:
+            assert np.array_equal(images.of_picture(picture), read)
+            assert picture.mode == {"grey": "L", "rgb": "RGB", "rgba": "RGBA"}.get(kind, picture.mode)
+
+
 def test_transparency_lies_over_white(tmp_path: Path) -> None:
     see_through = Image.new("RGBA", (10, 10), (200, 0, 0, 0))
     see_through.putpixel((0, 0), (200, 0, 0, 255))

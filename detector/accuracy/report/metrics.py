@@ -12,6 +12,7 @@ from detector.accuracy.comparison import Comparison
 from detector.accuracy.evaluation import Evaluation
 from detector.accuracy.figures import Figures
 from detector.accuracy.tabled import TableEvaluation
+from detector.arguments import called
 from detector.errors import UsageError
 from detector.output.files import write_text
 
@@ -79,9 +80,9 @@ def read(path: Path) -> dict[str, Any]:
         document = json.loads(file.read_text(encoding="utf-8"))
         known = document["format"], document["version"]
     except (OSError, ValueError, KeyError, TypeError):
-        raise UsageError(f"{path}: holds no figures; write them with python -m detector.evaluate --out {path}") from None
+        raise UsageError(f"{path}: holds no figures; write them with {called('evaluate')} --out {path}") from None
     if known != (FORMAT, VERSION):
         raise UsageError(
-            f"{file}: is {known[0]} version {known[1]}, not {FORMAT} version {VERSION}; evaluate anew with detector.evaluate"
+            f"{file}: is {known[0]} version {known[1]}, not {FORMAT} version {VERSION}; evaluate anew with {called('evaluate')}"
         )
     return dict(document)

@@ -273,7 +273,7 @@ def _decoded(page: Any, number: int, data: bytes | None) -> NDArray[Any]:
 
 def _codec_missing(page: Any) -> str:
     name = getattr(page.compression, "name", str(page.compression))
-    return f"is compressed by {name}, which needs imagecodecs: pip install -e '.[slides]'"
+    return f"is compressed by {name}, which needs imagecodecs: pip install 'smearcount[slides]'"
 
 
 def _one_line(error: Exception) -> str:

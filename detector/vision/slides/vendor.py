@@ -99,7 +99,9 @@ def library() -> ModuleType:
     try:
         import openslide
     except (ImportError, OSError):
-        raise ImageError("is a slide format that OpenSlide reads, which is not installed: pip install -e '.[slides]'") from None
+        raise ImageError(
+            "is a slide format that OpenSlide reads, which is not installed: pip install 'smearcount[slides]'"
+        ) from None
     return openslide
 
 

@@ -218,4 +218,4 @@ def test_without_its_codec_a_file_says_what_to_install_and_no_other_suffers(tmp_
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.stdout.strip() == str(picture().sum())
-    assert "compressed by LZW, which needs imagecodecs: pip install -e '.[slides]'" in done.stderr
+    assert "compressed by LZW, which needs imagecodecs: pip install 'smearcount[slides]'" in done.stderr
