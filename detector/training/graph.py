@@ -25,8 +25,9 @@ from ultralytics.nn.modules import C2PSA, C2f, C3k2, Concat, Detect
 from detector.errors import ModelError
 from detector.vision.backends import LEAST, PIXELS
 
-SILENT = 1e-6
-"""A level whose scores stay below this in every field has not learnt to answer: those that have reach 0.5 in some."""
+SILENT = 0.05
+"""A level whose scores stay below this in every field has not learnt to answer: those that have reach 0.5 in some. No threshold is lower
+(`accuracy.thresholds.LEAST_SCORE`)."""
 
 _OPSET = 17
 
