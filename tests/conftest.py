@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
+from detector import commandline
 from detector.vision.model import Model
 
 # How long an example takes says something of the machine, not of the code.
@@ -33,6 +34,11 @@ def pytest_configure(config: pytest.Config) -> None:
 
 ROOT = Path(__file__).parents[1]
 SAMPLES = ROOT / "datasets" / "samples"
+
+
+# The console is made while no test has set a width of text; with -n, pytest's workers have one in their environment.
+os.environ.pop("COLUMNS", None)
+assert commandline.console is not None
 
 
 @pytest.fixture(scope="session")
