@@ -12,10 +12,10 @@ import cv2
 from detector.errors import OutputError
 from detector.output import files, results
 from detector.output.report import page
-from detector.streams.display import Display
 from detector.streams.live import Ended
 from detector.streams.log import FrameLog
-from detector.streams.verdict import Finished
+from detector.streams.show.display import Display
+from detector.streams.survey import Finished
 from detector.vision import images
 
 _REPORT_PX = 1600
@@ -23,21 +23,21 @@ _MOST_PX = 16_000
 _QUALITY = 88
 
 
-def describe(finished: Finished, ended: Ended, log: FrameLog, display: Display, source: str, mode: str) -> dict[str, Any]:
-    """What stands of the stream in `run.json` and in the report."""
+def describe(finished: Finished, ended: Ended, log: FrameLog, display: Display, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """What stands of the stream in `run.json` and in the report; `settings` as of `StreamOptions.recorded`."""
     return {
-        "source": source,
-        "mode": mode,
+        "source": settings["source"],
+        "mode": settings["mode"],
         "ended": asdict(ended),
         "sentence": finished.totals.sentence,
         "enough": finished.totals.enough,
         "area_mm2": finished.totals.area_mm2,
         "area_views": round(finished.totals.area_views, 3),
-        "segments": [asdict(one) for one in finished.segments],
+        "segments": [asdict(segment) for segment in finished.segments],
         "remarks": list(finished.remarks),
         "frames": log.summary(),
         "overlay_latency_ms": display.latency_ms(),
-        "problems": [one for one in (log.problem, *display.problems) if one],
+        "problems": [problem for problem in (log.problem, *display.problems) if problem],
     }
 
 
