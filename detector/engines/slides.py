@@ -17,7 +17,7 @@ from detector.output.report import pictures
 from detector.vision import scan, tiles
 from detector.vision.detections import Unread
 from detector.vision.model import Model
-from detector.vision.scan import Look, Scan
+from detector.vision.scan import SlidePlan, TileResult
 from detector.vision.slides import formats
 from detector.vision.slides.slide import Slide
 
@@ -82,7 +82,7 @@ def _count(one: FieldInput, work: Work, slide: Slide, tell: Callable[[float], No
     return Entry(one.field, one.smear, one.um_per_px, stamp_of(one.path), found, note, counted.quality(), picture, counted)
 
 
-def _looks(one: FieldInput, work: Work, slide: Slide, plan: Scan, tell: Callable[[float], None]) -> list[Look]:
+def _looks(one: FieldInput, work: Work, slide: Slide, plan: SlidePlan, tell: Callable[[float], None]) -> list[TileResult]:
     """What each tile shows, in the order of the tiles; from the journal where it is known."""
     key = _key(one, plan, slide)
     known = work.journal.tiles(one.field, key) if work.journal else {}
@@ -97,12 +97,12 @@ def _looks(one: FieldInput, work: Work, slide: Slide, plan: Scan, tell: Callable
     return [known[number] for number in range(len(plan.tiles))]
 
 
-def _searched(work: Work, slide: Slide, plan: Scan, numbers: Sequence[int]) -> Iterator[tuple[int, Look]]:
+def _searched(work: Work, slide: Slide, plan: SlidePlan, numbers: Sequence[int]) -> Iterator[tuple[int, TileResult]]:
     looks = in_order(lambda number: scan.look(work.model, slide, plan, plan.tiles[number]), numbers, work.workers)
     return zip(numbers, looks, strict=True)
 
 
-def _key(one: FieldInput, plan: Scan, slide: Slide) -> str:
+def _key(one: FieldInput, plan: SlidePlan, slide: Slide) -> str:
     """What says that a tile is the same as before: the file, the scale and how it is cut."""
     what = [stamp_of(one.path), slide.size_wh, plan.zoom, [tile.window for tile in plan.tiles[:1]], len(plan.tiles)]
     return hashlib.sha256(json.dumps(what).encode()).hexdigest()[:16]

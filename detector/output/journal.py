@@ -23,7 +23,7 @@ from detector.errors import OutputError
 from detector.vision.detections import Detections, Unread
 from detector.vision.quality import Quality
 from detector.vision.scale import Scale
-from detector.vision.scan import Look
+from detector.vision.scan import TileResult
 
 LAYOUT = 4
 _SYNC_EVERY_S = 2.0
@@ -119,7 +119,7 @@ class Journal:
         content: dict[str, Any] = json.loads(self._file.readline())
         return content
 
-    def add_tile(self, field: str, plan: str, number: int, look: Look) -> None:
+    def add_tile(self, field: str, plan: str, number: int, look: TileResult) -> None:
         """Write one tile of a slide down.
 
         Args:
@@ -136,10 +136,10 @@ class Journal:
         if time.monotonic() - self._synced > _SYNC_EVERY_S:
             self._sync()
 
-    def tiles(self, field: str, plan: str) -> dict[int, Look]:
+    def tiles(self, field: str, plan: str) -> dict[int, TileResult]:
         """The tiles of a slide that were written down, by their number."""
         return {
-            number: Look(one["status"], one["reason"], _unpacked(one), _quality(one["quality"]))
+            number: TileResult(one["status"], one["reason"], _unpacked(one), _quality(one["quality"]))
             for number, one in ((n, self._line(offset)) for n, offset in self._tiles.get((field, plan), {}).items())
         }
 

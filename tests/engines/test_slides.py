@@ -120,7 +120,7 @@ def test_a_slide_interrupted_in_the_middle_goes_on_where_it_was(
     whole = job.count(fields, model, 2, tile_px=TILE_PX)
     look, seen = scan.look, []
 
-    def interrupted(*arguments: object) -> scan.Look:
+    def interrupted(*arguments: object) -> scan.TileResult:
         if len(seen) == 3:
             raise KeyboardInterrupt
         seen.append(arguments[-1])

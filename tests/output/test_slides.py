@@ -89,7 +89,7 @@ def test_tiles_are_what_the_counts_of_a_slide_scatter_between() -> None:
 
 
 def test_a_slide_and_its_tiles_come_back_from_the_journal(tmp_path: Path) -> None:
-    look = scan.Look(
+    look = scan.TileResult(
         scan.COUNTED,
         "",
         Detections(np.array([[99_999.25, 3, 100_020.5, 17.75]]), np.array([0.5]), np.array([2]), (120_000, 50)),
@@ -97,7 +97,7 @@ def test_a_slide_and_its_tiles_come_back_from_the_journal(tmp_path: Path) -> Non
     )
     with Journal(tmp_path / "j", {}, resume=False) as journal:
         journal.add_tile("a/b.svs", "plan", 7, look)
-        journal.add_tile("a/b.svs", "plan", 8, scan.Look(scan.UNREADABLE, "why", Detections.none((5, 5))))
+        journal.add_tile("a/b.svs", "plan", 8, scan.TileResult(scan.UNREADABLE, "why", Detections.none((5, 5))))
         journal.add(entry(MIXED))
     with Journal(tmp_path / "j", {}, resume=True) as journal:
         assert journal.read("a/b.svs").slide == entry(MIXED).slide

@@ -34,7 +34,7 @@ def written(path: Path, rgb: np.ndarray) -> Path:
     return path
 
 
-def searched(model: Model, slide: TiffSlide, um_per_px: float | None) -> tuple[scan.Scan, list[scan.Look], Detections]:
+def searched(model: Model, slide: TiffSlide, um_per_px: float | None) -> tuple[scan.SlidePlan, list[scan.TileResult], Detections]:
     plan = scan.plan(model, slide, slide.overview(512)[0], um_per_px, tile_px=576)
     looks = [scan.look(model, slide, plan, tile) for tile in plan.tiles]
     owned = scan.settle(model, slide.size_wh, plan, [look.found for look in looks])
