@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 
 from benchmarks import markdown, sources
 from detector.accuracy.agreement import agreement, constant_guess
-from detector.accuracy.bootstrap import Figure
 from detector.accuracy.figures import Fields
 from detector.accuracy.matching import match
 from detector.accuracy.shares import share
 from detector.arguments import Parser
 from detector.commandline import errors, progress_bar, run
+from detector.counting.intervals import Interval
 from detector.errors import AnnotationError, NothingToDoError, UsageError
 from detector.vision import finder
 from detector.vision.boxes import Boxes
@@ -152,7 +152,7 @@ def _guess(source: sources.Source, truth: NDArray[np.int64], label: int) -> str:
     return f"{np.abs(truth - constant_guess(of_train)[label]).mean():.2f}"
 
 
-def recall(fields: Fields, label: int) -> Figure | None:
+def recall(fields: Fields, label: int) -> Interval | None:
     """Share of the labelled cells of a class that were found, each by a box of its own."""
     pairs = [match(found, of.xyxy, of.label) for found, of in zip(fields.found, fields.records, strict=True)]
     counts = [

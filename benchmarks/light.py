@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 from benchmarks import lights, markdown, sources
 from detector.accuracy.agreement import agreement
-from detector.accuracy.bootstrap import Figure
 from detector.accuracy.paired import differences
 from detector.annotations.records import Record
 from detector.arguments import Number, Parser
 from detector.commandline import progress_bar, run
+from detector.counting.intervals import Interval
 from detector.errors import NothingToDoError
 from detector.vision import border, finder, images
 from detector.vision.cells import CLASSES
@@ -48,9 +48,9 @@ class Row:
     """One class under one change, in cells a field."""
 
     light: str
-    error: Figure
+    error: Interval
     """Mean absolute error."""
-    less_plain: Figure | None
+    less_plain: Interval | None
     """By how much it is above that of the same fields as they are; None for these."""
     limit: float
 

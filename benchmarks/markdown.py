@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from detector.accuracy.bootstrap import Figure
 from detector.commandline import EXIT_DONE, EXIT_SOME_FAILED, errors
+from detector.counting.intervals import Interval
 from detector.vision.detections import Unread
 
 
@@ -24,7 +24,7 @@ def table(title: str, head: Sequence[str], rows: Sequence[Sequence[str]], words:
     return "\n".join([title, "", *(f"| {line} |" for line in lines), ""])
 
 
-def shown(figure: Figure | None, form: str = ".2f") -> str:
+def shown(figure: Interval | None, form: str = ".2f") -> str:
     """A figure with its interval where there is one; `-` where it is not known."""
     if figure is None:
         return "-"
@@ -33,12 +33,12 @@ def shown(figure: Figure | None, form: str = ".2f") -> str:
     return f"{figure.value:{form}} ({figure.low:{form}} to {figure.high:{form}})"
 
 
-def percent(share: Figure | None) -> str:
+def percent(share: Interval | None) -> str:
     """A share and its interval in percent, without the sign."""
     if share is None:
         return "-"
     low, high = (None if limit is None else 100 * limit for limit in (share.low, share.high))
-    return shown(Figure(100 * share.value, low, high), ".1f")
+    return shown(Interval(100 * share.value, low, high), ".1f")
 
 
 def tell(unread: Sequence[Unread]) -> int:

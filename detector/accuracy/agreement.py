@@ -22,18 +22,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from detector.accuracy.bootstrap import (
-    NO_BOUNDS,
-    Figure,
-    Floats,
-    divide,
-    figure,
-    resamples,
-    scatter,
-    student,
-    units,
-)
+from detector.accuracy.bootstrap import NO_BOUNDS, Floats, divide, figure, resamples, scatter, student, units
 from detector.accuracy.shares import share
+from detector.counting.intervals import Interval
 from detector.vision.boxes import Boxes
 
 BORDER_SHARE = 0.015
@@ -52,26 +43,26 @@ class Agreement:
     """Cells counted in all fields; an int where it is a whole number."""
     truth: float
     """Cells that there are; an int where it is a whole number."""
-    mae: Figure | None
+    mae: Interval | None
     """Mean absolute error."""
-    rmse: Figure | None
+    rmse: Interval | None
     """Root of the mean squared error."""
-    bias: Figure | None
+    bias: Interval | None
     """Mean error; positive where too many are counted."""
-    pooled_accuracy: Figure | None
+    pooled_accuracy: Interval | None
     """1 - |Σ counted - Σ truth| / Σ truth, a share; may be negative. It flatters: a cell missed in one field and one too many in
     another cancel, so counts that are wrong in every field can score 1, and a constant baseline comes near to it."""
-    exact: Figure | None
+    exact: Interval | None
     """Share of fields counted without error; None where a count is no whole number."""
-    within_one: Figure | None
+    within_one: Interval | None
     """Share of fields in which the error is one cell at most; None where a count is no whole number."""
-    loa_low: Figure | None
+    loa_low: Interval | None
     """Lower limit of agreement, bias - 1.96 s of the errors (Bland and Altman, Lancet 1986; 327:307-310)."""
-    loa_high: Figure | None
+    loa_high: Interval | None
     """Upper limit of agreement."""
-    pearson_r: Figure | None
+    pearson_r: Interval | None
     """Pearson's correlation: it does not see a constant or proportional error."""
-    concordance: Figure | None
+    concordance: Interval | None
     """Lin's concordance correlation, which does (Biometrics 1989; 45:255-268)."""
 
 
@@ -151,31 +142,31 @@ def _positive(difference: Floats, of: Floats) -> Floats:
     return np.where(difference > 1e-12 * of, difference, 0.0)
 
 
-def _on_scale(to: np.ufunc, back: np.ufunc, value: float, drawn: Floats, n: int) -> Figure | None:
+def _on_scale(to: np.ufunc, back: np.ufunc, value: float, drawn: Floats, n: int) -> Interval | None:
     """A figure whose interval is found on another scale; none where it or many samples lie beyond that scale's ends."""
     if not np.isfinite(value):
         return None
     with np.errstate(divide="ignore"):
         centre, spread = float(to(value)), scatter(to(drawn), n)
     if not np.isfinite(centre) or spread is None:
-        return Figure(value)
+        return Interval(value)
     half = student(n) * spread
-    return Figure(value, float(back(centre - half)), float(back(centre + half)))
+    return Interval(value, float(back(centre - half)), float(back(centre + half)))
 
 
-def _limits(value: Mapping[str, float], drawn: Mapping[str, Floats], n: int) -> dict[str, Figure | None]:
+def _limits(value: Mapping[str, float], drawn: Mapping[str, Floats], n: int) -> dict[str, Interval | None]:
     bias, half = value["bias"], value["half"]
     if not np.isfinite(half):
         return {"loa_low": None, "loa_high": None}
     with np.errstate(divide="ignore"):
         of_bias, of_half = scatter(drawn["bias"], n), scatter(np.log(drawn["half"]), n)
     if half == 0 or of_bias is None or of_half is None:
-        return {"loa_low": Figure(bias - half), "loa_high": Figure(bias + half)}
+        return {"loa_low": Interval(bias - half), "loa_high": Interval(bias + half)}
     factor = float(np.exp(student(n) * of_half))
     inner = float(np.hypot(student(n) * of_bias, half - half / factor))
     outer = float(np.hypot(student(n) * of_bias, half * factor - half))
     low, high = bias - half, bias + half
-    return {"loa_low": Figure(low, low - outer, low + inner), "loa_high": Figure(high, high - inner, high + outer)}
+    return {"loa_low": Interval(low, low - outer, low + inner), "loa_high": Interval(high, high - inner, high + outer)}
 
 
 def _sum(values: Floats) -> float:

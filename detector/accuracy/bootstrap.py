@@ -14,11 +14,12 @@ with 3 smears and in 0.86 with 6, these in 0.94 to 0.97.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import special
+
+from detector.counting.intervals import Interval
 
 LEVEL = 0.95
 SAMPLES = 2000
@@ -33,15 +34,6 @@ SHARES_APART = (-1.0, 1.0)
 NO_BOUNDS = (-np.inf, np.inf)
 
 Floats = NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Figure:
-    """A figure with the limits of its 95 % interval, which are None where fields are too few, or too much alike, to say."""
-
-    value: float
-    low: float | None = None
-    high: float | None = None
 
 
 def resamples(fields: int, samples: int = SAMPLES, seed: int = SEED, groups: Sequence[str] | None = None) -> Floats:
@@ -90,7 +82,7 @@ def units(fields: int, groups: Sequence[str] | None = None) -> int:
     return int(drawn_together(fields, groups).max()) + 1 if fields else 0
 
 
-def figure(value: float, resampled: Floats, units: int, bounds: tuple[float, float] = NO_BOUNDS) -> Figure | None:
+def figure(value: float, resampled: Floats, units: int, bounds: tuple[float, float] = NO_BOUNDS) -> Interval | None:
     """A figure from its value and its values in the samples, of shape (samples,); nan stands for undefined.
 
     None where the value is undefined. No interval where there are no samples, where it is undefined in more than `MAX_UNDEFINED`
@@ -104,9 +96,9 @@ def figure(value: float, resampled: Floats, units: int, bounds: tuple[float, flo
         return None
     spread = scatter(resampled, units)
     if spread is None:
-        return Figure(float(value))
+        return Interval(float(value))
     value, half = float(value), student(units) * spread
-    return Figure(value, max(value - half, bounds[0]), min(value + half, bounds[1]))
+    return Interval(value, max(value - half, bounds[0]), min(value + half, bounds[1]))
 
 
 def scatter(resampled: Floats, units: int) -> float | None:

@@ -15,10 +15,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from detector.accuracy.bootstrap import Figure
 from detector.accuracy.matching import match, misnamed
 from detector.accuracy.shares import share
 from detector.annotations.records import Record
+from detector.counting.intervals import Interval
 from detector.vision.cells import CLASSES
 from detector.vision.detections import Detections
 
@@ -35,7 +35,7 @@ class Confusion:
     """What was found, a column each: the classes, and `MISSED`."""
     cells: tuple[tuple[int, ...], ...]
     """How many, a tuple a row. What is not there and was not found is not counted: the last of all is 0."""
-    named_right: Figure | None
+    named_right: Interval | None
     """Of the cells that were found under whatever name, the share found under their own; None where none was."""
 
 

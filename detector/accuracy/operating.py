@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detector.accuracy import confusion
-from detector.accuracy.bootstrap import Figure, Floats, divide
+from detector.accuracy.bootstrap import Floats, divide
 from detector.accuracy.shares import share
 from detector.annotations.records import Record
+from detector.counting.intervals import Interval
 from detector.vision.cells import CLASSES
 from detector.vision.detections import Detections
 
@@ -28,16 +29,16 @@ class Operating:
     """Detections that are none."""
     missed: int
     """Labelled cells that were not found."""
-    precision: Figure | None
+    precision: Interval | None
     """true / (true + false); None without detections."""
-    recall: Figure | None
+    recall: Interval | None
     """true / (true + missed); None without labelled cells."""
-    f1: Figure | None
+    f1: Interval | None
     """2 true / (2 true + false + missed); None where there is neither."""
-    accuracy: Figure | None
+    accuracy: Interval | None
     """true / (true + false + missed); None where there is neither. Accuracy as a paper on classification has it, (TP + TN) / all, needs
     true negatives, places where rightly no cell was found, and these cannot be counted in a field; without them it is this."""
-    named_right: Figure | None
+    named_right: Interval | None
     """Of the class's labelled cells that were found under whatever name, the share found under their own; None where none was."""
 
 
@@ -107,7 +108,7 @@ def _class(numbers: NDArray[np.int64], groups: Sequence[str] | None) -> Operatin
     )
 
 
-def _f1(accuracy: Figure) -> Figure:
+def _f1(accuracy: Interval) -> Interval:
     """F1, which rises with accuracy and is told by it alone."""
     low, high = (None if limit is None else 2 * limit / (1 + limit) for limit in (accuracy.low, accuracy.high))
-    return Figure(2 * accuracy.value / (1 + accuracy.value), low, high)
+    return Interval(2 * accuracy.value / (1 + accuracy.value), low, high)

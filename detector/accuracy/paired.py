@@ -17,12 +17,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from detector.accuracy.agreement import statistics, whole
-from detector.accuracy.bootstrap import NO_BOUNDS, SHARES_APART, Figure, Floats, divide, figure, resamples, units
+from detector.accuracy.bootstrap import NO_BOUNDS, SHARES_APART, Floats, divide, figure, resamples, units
+from detector.counting.intervals import Interval
 
 _BOUNDS = {"exact": SHARES_APART, "within_one": SHARES_APART, "concordance": (-2.0, 2.0)}
 """Least and greatest value of the differences that have one."""
 
-Difference = Figure
+Difference = Interval
 """A figure of a less that of b, with its 95 % interval."""
 
 

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from detector.accuracy.bootstrap import SHARE, Figure, Floats, divide, figure, resamples, units
+from detector.accuracy.bootstrap import SHARE, Floats, divide, figure, resamples, units
 from detector.annotations.records import Record
+from detector.counting.intervals import Interval
 from detector.errors import MissingExtraError
 from detector.vision.boxes import Boxes
 from detector.vision.cells import CLASSES
@@ -31,13 +32,13 @@ _BATCH = 4_000_000
 class AveragePrecision:
     """Average precision by class name; None for a class without labelled cells."""
 
-    ap50: Mapping[str, Figure | None]
+    ap50: Mapping[str, Interval | None]
     """At an overlap of 0.5."""
-    ap50_95: Mapping[str, Figure | None]
+    ap50_95: Mapping[str, Interval | None]
     """Mean over overlaps of 0.5 to 0.95 in steps of 0.05."""
-    mean_ap50: Figure | None
+    mean_ap50: Interval | None
     """Mean over the classes that have labelled cells; None where none has."""
-    mean_ap50_95: Figure | None
+    mean_ap50_95: Interval | None
 
 
 @dataclass(frozen=True, eq=False)

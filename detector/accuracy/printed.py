@@ -9,8 +9,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from detector.accuracy.bootstrap import Figure
 from detector.accuracy.undefined import UNDEFINED, WHY
+from detector.counting.intervals import Interval
 from detector.output.terminal import print_whole
 
 _MOST_NAMES = 5
@@ -38,7 +38,7 @@ def show(console: Console, tables: Iterable[Table]) -> None:
     console.print()
 
 
-def two_lines(figure: Figure | None, digits: int, why: str = "") -> str:
+def two_lines(figure: Interval | None, digits: int, why: str = "") -> str:
     """A figure and, in a line below, its interval; or why it is undefined."""
     if figure is None:
         return f"{UNDEFINED}\n{why}".strip()

@@ -11,11 +11,12 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from detector.accuracy.bootstrap import Figure, drawn_together
+from detector.accuracy.bootstrap import drawn_together
 from detector.counting import intervals
+from detector.counting.intervals import Interval
 
 
-def share(part: NDArray[np.int64], rest: NDArray[np.int64], groups: Sequence[str] | None = None) -> Figure | None:
+def share(part: NDArray[np.int64], rest: NDArray[np.int64], groups: Sequence[str] | None = None) -> Interval | None:
     """Share of one kind of cells, or of fields, among all; None where there is none, no interval from a single field or smear.
 
     Args:
@@ -28,4 +29,4 @@ def share(part: NDArray[np.int64], rest: NDArray[np.int64], groups: Sequence[str
     found = intervals.share(*by_unit)
     if found is None:
         return None
-    return Figure(found.value, found.low, found.high) if len(by_unit[0]) > 1 else Figure(found.value)
+    return Interval(found.value, found.low, found.high) if len(by_unit[0]) > 1 else Interval(found.value)

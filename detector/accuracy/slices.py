@@ -15,10 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detector.accuracy.agreement import BORDER_SHARE, clear_of_border
-from detector.accuracy.bootstrap import Figure, Floats, figure, resamples, units
+from detector.accuracy.bootstrap import Floats, figure, resamples, units
 from detector.accuracy.matching import match
 from detector.accuracy.shares import share
 from detector.annotations.records import Record
+from detector.counting.intervals import Interval
 from detector.vision import border, boxes
 from detector.vision.cells import CLASSES, PLATELETS, RBC, WBC
 from detector.vision.detections import Detections
@@ -46,11 +47,11 @@ class SliceClass:
     """Labelled cells."""
     counted: int
     """Cells found."""
-    recall: Figure | None
+    recall: Interval | None
     """Share of the labelled cells that are found; None of fewer than `LEAST_CELLS`."""
-    precision: Figure | None
+    precision: Interval | None
     """Share of the finds that are labelled cells; None of fewer than `LEAST_CELLS`."""
-    mae: Figure | None
+    mae: Interval | None
     """Mean absolute error of the count in cells per field; None where neither number reaches `LEAST_CELLS`, or fields are fewer than
     `LEAST_FIELDS`."""
 
@@ -192,6 +193,6 @@ def _class(numbers: NDArray[np.int64], groups: Sequence[str] | None) -> SliceCla
     )
 
 
-def _mean(of_field: Floats, groups: Sequence[str] | None) -> Figure | None:
+def _mean(of_field: Floats, groups: Sequence[str] | None) -> Interval | None:
     weights, fields = resamples(len(of_field), groups=groups), len(of_field)
     return figure(float(of_field.mean()), weights @ of_field / weights.sum(axis=1), units(fields, groups), (0.0, np.inf))

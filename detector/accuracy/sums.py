@@ -8,7 +8,7 @@ import numpy as np
 
 from detector.accuracy.operating import tally
 from detector.annotations.records import Record
-from detector.counting.intervals import Estimate, share
+from detector.counting.intervals import Interval, share
 from detector.vision.cells import CLASSES
 from detector.vision.detections import Detections
 from detector.vision.sums import FieldSums, ValSums
@@ -33,7 +33,7 @@ def val_sums(records: Sequence[Record], found: Sequence[Detections], domains: Se
     }
 
 
-def precision_recall(records: Sequence[Record], found: Sequence[Detections]) -> dict[str, dict[str, Estimate | None]]:
+def precision_recall(records: Sequence[Record], found: Sequence[Detections]) -> dict[str, dict[str, Interval | None]]:
     """`precision` and `recall` of each class over fields; None where there is nothing to be right or wrong about.
 
     The intervals are those of ratios of counts, which stay open where a bootstrap closes: no error in a few fields does not show

@@ -9,10 +9,10 @@ from rich.console import Console
 from rich.table import Table
 
 from detector.accuracy.agreement import Agreement
-from detector.accuracy.bootstrap import Figure
 from detector.accuracy.comparison import Comparison
 from detector.accuracy.printed import figures, grid, print_names, show, total
 from detector.accuracy.tabled import TableEvaluation
+from detector.counting.intervals import Interval
 from detector.output.figures import many
 from detector.output.files import write_csv
 
@@ -122,5 +122,5 @@ def _reasons(unread: Mapping[str, str]) -> list[str]:
 
 def _cells(agreement: Agreement) -> Iterable[float | None]:
     for name in _FIGURES:
-        figure: Figure | None = getattr(agreement, name)
+        figure: Interval | None = getattr(agreement, name)
         yield from (None, None, None) if figure is None else (figure.value, figure.low, figure.high)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from detector.counting.intervals import Estimate, rate
+from detector.counting.intervals import Interval, rate
 from detector.streams.verdict import ClassTotal
 from detector.vision.cells import CLASSES, RBC, WBC
 
@@ -21,11 +21,12 @@ LEAST_PARTS = 10
 IN_A_ROW = 3
 
 
-def known_to(estimate: Estimate | None) -> float | None:
+def known_to(estimate: Interval | None) -> float | None:
     """Half of an interval as a share of its value; None where there is no value."""
-    if estimate is None or estimate.value <= 0:
+    if estimate is None or estimate.limits is None or estimate.value <= 0:
         return None
-    return (estimate.high - estimate.low) / 2 / estimate.value
+    low, high = estimate.limits
+    return (high - low) / 2 / estimate.value
 
 
 def of_class(counts: Sequence[int], areas: Sequence[float], target: float | None) -> ClassTotal:

@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from detector.counting.intervals import Estimate
+from detector.counting.intervals import Interval
 from detector.output.journal import Entry
 from detector.output.outcome import Outcome
 from detector.vision.detections import Detections
@@ -48,7 +48,7 @@ class ClassTotal:
     """One cell class so far."""
 
     count: int
-    per_field: Estimate | None
+    per_field: Interval | None
     """Cells per area of a whole view; None where nothing was seen yet."""
     known_to: float | None
     """Half of the interval as a share of the value: 0.05 is ±5 %; None where no cell was counted."""

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from detector.accuracy.agreement import agreement, clear_of_border, constant_guess
-from detector.accuracy.bootstrap import Figure
+from detector.counting.intervals import Interval
 
 FIGURES = ("mae", "rmse", "bias", "pooled_accuracy", "exact", "within_one", "loa_low", "loa_high", "pearson_r", "concordance")
 
@@ -20,7 +20,7 @@ MINI = [512, 430, 520, 428, 500, 600, 364, 380, 658, 445, 432, 626, 260, 477, 25
 """Peak expiratory flow of 17 subjects by two meters, l/min, first readings (Bland and Altman, Lancet 1986; 327:307-310)."""
 
 
-def value(figure: Figure | None) -> float:
+def value(figure: Interval | None) -> float:
     assert figure is not None
     return figure.value
 
@@ -95,7 +95,7 @@ def test_no_variance_leaves_correlations_undefined() -> None:
 
 def test_one_field_has_no_scatter_and_no_intervals() -> None:
     found = agreement([4], [5])
-    assert found.mae == Figure(1.0)
+    assert found.mae == Interval(1.0)
     assert (found.loa_low, found.loa_high, found.pearson_r) == (None, None, None)
 
 
@@ -139,8 +139,8 @@ def test_every_interval_is_ordered(pairs: list[tuple[int, int]]) -> None:
 
 def test_perfect_counts_are_perfect() -> None:
     found = agreement([3, 1, 4, 1, 5], [3, 1, 4, 1, 5])
-    assert (found.mae, found.rmse, found.pooled_accuracy) == (Figure(0), Figure(0), Figure(1))
-    assert (found.loa_low, found.loa_high) == (Figure(0), Figure(0))
+    assert (found.mae, found.rmse, found.pooled_accuracy) == (Interval(0), Interval(0), Interval(1))
+    assert (found.loa_low, found.loa_high) == (Interval(0), Interval(0))
     assert value(found.concordance) == pytest.approx(1)
 
 

@@ -7,7 +7,8 @@ import pytest
 from scipy import stats
 
 from detector.accuracy.agreement import agreement
-from detector.accuracy.bootstrap import SHARE, Figure, by_smear, figure, resamples, units
+from detector.accuracy.bootstrap import SHARE, by_smear, figure, resamples, units
+from detector.counting.intervals import Interval
 
 
 def test_samples_draw_as_many_fields_as_there_are() -> None:
@@ -82,15 +83,15 @@ def test_limits_keep_within_bounds() -> None:
 def test_undefined_figures() -> None:
     drawn = np.random.default_rng(0).normal(1, 0.1, 100)
     assert figure(float("nan"), drawn, 10) is None
-    assert figure(1.0, np.zeros(0), 1) == Figure(1.0)
+    assert figure(1.0, np.zeros(0), 1) == Interval(1.0)
     drawn[:4] = np.nan
-    assert figure(1.0, drawn, 10) != Figure(1.0)
+    assert figure(1.0, drawn, 10) != Interval(1.0)
     drawn[:6] = np.nan
-    assert figure(1.0, drawn, 10) == Figure(1.0)
+    assert figure(1.0, drawn, 10) == Interval(1.0)
 
 
 def test_samples_that_are_all_alike_tell_no_interval() -> None:
-    assert figure(0.1, np.full(100, 0.1), 10) == Figure(0.1)
+    assert figure(0.1, np.full(100, 0.1), 10) == Interval(0.1)
 
 
 @pytest.mark.slow

@@ -8,10 +8,10 @@ from dataclasses import asdict
 import numpy as np
 import pytest
 
-from detector.accuracy.bootstrap import Figure
 from detector.accuracy.compared import Compared, compare
 from detector.accuracy.figures import Fields, figures
 from detector.annotations.records import Record
+from detector.counting.intervals import Interval
 from detector.vision.detections import Detections
 
 Make = Callable[..., tuple[list[Record], list[Detections]]]
@@ -27,7 +27,7 @@ def worse(found: list[Detections]) -> list[Detections]:
     return [d[np.arange(len(d)) % 3 > 0] for d in found]
 
 
-def interval(difference: Figure | None) -> tuple[float, float]:
+def interval(difference: Interval | None) -> tuple[float, float]:
     assert difference is not None
     assert difference.low is not None
     assert difference.high is not None
@@ -37,7 +37,7 @@ def interval(difference: Figure | None) -> tuple[float, float]:
 def test_a_detector_does_not_differ_from_itself(make: Make) -> None:
     records, found = make(2)
     made = compared(records, found, found)
-    zero = Figure(0.0)
+    zero = Interval(0.0)
     assert (made.mean_ap50, made.mean_ap50_95) == (zero, zero)
     assert set(made.ap50.values()) == {zero}
     for rates in made.operating.values():

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from detector.accuracy.bootstrap import Figure
 from detector.accuracy.comparison import Comparison, compare
 from detector.accuracy.counts_table import Counts, CountsTable
+from detector.counting.intervals import Interval
 from detector.errors import ManifestError
 
 
@@ -20,7 +20,7 @@ def joined(fields: list[str], truth: list[str]) -> Comparison:
     return compare(table(dict.fromkeys(fields, 0)), CountsTable({key: {"RBC": 0} for key in truth}))
 
 
-def value(figure: Figure | None) -> float:
+def value(figure: Interval | None) -> float:
     assert figure is not None
     return figure.value
 

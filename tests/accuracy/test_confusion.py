@@ -7,10 +7,10 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from detector.accuracy.bootstrap import Figure
 from detector.accuracy.confusion import MISSED, NOTHING, Confusion, confusion, tally
 from detector.accuracy.operating import operating
 from detector.annotations.records import Record
+from detector.counting.intervals import Interval
 from detector.vision.detections import Detections
 
 PLACES = np.array([[10.0 + 30 * i, 10, 30 + 30 * i, 30] for i in range(6)], np.float32)
@@ -33,7 +33,7 @@ def test_hits_wrong_names_misses_and_false_finds() -> None:
     assert made.truth == ("RBC", "WBC", "Platelets", NOTHING)
     assert made.found == ("RBC", "WBC", "Platelets", MISSED)
     assert made.cells == ((1, 1, 0, 0), (0, 1, 0, 0), (0, 0, 0, 1), (0, 0, 1, 0))
-    assert made.named_right == Figure(2 / 3)
+    assert made.named_right == Interval(2 / 3)
 
 
 def test_a_cell_found_under_two_names_is_found_rightly() -> None:

@@ -7,9 +7,9 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from detector.accuracy.bootstrap import Figure
 from detector.accuracy.operating import operating
 from detector.annotations.records import Record
+from detector.counting.intervals import Interval
 from detector.vision.detections import Detections
 
 BOX = [[10.0, 10, 20, 20], [40, 10, 50, 20], [70, 10, 80, 20]]
@@ -82,7 +82,7 @@ def test_no_error_in_a_few_fields_leaves_the_interval_open() -> None:
     assert recall.low is not None
     assert (recall.value, recall.high) == (1, pytest.approx(1))
     assert 0.4 < recall.low < 0.9
-    assert operating(records[:1], found[:1])["WBC"].recall == Figure(1.0)
+    assert operating(records[:1], found[:1])["WBC"].recall == Interval(1.0)
 
 
 def test_fields_of_few_smears_tell_less(make: Callable[..., tuple[list[Record], list[Detections]]]) -> None:

@@ -7,8 +7,8 @@ import pytest
 
 from benchmarks.bootstrap_coverage import SCENARIOS, simulate
 from detector.accuracy.agreement import agreement
-from detector.accuracy.bootstrap import Figure
 from detector.accuracy.paired import differences
+from detector.counting.intervals import Interval
 
 FIGURES = ("mae", "rmse", "bias", "bias_size", "exact", "within_one", "concordance")
 
@@ -25,7 +25,7 @@ def test_differences_are_those_of_the_figures() -> None:
 
 def test_equal_counts_differ_by_nothing_and_prove_nothing() -> None:
     found = differences([3, 5, 0], [3, 5, 0], [3, 4, 2])
-    assert [getattr(found, name) for name in FIGURES] == [Figure(0.0)] * len(FIGURES)
+    assert [getattr(found, name) for name in FIGURES] == [Interval(0.0)] * len(FIGURES)
     assert found.a_nearer == found.b_nearer == 0
 
 
@@ -68,7 +68,7 @@ def test_differences_of_shares_stay_within_what_they_can_be() -> None:
 
 def test_undefined_differences() -> None:
     found = differences([4], [5], [5])
-    assert (found.mae, found.concordance) == (Figure(1.0), None)
+    assert (found.mae, found.concordance) == (Interval(1.0), None)
     assert [getattr(differences([], [], []), name) for name in FIGURES] == [None] * len(FIGURES)
     assert differences([1.5, 2], [1, 2], [1, 2]).exact is None
     with pytest.raises(ValueError, match="got 2, 1 and 2"):

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from detector.accuracy import precision
-from detector.accuracy.bootstrap import Figure
 from detector.accuracy.precision import average_precision
 from detector.annotations.records import Record
+from detector.counting.intervals import Interval
 from detector.errors import MissingExtraError
 from detector.vision.detections import Detections
 
@@ -21,7 +21,7 @@ Made = tuple[list[Record], list[Detections]]
 Make = Callable[..., Made]
 
 
-def value(figure: Figure | None) -> float:
+def value(figure: Interval | None) -> float:
     assert figure is not None
     return figure.value
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from detector.accuracy.bootstrap import Figure
 from detector.accuracy.tabled import TableEvaluation, evaluate_tables
+from detector.counting.intervals import Interval
 from detector.errors import AnnotationError, ManifestError, NothingToDoError, SmearcountError
 
 OURS = (
@@ -20,7 +20,7 @@ OURS = (
 BY_HAND = "field;Erythrocytes;PLT\na;10;3\nb;12;1\nc;8;0\nd;5;1\nx;5;1\n"
 
 
-def value(figure: Figure | None) -> float:
+def value(figure: Interval | None) -> float:
     assert figure is not None
     return figure.value
 
@@ -95,9 +95,9 @@ def test_labels_are_a_truth_and_counts_as_well(files: dict[str, Path]) -> None:
 def test_one_field_has_figures_without_intervals(files: dict[str, Path]) -> None:
     files["manual"].write_text("field,RBC\na,12\n", encoding="utf-8")
     red = evaluate_tables(files["counts"], files["manual"], files["other"])
-    assert red.comparison.classes["RBC"].mae == Figure(2.0)
+    assert red.comparison.classes["RBC"].mae == Interval(2.0)
     assert red.comparison.classes["RBC"].loa_low is None
-    assert red.paired["RBC"].mae == Figure(1.0)
+    assert red.paired["RBC"].mae == Interval(1.0)
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from detector.accuracy.agreement import Agreement
-from detector.accuracy.bootstrap import Figure as Value
 from detector.accuracy.plots import style
+from detector.counting.intervals import Interval
 from detector.output.figures import fixed, many
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def bland_altman(name: str, counted: Sequence[float], truth: Sequence[float], of
     p, t = np.asarray(counted, np.float64), np.asarray(truth, np.float64)
     figure, axes = _begin(name, len(p), per)
     style.dots(axes, (p + t) / 2, p - t, per, color=style.OF_CLASS[name], marker=style.MARKS[name])
-    lines: list[tuple[str, Value | None, Any]] = [
+    lines: list[tuple[str, Interval | None, Any]] = [
         ("upper limit", of.loa_high, (0, (5, 3))), ("bias", of.bias, "solid"), ("lower limit", of.loa_low, (0, (5, 3)))
     ]  # fmt: skip
     for label, value, dash in lines:
@@ -89,6 +89,6 @@ def _whole_numbers(axes: Axes) -> None:
     axes.yaxis.set_major_locator(MaxNLocator(8, integer=True))
 
 
-def _told(value: Value) -> str:
+def _told(value: Interval) -> str:
     interval = "" if value.low is None or value.high is None else f" ({fixed(value.low, 2)} to {fixed(value.high, 2)})"
     return fixed(value.value, 2) + interval

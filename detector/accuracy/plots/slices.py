@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from detector.accuracy.bootstrap import Figure as Value
 from detector.accuracy.plots import style
+from detector.counting.intervals import Interval
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 _ROW_IN = 0.36
 
 
-def errors(name: str, rows: Sequence[tuple[str, Value]], label: str) -> Figure:
+def errors(name: str, rows: Sequence[tuple[str, Interval]], label: str) -> Figure:
     """A figure of one class in each part, as a dot with its 95 % interval.
 
     Args:

@@ -7,7 +7,6 @@ from itertools import groupby
 from operator import attrgetter
 
 from detector.accuracy.agreement import Agreement
-from detector.accuracy.bootstrap import Figure
 from detector.accuracy.compared import Compared
 from detector.accuracy.paired import Differences
 from detector.accuracy.relabelled import Relabelled
@@ -26,6 +25,7 @@ from detector.accuracy.report.content import (
 )
 from detector.accuracy.undefined import WHY
 from detector.accuracy.yardsticks import YARDSTICKS, Yardstick, of_counting
+from detector.counting.intervals import Interval
 from detector.output.figures import many
 
 _PRECISE = number(3)
@@ -96,5 +96,5 @@ def _by_data(of: Iterable[Yardstick]) -> Iterator[tuple[str, str]]:
         yield ", ".join(f"{one.class_name} {share(one.value)}" for one in some), data
 
 
-def _cells(of: Iterable[Figure | None], written: Written, name: str) -> list[Cell]:
+def _cells(of: Iterable[Interval | None], written: Written, name: str) -> list[Cell]:
     return [cell(one, written, WHY.get(name, "")) for one in of]

@@ -8,9 +8,9 @@ from functools import partial
 from typing import Any
 
 from detector.accuracy.agreement import Agreement
-from detector.accuracy.bootstrap import Figure
 from detector.accuracy.report.overlays import Overlay
 from detector.accuracy.undefined import UNDEFINED, WHY
+from detector.counting.intervals import Interval
 from detector.output.figures import fixed
 
 Written = Callable[[float], str]
@@ -128,7 +128,7 @@ def points(value: float) -> str:
     return fixed(100 * value, 1) + _POINTS
 
 
-def cell(figure: Figure | None, written: Written, why: str = "") -> Cell:
+def cell(figure: Interval | None, written: Written, why: str = "") -> Cell:
     """A figure in a table; `why` says what is wanting where it is undefined."""
     if figure is None:
         return Cell(UNDEFINED, why=why)
@@ -137,7 +137,7 @@ def cell(figure: Figure | None, written: Written, why: str = "") -> Cell:
     return Cell(written(figure.value), (written(figure.low).removesuffix(_PERCENT).removesuffix(_POINTS), written(figure.high)))
 
 
-def told(figure: Figure | None, written: Written) -> str:
+def told(figure: Interval | None, written: Written) -> str:
     """A figure and its interval in a sentence."""
     one = cell(figure, written)
     return one.text if one.interval is None else f"{one.text} ({one.interval[0]} to {one.interval[1]})"

@@ -12,12 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detector.accuracy.agreement import Agreement
-from detector.accuracy.bootstrap import Figure as Value
 from detector.accuracy.curves import Curves
 from detector.accuracy.evaluation import Evaluation
 from detector.accuracy.plots import agreement, detection, slices, style
 from detector.accuracy.report import content
 from detector.accuracy.tabled import TableEvaluation
+from detector.counting.intervals import Interval
 from detector.output import html
 
 if TYPE_CHECKING:
@@ -142,7 +142,7 @@ def _slices(result: Evaluation) -> Iterator[tuple[str, str, _Draw]]:
     for name in result.all_cells:
         rows = [(one.name, one.classes[name].mae) for one in result.slices]
         rows += [(domain, one.all_cells[name].mae) for domain, one in result.domains.items()]
-        shown: list[tuple[str, Value]] = [(part, value) for part, value in rows if value is not None]
+        shown: list[tuple[str, Interval]] = [(part, value) for part, value in rows if value is not None]
         if len(shown) > 1:
             alt = f"{name}: mean absolute error of the count in {len(shown)} parts of the fields; the table has the numbers"
             yield (

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from detector.accuracy.bootstrap import Figure
 from detector.accuracy.comparison import Comparison
 from detector.accuracy.report import content
 from detector.accuracy.report.beside import differences, yardsticks
 from detector.accuracy.report.content import Table, agreement, number, told
 from detector.accuracy.tabled import TableEvaluation
+from detector.counting.intervals import Interval
 from detector.output.figures import many
 
 
@@ -41,7 +41,7 @@ def _sentence(comparison: Comparison, about: Mapping[str, Any]) -> str:
     return f"{about['counts']} against {about['truth']}, {many(n, per)}: the count of a {per} is wrong by {errors} on average."
 
 
-def _told(figure: Figure) -> str:
+def _told(figure: Interval) -> str:
     return told(figure, number(2))
 
 

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from detector.accuracy.agreement import agreement
-from detector.accuracy.bootstrap import Figure
 from detector.accuracy.plots import agreement as agreement_plots
 from detector.accuracy.plots import detection, slices, style
+from detector.counting.intervals import Interval
 from detector.vision.cells import CLASSES
 
 pytest.importorskip("matplotlib", reason="needs the evaluate extra: pip install -e '.[evaluate]'")
@@ -32,7 +32,7 @@ COUNTS = {
 LEVELS = np.linspace(0, 1, 101).tolist()
 FALLING = {name: np.linspace(1, i / 3, 101).tolist() for i, name in enumerate(CLASSES)}
 GRID = np.arange(1, 100) / 100
-SLICES = [(f"a part with a long name {i}", Figure(i / 7, i / 9, i / 5)) for i in range(9)]
+SLICES = [(f"a part with a long name {i}", Interval(i / 7, i / 9, i / 5)) for i in range(9)]
 
 
 def of_counts(counted: Any, truth: Any) -> dict[str, Callable[[], Any]]:
@@ -59,7 +59,7 @@ DRAWN: dict[str, Callable[[], Any]] = {
         np.array([[123456, 0, 1, 2], [0, 7, 8, 9], [0, 0, 0, 0], [5, 6, 7, -1]]),
     ),
     "slices": lambda: slices.errors("WBC", SLICES, "mean absolute error (cells per field)"),
-    "one slice": lambda: slices.errors("WBC", [("all", Figure(0.0))], "mean absolute error (cells per field)"),
+    "one slice": lambda: slices.errors("WBC", [("all", Interval(0.0))], "mean absolute error (cells per field)"),
 }
 
 

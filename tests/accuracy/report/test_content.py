@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from detector.accuracy.agreement import agreement
-from detector.accuracy.bootstrap import Figure
 from detector.accuracy.report import beside, content
+from detector.counting.intervals import Interval
 
 
 @pytest.mark.parametrize(
@@ -19,10 +19,10 @@ def test_numbers(value: float, text: str) -> None:
 def test_figures_say_what_is_known() -> None:
     assert content.cell(None, content.share) == content.Cell("undefined")
     assert content.cell(None, content.share, "too few") == content.Cell("undefined", why="too few")
-    assert content.cell(Figure(-0.5, -0.75, 0), content.points).interval == ("−75.0", "0.0\N{NO-BREAK SPACE}pp")
-    assert content.cell(Figure(0.5), content.share) == content.Cell("50.0\N{NO-BREAK SPACE}%")
-    assert content.cell(Figure(0.5, 0.25, 1.0), content.share).interval == ("25.0", "100.0\N{NO-BREAK SPACE}%")
-    assert content.told(Figure(1, 0, 2), content.number(1)) == "1.0 (0.0 to 2.0)"
+    assert content.cell(Interval(-0.5, -0.75, 0), content.points).interval == ("−75.0", "0.0\N{NO-BREAK SPACE}pp")
+    assert content.cell(Interval(0.5), content.share) == content.Cell("50.0\N{NO-BREAK SPACE}%")
+    assert content.cell(Interval(0.5, 0.25, 1.0), content.share).interval == ("25.0", "100.0\N{NO-BREAK SPACE}%")
+    assert content.told(Interval(1, 0, 2), content.number(1)) == "1.0 (0.0 to 2.0)"
 
 
 def test_counts_of_smears_are_named_so() -> None:
