@@ -36,8 +36,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from detector.accuracy.agreement import agreement, statistics
-from detector.accuracy.paired import differences
+from detector.accuracy.counts import agreement, differences, statistics
 from detector.arguments import Number, Parser
 from detector.commandline import EXIT_DONE, console, run
 from detector.counting.intervals import Interval
@@ -117,11 +116,8 @@ def _true(counted: Ints, truth: Ints) -> dict[str, float]:
 def _coverage(studies: Sequence[dict[str, Interval | None]], names: Sequence[str], true: dict[str, float]) -> dict[str, Coverage]:
     made = {}
     for name in names:
-        given = [
-            (f.low, f.high)
-            for f in (study[name] for study in studies)
-            if f is not None and f.low is not None and f.high is not None
-        ]
+        figures = [study[name] for study in studies]
+        given = [figure.limits for figure in figures if figure is not None and figure.limits is not None]
         held = [low - 1e-9 <= true[name] <= high + 1e-9 for low, high in given]
         made[name] = Coverage(float(np.mean(held)) if held else float("nan"), len(given) / len(studies))
     return made

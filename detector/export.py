@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from detector.accuracy import thresholds
-from detector.accuracy.plots import tuning as tuning_plot
-from detector.accuracy.sums import precision_recall, val_sums
+from detector.accuracy.matching import precision_recall, val_sums
+from detector.accuracy.plots import detection
 from detector.annotations.records import Record
 from detector.arguments import Number, Parser
 from detector.commandline import EXIT_DONE, console, errors, run
@@ -37,7 +37,7 @@ def _tune(records: Sequence[Record], found: Sequence[Detections], domains: Seque
     tuned = thresholds.tune(records, found, domains)
     if tuned.unfound:
         errors.print(f"[yellow]finds no {', '.join(tuned.unfound)} in the val fields at any score: train longer[/]")
-    return Tuning(tuned.thresholds, thresholds.TUNED_ON, tuned.document(), lambda path: tuning_plot.thresholds(tuned, path))
+    return Tuning(tuned.thresholds, thresholds.TUNED_ON, tuned.document(), lambda path: detection.error_by_threshold(tuned, path))
 
 
 def _measure(records: Sequence[Record], found: Sequence[Detections], domains: Sequence[str]) -> Measured:

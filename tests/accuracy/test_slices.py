@@ -7,8 +7,8 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from detector.accuracy.agreement import agreement
-from detector.accuracy.operating import operating
+from detector.accuracy.counts import agreement
+from detector.accuracy.matching import operating
 from detector.accuracy.slices import BORDER, CROWDING, SIZE, Slice, crowding, slices
 from detector.annotations.records import Record
 from detector.counting.intervals import Interval

@@ -8,7 +8,7 @@ import re
 import pytest
 from rich.console import Console
 
-from detector.accuracy.printed import grid, show
+from detector.accuracy.terminal import empty_table, show
 from detector.counting.density import PerMicrolitre
 from detector.counting.fields import FieldCount, UnreadField
 from detector.counting.intervals import Interval
@@ -59,7 +59,7 @@ def test_the_usual_table_is_one_at_80_columns() -> None:
 
 
 def test_tables_of_agreement_are_whole_too() -> None:
-    table = grid(("class", *(f"figure {i}" for i in range(6))), "Agreement", "as a caption")
+    table = empty_table(("class", *(f"figure {i}" for i in range(6))), "Agreement", "as a caption")
     table.add_row("RBC", *["-1234567.89\n-7654321.00 to 2345678.90"] * 6)
     console = Console(file=io.StringIO(), width=60, record=True)
     show(console, [table])
