@@ -12,7 +12,7 @@ import numpy as np
 from rich import box
 from rich.table import Table
 
-from detector.accuracy.agreement import agreement
+from detector.accuracy.counts import agreement
 from detector.accuracy.precision import MIN_SCORE, average_precision
 from detector.annotations import dataset
 from detector.annotations.records import Record

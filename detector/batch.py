@@ -35,7 +35,7 @@ from detector.vision.model import Model
 from detector.vision.slides.formats import is_slide
 
 if TYPE_CHECKING:
-    from detector.accuracy.counts_table import CountsTable
+    from detector.accuracy.tables import CountsTable
 
 
 @dataclass(frozen=True)
@@ -95,9 +95,9 @@ def count(asked: Settings, opened: Callable[[], Model], delivery: Delivery, star
     # Read now, for its faults are nothing to learn of after an hour of counting.
     known: CountsTable | None = None
     if asked.truth is not None:
-        from detector.accuracy import truth as manual  # imports much, which few counts need
+        from detector.accuracy.tables import read_counts  # imports much, which few counts need
 
-        known = manual.read(asked.truth)
+        known = read_counts(asked.truth)
     folder = delivery.out or results.default_folder("count")
     results.prepare(folder, delivery.resume)
     try:
@@ -135,14 +135,15 @@ def count(asked: Settings, opened: Callable[[], Model], delivery: Delivery, star
 
 
 def _report_truth(words: Console, folder: Path, outcome: Outcome, truth: CountsTable) -> None:
-    from detector.accuracy import tables as agreement
+    from detector.accuracy import terminal as agreement
     from detector.accuracy.comparison import compare
-    from detector.accuracy.counts_table import CountsTable
+    from detector.accuracy.report import metrics
+    from detector.accuracy.tables import CountsTable
 
     smears = {field.field: field.smear for field in outcome.read}
     comparison = compare(CountsTable({field.field: field.raw for field in outcome.read}, smears=smears), truth)
     try:
-        agreement.write(folder, comparison)
+        metrics.write_comparison(folder, comparison)
     except OSError as error:
         raise OutputError(f"{folder}: cannot be written ({error.strerror})") from None
     agreement.print_comparison(words, comparison, truth.remarks)

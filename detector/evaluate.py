@@ -8,13 +8,12 @@ from typing import Any
 
 from rich.markup import escape
 
-from detector.accuracy import labelled, model_tables, precision, tables
+from detector.accuracy import evaluation, precision, terminal
+from detector.accuracy.comparison import evaluate_tables
 from detector.accuracy.evaluation import Candidate, evaluate
-from detector.accuracy.fields import NO_DOMAIN, by_name
+from detector.accuracy.failures import NO_DOMAIN, groups_by_name
 from detector.accuracy.plots import style
-from detector.accuracy.printed import print_names
-from detector.accuracy.report import about, folder
-from detector.accuracy.tabled import evaluate_tables
+from detector.accuracy.report import folder
 from detector.annotations import dataset, domains
 from detector.annotations.labels import SPLITS
 from detector.annotations.records import Record
@@ -74,8 +73,8 @@ def _model(  # noqa: PLR0913
 ) -> int:
     precision.reference()
     loaded, other = Model.load(model), against and Model.load(against)
-    fields = labelled.load(data, split, exclude)
-    print_names(errors, f"names of {exclude} not in the split", fields.absent)
+    fields = evaluation.load_split(data, split, exclude)
+    terminal.print_names(errors, f"names of {exclude} not in the split", fields.absent)
     of_smear, of_domain = _of_manifest(smears, fields.records)
     with folder.begun(out) as target:
         with progress_bar("evaluating", len(fields.records)) as advance:
@@ -87,14 +86,14 @@ def _model(  # noqa: PLR0913
                 smears=of_smear or None,
                 unread=fields.unusable,
                 against=Candidate.of(other) if other else None,
-                other_labels=labelled.every(also) if also else (),
+                other_labels=evaluation.load_all_splits(also) if also else (),
             )
-        model_tables.print_evaluation(console, errors, result)
+        terminal.print_evaluation(console, errors, result)
         if also and not result.relabelled:
             errors.print(
                 f"[yellow]no field of {escape(str(also))} is among those evaluated:[/] names must be the same", soft_wrap=True
             )
-        folder.write_model(target, result, about.of_model(data, split, fields.left_out, smears, loaded, other or None, also))
+        folder.write_model(target, result, folder.about_model(data, split, fields.left_out, smears, loaded, other or None, also))
     console.print(f"results: {target}", markup=False, soft_wrap=True)
     return EXIT_SOME_FAILED if result.unread else EXIT_DONE
 
@@ -102,17 +101,17 @@ def _model(  # noqa: PLR0913
 def _of_manifest(path: Path | None, records: Sequence[Record]) -> list[dict[str, str]]:
     """The smear and the domain of each field by its name; empty where they are not told."""
     rows = manifest.read(path, domains=True).rows if path else ()
-    told = [by_name(((row.field, getattr(row, what)) for row in rows), what) for what in ("smear", "domain")]
-    if path and not any(record.name in of for record in records for of in told):
+    groups = [groups_by_name(((row.field, getattr(row, what)) for row in rows), what) for what in ("smear", "domain")]
+    if path and not any(record.name in of for record in records for of in groups):
         raise UsageError(f"{path}: names none of the fields to evaluate; they are named like {records[0].name!r}")
-    return told
+    return groups
 
 
 def _tables(counts: Path, truth: Path, against: Path | None, out: Path | None) -> int:
     result = evaluate_tables(counts, truth, against)
-    tables.print_tables(console, result)
+    terminal.print_table_evaluation(console, result)
     with folder.begun(out) as target:
-        folder.write_tables(target, result, about.of_tables(counts, truth, against))
+        folder.write_tables(target, result, folder.about_tables(counts, truth, against))
     console.print(f"results: {target}", markup=False, soft_wrap=True)
     return EXIT_SOME_FAILED if result.unread or result.against_unread else EXIT_DONE
 

@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from detector.accuracy import thresholds
-from detector.accuracy.plots import tuning as tuning_plot
-from detector.accuracy.sums import precision_recall, val_sums
-from detector.annotations.records import Record
 from detector.arguments import Number, Parser
 from detector.commandline import EXIT_DONE, console, errors, run
 from detector.errors import ModelError, OutputError, UsageError
 from detector.training import framework, settings
 from detector.training.export import Sizes
-from detector.training.finish import PLOT, Finished, Measured, Tuning, finish
-from detector.vision.detections import Detections
+from detector.training.finish import PLOT, Finished, finish
 
 
 def make_model(weights: Path, data: Sequence[Path], target: Path, sizes: Sizes, training: dict[str, Any]) -> Finished:
     """Export weights with tuned thresholds and a card, and tell the user what came of it."""
-    finished = finish(weights, data, target, sizes, training, _tune, thresholds.LEAST_SCORE, _measure)
+    finished = finish(weights, data, target, sizes, training)
     parity = finished.parity
+    if finished.unfound:
+        errors.print(f"[yellow]finds no {', '.join(finished.unfound)} in the val fields at any score: train longer[/]")
     console.print(f"model: {finished.model} (card: {finished.card})", markup=False, soft_wrap=True)
     console.print("thresholds: " + ", ".join(f"{name} {value:.2f}" for name, value in finished.thresholds.items()))
     console.print(
@@ -31,19 +27,6 @@ def make_model(weights: Path, data: Sequence[Path], target: Path, sizes: Sizes, 
         soft_wrap=True,
     )
     return finished
-
-
-def _tune(records: Sequence[Record], found: Sequence[Detections], domains: Sequence[str]) -> Tuning:
-    tuned = thresholds.tune(records, found, domains)
-    if tuned.unfound:
-        errors.print(f"[yellow]finds no {', '.join(tuned.unfound)} in the val fields at any score: train longer[/]")
-    return Tuning(tuned.thresholds, thresholds.TUNED_ON, tuned.document(), lambda path: tuning_plot.thresholds(tuned, path))
-
-
-def _measure(records: Sequence[Record], found: Sequence[Detections], domains: Sequence[str]) -> Measured:
-    shares = precision_recall(records, found)
-    card = {name: {key: share and asdict(share) for key, share in one.items()} for name, one in shares.items()}
-    return Measured(val_sums(records, found, domains), {"val_precision_recall": card})
 
 
 def export(*, weights: Path, data: Sequence[Path], out: Path, image_px: int, shown_rbc_px: float) -> int:

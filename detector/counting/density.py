@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from detector.counting.intervals import Estimate
+from detector.counting.intervals import Interval
 from detector.counting.smears import SmearCount
 from detector.errors import UsageError
 
@@ -19,7 +19,7 @@ class PerMicrolitre:
     """Cells per microlitre of blood of one class, and where the figure comes from."""
 
     class_name: str
-    estimate: Estimate
+    estimate: Interval
     """Cells per µL; the interval covers counting alone, not the error of what the source supplied."""
     source: str
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from detector.counting.expected import Correction
 from detector.counting.fields import FieldCount, UnreadField, frame_areas_mm2
-from detector.counting.intervals import Estimate, rate, ratio
+from detector.counting.intervals import Interval, rate, ratio
 from detector.vision.cells import CLASSES, RBC
 
 MANY_DOUBTFUL = 0.25
@@ -21,18 +21,18 @@ class ClassCount:
 
     total: int
     """Every cell seen in the fields that were read."""
-    mean: Estimate | None
+    mean: Interval | None
     """Cells seen per field; None where no field was read. `mean.times(fields)` is the interval of the total."""
     frame_total: int
     """Cells of the counting frames."""
-    per_mm2: Estimate | None
+    per_mm2: Interval | None
     """Cells per mm² of smear, from the counting frames; None unless every field read is calibrated."""
-    per_rbc: Estimate | None
+    per_rbc: Interval | None
     """Cells per red cell, from the counting frames; None for red cells themselves and where there is no red cell."""
-    expected_total: Estimate | None = None
+    expected_total: Interval | None = None
     """Cells that are truly in the fields, the detector's error in the interval; None where that is not known, and where many of
     the fields are doubtful: the error is that of fields like those of validation."""
-    expected_mean: Estimate | None = None
+    expected_mean: Interval | None = None
     """Cells that are truly there per field, the detector's error and the scatter between fields in the interval."""
 
 
@@ -132,7 +132,7 @@ def _class(name: str, fields: list[FieldCount], correction: Correction | None) -
     )
 
 
-def _mean(raw: list[int], fields: list[FieldCount], areas_mm2: list[float] | None) -> Estimate | None:
+def _mean(raw: list[int], fields: list[FieldCount], areas_mm2: list[float] | None) -> Interval | None:
     """Cells per field; the tiles of slides, of different size, scatter by their areas."""
     if not any(f.tiles for f in fields):
         return rate(raw)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from detector.counting.density import PerMicrolitre
 from detector.counting.fields import FieldCount, UnreadField
-from detector.counting.intervals import Estimate
+from detector.counting.intervals import Interval
 from detector.counting.smears import WITHHELD, SmearCount
 from detector.output.files import write_csv
 from detector.vision.cells import CLASSES
@@ -165,5 +165,5 @@ def _smear_rows(smear: SmearCount, per_ul: Sequence[PerMicrolitre]) -> Iterable[
         ]
 
 
-def _three(estimate: Estimate | None) -> list[object]:
+def _three(estimate: Interval | None) -> list[object]:
     return [None] * 3 if estimate is None else [estimate.value, estimate.low, estimate.high]

@@ -13,7 +13,7 @@ from rich.measure import Measurement
 from rich.table import Table
 
 from detector.counting.density import PerMicrolitre
-from detector.counting.intervals import Estimate
+from detector.counting.intervals import Interval
 from detector.counting.smears import WITHHELD, ClassCount, SmearCount
 from detector.output.figures import many, short, span
 from detector.output.outcome import Outcome
@@ -157,7 +157,7 @@ def _count_cells(count: ClassCount, with_expected: bool, with_area: bool, gap: s
     return [str(count.total), *(_estimate(one, gap) for one in estimates)]
 
 
-def _estimate(one: Estimate | None, gap: str) -> str:
+def _estimate(one: Interval | None, gap: str) -> str:
     if one is None:
         return "-"
     return f"{short(one.value)}{gap}({span(one)})"

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from detector.counting.intervals import Estimate, rate
+from detector.counting.intervals import Interval, rate
 from detector.vision.cells import CLASSES, RBC, WBC
 
 TARGETS: Mapping[str, float] = {CLASSES[RBC]: 0.05, CLASSES[WBC]: 0.2}
@@ -28,7 +28,7 @@ class ClassTotal:
     """One cell class so far."""
 
     count: int
-    per_field: Estimate | None
+    per_field: Interval | None
     """Cells per area of a whole view; None where nothing was seen yet."""
     known_to: float | None
     """Half of the interval as a share of the value: 0.05 is ±5 %; None where no cell was counted."""
@@ -104,8 +104,9 @@ def _share(share: float | None) -> str:
     return "not yet" if share is None else f"±{100 * share:.1f} %"
 
 
-def _known_to(estimate: Estimate | None) -> float | None:
+def _known_to(estimate: Interval | None) -> float | None:
     """Half of an interval as a share of its value; None where there is no value."""
-    if estimate is None or estimate.value <= 0:
+    if estimate is None or estimate.limits is None or estimate.value <= 0:
         return None
-    return (estimate.high - estimate.low) / 2 / estimate.value
+    low, high = estimate.limits
+    return (high - low) / 2 / estimate.value

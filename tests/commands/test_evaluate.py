@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from detector import evaluate
-from detector.accuracy.report import drawn
+from detector.accuracy.report import drawings
 from detector.annotations import dataset
 from detector.annotations.records import Record
 from detector.commandline import EXIT_DONE, console
@@ -79,7 +79,7 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
     """Plots take most of the time, and have tests of their own."""
     for name in ("of_evaluation", "of_tables"):
-        monkeypatch.setattr(drawn, name, lambda target, result: defaultdict(list))
+        monkeypatch.setattr(drawings, name, lambda target, result: defaultdict(list))
 
 
 def figures(data: Path, **options: Any) -> dict[str, Any]:
@@ -234,7 +234,7 @@ def test_what_ends_early_leaves_nothing_half(
         (target / "plots" / "a.png").write_bytes(b"a")
         raise ended
 
-    monkeypatch.setattr(drawn, "of_evaluation", draw)
+    monkeypatch.setattr(drawings, "of_evaluation", draw)
     with console.capture() as capture, pytest.raises((KeyboardInterrupt, OutputError)):
         evaluate.command(data, out=tmp_path / "out")
     assert not (tmp_path / "out").exists()

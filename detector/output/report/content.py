@@ -10,7 +10,7 @@ import numpy as np
 
 from detector.counting.density import PerMicrolitre
 from detector.counting.fields import FieldCount, UnreadField
-from detector.counting.intervals import Estimate
+from detector.counting.intervals import Interval
 from detector.counting.smears import ClassCount, SmearCount
 from detector.output import overlay
 from detector.output.figures import percent, short
@@ -155,8 +155,15 @@ def _total(smear: SmearCount, one: ClassCount) -> str:
     return f"{one.total:,}" if smear.fields else "–"
 
 
-def _row(name: str, of: Sequence[Estimate | None]) -> Row:
-    return Row(name, [("", None) if one is None else (short(one.value), (short(one.low), short(one.high))) for one in of])
+def _row(name: str, of: Sequence[Interval | None]) -> Row:
+    return Row(name, [("", None) if one is None else (short(one.value), _limits(one)) for one in of])
+
+
+def _limits(interval: Interval) -> tuple[str, str] | None:
+    if interval.limits is None:
+        return None
+    low, high = interval.limits
+    return short(low), short(high)
 
 
 def _share(value: float, share: bool) -> str:

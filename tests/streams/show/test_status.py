@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 from staging import StubMode, until, write_video
 
-from detector.counting.intervals import Estimate
+from detector.counting.intervals import Interval
 from detector.streams.capture import Capture
 from detector.streams.live import Live
 from detector.streams.log import FrameLog
@@ -23,7 +23,7 @@ class KnownMode(StubMode):
     """Knows red cells to 4 %."""
 
     def totals(self) -> Totals:
-        one = ClassTotal(1234, Estimate(15.5, 14.9, 16.1), 0.0392, 0.05)
+        one = ClassTotal(1234, Interval(15.5, 14.9, 16.1), 0.0392, 0.05)
         return Totals(
             {"RBC": one, "WBC": ClassTotal(0, None, None, 0.2)}, 80, 0, 0, 0.0123, 2, False, "known to: red cells ±3.9 %"
         )

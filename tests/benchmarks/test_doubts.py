@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from detector.accuracy.doubts import Doubted, Tally
+from benchmarks.doubts import Doubted, Tally
 from detector.annotations.records import Record
 from detector.vision.detections import Detections
 

@@ -1,25 +1,27 @@
-"""Two detectors on the same fields: the same one does not differ, a better one does, and both see the same samples."""
+"""Two detectors on the same fields, and one by the labels of others: what is the same does not differ, and all see the same samples."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
 
-from detector.accuracy.bootstrap import Figure
-from detector.accuracy.compared import Compared, compare
-from detector.accuracy.figures import Fields, figures
+from detector.accuracy.figures import DetectorDifferences, EvaluatedFields, compare_detectors, figures, relabelled
+from detector.accuracy.matching import operating
 from detector.annotations.records import Record
+from detector.counting.intervals import Interval
 from detector.vision.detections import Detections
 
 Make = Callable[..., tuple[list[Record], list[Detections]]]
 AT = {"RBC": 0.5, "WBC": 0.5, "Platelets": 0.5}
 
 
-def compared(records: list[Record], a: list[Detections], b: list[Detections], smears: list[str | None] | None = None) -> Compared:
-    return compare(*(Fields(records, found, found, smears) for found in (a, b)), AT)
+def compared(
+    records: list[Record], a: list[Detections], b: list[Detections], smears: list[str | None] | None = None
+) -> DetectorDifferences:
+    return compare_detectors(*(EvaluatedFields(records, found, found, smears) for found in (a, b)), AT)
 
 
 def worse(found: list[Detections]) -> list[Detections]:
@@ -27,7 +29,7 @@ def worse(found: list[Detections]) -> list[Detections]:
     return [d[np.arange(len(d)) % 3 > 0] for d in found]
 
 
-def interval(difference: Figure | None) -> tuple[float, float]:
+def interval(difference: Interval | None) -> tuple[float, float]:
     assert difference is not None
     assert difference.low is not None
     assert difference.high is not None
@@ -37,7 +39,7 @@ def interval(difference: Figure | None) -> tuple[float, float]:
 def test_a_detector_does_not_differ_from_itself(make: Make) -> None:
     records, found = make(2)
     made = compared(records, found, found)
-    zero = Figure(0.0)
+    zero = Interval(0.0)
     assert (made.mean_ap50, made.mean_ap50_95) == (zero, zero)
     assert set(made.ap50.values()) == {zero}
     for rates in made.operating.values():
@@ -49,7 +51,7 @@ def test_a_detector_does_not_differ_from_itself(make: Make) -> None:
 def test_differences_are_those_of_the_figures(make: Make) -> None:
     records, found = make(2, fields=30)
     other = worse(found)
-    made, mine, theirs = compared(records, found, other), *(figures(Fields(records, f, f), AT) for f in (found, other))
+    made, mine, theirs = compared(records, found, other), *(figures(EvaluatedFields(records, f, f), AT) for f in (found, other))
     for name in AT:
         for figure in ("precision", "recall", "f1", "accuracy", "named_right"):
             a, b = getattr(mine.operating[name], figure), getattr(theirs.operating[name], figure)
@@ -77,7 +79,7 @@ def test_the_same_fields_are_drawn_for_both(make: Make) -> None:
     """Both vary with the fields in the same way, so their difference hardly does."""
     records, found = make(2, fields=30)
     one_less = [d[1:] for d in found]
-    made, alone = compared(records, found, one_less), figures(Fields(records, found, found), AT)
+    made, alone = compared(records, found, one_less), figures(EvaluatedFields(records, found, found), AT)
     low, high = interval(made.ap50["RBC"])
     of_low, of_high = interval(alone.average_precision.ap50["RBC"])
     assert high - low < 0.6 * (of_high - of_low)
@@ -108,4 +110,43 @@ def test_one_field_has_no_interval(make: Make) -> None:
 def test_other_fields_are_refused(make: Make) -> None:
     records, found = make(fields=3)
     with pytest.raises(ValueError, match="same fields"):
-        compare(Fields(records, found, found), Fields(records[:2], found[:2], found[:2]), AT)
+        compare_detectors(EvaluatedFields(records, found, found), EvaluatedFields(records[:2], found[:2], found[:2]), AT)
+
+
+Make = Callable[..., tuple[list[Record], list[Detections]]]
+AT = {"RBC": 0.5, "WBC": 0.5, "Platelets": 0.5}
+
+
+def half(record: Record) -> Record:
+    """Labels that leave out every other cell."""
+    return replace(record, xyxy=record.xyxy[::2], label=record.label[::2])
+
+
+def test_labels_that_leave_cells_out_make_finds_false(make: Make) -> None:
+    records, found = make(1)
+    made = relabelled(EvaluatedFields(records, found, found), [half(r) for r in reversed(records)], AT)
+    assert made is not None
+    assert made.first == figures(EvaluatedFields(records, found, found), AT)
+    assert made.second.operating == operating([half(r) for r in records], found)
+    red = made.labels["RBC"]
+    assert (red.counted, red.truth) == tuple(sum(int((r.label == 0).sum()) for r in of) for of in (map(half, records), records))
+    assert made.first.operating["RBC"].false < made.second.operating["RBC"].false
+    assert (made.only_first, made.only_second, made.other_size) == ([], [], [])
+
+
+def test_fields_on_one_side_only_and_of_another_size_are_listed(make: Make) -> None:
+    records, found = make(1, fields=5)
+    others = [half(records[1]), replace(records[2], size_wh=(9, 9)), replace(records[3], name="elsewhere"), half(records[4])]
+    made = relabelled(EvaluatedFields(records, found, found, ["a", "b", "a", "b", "c"]), others, AT)
+    assert made is not None
+    assert made.second.fields == made.first.fields == 2
+    assert made.first == figures(EvaluatedFields(*([of[i] for i in (1, 4)] for of in (records, found, found)), ["b", "c"]), AT)
+    assert made.only_first == ["field0", "field3"]
+    assert made.only_second == ["elsewhere"]
+    assert made.other_size == ["field2"]
+
+
+@pytest.mark.parametrize("others", [[], [Record("elsewhere", None, (200, 160), np.zeros((0, 4)), np.zeros(0, np.int64))]])
+def test_labels_of_other_fields_say_nothing(make: Make, others: list[Record]) -> None:
+    records, found = make(1)
+    assert relabelled(EvaluatedFields(records, found, found), others, AT) is None

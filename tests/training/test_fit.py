@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from detector.errors import UsageError
-from detector.training import device
+from detector.training import fit
 
 torch = pytest.importorskip("torch", reason="needs the train extra: pip install -e '.[train]'")
 
@@ -21,7 +21,7 @@ def gpus(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Non
     ("gpus", "name"), [(0, "auto"), (0, "cpu"), (1, "0"), (4, "3"), (2, "0,1"), (4, "1,3")], indirect=["gpus"]
 )
 def test_what_is_there_may_be_used(gpus: None, name: str) -> None:
-    device.require(name, 16)
+    fit.require_device(name, 16)
 
 
 @pytest.mark.parametrize(
@@ -39,16 +39,16 @@ def test_what_is_there_may_be_used(gpus: None, name: str) -> None:
 )
 def test_another_is_refused_with_those_that_are_there(gpus: None, name: str, message: str) -> None:
     with pytest.raises(UsageError, match=message):
-        device.require(name, 16)
+        fit.require_device(name, 16)
 
 
 @pytest.mark.parametrize("gpus", [4], indirect=True)
 def test_a_batch_is_shared_by_all_gpus(gpus: None) -> None:
-    device.require("0,1,2", 9)
+    fit.require_device("0,1,2", 9)
     with pytest.raises(UsageError, match="--batch 16: must be a multiple of 3"):
-        device.require("0,1,2", 16)
+        fit.require_device("0,1,2", 16)
 
 
 def test_an_apple_gpu_is_taken_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
-    device.require("mps", 16)
+    fit.require_device("mps", 16)

@@ -1,4 +1,4 @@
-"""Figures with intervals by resampling fields, or whole smears.
+"""Figures of an evaluation with intervals, by resampling fields or whole smears.
 
 Cells of one field are not independent, so whole fields are drawn; nor are fields of one smear, so where there are several
 smears, whole smears are (Davison and Hinkley, Bootstrap Methods and their Application, 1997, 3.8). A drawn sample is a row of
@@ -9,16 +9,21 @@ smears drawn, and t the 97.5 % quantile of Student's t with n - 1 degrees of fre
 (Hesterberg, The American Statistician 2015; 69:371-386), and for a mean the whole is Student's own interval. The limits were
 chosen by simulation (`benchmarks/bootstrap_coverage.py`, with the figures): the samples' own quantiles hold a bias in 0.72 of studies
 with 3 smears and in 0.86 with 6, these in 0.94 to 0.97.
+
+Shares of cells, such as precision and recall, and shares of fields have the intervals of ratios of counts (`share`). These stay open
+where a bootstrap closes: no error in a few fields does not show that there never is one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import special
+
+from detector.counting import intervals
+from detector.counting.intervals import Interval
 
 LEVEL = 0.95
 SAMPLES = 2000
@@ -34,14 +39,28 @@ NO_BOUNDS = (-np.inf, np.inf)
 
 Floats = NDArray[np.float64]
 
+UNDEFINED = "undefined"
+"""Beside it stands why, so that nobody takes it for 0 or for a fault."""
+TOO_FEW = "too few"
 
-@dataclass(frozen=True)
-class Figure:
-    """A figure with the limits of its 95 % interval, which are None where fields are too few, or too much alike, to say."""
-
-    value: float
-    low: float | None = None
-    high: float | None = None
+WHY = {
+    "loa_low": "only one",
+    "loa_high": "only one",
+    "exact": "not whole",
+    "within_one": "not whole",
+    "pooled_accuracy": "no true cells",
+    "pearson_r": "no variance",
+    "concordance": "no variance",
+    "guess": "no training fields",
+    "ap50": "none labelled",
+    "ap50_95": "none labelled",
+    "precision": "none found",
+    "recall": "none labelled",
+    "f1": "no cells",
+    "accuracy": "no cells",
+    "named_right": "none found",
+}
+"""By the name of each figure that can be undefined; of a difference, for one of its sides."""
 
 
 def resamples(fields: int, samples: int = SAMPLES, seed: int = SEED, groups: Sequence[str] | None = None) -> Floats:
@@ -60,13 +79,13 @@ def resamples(fields: int, samples: int = SAMPLES, seed: int = SEED, groups: Seq
         raise ValueError(f"groups must name the smear of each field, got {len(groups)} for {fields} fields")
     if fields < 2:
         return np.zeros((0, fields))
-    of_field = drawn_together(fields, groups)
-    n = int(of_field.max()) + 1
+    unit = unit_of_field(fields, groups)
+    n = int(unit.max()) + 1
     drawn = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=samples)
-    return drawn[:, of_field].astype(np.float64)
+    return drawn[:, unit].astype(np.float64)
 
 
-def by_smear(fields: Sequence[str], smears: Sequence[str | None]) -> list[str] | None:
+def groups_by_smear(fields: Sequence[str], smears: Sequence[str | None]) -> list[str] | None:
     """Groups for `resamples`: the smear of each field, or the field by itself where that is not known; None where none is.
 
     Args:
@@ -78,7 +97,7 @@ def by_smear(fields: Sequence[str], smears: Sequence[str | None]) -> list[str] |
     return [smear or f"{field} (of no smear)" for field, smear in zip(fields, smears, strict=True)]
 
 
-def drawn_together(fields: int, groups: Sequence[str] | None) -> NDArray[np.intp]:
+def unit_of_field(fields: int, groups: Sequence[str] | None) -> NDArray[np.intp]:
     """Number of the field, or of the smear where two or more differ, that each field is drawn with; of shape (fields,)."""
     if groups is not None and len(set(groups)) > 1:
         return np.unique(np.asarray(groups, dtype=str), return_inverse=True)[1]
@@ -87,10 +106,10 @@ def drawn_together(fields: int, groups: Sequence[str] | None) -> NDArray[np.intp
 
 def units(fields: int, groups: Sequence[str] | None = None) -> int:
     """How many fields, or smears where two or more differ, `resamples` draws from."""
-    return int(drawn_together(fields, groups).max()) + 1 if fields else 0
+    return int(unit_of_field(fields, groups).max()) + 1 if fields else 0
 
 
-def figure(value: float, resampled: Floats, units: int, bounds: tuple[float, float] = NO_BOUNDS) -> Figure | None:
+def bootstrap(value: float, resampled: Floats, units: int, bounds: tuple[float, float] = NO_BOUNDS) -> Interval | None:
     """A figure from its value and its values in the samples, of shape (samples,); nan stands for undefined.
 
     None where the value is undefined. No interval where there are no samples, where it is undefined in more than `MAX_UNDEFINED`
@@ -102,14 +121,14 @@ def figure(value: float, resampled: Floats, units: int, bounds: tuple[float, flo
     """
     if not np.isfinite(value):
         return None
-    spread = scatter(resampled, units)
+    spread = standard_error(resampled, units)
     if spread is None:
-        return Figure(float(value))
+        return Interval(float(value))
     value, half = float(value), student(units) * spread
-    return Figure(value, max(value - half, bounds[0]), min(value + half, bounds[1]))
+    return Interval(value, max(value - half, bounds[0]), min(value + half, bounds[1]))
 
 
-def scatter(resampled: Floats, units: int) -> float | None:
+def standard_error(resampled: Floats, units: int) -> float | None:
     """Standard error from values in the samples, of shape (samples,), nan for undefined; None where they do not tell it."""
     defined = resampled[np.isfinite(resampled)]
     if units < 2 or len(defined) == 0 or len(defined) < (1 - MAX_UNDEFINED) * len(resampled):
@@ -129,3 +148,17 @@ def divide(a: Floats, b: Floats) -> Floats:
     out = np.full(np.broadcast(a, b).shape, np.nan)
     np.divide(a, b, out=out, where=b != 0)
     return out
+
+
+def share(part: NDArray[np.int64], rest: NDArray[np.int64], groups: Sequence[str] | None = None) -> Interval | None:
+    """Share of one kind of cells, or of fields, among all; None where there is none, no interval from a single field or smear.
+
+    Args:
+        part: cells of that kind in each field, of shape (fields,).
+        rest: all other cells in each field.
+        groups: the smear of each field; where there are two or more, the scatter is that between smears.
+    """
+    unit = unit_of_field(len(part), groups)
+    parts, rests = (np.bincount(unit, weights=cells).astype(np.int64).tolist() for cells in (part, rest))
+    pooled = intervals.share(parts, rests)
+    return pooled if pooled is None or len(parts) > 1 else Interval(pooled.value)

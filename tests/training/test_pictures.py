@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import random
 from collections.abc import Sequence
 from importlib.util import find_spec
@@ -15,9 +16,9 @@ import pytest
 from detector.annotations import dataset
 from detector.annotations.records import Record
 from detector.training import framework
-from detector.training.disturb import Disturbance
+from detector.training.augment import Disturbance
 from detector.vision import boxes
-from detector.vision.cells import RBC, WBC
+from detector.vision.cells import PLATELETS, RBC, WBC
 
 # Looked for and not imported: imported before it is prepared, ultralytics changes how Pillow opens images.
 pytestmark = pytest.mark.skipif(find_spec("ultralytics") is None, reason="needs the train extra: pip install -e '.[train]'")
@@ -50,7 +51,7 @@ def loaded(folder: Path, records: Sequence[tuple[np.ndarray, int, tuple[int, int
     """Fields of our own kind; a record is boxes, their label, size, and ignore regions."""
     from ultralytics.cfg import get_cfg
 
-    from detector.training.fields import Fields
+    from detector.training.pictures import TrainingFields
 
     made = []
     for i, (xyxy, label, size_wh, regions) in enumerate(records):
@@ -60,7 +61,7 @@ def loaded(folder: Path, records: Sequence[tuple[np.ndarray, int, tuple[int, int
     dataset.write(folder / "set", made)
     data = {"names": {0: "RBC", 1: "WBC", 2: "Platelets"}, "nc": 3, "channels": 3}
     options = {"imgsz": IMAGE_PX, "batch_size": 2, "augment": False, "hyp": get_cfg(), "cache": "ram", "task": "detect"}
-    return Fields(img_path=str(folder / "set" / "images" / "train"), data=data, **options)
+    return TrainingFields(img_path=str(folder / "set" / "images" / "train"), data=data, **options)
 
 
 @pytest.fixture
@@ -92,7 +93,7 @@ def test_red_cells_are_as_wide_in_all_fields_unless_that_enlarges_them_too_much(
 
 
 def test_ignore_regions_are_labels_of_a_class_of_their_own(fields: Any) -> None:
-    from detector.training.fields import IGNORED
+    from detector.training.pictures import IGNORED
 
     label = fields.labels[1]
     assert label["cls"].reshape(-1).tolist() == [RBC] * 6 + [IGNORED] * 2
@@ -103,7 +104,7 @@ def test_ignore_regions_are_labels_of_a_class_of_their_own(fields: Any) -> None:
 def test_a_mosaic_of_fields_larger_than_itself_shows_cells_where_they_are_labelled(fields: Any) -> None:
     from ultralytics.data import augment
 
-    from detector.training.fields import IGNORED, Mosaic
+    from detector.training.pictures import IGNORED, Mosaic
 
     mosaic = augment.Mosaic(fields, imgsz=IMAGE_PX, p=1.0)
     Mosaic.take(mosaic)
@@ -125,7 +126,7 @@ def picture(rbc_px: int, size_wh: tuple[int, int], region: Sequence[float] = ())
     """A picture full of red cells as Ultralytics hands it on, with an ignore region at its end if there is one."""
     from ultralytics.utils.instance import Instances
 
-    from detector.training.fields import IGNORED
+    from detector.training.pictures import IGNORED
 
     xyxy = (
         grid(rbc_px, int(size_wh[0] / rbc_px / 1.5), int(size_wh[1] / rbc_px / 1.5)) if rbc_px else np.zeros((0, 4), np.float32)
@@ -137,7 +138,7 @@ def picture(rbc_px: int, size_wh: tuple[int, int], region: Sequence[float] = ())
 
 
 def crop(smallest_px: float, largest_px: float, size_wh: tuple[int, int] = (300, 300)) -> Any:
-    from detector.training.crop import Crop
+    from detector.training.pictures import Crop
 
     return Crop(degrees=0.0, translate=0.1, scale=(smallest_px, largest_px), shear=0.0, perspective=0.0, size=size_wh)
 
@@ -145,7 +146,7 @@ def crop(smallest_px: float, largest_px: float, size_wh: tuple[int, int] = (300,
 @pytest.mark.parametrize("rbc_px", [12, 50, 90])
 @pytest.mark.parametrize("normalised", [False, True])
 def test_the_width_of_red_cells_in_a_picture(rbc_px: int, normalised: bool) -> None:
-    from detector.training.crop import rbc_px as width
+    from detector.training.pictures import rbc_px as width
 
     labels = picture(rbc_px, (600, 300), (0, 0, 600, 300))
     if normalised:
@@ -156,9 +157,9 @@ def test_the_width_of_red_cells_in_a_picture(rbc_px: int, normalised: bool) -> N
 
 @pytest.mark.parametrize("rbc_px", [20, 60])
 def test_a_crop_shows_red_cells_between_the_least_and_the_greatest_width(rbc_px: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    from detector.training import disturb
+    from detector.training import pictures
 
-    monkeypatch.setattr(disturb, "draw", lambda _: NOTHING)
+    monkeypatch.setattr(pictures, "draw_disturbance", lambda _: NOTHING)
     random.seed(2)
     one, widths = crop(20, 40), []
     for _ in range(60):
@@ -183,11 +184,11 @@ def test_a_picture_without_red_cells_is_made_a_little_smaller_or_larger() -> Non
 
 
 def test_cells_in_the_black_surround_are_not_labelled_and_regions_stay(monkeypatch: pytest.MonkeyPatch) -> None:
-    from detector.training import disturb
-    from detector.training.fields import IGNORED
+    from detector.training import pictures
+    from detector.training.pictures import IGNORED
 
     eyepiece = Disturbance((150.0, 150.0, 90.0), 0.1, None)
-    monkeypatch.setattr(disturb, "draw", lambda _: eyepiece)
+    monkeypatch.setattr(pictures, "draw_disturbance", lambda _: eyepiece)
     random.seed(2)
     labels = crop(20, 40)(picture(30, (900, 900), (0, 0, 900, 900)))
     assert not labels["img"][:40].any()
@@ -198,3 +199,28 @@ def test_cells_in_the_black_surround_are_not_labelled_and_regions_stay(monkeypat
     centres = boxes.centre(shown.bboxes[label == RBC])
     assert 5 < len(centres) < 60
     assert np.hypot(*(centres - 150).T).max() < 90
+
+
+def test_ultralytics_crops_follow_the_rule_of_the_border() -> None:
+    from ultralytics.data import augment as theirs
+    from ultralytics.utils.instance import Instances
+
+    from detector.training import pictures
+
+    original = theirs.RandomPerspective
+    # A shift of 40 px to the left leaves 30, 8 and 8 px of three cells 40 px wide, the last of them a platelet.
+    xyxy = np.array([[30, 50, 70, 90], [8, 100, 48, 140], [8, 20, 48, 60], [100, 20, 140, 60]], dtype=np.float32)
+    label = np.array([RBC, RBC, PLATELETS, RBC], dtype=np.float32).reshape(-1, 1)
+    shift = np.array([[1, 0, -41], [0, 1, 0], [0, 0, 1.0]])
+    params = {"M": shift, "scale": 1.0, "orig_shape": (160, 200), "size": (200, 160), "disturbance": NOTHING}
+    with pictures.cut_like_the_border():
+        crop = theirs.RandomPerspective()
+        instances = Instances(xyxy.copy(), np.zeros((0, 1000, 2), np.float32), bbox_format="xyxy", normalized=False)
+        labels = crop.apply_instances({"cls": label, "instances": instances}, params)
+    assert theirs.RandomPerspective is original
+    # Processes that load data on Windows and macOS are handed a copy.
+    assert type(pickle.loads(pickle.dumps(crop))) is type(crop)
+    assert labels["cls"].reshape(-1).tolist() == [RBC, PLATELETS, RBC]
+    assert labels["instances"].bboxes[0] == pytest.approx([0, 50, 29, 90])
+    height = labels["instances"].bboxes[1, 3] - labels["instances"].bboxes[1, 1]
+    assert height == pytest.approx(2 * np.sqrt(20**2 - 13**2), abs=0.01)

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from detector.accuracy.agreement import Agreement
-from detector.accuracy.bootstrap import Figure as Value
-from detector.accuracy.curves import Curves
+from detector.accuracy.comparison import TableEvaluation
+from detector.accuracy.counts import Agreement
 from detector.accuracy.evaluation import Evaluation
-from detector.accuracy.plots import agreement, detection, slices, style
+from detector.accuracy.plots import agreement, detection, style
+from detector.accuracy.precision import Curves
 from detector.accuracy.report import content
-from detector.accuracy.tabled import TableEvaluation
+from detector.counting.intervals import Interval
 from detector.output import html
 
 if TYPE_CHECKING:
@@ -53,14 +53,17 @@ def of_evaluation(target: Path, result: Evaluation) -> Plots:
         OSError: a file cannot be written. MissingExtraError: matplotlib is not installed.
     """
     counted = {
-        name: ([one.classes[name].counted for one in result.per_field], [one.classes[name].truth for one in result.per_field])
+        name: (
+            [field.classes[name].counted for field in result.per_field],
+            [field.classes[name].truth for field in result.per_field],
+        )
         for name in result.all_cells
     }
-    guess = {name: one.counted / one.fields for name, one in (result.guess or {}).items()}
+    baselines = {name: baseline.counted / baseline.fields for name, baseline in (result.guess or {}).items()}
     parts = {
         "found": _found(result),
         "confusion": _confusion(result),
-        "counts": _counts(counted, result.all_cells, guess, "field"),
+        "counts": _counts(counted, result.all_cells, baselines, "field"),
         "slices": _slices(result),
     }
     return _written(target / FOLDER, parts)
@@ -73,33 +76,36 @@ def of_tables(target: Path, result: TableEvaluation) -> Plots:
         OSError: a file cannot be written. MissingExtraError: matplotlib is not installed.
     """
     of = result.comparison
-    having = {name: [one for one in of.fields if name in one.truth] for name in of.classes}
-    counted = {name: ([one.counted[name] for one in some], [one.truth[name] for one in some]) for name, some in having.items()}
-    guess = {name: one.counted / one.fields for name, one in of.guess.items()}
-    return _written(target / FOLDER, {"counts": _counts(counted, of.classes, guess, of.per)})
+    having = {name: [field for field in of.fields if name in field.truth] for name in of.classes}
+    counted = {
+        name: ([field.counted[name] for field in fields], [field.truth[name] for field in fields])
+        for name, fields in having.items()
+    }
+    baselines = {name: baseline.counted / baseline.fields for name, baseline in of.guess.items()}
+    return _written(target / FOLDER, {"counts": _counts(counted, of.classes, baselines, of.per)})
 
 
 def _counts(
     counted: Mapping[str, tuple[Sequence[float], Sequence[float]]],
     agreements: Mapping[str, Agreement],
-    guess: Mapping[str, float],
+    baselines: Mapping[str, float],
     per: str,
 ) -> Iterator[tuple[str, str, _Draw]]:
     """Name, words and drawing of the plots of counted against true cells, which `counted` has by class."""
     for name, (p, t) in counted.items():
         of = agreements[name]
-        bias, low, high = (content.told(one, content.number(2)) for one in (of.bias, of.loa_low, of.loa_high))
+        bias, low, high = (content.in_words(figure, content.as_number(2)) for figure in (of.bias, of.loa_low, of.loa_high))
         alt = f"{name}: error of the count against the mean of counted and true cells; bias {bias}, limits of agreement {low} and {high}"
         yield f"bland_altman_{name}", alt, partial(agreement.bland_altman, name, p, t, of, per)
         alt = f"{name}: counted against true cells of each {per}; {of.counted:g} counted, {of.truth:g} there are"
-        yield f"counts_{name}", alt, partial(agreement.counts, name, p, t, guess.get(name), per)
+        yield f"counts_{name}", alt, partial(agreement.counted_against_true, name, p, t, baselines.get(name), per)
 
 
 def _found(result: Evaluation) -> Iterator[tuple[str, str, _Draw]]:
     known = {name: of for name, of in result.curves.items() if of is not None}
     if not known:
         return
-    ap = {name: one.value for name, one in result.average_precision.ap50.items() if one is not None}
+    ap = {name: figure.value for name, figure in result.average_precision.ap50.items() if figure is not None}
     at = {
         name: (of.recall.value, of.precision.value)
         for name, of in result.operating.items()
@@ -114,7 +120,7 @@ def _found(result: Evaluation) -> Iterator[tuple[str, str, _Draw]]:
         yield (
             f"thresholds_{name}",
             alt,
-            partial(detection.thresholds, name, of.threshold, _rates(of), of.operating),
+            partial(detection.rates_by_threshold, name, of.threshold, _rates(of), of.operating),
         )
 
 
@@ -140,22 +146,22 @@ def _confusion(result: Evaluation) -> Iterator[tuple[str, str, _Draw]]:
 
 def _slices(result: Evaluation) -> Iterator[tuple[str, str, _Draw]]:
     for name in result.all_cells:
-        rows = [(one.name, one.classes[name].mae) for one in result.slices]
-        rows += [(domain, one.all_cells[name].mae) for domain, one in result.domains.items()]
-        shown: list[tuple[str, Value]] = [(part, value) for part, value in rows if value is not None]
+        rows = [(part.name, part.classes[name].mae) for part in result.slices]
+        rows += [(domain, of.all_cells[name].mae) for domain, of in result.domains.items()]
+        shown: list[tuple[str, Interval]] = [(part, value) for part, value in rows if value is not None]
         if len(shown) > 1:
             alt = f"{name}: mean absolute error of the count in {len(shown)} parts of the fields; the table has the numbers"
             yield (
                 f"slices_{name}",
                 alt,
-                partial(slices.errors, name, shown, "mean absolute error (cells per field)"),
+                partial(agreement.errors_in_parts, name, shown, "mean absolute error (cells per field)"),
             )
 
 
 def _written(folder: Path, parts: Mapping[str, Iterator[tuple[str, str, _Draw]]]) -> Plots:
     folder.mkdir(exist_ok=True)
     made: dict[str, list[Plot]] = {part: [] for part in parts}
-    with style.look():
+    with style.settings():
         for part, plots in parts.items():
             for name, alt, draw in plots:
                 figure = draw()

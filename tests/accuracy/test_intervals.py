@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from detector.accuracy.agreement import agreement
-from detector.accuracy.bootstrap import SHARE, Figure, by_smear, figure, resamples, units
+from detector.accuracy.counts import agreement
+from detector.accuracy.intervals import SHARE, bootstrap, groups_by_smear, resamples, units
+from detector.counting.intervals import Interval
 
 
 def test_samples_draw_as_many_fields_as_there_are() -> None:
@@ -41,13 +42,13 @@ def test_one_smear_and_smears_of_one_field_are_as_fields() -> None:
 
 
 def test_a_field_of_no_known_smear_is_drawn_by_itself() -> None:
-    groups = by_smear(["a", "b", "c", "d"], ["s", None, "s", None])
+    groups = groups_by_smear(["a", "b", "c", "d"], ["s", None, "s", None])
     assert groups is not None
     assert units(4, groups) == 3
     weights = resamples(4, samples=50, groups=groups)
     assert (weights[:, 0] == weights[:, 2]).all()
     assert (weights[:, 1] != weights[:, 3]).any()
-    assert by_smear(["a", "b"], [None, None]) is None
+    assert groups_by_smear(["a", "b"], [None, None]) is None
 
 
 def test_fields_of_few_smears_tell_less_than_as_many_smears() -> None:
@@ -65,14 +66,14 @@ def test_the_interval_of_a_mean_is_students() -> None:
     """Student, Biometrika 1908; 6:1-25: mean ± t s / √n."""
     errors = np.array([0, 1, -1, 2, 0, 3, 1, 0, -2, 4])
     low, high = stats.t.interval(0.95, 9, errors.mean(), errors.std(ddof=1) / np.sqrt(10))
-    found = figure(errors.mean(), resamples(10, samples=40_000) @ errors / 10, 10)
+    found = bootstrap(errors.mean(), resamples(10, samples=40_000) @ errors / 10, 10)
     assert found is not None
     assert [found.value, found.low, found.high] == pytest.approx([errors.mean(), low, high], abs=0.02)
 
 
 def test_limits_keep_within_bounds() -> None:
     spread = np.random.default_rng(0).normal(0.95, 0.1, 1000)
-    found = figure(0.95, spread, 5, SHARE)
+    found = bootstrap(0.95, spread, 5, SHARE)
     assert found is not None
     assert found.high == 1
     assert found.low is not None
@@ -81,16 +82,16 @@ def test_limits_keep_within_bounds() -> None:
 
 def test_undefined_figures() -> None:
     drawn = np.random.default_rng(0).normal(1, 0.1, 100)
-    assert figure(float("nan"), drawn, 10) is None
-    assert figure(1.0, np.zeros(0), 1) == Figure(1.0)
+    assert bootstrap(float("nan"), drawn, 10) is None
+    assert bootstrap(1.0, np.zeros(0), 1) == Interval(1.0)
     drawn[:4] = np.nan
-    assert figure(1.0, drawn, 10) != Figure(1.0)
+    assert bootstrap(1.0, drawn, 10) != Interval(1.0)
     drawn[:6] = np.nan
-    assert figure(1.0, drawn, 10) == Figure(1.0)
+    assert bootstrap(1.0, drawn, 10) == Interval(1.0)
 
 
 def test_samples_that_are_all_alike_tell_no_interval() -> None:
-    assert figure(0.1, np.full(100, 0.1), 10) == Figure(0.1)
+    assert bootstrap(0.1, np.full(100, 0.1), 10) == Interval(0.1)
 
 
 @pytest.mark.slow
