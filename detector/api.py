@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from os import PathLike
@@ -13,18 +14,23 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from detector.engines import inputs, job
-from detector.engines import manifest as manifests
+from detector.counting.result import FieldResult
+from detector.engines import job
+from detector.engines.local import Work
+from detector.engines.options import CountOptions
 from detector.engines.pool import workers_for
 from detector.errors import ImageError
 from detector.output.outcome import Outcome
-from detector.vision import backends, finder, images
+from detector.output.report import pictures
+from detector.vision import backends, finder, images, scan
 from detector.vision.detections import Detections
 from detector.vision.model import Model, processors
 from detector.vision.scale import Scale
 
 Field = str | PathLike[str] | bytes | IO[bytes] | Image.Image | NDArray[np.uint8] | NDArray[np.uint16]
 """What `Detector.detect` takes for one field."""
+Place = str | PathLike[str]
+"""A file, a folder or a pattern."""
 
 
 class Detector:
@@ -44,7 +50,7 @@ class Detector:
             ModelError: no such file, no model of ours, or not the one that its card describes.
             UsageError: the backend is not known or not there.
         """
-        self._workers = workers_for(threads)
+        self._backend, self._threads, self._workers = backend, threads, workers_for(threads)
         self.model = Model.load(None if model is None else Path(model), backend, threads or processors())
 
     def __repr__(self) -> str:
@@ -96,22 +102,63 @@ class Detector:
 
     def count(
         self,
-        *paths: str | PathLike[str],
-        manifest: str | PathLike[str] | None = None,
+        *inputs: Place | Sequence[Place],
+        manifest: Place | None = None,
         um_per_px: float | None = None,
+        rbc_per_ul: float | None = None,
+        ul_factor: float | None = None,
+        truth: Place | None = None,
+        tile_px: int = CountOptions.tile_px,
     ) -> Outcome:
-        """Counts of fields and smears in files, folders (each subfolder is a smear) and patterns; writes nothing.
+        """Counts of fields and smears, as `detector.count` gives them; writes nothing before `Outcome.save`.
 
         Args:
+            inputs: images, slides, folders (each subfolder is a smear) and patterns, or lists of these.
             manifest: CSV file with the columns `field,smear[,um_per_px]`.
-            um_per_px: micrometres per pixel of fields for which the manifest gives none.
+            um_per_px: micrometres per pixel of fields for which the manifest gives none: gives counts per mm².
+            rbc_per_ul: red cells per µL from an analyser: gives counts per µL.
+            ul_factor: your own factor from cells per mm² to cells per µL, in mm² per µL.
+            truth: labels (VOC, YOLO, COCO) or a CSV file of manual counts to compare with.
+            tile_px: side of a slide's tiles in the model's own pixels.
 
         Raises:
-            NothingToDoError: there is no field. ManifestError: the manifest is not valid.
+            NothingToDoError: there is no field. ManifestError: the manifest or the truth is not valid. UsageError: a calibration is not
+                possible. AnnotationError: labels that are none.
         """
-        table = None if manifest is None else manifests.read(Path(manifest))
-        fields = inputs.find([str(path) for path in paths], table, um_per_px)
-        return job.count(fields, self.model, self._workers)
+        started = time.time()
+        options = CountOptions(
+            list(_names(inputs)),
+            _path(manifest),
+            um_per_px,
+            rbc_per_ul,
+            ul_factor,
+            _path(truth),
+            self._backend,
+            self._threads,
+            tile_px,
+        )
+        fields = job.fields_of(options)
+        scan.check_tile(tile_px, self.model.card)
+        known = None if options.truth is None else job.truth_of(options.truth)
+        found: list[FieldResult] = []
+        work = Work(self.model, self._workers, picture_bytes=pictures.most_bytes(len(fields)), tile_px=tile_px)
+        outcome = job.completed(job.count(fields, work, each=found.append), options, self.model, started)
+        outcome = replace(outcome, results=tuple(found))
+        if known is None:
+            return outcome
+        from detector.accuracy import tables  # imports much, which few counts need
+
+        compared = tables.against_truth(job.compare(outcome, known), known.remarks)
+        return replace(outcome, against_truth=compared)
+
+
+def _names(inputs: Sequence[Place | Sequence[Place]]) -> Iterator[str]:
+    for given in inputs:
+        yield from [str(given)] if isinstance(given, (str, PathLike)) else map(str, given)
+
+
+def _path(given: Place | None) -> Path | None:
+    return None if given is None else Path(given)
 
 
 def _pixels_of(field: Field, bgr: bool) -> Callable[[], images.Rgb]:

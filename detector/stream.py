@@ -69,7 +69,7 @@ def stream(  # noqa: PLR0913
                     "rbc_within": rbc_within, "wbc_within": wbc_within, "seconds": seconds, "save": save and str(save)}  # fmt: skip
         described = results.describe_run(loaded, settings, finished.outcome.fields, started, time.time())
         described["stream"] = finishing.describe(finished, ended, log, display, opened.name, mode)
-        terminal.print_smears(console, finished.outcome.smears, {})
+        terminal.print_smears(console, finished.outcome.smears)
         terminal.print_problems(errors, finished.outcome)
         for remark in finished.remarks:
             say(remark)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
@@ -14,25 +13,30 @@ from detector.accuracy.comparison import Comparison
 from detector.accuracy.printed import figures, grid, print_names, show, total
 from detector.accuracy.tabled import TableEvaluation
 from detector.output.figures import many
-from detector.output.files import write_csv
+from detector.output.outcome import AgainstTruth
+from detector.output.tables import Table as Rows
 
 _FIGURES = ("mae", "rmse", "bias", "pooled_accuracy", "exact", "within_one", "loa_low", "loa_high", "pearson_r", "concordance")
 
 
-def write(folder: Path, comparison: Comparison) -> None:
-    """Write `errors.csv`, a row per field and class, and `agreement.csv`, a row per class with the interval of each figure."""
-    write_csv(
-        folder / "errors.csv",
-        ("field", "smear", "class", "counted", "truth", "error"),
-        (
-            (field.field, field.smear, name, field.counted[name], field.truth[name], error)
-            for field in comparison.fields
-            for name, error in field.error.items()
-        ),
-    )
+def against_truth(comparison: Comparison, remarks: Sequence[str]) -> AgainstTruth:
+    """The comparison as a count keeps and writes it.
+
+    Args:
+        remarks: what of the truth could not be used.
+    """
+    errors = [
+        (field.field, field.smear, name, field.counted[name], field.truth[name], error)
+        for field in comparison.fields
+        for name, error in field.error.items()
+    ]
     columns = [column for name in _FIGURES for column in (name, f"{name}_low", f"{name}_high")]
-    rows = ((name, a.fields, a.counted, a.truth, *_cells(a)) for name, a in comparison.classes.items())
-    write_csv(folder / "agreement.csv", ("class", "fields", "counted", "truth", *columns), rows)
+    rows = [(name, a.fields, a.counted, a.truth, *_cells(a)) for name, a in comparison.classes.items()]
+    return AgainstTruth(
+        Rows(("field", "smear", "class", "counted", "truth", "error"), errors),
+        Rows(("class", "fields", "counted", "truth", *columns), rows),
+        tuple(f"{what}: {', '.join(names)}" for what, names in _lists(comparison, remarks) if names),
+    )
 
 
 def print_comparison(console: Console, comparison: Comparison, remarks: Sequence[str]) -> None:
@@ -108,12 +112,20 @@ def _paired_table(result: TableEvaluation) -> Table:
 
 
 def _print_lists(console: Console, comparison: Comparison, remarks: Sequence[str]) -> None:
-    print_names(console, "counted without truth", comparison.only_counted)
-    print_names(console, f"truth without a counted {comparison.per}", comparison.only_truth)
-    print_names(console, "classes on one side only", comparison.classes_apart)
-    print_names(console, "parts of the truth could not be used", remarks)
-    print_names(console, "name stands for several fields, left out", comparison.ambiguous)
-    print_names(console, "smears with unread fields, which are not in their totals", comparison.incomplete)
+    for what, names in _lists(comparison, remarks):
+        print_names(console, what, names)
+
+
+def _lists(comparison: Comparison, remarks: Sequence[str]) -> list[tuple[str, Sequence[str]]]:
+    """What is in no figure, under what is to be said of it."""
+    return [
+        ("counted without truth", comparison.only_counted),
+        (f"truth without a counted {comparison.per}", comparison.only_truth),
+        ("classes on one side only", comparison.classes_apart),
+        ("parts of the truth could not be used", remarks),
+        ("name stands for several fields, left out", comparison.ambiguous),
+        ("smears with unread fields, which are not in their totals", comparison.incomplete),
+    ]
 
 
 def _reasons(unread: Mapping[str, str]) -> list[str]:

@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections import defaultdict
 
 from detector.counting.fields import FieldCount, Part
-from detector.counting.smears import aggregate
-from detector.output.html import as_base64
-from detector.output.journal import Entry
+from detector.counting.result import FieldResult
+from detector.counting.smears import aggregate, judge
 from detector.output.outcome import Outcome
 from detector.output.report import pictures
 from detector.streams.cell import Cell
 from detector.streams.survey import BLURRED, Survey, Unit, detections
 from detector.streams.verdict import Finished, Segment
-from detector.vision import doubts
 from detector.vision.cells import CLASSES
 
 SMEAR = "stream"
@@ -30,31 +28,34 @@ def finished(survey: Survey) -> Finished:
     units = [(number, unit) for number, unit in enumerate(survey.units) if unit.area_px > 0 or owned[number]]
     most = pictures.most_bytes(len(units))
     entries = tuple(_entry(survey, unit, owned[number], most) for number, unit in units)
-    fields = [_field(survey, unit) for _, unit in units]
-    judged = {field.field: field.quality for field in fields if field.quality is not None}
-    told = zip(judged, doubts.of(list(judged.values())), strict=True)
-    doubtful = {name: doubt for name, doubt in told if doubt}
-    outcome = Outcome(
-        tuple(fields),
-        {entry.field: entry.note for entry in entries if entry.note},
-        doubtful,
-        tuple(aggregate(fields, corrections=survey.corrections, doubtful=doubtful)),
-    )
+    fields = judge([_field(survey, unit) for _, unit in units])
+    outcome = Outcome(tuple(fields), tuple(aggregate(fields, corrections=survey.corrections)))
     mosaic = survey.mosaic.draw(survey.cells)
     return Finished(outcome, entries, mosaic, tuple(_segments(survey)), survey.totals(), tuple(_remarks(survey)))
 
 
-def _entry(survey: Survey, unit: Unit, cells: list[Cell], most_bytes: int) -> Entry:
-    picture = as_base64(pictures.small(survey.mosaic.crop(unit.segment, unit.rect), most_bytes))
-    found = detections(cells, unit.rect[:2], _size_wh(unit))
-    return Entry(_name(unit), SMEAR, survey.um_per_px, None, found, _note(unit), unit.quality, picture)
+def _entry(survey: Survey, unit: Unit, cells: list[Cell], most_bytes: int) -> FieldResult:
+    picture = pictures.small(survey.mosaic.crop(unit.segment, unit.rect), most_bytes)
+    seen = detections(cells, unit.rect[:2], _size_wh(unit))
+    return FieldResult(_name(unit), SMEAR, survey.um_per_px, seen, _note(unit), unit.quality, picture)
 
 
 def _field(survey: Survey, unit: Unit) -> FieldCount:
     counts = {name: unit.counts[i] for i, name in enumerate(CLASSES)}
     # A cell belongs to the part that holds its centre, so that all its cells are those of the counting frame too.
     part = Part(counts, counts, max(unit.area_px, 1.0))
-    return FieldCount(_name(unit), SMEAR, _size_wh(unit), counts, counts, unit.saturated, survey.um_per_px, unit.quality, (part,))
+    return FieldCount(
+        _name(unit),
+        SMEAR,
+        _size_wh(unit),
+        counts,
+        counts,
+        unit.saturated,
+        survey.um_per_px,
+        unit.quality,
+        (part,),
+        note=_note(unit),
+    )
 
 
 def _name(unit: Unit) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detector.counting.intervals import Estimate
-from detector.output.journal import Entry
+from detector.counting.result import FieldResult
 from detector.output.outcome import Outcome
 from detector.vision.detections import Detections
 
@@ -106,7 +106,7 @@ class Finished:
 
     outcome: Outcome
     """As of `detector.count`: for counts.csv, smears.csv and the report."""
-    entries: tuple[Entry, ...]
+    entries: tuple[FieldResult, ...]
     """The fields of the outcome with their cells and small pictures: for detections.json and the report."""
     mosaic: NDArray[np.uint8]
     """RGB picture, of shape (h, w, 3), of what was seen with the cells on it; segments below each other."""
