@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from functools import partial
 from os import PathLike
 from pathlib import Path
-from typing import IO, Any, overload
-
-import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
+from typing import Any, overload
 
 from detector.counting.result import FieldResult
 from detector.engines import job
@@ -24,11 +19,10 @@ from detector.output.outcome import Outcome
 from detector.output.report import pictures
 from detector.vision import backends, finder, images, scan
 from detector.vision.detections import Detections
+from detector.vision.images import Field
 from detector.vision.model import Model, processors
 from detector.vision.scale import Scale
 
-Field = str | PathLike[str] | bytes | IO[bytes] | Image.Image | NDArray[np.uint8] | NDArray[np.uint16]
-"""What `Detector.detect` takes for one field."""
 Place = str | PathLike[str]
 """A file, a folder or a pattern."""
 
@@ -92,7 +86,7 @@ class Detector:
         elif hasattr(field, "read"):
             name = str(getattr(field, "name", name))
         try:
-            pixels = _pixels_of(field, bgr)
+            pixels = images.pixels_of(field, bgr)
             rgb = pixels()
         except (ImageError, ValueError, TypeError) as error:
             raise type(error)(f"{name}: {error}") from None
@@ -126,24 +120,17 @@ class Detector:
                 possible. AnnotationError: labels that are none.
         """
         started = time.time()
+        names, listed, labels = list(_names(inputs)), _path(manifest), _path(truth)
         options = CountOptions(
-            list(_names(inputs)),
-            _path(manifest),
-            um_per_px,
-            rbc_per_ul,
-            ul_factor,
-            _path(truth),
-            self._backend,
-            self._threads,
-            tile_px,
+            names, listed, um_per_px, rbc_per_ul, ul_factor, labels, self._backend, self._threads, tile_px=tile_px
         )
         fields = job.fields_of(options)
         scan.check_tile(tile_px, self.model.card)
         known = None if options.truth is None else job.truth_of(options.truth)
-        found: list[FieldResult] = []
+        results: list[FieldResult] = []
         work = Work(self.model, self._workers, picture_bytes=pictures.most_bytes(len(fields)), tile_px=tile_px)
-        outcome = job.completed(job.count(fields, work, each=found.append), options, self.model, started)
-        outcome = replace(outcome, results=tuple(found))
+        outcome = job.completed(job.count(fields, work, each=results.append), options, self.model, started)
+        outcome = replace(outcome, results=tuple(results))
         if known is None:
             return outcome
         from detector.accuracy import tables  # imports much, which few counts need
@@ -159,26 +146,3 @@ def _names(inputs: Sequence[Place | Sequence[Place]]) -> Iterator[str]:
 
 def _path(given: Place | None) -> Path | None:
     return None if given is None else Path(given)
-
-
-def _pixels_of(field: Field, bgr: bool) -> Callable[[], images.Rgb]:
-    """What gives a field's pixels, as often as it is asked, and holds no more of them than was given."""
-    if isinstance(field, np.ndarray):
-        return partial(images.of_array, field, bgr)
-    if isinstance(field, Image.Image):
-        return partial(images.of_picture, field)
-    if isinstance(field, (str, PathLike)):
-        return partial(images.read, Path(field))
-    content = field if isinstance(field, bytes) else field.read() if hasattr(field, "read") else None
-    if not isinstance(content, bytes):
-        raise TypeError(
-            "a field is a path, bytes, a file opened for reading bytes ('rb'), a picture of Pillow's or an array, "
-            f"got {type(field).__name__}{'' if content is None else ' that gives ' + type(content).__name__}"
-        )
-    if not content:
-        raise ImageError("is empty (0 bytes)")
-    return partial(_decoded, content)
-
-
-def _decoded(content: bytes) -> images.Rgb:
-    return images.decode(content).rgb

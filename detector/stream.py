@@ -18,6 +18,7 @@ from detector.streams.capture import Capture
 from detector.streams.display import Display
 from detector.streams.live import Ended, Live
 from detector.streams.log import FrameLog
+from detector.streams.options import StreamOptions
 from detector.streams.save import VideoFile
 from detector.streams.window import Window
 from detector.vision import scale
@@ -26,26 +27,23 @@ from detector.vision.model import Model
 LOOK_EVERY_S, TELL_EVERY_S = 0.1, 10.0
 
 
-def stream(  # noqa: PLR0913
-    *, source: str, mode: str, out: Path | None, model: Path | None, um_per_px: float | None, until_enough: bool,
-    rbc_within: float, wbc_within: float, seconds: float | None, save: Path | None, show: bool, serve: str | None,
-) -> int:  # fmt: skip
+def stream(options: StreamOptions) -> int:
     """Count the cells of a smear under a microscope camera or in a video, each once, and say when enough are counted.
 
     Writes report.html, counts.csv, smears.csv, detections.json and run.json as detector.count does, frames.csv (what became
     of each frame) and mosaic.jpg (all that was seen). Ctrl-C ends it; what was counted so far is written.
     """
     started = time.time()
-    if um_per_px is not None:
-        scale.check(um_per_px, "--um-per-px")
-    place = None if serve is None else server.address(serve)
-    opened = sources.open(source)
-    loaded = Model.load(model)
-    targets = {"RBC": rbc_within / 100, "WBC": wbc_within / 100}
-    counting: modes.Mode = getattr(modes, mode)(loaded, um_per_px, targets)
-    window = Window() if show else None
-    video = VideoFile(save) if save else None
-    folder = out or results.default_folder("stream")
+    if options.um_per_px is not None:
+        scale.check(options.um_per_px, "--um-per-px")
+    place = None if options.serve is None else server.address(options.serve)
+    opened = sources.open(options.source)
+    model = Model.load(options.model)
+    targets = {"RBC": options.rbc_within / 100, "WBC": options.wbc_within / 100}
+    counting: modes.Mode = getattr(modes, options.mode)(model, options.um_per_px, targets)
+    window = Window() if options.show else None
+    video = VideoFile(options.save) if options.save else None
+    folder = options.out or results.default_folder("stream")
     with ExitStack() as stack:
         stack.enter_context(opened)
         say(f"waiting for the first picture of {opened.name}")
@@ -55,7 +53,7 @@ def stream(  # noqa: PLR0913
         results.make_folder(folder, results.STREAM_FILES)
         log = stack.enter_context(FrameLog(folder))
         display = Display([one for one in (window, video) if one is not None], each=video is not None and not opened.live)
-        live = Live(capture, counting, log, display.put, until_enough, seconds)
+        live = Live(capture, counting, log, display.put, options.until_enough, options.seconds)
         if place is not None:
             page = stack.enter_context(server.Page(*place, lambda: status.state(live, opened.name)))
             display.add(page)
@@ -65,10 +63,9 @@ def stream(  # noqa: PLR0913
             _follow(live, display, window)
         ended = live.ended or Ended("failed", "the program failed")
         finished = counting.finish()
-        settings = {"source": opened.name, "mode": mode, "um_per_px": um_per_px, "until_enough": until_enough,
-                    "rbc_within": rbc_within, "wbc_within": wbc_within, "seconds": seconds, "save": save and str(save)}  # fmt: skip
-        described = results.describe_run(loaded, settings, finished.outcome.fields, started, time.time())
-        described["stream"] = finishing.describe(finished, ended, log, display, opened.name, mode)
+        settings = options.recorded(opened.name)
+        described = results.describe_run(model, settings, finished.outcome.fields, started, time.time())
+        described["stream"] = finishing.describe(finished, ended, log, display, opened.name, options.mode)
         terminal.print_smears(console, finished.outcome.smears)
         terminal.print_problems(errors, finished.outcome)
         for remark in finished.remarks:
@@ -121,14 +118,19 @@ def parser() -> Parser:
     made = Parser("stream", "[OPTION]... SOURCE", stream.__doc__)
     add = made.add_argument
     add("source", metavar="SOURCE", help=sources.FORMS)
-    add("--mode", choices=("fields", "scan"), default="fields", help="fields: where the stage rests; scan: while it moves")
+    add(
+        "--mode",
+        choices=("fields", "scan"),
+        default=StreamOptions.mode,
+        help="fields: where the stage rests; scan: while it moves",
+    )
     add("--out", type=Path, help="folder for the results; default: runs/stream/<time>")
     add("--model", type=Path, help="an .onnx model of ours; default: the one shipped")
     add("--um-per-px", type=Number(float), help="micrometres per pixel: gives counts per mm²")
     add("--until-enough", action="store_true", help="end when red and white cells are known well enough")
     percent = Number(float, 0.1, 100)
-    add("--rbc-within", type=percent, default=5.0, help="how well red cells are to be known, in ± percent")
-    add("--wbc-within", type=percent, default=20.0, help="how well white cells are to be known, in ± percent")
+    add("--rbc-within", type=percent, default=StreamOptions.rbc_within, help="how well red cells are to be known, in ± percent")
+    add("--wbc-within", type=percent, default=StreamOptions.wbc_within, help="how well white cells are to be known, in ± percent")
     add("--seconds", type=Number(float, 0.1), help="end after so many seconds of the stream")
     add("--save", type=Path, help="write what is seen, with the cells, to this video (.mp4, .mkv, .avi)")
     add("--show", action="store_true", help="show it in a window")
@@ -138,7 +140,7 @@ def parser() -> Parser:
 
 def main() -> None:
     """Entry point."""
-    run(stream, parser())
+    run(stream, parser(), StreamOptions)
 
 
 if __name__ == "__main__":
