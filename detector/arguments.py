@@ -50,6 +50,11 @@ def called(command: str) -> str:
     return f"python -m detector {command}" if whole else f"python -m detector.{command}"
 
 
+def option(name: str) -> str:
+    """How a shell spells the option of a parameter's name: `um_per_px` is `--um-per-px`."""
+    return f"--{name.replace('_', '-')}"
+
+
 class Parser(argparse.ArgumentParser):
     """The arguments of one command: `add_argument` for each, as of the standard library; `%` in help texts is a plain sign."""
 

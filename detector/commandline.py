@@ -38,11 +38,12 @@ def __getattr__(name: str) -> Any:
     return made
 
 
-def run(command: Callable[..., int | None], parser: Parser) -> None:
+def run(command: Callable[..., int | None], parser: Parser, options: Callable[..., Any] | None = None) -> None:
     """Run one command function with what `parser` finds in `sys.argv`, and leave the process with its exit code.
 
-    The function returns its exit code (None means 0). A `SmearcountError` is printed as one line and ends with the
-    code of its class; Ctrl-C ends with 130. Nobody sees a traceback for what a user can mend.
+    The function takes an object of the class `options`, or without one each option by its name. It returns its exit code
+    (None means 0). A `SmearcountError` is printed as one line and ends with the code of its class; Ctrl-C ends with 130.
+    Nobody sees a traceback for what a user can mend.
     """
     signal.signal(signal.SIGTERM, _interrupt)
     for stream in (sys.stdout, sys.stderr):
@@ -50,7 +51,8 @@ def run(command: Callable[..., int | None], parser: Parser) -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     try:
-        code = command(**parser.given(sys.argv[1:])) or EXIT_DONE
+        given = parser.given(sys.argv[1:])
+        code = (command(**given) if options is None else command(options(**given))) or EXIT_DONE
     except SmearcountError as error:
         _say("error: ", str(error), style="bold red")
         code = error.exit_code

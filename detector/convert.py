@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from rich.markup import escape
@@ -25,29 +26,41 @@ _SPLITS = (
 )
 
 
-def command(  # noqa: PLR0913
-    *, out: Path, source: Path | None, download_name: str | None, split_plan: str | None, seed: int, labels: Path | None,
-    only_relabelled: bool, corrections: Path | None, against: Sequence[Path],
-) -> int:  # fmt: skip
+@dataclass(frozen=True)
+class ConvertOptions:
+    """The options by their names; `parser` says what they are."""
+
+    out: Path
+    source: Path | None = None
+    download: str | None = None
+    splits: str | None = None
+    seed: int = 0
+    labels: Path | None = None
+    only_relabelled: bool = False
+    corrections: Path | None = None
+    against: Sequence[Path] = ()
+
+
+def command(options: ConvertOptions) -> int:
     """Turn a labelled set of fields into a YOLO dataset folder, and say what is wrong with it.
 
     The source is never written to. Ends with 1 where some files could not be used or some corrections not be applied; audit.md in
     the dataset folder lists them.
     """
-    plan = splits.plan(split_plan)
+    plan = splits.plan(options.splits)
     request = conversion.Request(
-        source=_source(source, download_name),
-        out=out,
+        source=_source(options.source, options.download),
+        out=options.out,
         plan=plan,
-        seed=seed,
-        labels=labels,
-        only_relabelled=only_relabelled,
-        against=tuple(against),
-        corrections=corrections,
+        seed=options.seed,
+        labels=options.labels,
+        only_relabelled=options.only_relabelled,
+        against=tuple(options.against),
+        corrections=options.corrections,
     )
     with errors.status("reading and comparing the images"):
         audit = conversion.convert(request)
-    _show(audit, out)
+    _show(audit, options.out)
     stale = audit.corrections is not None and audit.corrections.not_applied
     return EXIT_SOME_FAILED if audit.failed or stale else EXIT_DONE
 
@@ -108,8 +121,8 @@ def parser() -> Parser:
     add("source", metavar="SOURCE", type=Path, nargs="?", help=layouts)
     add("--out", type=Path, required=True, help="The dataset folder to write; an earlier conversion there is replaced.")
     fetch = f"Fetch a public dataset into {_DOWNLOADS} and convert that: bccd."
-    add("--download", dest="download_name", help=fetch)
-    add("--splits", dest="split_plan", help=_SPLITS)
+    add("--download", help=fetch)
+    add("--splits", help=_SPLITS)
     add("--seed", type=Number(int), default=0, help="Seed of splits that are drawn.")
     add("--labels", type=Path, help="A label set, with or without images, that replaces labels by image name.")
     add("--only-relabelled", action="store_true", help="Keep only fields that --labels has labels for.")
@@ -123,7 +136,7 @@ def parser() -> Parser:
 
 def main() -> None:
     """Run the command line."""
-    run(command, parser())
+    run(command, parser(), ConvertOptions)
 
 
 if __name__ == "__main__":

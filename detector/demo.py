@@ -7,6 +7,7 @@ from pathlib import Path
 from detector import count
 from detector.arguments import Parser
 from detector.commandline import run
+from detector.engines.options import CountOptions
 from detector.shipped import samples
 
 
@@ -15,7 +16,7 @@ def demo(*, out: Path | None) -> int:
 
     They are two rendered smears of four fields each.
     """
-    return count.count(**{**count.parser().given([str(samples())]), "out": out})
+    return count.count(CountOptions([str(samples())], out=out))
 
 
 def parser() -> Parser:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from rich.markup import escape
 
@@ -17,70 +17,68 @@ from detector.accuracy.report import folder
 from detector.annotations import dataset, domains
 from detector.annotations.labels import SPLITS
 from detector.annotations.records import Record
-from detector.arguments import Parser
+from detector.arguments import Parser, option
 from detector.commandline import EXIT_DONE, EXIT_SOME_FAILED, console, errors, progress_bar, run
 from detector.engines import manifest
 from detector.errors import UsageError
 from detector.vision.model import Model
 
 
-def command(  # noqa: PLR0913
-    data: Path | None = None, *, split: str | None = None, model: Path | None = None, exclude: Path | None = None,
-    smears: Path | None = None, also: Path | None = None, counts: Path | None = None, truth: Path | None = None,
-    against: Path | None = None, out: Path | None = None,
-) -> int:  # fmt: skip
+@dataclass(frozen=True)
+class EvaluateOptions:
+    """The options by their names; `parser` says what they are."""
+
+    data: Path | None = None
+    split: str | None = None
+    model: Path | None = None
+    exclude: Path | None = None
+    smears: Path | None = None
+    also: Path | None = None
+    counts: Path | None = None
+    truth: Path | None = None
+    against: Path | None = None
+    out: Path | None = None
+
+
+def command(options: EvaluateOptions) -> int:
     """Compare a model with labels (--data), or counts of any origin with true counts (--counts and --truth).
 
     Writes report.html (for people), metrics.json, fields.csv and plots. Intervals are 95 %, by bootstrap over fields, or over smears
     where --smears tells these. Each domain has figures of its own: those that --smears tells, or else the prefixes of the fields'
     names. The constant baseline (the training fields' median) stands beside the counts: a model should beat it.
     """
-    _check(data, counts, truth, {"--split": split, "--model": model, "--exclude": exclude, "--smears": smears, "--also": also})
+    _check(options)
     style.require()
-    if data is not None:
-        return _model(data, split or "test", model, exclude, smears, also, against, out)
-    assert counts is not None
-    assert truth is not None
-    return _tables(counts, truth, against, out)
+    return _tables(options) if options.data is None else _model(options, options.data)
 
 
-def _check(data: Path | None, counts: Path | None, truth: Path | None, with_data: dict[str, Any]) -> None:
-    if (data is None) == (counts is None):
+def _check(options: EvaluateOptions) -> None:
+    if (options.data is None) == (options.counts is None):
         raise UsageError(
             "give either --data datasets/NAME/data.yaml (a model against labels) or --counts counts.csv --truth manual.csv "
             "(counts against true counts)"
         )
-    if (counts is None) != (truth is None):
-        raise UsageError(
-            "--counts and --truth belong together: the counts, and the CSV or the folder of labels to compare them with"
-        )
-    given = [name for name, value in with_data.items() if value is not None]
-    if data is None and given:
+    if (options.counts is None) != (options.truth is None):
+        raise UsageError("--counts and --truth belong together: counts, and a CSV or a folder of labels to compare them with")
+    given = [option(name) for name in ("split", "model", "exclude", "smears", "also") if getattr(options, name) is not None]
+    if options.data is None and given:
         raise UsageError(f"{', '.join(given)} belongs to --data; a table of counts is compared as it is, without a model")
-    if with_data["--split"] not in (None, *SPLITS):
-        raise UsageError(f"--split {with_data['--split']}: no such split; known: {', '.join(SPLITS)}")
+    if options.split not in (None, *SPLITS):
+        raise UsageError(f"--split {options.split}: no such split; known: {', '.join(SPLITS)}")
 
 
-def _model(  # noqa: PLR0913
-    data: Path,
-    split: str,
-    model: Path | None,
-    exclude: Path | None,
-    smears: Path | None,
-    also: Path | None,
-    against: Path | None,
-    out: Path | None,
-) -> int:
+def _model(options: EvaluateOptions, data: Path) -> int:
     precision.reference()
-    loaded, other = Model.load(model), against and Model.load(against)
-    fields = evaluation.load_split(data, split, exclude)
-    terminal.print_names(errors, f"names of {exclude} not in the split", fields.absent)
-    of_smear, of_domain = _of_manifest(smears, fields.records)
-    with folder.begun(out) as target:
+    split, also = options.split or "test", options.also
+    model, other = Model.load(options.model), options.against and Model.load(options.against)
+    fields = evaluation.load_split(data, split, options.exclude)
+    terminal.print_names(errors, f"names of {options.exclude} not in the split", fields.absent)
+    of_smear, of_domain = _of_manifest(options.smears, fields.records)
+    with folder.begun(options.out) as target:
         with progress_bar("evaluating", len(fields.records)) as advance:
             result = evaluate(
                 _told(fields.records, advance),
-                Candidate.of(loaded),
+                Candidate.of(model),
                 train=dataset.load(data, "train").records,
                 domain_of=(lambda name: of_domain.get(name, NO_DOMAIN)) if of_domain else domains.of_dataset(data),
                 smears=of_smear or None,
@@ -90,10 +88,10 @@ def _model(  # noqa: PLR0913
             )
         terminal.print_evaluation(console, errors, result)
         if also and not result.relabelled:
-            errors.print(
-                f"[yellow]no field of {escape(str(also))} is among those evaluated:[/] names must be the same", soft_wrap=True
-            )
-        folder.write_model(target, result, folder.about_model(data, split, fields.left_out, smears, loaded, other or None, also))
+            missing = f"no field of {escape(str(also))} is among those evaluated"
+            errors.print(f"[yellow]{missing}:[/] names must be the same", soft_wrap=True)
+        about = folder.about_model(data, split, fields.left_out, options.smears, model, other or None, also)
+        folder.write_model(target, result, about)
     console.print(f"results: {target}", markup=False, soft_wrap=True)
     return EXIT_SOME_FAILED if result.unread else EXIT_DONE
 
@@ -107,10 +105,13 @@ def _of_manifest(path: Path | None, records: Sequence[Record]) -> list[dict[str,
     return groups
 
 
-def _tables(counts: Path, truth: Path, against: Path | None, out: Path | None) -> int:
+def _tables(options: EvaluateOptions) -> int:
+    counts, truth, against = options.counts, options.truth, options.against
+    assert counts is not None
+    assert truth is not None
     result = evaluate_tables(counts, truth, against)
     terminal.print_table_evaluation(console, result)
-    with folder.begun(out) as target:
+    with folder.begun(options.out) as target:
         folder.write_tables(target, result, folder.about_tables(counts, truth, against))
     console.print(f"results: {target}", markup=False, soft_wrap=True)
     return EXIT_SOME_FAILED if result.unread or result.against_unread else EXIT_DONE
@@ -141,7 +142,7 @@ def parser() -> Parser:
 
 def main() -> None:
     """Run the command line."""
-    run(command, parser())
+    run(command, parser(), EvaluateOptions)
 
 
 if __name__ == "__main__":

@@ -67,7 +67,7 @@ def stream(options: StreamOptions) -> int:
         settings = options.recorded(source.name)
         run_record = results.describe_run(model, settings, finished.outcome.fields, started, time.time())
         run_record["stream"] = finishing.describe(finished, ended, log, display, settings)
-        terminal.print_smears(console, finished.outcome.smears, {})
+        terminal.print_smears(console, finished.outcome.smears)
         terminal.print_problems(errors, finished.outcome)
         for remark in finished.remarks:
             say(remark)
@@ -141,7 +141,7 @@ def parser() -> Parser:
 
 def main() -> None:
     """Entry point."""
-    run(lambda **given: stream(StreamOptions(**given)), parser())
+    run(stream, parser(), StreamOptions)
 
 
 if __name__ == "__main__":

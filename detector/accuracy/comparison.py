@@ -84,6 +84,21 @@ class Comparison:
     incomplete: Sequence[str]
     """Where smears are compared, those with fields that could not be read, which are not in their totals."""
 
+    def left_out(self, remarks: Sequence[str]) -> list[tuple[str, Sequence[str]]]:
+        """What is in no figure, under what is to be said of it.
+
+        Args:
+            remarks: what of the truth could not be used.
+        """
+        return [
+            ("counted without truth", self.only_counted),
+            (f"truth without a counted {self.per}", self.only_truth),
+            ("classes on one side only", self.classes_apart),
+            ("parts of the truth could not be used", remarks),
+            ("name stands for several fields, left out", self.ambiguous),
+            ("smears with unread fields, which are not in their totals", self.incomplete),
+        ]
+
 
 def compare(counts: CountsTable, truth: CountsTable) -> Comparison:
     """Join counts and truth by name, and say how far they agree; lists are in the order of names.

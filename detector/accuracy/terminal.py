@@ -202,12 +202,8 @@ def _paired_table(result: TableEvaluation) -> Table:
 
 
 def _print_lists(console: Console, comparison: Comparison, remarks: Sequence[str]) -> None:
-    print_names(console, "counted without truth", comparison.only_counted)
-    print_names(console, f"truth without a counted {comparison.per}", comparison.only_truth)
-    print_names(console, "classes on one side only", comparison.classes_apart)
-    print_names(console, "parts of the truth could not be used", remarks)
-    print_names(console, "name stands for several fields, left out", comparison.ambiguous)
-    print_names(console, "smears with unread fields, which are not in their totals", comparison.incomplete)
+    for what, names in comparison.left_out(remarks):
+        print_names(console, what, names)
 
 
 def _reasons(unread: Mapping[str, str]) -> list[str]:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from detector.engines.manifest import Manifest
 from detector.errors import NothingToDoError, UsageError
-from detector.output.results import JOURNAL, OVERLAYS, STREAM_LOG
+from detector.output.results import OVERLAYS, is_result
 from detector.output.slides import DENSITY
 from detector.vision.images import SUFFIXES as PICTURES
 from detector.vision.slides.formats import VENDOR_SUFFIXES, repeated
@@ -110,7 +110,7 @@ def _images(root: Path) -> Iterator[tuple[Path, str]]:
         folder = Path(place)
         # A link may lead back to a folder above it.
         real = os.path.realpath(folder)
-        own_result = (folder / JOURNAL).exists() or (folder / STREAM_LOG).exists()
+        own_result = is_result(folder)
         if real in visited or (own_result and folder != root):
             subfolders.clear()
             continue

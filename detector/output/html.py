@@ -84,9 +84,9 @@ def write_pieces(target: Path, texts: Iterable[str]) -> None:
         raise OutputError(f"{target}: cannot be written ({error.strerror}); free space or choose another --out") from None
 
 
-def data_uri(content: bytes | str, kind: str) -> str:
-    """A picture as an address that holds it; text is taken for base64. `kind` is its media type, for example `image/jpeg`."""
-    return f"data:{kind};base64,{content if isinstance(content, str) else as_base64(content)}"
+def data_uri(content: bytes, kind: str) -> str:
+    """A picture as an address that holds it; `kind` is its media type, for example `image/jpeg`."""
+    return f"data:{kind};base64,{as_base64(content)}"
 
 
 def as_base64(content: bytes) -> str:

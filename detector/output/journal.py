@@ -11,15 +11,17 @@ import json
 import os
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, fields
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 import numpy as np
 
+from detector.counting.result import FieldResult
 from detector.counting.slides import SlideCount, TileCount
 from detector.errors import OutputError
+from detector.output.html import as_base64
 from detector.vision.detections import Detections, Unread
 from detector.vision.quality import Quality
 from detector.vision.scale import Scale
@@ -28,27 +30,6 @@ from detector.vision.scan import TileResult
 LAYOUT = 4
 _SYNC_EVERY_S = 2.0
 _QUALITY = tuple(one.name for one in fields(Quality))
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One field in the journal."""
-
-    field: str
-    smear: str
-    um_per_px: float | None
-    stamp: tuple[int, int] | None
-    """Size in bytes and time of change in ns of the image file; None where it could not be asked."""
-    found: Detections | Unread
-    note: str = ""
-    quality: Quality | None = None
-    """None for a field that was not read."""
-    picture: str = ""
-    """The field as a small JPEG in base64, as the journal and the report hold it; empty where none was kept."""
-    slide: SlideCount | None = None
-    """Of a slide, what became of its tiles; None for a field."""
-    scale: Scale | None = None
-    """The width of red cells that a field was searched at; None for one that was not read, and for a slide, which has its own."""
 
 
 class Journal:
@@ -94,19 +75,22 @@ class Journal:
         """Whether a field stands in the journal and its file has not changed since."""
         return field in self._offsets and self._stamps[field] == stamp
 
-    def add(self, entry: Entry) -> None:
+    def add(self, result: FieldResult, stamp: tuple[int, int] | None) -> None:
         """Write one field down; it replaces an earlier entry of the same field.
+
+        Args:
+            stamp: of the image file, by `stamp_of`.
 
         Raises:
             OutputError: it cannot be written.
         """
-        self._stamps[entry.field] = entry.stamp
-        self._offsets[entry.field] = self._append(_to_json(entry))
+        self._stamps[result.field] = stamp
+        self._offsets[result.field] = self._append(_to_json(result, stamp))
         if time.monotonic() - self._synced > _SYNC_EVERY_S:
             self._sync()
 
-    def read(self, field: str) -> Entry:
-        """The entry of one field.
+    def read(self, field: str) -> FieldResult:
+        """What was written down of one field.
 
         Raises:
             KeyError: it is not in the journal.
@@ -203,35 +187,33 @@ def _parsed(line: bytes) -> dict[str, Any] | None:
     return content if isinstance(content, dict) else None
 
 
-def _to_json(entry: Entry) -> dict[str, Any]:
+def _to_json(result: FieldResult, stamp: tuple[int, int] | None) -> dict[str, Any]:
     content: dict[str, Any] = {
-        "field": entry.field,
-        "smear": entry.smear,
-        "um_per_px": entry.um_per_px,
-        "stamp": entry.stamp,
-        "note": entry.note,
+        "field": result.field,
+        "smear": result.smear,
+        "um_per_px": result.um_per_px,
+        "stamp": stamp,
+        "note": result.note,
     }
-    if isinstance(entry.found, Unread):
-        return {**content, "unread": entry.found.reason}
-    found = entry.found
-    quality = None if entry.quality is None else {name: getattr(entry.quality, name) for name in _QUALITY}
-    seen = {"size_wh": found.size_wh, "saturated": found.saturated, "cells": _packed(found)}
-    slide = None if entry.slide is None else asdict(entry.slide)
-    scale = None if entry.scale is None else asdict(entry.scale)
-    return {**content, **seen, "quality": quality, "picture": entry.picture, "slide": slide, "scale": scale}
+    cells = result.cells
+    if isinstance(cells, Unread):
+        return {**content, "unread": cells.reason}
+    quality = None if result.quality is None else {name: getattr(result.quality, name) for name in _QUALITY}
+    seen = {"size_wh": cells.size_wh, "saturated": cells.saturated, "cells": _packed(cells)}
+    slide = None if result.slide is None else asdict(result.slide)
+    scale = None if result.scale is None else asdict(result.scale)
+    return {**content, **seen, "quality": quality, "picture": as_base64(result.picture), "slide": slide, "scale": scale}
 
 
-def _from_json(content: Mapping[str, Any]) -> Entry:
-    stamp = content["stamp"]
-    return Entry(
+def _from_json(content: Mapping[str, Any]) -> FieldResult:
+    return FieldResult(
         content["field"],
         content["smear"],
         content["um_per_px"],
-        None if stamp is None else (stamp[0], stamp[1]),
         Unread(content["field"], content["unread"]) if "unread" in content else _unpacked(content),
         content["note"],
         _quality(content.get("quality")),
-        content.get("picture", ""),
+        base64.b64decode(content.get("picture", "")),
         _slide(content.get("slide")),
         None if content.get("scale") is None else Scale(**content["scale"]),
     )

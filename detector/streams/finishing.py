@@ -47,7 +47,7 @@ def write(folder: Path, finished: Finished, run: Mapping[str, Any]) -> None:
     Raises:
         OutputError: one of them cannot be written; those before it are.
     """
-    results.write(folder, finished.outcome, {}, run)
+    results.write(folder, finished.outcome, run)
     results.write_cells(folder, finished.entries)
     mosaic = images.shrink(finished.mosaic, min(1.0, _MOST_PX / max(finished.mosaic.shape[:2])))
     try:
@@ -55,7 +55,7 @@ def write(folder: Path, finished: Finished, run: Mapping[str, Any]) -> None:
     except OSError as error:
         raise OutputError(f"{folder / results.MOSAIC}: cannot be written ({error.strerror}); free space") from None
     small = images.shrink(mosaic, min(1.0, _REPORT_PX / max(mosaic.shape[:2])))
-    page.write(folder / results.REPORT, finished.outcome, {}, finished.entries, run, _jpeg(small))
+    page.write(folder / results.REPORT, finished.outcome, finished.entries, run, _jpeg(small))
 
 
 def exit_code_of(ended: Ended, log: FrameLog) -> int:

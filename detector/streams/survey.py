@@ -14,9 +14,8 @@ from numpy.typing import NDArray
 
 from detector.counting.expected import Correction
 from detector.counting.fields import FieldCount, Part
-from detector.counting.smears import aggregate
-from detector.output.html import as_base64
-from detector.output.journal import Entry
+from detector.counting.result import FieldResult
+from detector.counting.smears import aggregate, judge
 from detector.output.outcome import Outcome
 from detector.output.report import pictures
 from detector.streams.mosaic import Mosaic, SeenArea
@@ -26,7 +25,6 @@ from detector.streams.placing.tracking import Located, Tracker
 from detector.streams.sources.source import Fault, Frame
 from detector.streams.totals import TARGETS, Enough, Totals, class_total
 from detector.streams.unique_cells import Cell, Rect, UniqueCells
-from detector.vision import doubts
 from detector.vision.cells import CLASSES
 from detector.vision.detections import Detections
 from detector.vision.quality import Quality
@@ -126,7 +124,7 @@ class Finished:
 
     outcome: Outcome
     """As of `detector.count`: for counts.csv, smears.csv and the report."""
-    entries: tuple[Entry, ...]
+    entries: tuple[FieldResult, ...]
     """The fields of the outcome with their cells and small pictures: for detections.json and the report."""
     mosaic: NDArray[np.uint8]
     """RGB picture, of shape (h, w, 3), of what was seen with the cells on it; segments below each other."""
@@ -268,16 +266,8 @@ class Survey:
         units = [(number, unit) for number, unit in enumerate(self.units) if unit.area_px > 0 or owned[number]]
         most = pictures.most_bytes(len(units))
         entries = tuple(_entry(self, unit, owned[number], most) for number, unit in units)
-        fields = [_field(self, unit) for _, unit in units]
-        judged = {field.field: field.quality for field in fields if field.quality is not None}
-        told = zip(judged, doubts.of(list(judged.values())), strict=True)
-        doubtful = {name: doubt for name, doubt in told if doubt}
-        outcome = Outcome(
-            tuple(fields),
-            {entry.field: entry.note for entry in entries if entry.note},
-            doubtful,
-            tuple(aggregate(fields, corrections=self.corrections, doubtful=doubtful)),
-        )
+        fields = judge([_field(self, unit) for _, unit in units])
+        outcome = Outcome(tuple(fields), tuple(aggregate(fields, corrections=self.corrections)))
         mosaic = self.mosaic.draw(self.cells)
         return Finished(outcome, entries, mosaic, tuple(_segments(self)), self.totals(), tuple(_remarks(self)))
 
@@ -292,17 +282,28 @@ def _detections(known: list[Cell], place: tuple[float, float], size_wh: tuple[in
     return Detections(xyxy, np.array(score), np.array([cell.counted for cell in known]), size_wh)
 
 
-def _entry(survey: Survey, unit: Unit, cells: list[Cell], most_bytes: int) -> Entry:
-    picture = as_base64(pictures.small(survey.mosaic.crop(unit.segment, unit.rect), most_bytes))
-    found = _detections(cells, unit.rect[:2], _size_wh(unit))
-    return Entry(_name(unit), SMEAR, survey.um_per_px, None, found, _note(unit), unit.quality, picture)
+def _entry(survey: Survey, unit: Unit, cells: list[Cell], most_bytes: int) -> FieldResult:
+    picture = pictures.small(survey.mosaic.crop(unit.segment, unit.rect), most_bytes)
+    seen = _detections(cells, unit.rect[:2], _size_wh(unit))
+    return FieldResult(_name(unit), SMEAR, survey.um_per_px, seen, _note(unit), unit.quality, picture)
 
 
 def _field(survey: Survey, unit: Unit) -> FieldCount:
     counts = {name: unit.counts[i] for i, name in enumerate(CLASSES)}
     # A cell belongs to the part that holds its centre, so that all its cells are those of the counting frame too.
     part = Part(counts, counts, max(unit.area_px, 1.0))
-    return FieldCount(_name(unit), SMEAR, _size_wh(unit), counts, counts, unit.saturated, survey.um_per_px, unit.quality, (part,))
+    return FieldCount(
+        _name(unit),
+        SMEAR,
+        _size_wh(unit),
+        counts,
+        counts,
+        unit.saturated,
+        survey.um_per_px,
+        unit.quality,
+        (part,),
+        note=_note(unit),
+    )
 
 
 def _name(unit: Unit) -> str:

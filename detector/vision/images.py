@@ -5,9 +5,12 @@ from __future__ import annotations
 import io
 import threading
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import cv2
 import numpy as np
@@ -19,6 +22,8 @@ from detector.errors import ImageError
 
 Rgb = NDArray[np.uint8]
 """A picture of shape (h, w, 3), channels red, green, blue."""
+Field = str | PathLike[str] | bytes | IO[bytes] | Image.Image | NDArray[np.uint8] | NDArray[np.uint16]
+"""What a user may give for one field."""
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp", ".gif", ".jp2"})
 """File name endings, lower case, that are taken for images when a folder is searched."""
@@ -146,6 +151,32 @@ def of_picture(picture: Image.Image) -> Rgb:
         raise ImageError(f"is truncated or damaged ({_one_line(error)})") from None
 
 
+def pixels_of(field: Field, bgr: bool = False) -> Callable[[], Rgb]:
+    """What gives a field's pixels, as often as it is asked, and holds no more of them than was given.
+
+    Args:
+        bgr: pixels given as an array have the order blue, green, red.
+
+    Raises:
+        ImageError: what a file gave is empty. TypeError: it is nothing that a field may be.
+    """
+    if isinstance(field, np.ndarray):
+        return partial(of_array, field, bgr)
+    if isinstance(field, Image.Image):
+        return partial(of_picture, field)
+    if isinstance(field, (str, PathLike)):
+        return partial(read, Path(field))
+    content = field if isinstance(field, bytes) else field.read() if hasattr(field, "read") else None
+    if not isinstance(content, bytes):
+        raise TypeError(
+            "a field is a path, bytes, a file opened for reading bytes ('rb'), a picture of Pillow's or an array, "
+            f"got {type(field).__name__}{'' if content is None else ' that gives ' + type(content).__name__}"
+        )
+    if not content:
+        raise ImageError("is empty (0 bytes)")
+    return partial(_decoded, content)
+
+
 def shrink(rgb: Rgb, factor: float) -> Rgb:
     """A picture made smaller, or as it is where `factor` is 1; by whole steps first, which is quick and takes in every pixel."""
     h, w = rgb.shape[:2]
@@ -191,6 +222,10 @@ def is_deep(path: Path) -> bool:
         return _is_deep(_identify(path.read_bytes()))
     except (OSError, ImageError):
         return False
+
+
+def _decoded(content: bytes) -> Rgb:
+    return decode(content).rgb
 
 
 def _identify(content: bytes) -> Image.Image:

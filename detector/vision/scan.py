@@ -6,6 +6,7 @@ A tile is read, looked at and forgotten; what stays is the list of its cells, so
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import cv2
@@ -74,8 +75,11 @@ class TileResult:
     """Of its window, where that was searched for cells."""
 
 
-def check_tile(tile_px: int, card: Card) -> None:
+def check_tile(tile_px: int, card: Card, spelled: Callable[[str], str] = str) -> None:
     """Refuse a tile that is too small to own anything beside the context that its cells need, or too large to be worked on.
+
+    Args:
+        spelled: what the caller calls the option `tile_px`.
 
     Raises:
         UsageError: `tile_px` is out of range; the message says the least.
@@ -84,8 +88,8 @@ def check_tile(tile_px: int, card: Card) -> None:
     least = 3 * math.ceil(finder.MARGIN_CELLS * shown_px)
     if not least <= tile_px <= MOST_TILE_PX:
         raise UsageError(
-            f"--tile-px {tile_px}: a tile must be {least} to {MOST_TILE_PX} px long at the model's scale, at which red cells are "
-            f"{shown_px:.0f} px wide and each tile needs room for whole cells around its part"
+            f"{spelled('tile_px')} {tile_px}: a tile must be {least} to {MOST_TILE_PX} px long at the model's scale, at which red cells "
+            f"are {shown_px:.0f} px wide and each tile needs room for whole cells around its part"
         )
 
 

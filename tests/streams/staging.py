@@ -102,7 +102,7 @@ class StubMode:
         return Totals(classes, self._count, 0.0, 0.0, None, 1, enough, f"{self._count} red cells")
 
     def finish(self) -> Finished:
-        outcome = Outcome((), {}, {}, tuple(aggregate([], [], {})))
+        outcome = Outcome((), tuple(aggregate([], [], {})))
         return Finished(outcome, (), np.zeros((8, 8, 3), np.uint8), (), self.totals(), ())
 
 

@@ -163,14 +163,14 @@ def test_what_is_left_behind_is_what_a_count_leaves(mode: str, tmp_path: Path, m
     follow_all(counting, fake)
     finished = counting.finish()
     run = results.describe_run(model, {}, finished.outcome.fields, 0.0, 1.0)
-    results.write(tmp_path, finished.outcome, {}, run)
+    results.write(tmp_path, finished.outcome, run)
     results.write_cells(tmp_path, finished.entries)
-    page.write(tmp_path / "report.html", finished.outcome, {}, finished.entries, run)
+    page.write(tmp_path / "report.html", finished.outcome, finished.entries, run)
     fields, smears = pd.read_csv(tmp_path / "counts.csv"), pd.read_csv(tmp_path / "smears.csv").set_index("class")
     for name, one in finished.totals.classes.items():
         assert fields[name].sum() == fields[f"{name}_frame"].sum() == smears.loc[name, "total"] == one.count
         assert smears.loc[name, "per_mm2"] == pytest.approx(one.count / finished.totals.area_mm2, rel=1e-4)
-    assert sum(len(entry.found) for entry in finished.entries) == finished.totals.cells  # type: ignore[arg-type]
+    assert sum(len(entry.cells) for entry in finished.entries) == finished.totals.cells  # type: ignore[arg-type]
     assert all(entry.picture for entry in finished.entries)
     assert finished.mosaic.ndim == 3
 

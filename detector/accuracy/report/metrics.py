@@ -1,4 +1,4 @@
-"""Figures for programs: `metrics.json` and `fields.csv` of an evaluation, `errors.csv` and `agreement.csv` of a count with its truth.
+"""Figures for programs: `metrics.json` and `fields.csv` of an evaluation, and the tables of a count beside its truth.
 
 `docs/metrics.md` says what each key and column means.
 """
@@ -20,6 +20,8 @@ from detector.arguments import called
 from detector.counting.intervals import Interval
 from detector.errors import UsageError
 from detector.output.files import write_csv, write_text
+from detector.output.outcome import AgainstTruth
+from detector.output.tables import Table
 from detector.vision.detections import Unread
 
 FORMAT = "smearcount-metrics"
@@ -155,20 +157,24 @@ def write_fields(target: Path, rows: Iterable[Sequence[object]]) -> None:
     write_csv(target, COLUMNS, rows)
 
 
-def write_comparison(folder: Path, comparison: Comparison) -> None:
-    """Write `errors.csv`, a row per field and class, and `agreement.csv`, a row per class with the interval of each figure."""
-    write_csv(
-        folder / "errors.csv",
-        ("field", "smear", "class", "counted", "truth", "error"),
-        (
-            (field.field, field.smear, name, field.counted[name], field.truth[name], error)
-            for field in comparison.fields
-            for name, error in field.error.items()
-        ),
-    )
+def against_truth(comparison: Comparison, remarks: Sequence[str]) -> AgainstTruth:
+    """The comparison as a count keeps and writes it.
+
+    Args:
+        remarks: what of the truth could not be used.
+    """
+    errors = [
+        (field.field, field.smear, name, field.counted[name], field.truth[name], error)
+        for field in comparison.fields
+        for name, error in field.error.items()
+    ]
     columns = [column for name in AGREEMENT_FIGURES for column in (name, f"{name}_low", f"{name}_high")]
-    rows = ((name, of.fields, of.counted, of.truth, *_columns(of)) for name, of in comparison.classes.items())
-    write_csv(folder / "agreement.csv", ("class", "fields", "counted", "truth", *columns), rows)
+    rows = [(name, of.fields, of.counted, of.truth, *_columns(of)) for name, of in comparison.classes.items()]
+    return AgainstTruth(
+        Table(("field", "smear", "class", "counted", "truth", "error"), errors),
+        Table(("class", "fields", "counted", "truth", *columns), rows),
+        tuple(f"{what}: {', '.join(names)}" for what, names in comparison.left_out(remarks) if names),
+    )
 
 
 def _columns(agreement: Agreement) -> Iterable[float | None]:
