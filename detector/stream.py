@@ -30,10 +30,10 @@ def stream(  # noqa: PLR0913
     *, source: str, mode: str, out: Path | None, model: Path | None, um_per_px: float | None, until_enough: bool,
     rbc_within: float, wbc_within: float, seconds: float | None, save: Path | None, show: bool, serve: str | None,
 ) -> int:  # fmt: skip
-    """Count the cells of a smear under a microscope camera or in a video, each once, and say when enough are counted.
+    """Count the cells of a smear under a microscope camera or in a video, each cell once, and say when enough are counted.
 
-    Writes report.html, counts.csv, smears.csv, detections.json and run.json as detector.count does, frames.csv (what became
-    of each frame) and mosaic.jpg (all that was seen). Ctrl-C ends it; what was counted so far is written.
+    Writes report.html, counts.csv, smears.csv, detections.json and run.json as detector.count does, frames.csv (a row for each
+    frame) and mosaic.jpg (the whole area seen). Ctrl-C ends the run; the results so far are written.
     """
     started = time.time()
     if um_per_px is not None:
@@ -121,18 +121,23 @@ def parser() -> Parser:
     made = Parser("stream", "[OPTION]... SOURCE", stream.__doc__)
     add = made.add_argument
     add("source", metavar="SOURCE", help=sources.FORMS)
-    add("--mode", choices=("fields", "scan"), default="fields", help="fields: where the stage rests; scan: while it moves")
+    add(
+        "--mode",
+        choices=("fields", "scan"),
+        default="fields",
+        help="fields: count where the stage rests; scan: count while it moves",
+    )
     add("--out", type=Path, help="folder for the results; default: runs/stream/<time>")
-    add("--model", type=Path, help="an .onnx model of ours; default: the one shipped")
-    add("--um-per-px", type=Number(float), help="micrometres per pixel: gives counts per mm²")
-    add("--until-enough", action="store_true", help="end when red and white cells are known well enough")
+    add("--model", type=Path, help="an .onnx model made by train or export; default: the shipped one")
+    add("--um-per-px", type=Number(float), help="scale in micrometres per pixel; adds counts per mm²")
+    add("--until-enough", action="store_true", help="end when both target uncertainties below are reached")
     percent = Number(float, 0.1, 100)
-    add("--rbc-within", type=percent, default=5.0, help="how well red cells are to be known, in ± percent")
-    add("--wbc-within", type=percent, default=20.0, help="how well white cells are to be known, in ± percent")
-    add("--seconds", type=Number(float, 0.1), help="end after so many seconds of the stream")
-    add("--save", type=Path, help="write what is seen, with the cells, to this video (.mp4, .mkv, .avi)")
-    add("--show", action="store_true", help="show it in a window")
-    add("--serve", metavar="[HOST:]PORT", help="show it on a page for browsers on this computer")
+    add("--rbc-within", type=percent, default=5.0, help="target uncertainty of red cells: half of the 95 % interval, in percent")
+    add("--wbc-within", type=percent, default=20.0, help="the same for white cells")
+    add("--seconds", type=Number(float, 0.1), help="end after this many seconds of the stream")
+    add("--save", type=Path, help="save a video of the view with the boxes (.mp4, .mkv, .avi)")
+    add("--show", action="store_true", help="show the view with the boxes in a window")
+    add("--serve", metavar="[HOST:]PORT", help="show a live page for browsers on this computer")
     return made
 
 

@@ -64,7 +64,7 @@ def _counts_table(result: Evaluation) -> Table:
     if result.guess is not None:
         rows["baseline"] = result.guess
     columns = ("class", "cells", "counted", "truth", "mean error", "bias", "pooled", "exact")
-    told = "clear: of the border; baseline: constant, the training fields' median; mean error: absolute; pooled flatters"
+    told = "clear: clear of the border; baseline: the training fields' median; mean error: absolute; pooled: optimistic"
     table = grid(columns, "counts per field", told)
     for name in result.all_cells:
         for title, agreements in rows.items():
@@ -94,7 +94,7 @@ def _domains_table(result: Evaluation) -> Table:
 
 
 def _against_table(of: Compared) -> Table:
-    told = "an error below 0 is in favour of this model; an interval that holds 0 does not show which is better"
+    told = "a negative difference favours this model; an interval that holds 0 does not show which is better"
     table = grid(("class", "AP50", "AP50-95", "precision", "recall", "mean error", "clear"), "this model less the other", told)
     for name, at in of.operating.items():
         counts = (two_lines(f, 2) for f in (of.all_cells[name].mae, of.clear_cells[name].mae))

@@ -78,7 +78,7 @@ def of_comparison(comparison: Comparison, title: str) -> list[Table]:
 def error_table(title: str, classes: Mapping[str, Agreement], guess: Mapping[str, Agreement]) -> Table:
     """How wrong counts are, and how wrong the constant baseline is where there is one."""
     columns = ("class", "cells", "counted", "truth", "mean error", "bias", "exact", "within 1", "pooled")
-    told = "mean error: absolute; pooled flatters; 95 % intervals"
+    told = "mean error: absolute; pooled: optimistic, as errors cancel; 95 % intervals"
     table = grid(columns, title, f"baseline: constant, the median of the truth; {told}" if guess else told)
     for name, of in classes.items():
         for kind, row in (("all", of), *((("baseline", guess[name]),) if name in guess else ())):
@@ -98,7 +98,7 @@ def agreement_table(classes: Mapping[str, Agreement]) -> Table:
 
 def _paired_table(result: TableEvaluation) -> Table:
     columns = ("class", "both have", "nearer", "farther", "mean error", "bias", "exact", "concordance")
-    told = "a negative error is in favour of these; an interval that holds 0 does not show which is better"
+    told = "a negative difference favours these; an interval that holds 0 does not show which is better"
     table = grid(columns, "These counts less the other table's", told)
     for name, of in result.paired.items():
         both = many(of.fields, result.comparison.per)

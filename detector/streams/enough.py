@@ -57,12 +57,12 @@ class Enough:
     def sentence(self, classes: Mapping[str, ClassTotal], reached: bool) -> str:
         """What is known how well, and whether it is enough."""
         asked = {name: one for name, one in classes.items() if name in self._targets}
-        parts = [f"{_NAMES[name]} {_share(one.known_to)} (asked: {_share(one.target)})" for name, one in asked.items()]
-        return "known to: " + ", ".join(parts) + (": enough" if reached else "") if parts else ""
+        parts = [f"{_NAMES[name]} {_share(one.known_to)} (target {_share(one.target)})" for name, one in asked.items()]
+        return "uncertainty: " + ", ".join(parts) + (": enough" if reached else "") if parts else ""
 
 
 _NAMES = {"RBC": "red cells", "WBC": "white cells", "Platelets": "platelets"}
 
 
 def _share(share: float | None) -> str:
-    return "not yet" if share is None else f"±{100 * share:.1f} %"
+    return "not known yet" if share is None else f"±{100 * share:.1f} %"

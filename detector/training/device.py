@@ -26,6 +26,6 @@ def require(device: str, batch: int) -> None:
     numbers = [int(number) for number in device.split(",")] if re.fullmatch(r"\d+(,\d+)+", device) else []
     if not numbers or max(numbers) >= gpus or len(set(numbers)) < len(numbers):
         several = f", or several GPUs such as {','.join(map(str, range(gpus)))}" if gpus > 1 else ""
-        raise UsageError(f"--device {device}: is not to be had here; there is {', '.join(here)}{several}")
+        raise UsageError(f"--device {device}: is not available; available: {', '.join(here)}{several}")
     if batch % len(numbers):
         raise UsageError(f"--batch {batch}: must be a multiple of {len(numbers)}, the number of GPUs in --device {device}")

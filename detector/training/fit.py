@@ -97,9 +97,9 @@ def start(model: str) -> Any:
     except Exception as error:
         reason = " ".join(str(error).split())[:200]
         if here:
-            raise ModelError(f"{model}: is no YOLO model that can be loaded safely ({reason})") from None
+            raise ModelError(f"{model}: is not a YOLO model that can be loaded safely ({reason})") from None
         if suffix == ".yaml":
-            raise ModelError(f"{model}: is no architecture that Ultralytics knows; try yolo11n.yaml") from None
+            raise ModelError(f"{model}: is not an architecture that Ultralytics knows; try yolo11n.yaml") from None
         raise DownloadError(
             f"{model}: is not on this computer and could not be downloaded ({reason}); "
             "without network give --model smearcount, a local .pt file, or yolo11n.yaml to start from nothing"
@@ -120,7 +120,7 @@ def _train(model: Any, run_folder: Path, settings: TrainSettings, chosen: dict[s
             model.train(trainer=Trainer, **chosen)
     except subprocess.CalledProcessError as error:
         raise ModelError(
-            f"{run_folder}: training on GPUs {settings.device} ended with exit code {error.returncode}; the reason stands above"
+            f"{run_folder}: training on GPUs {settings.device} ended with exit code {error.returncode}; the reason is printed above"
         ) from None
     best = run_folder / "weights" / "best.pt"
     if not best.is_file():

@@ -19,7 +19,7 @@ MOST_ROWS = 2000
 """Rows of the table of fields."""
 _PERCENT = "\N{NO-BREAK SPACE}%"
 _POINTS = "\N{NO-BREAK SPACE}pp"
-SATURATED = "These hold as many cells as could be counted; the true counts may be higher."
+SATURATED = "The model reported as many cells as it can; the true counts may be higher."
 
 
 @dataclass(frozen=True)
@@ -153,7 +153,7 @@ _AGREEMENT: tuple[tuple[str, str, Written], ...] = (
     ("within one cell", "within_one", share),
     ("Pearson's r", "pearson_r", number(3)),
     ("Lin's concordance", "concordance", number(3)),
-    ("pooled accuracy (flatters)", "pooled_accuracy", share),
+    ("pooled accuracy (optimistic)", "pooled_accuracy", share),
 )
 
 
@@ -166,7 +166,7 @@ def agreement(name: str, columns: Mapping[str, Agreement], per: str = "field") -
     of = list(columns.values())
     rows = [
         Row("cells counted", [Cell(total(one.counted)) for one in of]),
-        Row("cells there are", [Cell(total(one.truth)) for one in of]),
+        Row("true cells", [Cell(total(one.truth)) for one in of]),
         *(
             Row(title.format(per), [cell(getattr(one, key), written, WHY.get(key, "")) for one in of])
             for title, key, written in _AGREEMENT

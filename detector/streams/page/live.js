@@ -25,7 +25,7 @@ function totals(classes) {
     head.append(one.name);
     cell(row, one.count, "", "count");
     cell(row, one.per_field ? one.per_field.value : "–", one.per_field && one.per_field.span);
-    cell(row, one.known_to || "–", one.target && `asked for ${one.target}`, one.target && one.enough ? "enough" : "");
+    cell(row, one.known_to || "–", one.target && `target ${one.target}`, one.target && one.enough ? "enough" : "");
     return row;
   });
   at("totals").replaceChildren(...rows);
@@ -37,7 +37,7 @@ function facts(state) {
     ["frames", `${f.received} received: ${f.used} used, ${f.dropped} dropped, ${f.rejected} rejected`],
     ["seen", `${state.fields} views` + (state.area_mm2 ? `, ${state.area_mm2} mm²` : "")],
   ];
-  if (state.segments > 1) told.push(["place lost", `${state.segments - 1} times: cells may repeat from before`]);
+  if (state.segments > 1) told.push(["position lost", `${state.segments - 1} times: cells may be counted again`]);
   at("facts").replaceChildren(...told.flatMap(([name, words]) => {
     const dt = document.createElement("dt"), dd = document.createElement("dd");
     dt.textContent = name;
