@@ -83,7 +83,11 @@ def parser() -> Parser:
     add("--ul-factor", type=Number(float), help="your own factor from cells per mm² to cells per µL, in place of --rbc-per-ul")
     add("--truth", type=Path, help="true counts to compare with: a CSV file, or labels (Pascal VOC, YOLO, COCO)")
     add("--overlays", action="store_true", help="save each field with its boxes drawn, in the folder overlays")
-    add("--backend", default=backends.AUTO, help=f"program that runs the model: {', '.join(backends.NAMES)}; the last three are experimental")
+    add(
+        "--backend",
+        default=backends.AUTO,
+        help=f"program that runs the model: {', '.join(backends.NAMES)}; the last three are experimental",
+    )
     add(
         "--threads",
         type=Number(int, 1),

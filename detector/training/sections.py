@@ -52,9 +52,9 @@ def failures(card: Mapping[str, Any]) -> list[str]:
     lines = [
         "## Known failures",
         "",
-        "Counted at the thresholds, against the labels as they are: a cell that is found where no label is may be a cell. A missed or "
-        "false cell is of the first kind that fits: at the border (an edge within 1.5 % of the field's side), taken for another class, "
-        "among touching cells, or by itself.",
+        "At the thresholds, compared with the labels as they are, so a false detection may be a cell that was not labelled. Missed and "
+        "false cells are assigned to the first situation that fits: at the border (an edge within 1.5 % of the field's side), taken for "
+        "another class, among touching cells, or by itself.",
         "",
     ]
     for one in told:

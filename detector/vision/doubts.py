@@ -1,4 +1,4 @@
-"""What makes a field doubtful, in words: one rule after the other, by what `quality` measured in it and in its smear's others."""
+"""What makes a field doubtful, in words, by what `quality` measured in it and in the other fields of its smear."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ FEWEST_UNSURE_PLATELETS = 3
 doubtful."""
 PLATELETS_TIMES = 2
 MOST_STRAY = 0.55
-"""Width of the largest thing as dark as a nucleus in no white cell's box, in red cells; platelets and overlapping cells are less."""
+"""Greatest width of an object as dark as a nucleus in no white cell's box, in red cells; platelets and overlaps are smaller."""
 
 FEWEST_TO_COMPARE = 5
 """Fields of a smear from which on each is compared with the others."""
@@ -49,7 +49,7 @@ LESS_SHARP = 0.7
 OTHER_COLOUR = 10.0
 """Distance of the background's colour from the smear's median, in CIELAB units, from which on the same holds."""
 _SCATTERS = 3.5
-"""How many standard deviations, told robustly from the median deviation, a smear's own scatter explains."""
+"""Standard deviations, estimated robustly from the median deviation, that a smear's own scatter explains."""
 
 _WHITE_LEVEL = 250
 _NUMBERS = {
