@@ -32,7 +32,7 @@ REASONS = (
     "white cells nearly",
     "platelets nearly",
     "without a nucleus",
-    "as dark as a nucleus",
+    "dark as a nucleus",
     "that the model was trained on",
 )
 """How the reasons of `doubts.of` for a field by itself are known."""

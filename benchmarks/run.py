@@ -161,7 +161,7 @@ def command(
     if unknown:
         raise UsageError(f"--only {', '.join(sorted(unknown))} is not known; known: {', '.join(KINDS)}")
     if fields is not None and not fields.is_dir():
-        raise UsageError(f"--fields {fields}: is no folder")
+        raise UsageError(f"--fields {fields}: is not a folder")
     backends.check(backend)
     machine = described()
     found: dict[str, Any] = {}

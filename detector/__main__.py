@@ -20,9 +20,9 @@ COMMANDS = {
     "evaluate": "compare a model with labels, or counts with true counts",
     "convert": "turn labelled fields into a dataset folder, with an audit",
     "train": "fine-tune a model on converted datasets",
-    "export": "make a model that counts from trained weights",
+    "export": "make a model for counting from trained weights",
     "card": "put the figures of evaluations on a model's card",
-    "synth": "render fields of a stained smear with their exact truth",
+    "synth": "render fields of stained smears with their exact truth",
 }
 """What each command does, by its name; its module is imported only when it is called."""
 
@@ -77,7 +77,7 @@ Find and count red cells, white cells and platelets in photographs of blood smea
 
 {rows}
 
-{program} COMMAND --help tells what a command takes."""
+{program} COMMAND --help lists the options of a command."""
 
 
 def _refuse(word: str) -> NoReturn:

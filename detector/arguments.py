@@ -38,7 +38,7 @@ _ELSEWHERE = {
 }
 """What others, Ultralytics first, call our options, and which of ours are meant: the first that the command has."""
 _THRESHOLDS = ("--conf", "--conf-thres", "--confidence", "--threshold", "--iou", "--iou-thres")
-_OF_THE_MODEL = "thresholds are not given but tuned, and stand on the card of --model"
+_OF_THE_MODEL = "thresholds are tuned, not given; they are on the model's card"
 
 
 def called(command: str) -> str:
@@ -90,11 +90,11 @@ class Parser(argparse.ArgumentParser):
         hint = (
             f"did you mean {near[0]}? " if near else f"{_OF_THE_MODEL}; " if option in _THRESHOLDS and "--model" in taken else ""
         )
-        raise UsageError(f"unknown option {option}; {hint}{self.prog} --help tells what can be given")
+        raise UsageError(f"unknown option {option}; {hint}{self.prog} --help lists the options")
 
     def error(self, message: str) -> NoReturn:
         """Refuse what was given, as a `UsageError`."""
-        raise UsageError(f"{message.removeprefix('argument ')}; {self.prog} --help tells what can be given")
+        raise UsageError(f"{message.removeprefix('argument ')}; {self.prog} --help lists the options")
 
 
 @dataclass(frozen=True)

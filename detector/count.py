@@ -25,7 +25,8 @@ def count(options: CountOptions) -> int:
     """Count red cells, white cells and platelets in photographs of blood smears.
 
     Writes report.html (for people), counts.csv (a row per field), smears.csv (a row per smear and class, with 95 %
-    intervals), detections.json and run.json, and says which fields could not be read and why.
+    intervals), detections.json (each cell's box) and run.json (model, settings and versions). Says which fields could not be
+    read, and why.
     """
     started = time.time()
     if not options.inputs and options.manifest is None:
@@ -46,25 +47,35 @@ def parser() -> Parser:
     """What the command takes."""
     made = Parser("count", "[OPTION]... [INPUT]...", count.__doc__)
     add = made.add_argument
-    add("inputs", metavar="INPUT", nargs="*", help="images, slides, folders (each subfolder is a smear), patterns")
+    add(
+        "inputs",
+        metavar="INPUT",
+        nargs="*",
+        help="images, slides, folders (each subfolder is a smear) or patterns such as 'a/*.jpg'",
+    )
     add("--out", type=Path, help="folder for the results; default: runs/count/<time>")
-    add("--model", type=Path, help="an .onnx model of ours; default: the one shipped")
-    add("--manifest", type=Path, help="CSV: field,smear[,um_per_px]")
-    add("--um-per-px", type=Number(float), help="micrometres per pixel: gives counts per mm²")
-    add("--rbc-per-ul", type=Number(float), help="red cells per µL from an analyser: gives counts per µL")
-    add("--ul-factor", type=Number(float), help="your own factor from cells per mm² to cells per µL")
-    add("--truth", type=Path, help="labels (VOC, YOLO, COCO) or a CSV of manual counts to compare with")
-    add("--overlays", action="store_true", help="draw the cells on each field")
+    add("--model", type=Path, help="an .onnx model made by train or export; default: the shipped one")
+    add("--manifest", type=Path, help="CSV file that names fields and their smears: field,smear[,um_per_px]")
+    add("--um-per-px", type=Number(float), help="scale in micrometres per pixel; adds counts per mm²")
+    add("--rbc-per-ul", type=Number(float), help="red cells per µL from an analyser; adds counts per µL")
+    add("--ul-factor", type=Number(float), help="your own factor from cells per mm² to cells per µL, in place of --rbc-per-ul")
+    add("--truth", type=Path, help="true counts to compare with: a CSV file, or labels (Pascal VOC, YOLO, COCO)")
+    add("--overlays", action="store_true", help="save each field with its boxes drawn, in the folder overlays")
     add("--backend", default=CountOptions.backend, help=f"what runs the model: {', '.join(backends.NAMES)}")
     add(
         "--threads",
         type=Number(int, 1),
         help="fields, or tiles of large ones, worked on at a time; default: one more than processors",
     )
-    add("--tile-px", type=Number(int), default=CountOptions.tile_px, help="side of a slide's tiles in the model's own pixels")
+    add(
+        "--tile-px",
+        type=Number(int),
+        default=CountOptions.tile_px,
+        help="side of a tile of a slide or large field, in pixels of the model's input",
+    )
     add("--resume", action="store_true", help="continue the interrupted count in --out")
-    add("--json", action="store_true", help="print the results as one JSON document, and words on standard error")
-    add("--quiet", action="store_true", help="print only what went wrong")
+    add("--json", action="store_true", help="print the results as one JSON document; all other text goes to standard error")
+    add("--quiet", action="store_true", help="print only warnings, doubtful and unread fields, and errors")
     return made
 
 

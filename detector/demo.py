@@ -12,9 +12,9 @@ from detector.shipped import samples
 
 
 def demo(*, out: Path | None) -> int:
-    """Count the sample fields that come with the program, as count does a folder of your own.
+    """Count the sample fields that come with the program: two rendered smears of four fields each.
 
-    They are two rendered smears of four fields each.
+    The results are those that `count` writes for a folder of your own.
     """
     return count.count(CountOptions([str(samples())], out=out))
 

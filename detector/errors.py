@@ -64,7 +64,7 @@ class UnknownClassError(AnnotationError):
 
 
 class ModelError(SmearcountError):
-    """A model file is missing, is no ONNX model, or lacks the metadata that counting needs."""
+    """A model file is missing, is not an ONNX model, or lacks the metadata that counting needs."""
 
 
 class OutputError(SmearcountError):

@@ -41,11 +41,11 @@ class EvaluateOptions:
 
 
 def command(options: EvaluateOptions) -> int:
-    """Compare a model with labels (--data), or counts of any origin with true counts (--counts and --truth).
+    """Compare a model with labels (--data), or any counts with true counts (--counts and --truth).
 
-    Writes report.html (for people), metrics.json, fields.csv and plots. Intervals are 95 %, by bootstrap over fields, or over smears
-    where --smears tells these. Each domain has figures of its own: those that --smears tells, or else the prefixes of the fields'
-    names. The constant baseline (the training fields' median) stands beside the counts: a model should beat it.
+    Writes report.html (for people), metrics.json, fields.csv and plots. Figures have 95 % intervals by bootstrap over fields, or
+    over smears if --smears names them. Each domain has its own figures; domains are named by --smears, or else by prefixes of the
+    field names. Errors stand beside those of the constant baseline (the training fields' median), which a model should beat.
     """
     _check(options)
     style.require()
@@ -127,16 +127,16 @@ def parser() -> Parser:
     """What the command takes."""
     made = Parser("evaluate", "[OPTION]...", command.__doc__)
     add = made.add_argument
-    add("--data", type=Path, help="data.yaml of a dataset folder made by detector.convert.")
-    add("--split", help="The split to evaluate: train, val or test (default).")
-    add("--model", type=Path, help="An .onnx model. Default: the shipped one.")
-    add("--exclude", type=Path, help="Text file of field names to leave out, one a line.")
-    add("--smears", type=Path, help="CSV: field,smear or field,domain or field,smear,domain.")
-    add("--also", type=Path, help="data.yaml of other labels of the same fields: figures by both.")
-    add("--counts", type=Path, help="CSV of counts, for example counts.csv, in the place of --data.")
-    add("--truth", type=Path, help="With --counts: CSV of true counts, or a folder of labels.")
-    add("--against", type=Path, help="A second .onnx model, or a second CSV of counts, to compare.")
-    add("--out", type=Path, help="Folder for the results; default: runs/evaluate/<time>.")
+    add("--data", type=Path, help="data.yaml of a dataset folder made by detector.convert")
+    add("--split", help="split to evaluate: train, val or test; default: test")
+    add("--model", type=Path, help="an .onnx model; default: the shipped one")
+    add("--exclude", type=Path, help="text file with the names of fields to leave out, one a line")
+    add("--smears", type=Path, help="CSV file with each field's smear, domain or both: field,smear,domain")
+    add("--also", type=Path, help="data.yaml of other labels for the same fields; adds the figures by these labels")
+    add("--counts", type=Path, help="CSV file of counts, for example counts.csv; in place of --data")
+    add("--truth", type=Path, help="with --counts: CSV file of true counts, or a folder of labels")
+    add("--against", type=Path, help="a second .onnx model, or a second CSV file of counts, to compare with the first")
+    add("--out", type=Path, help="folder for the results; default: runs/evaluate/<time>")
     return made
 
 

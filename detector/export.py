@@ -30,7 +30,7 @@ def make_model(weights: Path, data: Sequence[Path], target: Path, sizes: Sizes, 
 
 
 def export(*, weights: Path, data: Sequence[Path], out: Path, image_px: int, shown_rbc_px: float) -> int:
-    """Make an ONNX model that counts from trained weights, with thresholds tuned on the datasets' val fields."""
+    """Make an ONNX model for counting from trained weights, with thresholds tuned on the datasets' val fields."""
     if not weights.is_file():
         raise ModelError(f"{weights}: no such file; give weights such as runs/train/NAME/weights/best.pt")
     if out.suffix != ".onnx":
@@ -56,10 +56,16 @@ def parser() -> Parser:
     made = Parser("export", "[OPTION]... --data <path> --out <path> WEIGHTS", export.__doc__)
     add = made.add_argument
     add("weights", metavar="WEIGHTS", type=Path, help="trained weights (.pt)")
-    add("--data", type=Path, action="append", required=True, help="data.yaml of the datasets they were trained on")
-    add("--out", type=Path, required=True, help="the .onnx file to write; its card goes beside it")
-    add("--image-px", type=Number(int), default=416, help="long side that they were trained at")
-    shown = "width at which red cells are shown when it counts"
+    add(
+        "--data",
+        type=Path,
+        action="append",
+        required=True,
+        help="data.yaml of a dataset of their training; can be given several times",
+    )
+    add("--out", type=Path, required=True, help=".onnx file to write; its card is written beside it")
+    add("--image-px", type=Number(int), default=416, help="--image-px of their training")
+    shown = "width of red cells in the model's input when it counts, in pixels"
     add("--shown-rbc-px", type=Number(float), default=settings.load().shown_rbc_px, help=shown)
     return made
 

@@ -30,10 +30,10 @@ LOOK_EVERY_S, TELL_EVERY_S = 0.1, 10.0
 
 
 def stream(options: StreamOptions) -> int:
-    """Count the cells of a smear under a microscope camera or in a video, each once, and say when enough are counted.
+    """Count the cells of a smear under a microscope camera or in a video, each cell once, and say when enough are counted.
 
-    Writes report.html, counts.csv, smears.csv, detections.json and run.json as detector.count does, frames.csv (what became
-    of each frame) and mosaic.jpg (all that was seen). Ctrl-C ends it; what was counted so far is written.
+    Writes report.html, counts.csv, smears.csv, detections.json and run.json as detector.count does, frames.csv (a row for each
+    frame) and mosaic.jpg (the whole area seen). Ctrl-C ends the run; the results so far are written.
     """
     started = time.time()
     if options.um_per_px is not None:
@@ -123,19 +123,24 @@ def parser() -> Parser:
         "--mode",
         choices=("fields", "scan"),
         default=StreamOptions.mode,
-        help="fields: where the stage rests; scan: while it moves",
+        help="fields: count where the stage rests; scan: count while it moves",
     )
     add("--out", type=Path, help="folder for the results; default: runs/stream/<time>")
-    add("--model", type=Path, help="an .onnx model of ours; default: the one shipped")
-    add("--um-per-px", type=Number(float), help="micrometres per pixel: gives counts per mm²")
-    add("--until-enough", action="store_true", help="end when red and white cells are known well enough")
+    add("--model", type=Path, help="an .onnx model made by train or export; default: the shipped one")
+    add("--um-per-px", type=Number(float), help="scale in micrometres per pixel; adds counts per mm²")
+    add("--until-enough", action="store_true", help="end when both target uncertainties below are reached")
     percent = Number(float, 0.1, 100)
-    add("--rbc-within", type=percent, default=StreamOptions.rbc_within, help="how well red cells are to be known, in ± percent")
-    add("--wbc-within", type=percent, default=StreamOptions.wbc_within, help="how well white cells are to be known, in ± percent")
-    add("--seconds", type=Number(float, 0.1), help="end after so many seconds of the stream")
-    add("--save", type=Path, help="write what is seen, with the cells, to this video (.mp4, .mkv, .avi)")
-    add("--show", action="store_true", help="show it in a window")
-    add("--serve", metavar="[HOST:]PORT", help="show it on a page for browsers on this computer")
+    add(
+        "--rbc-within",
+        type=percent,
+        default=StreamOptions.rbc_within,
+        help="target uncertainty of red cells: half of the interval, in percent",
+    )
+    add("--wbc-within", type=percent, default=StreamOptions.wbc_within, help="the same for white cells")
+    add("--seconds", type=Number(float, 0.1), help="end after this many seconds of the stream")
+    add("--save", type=Path, help="save a video of the view with the boxes (.mp4, .mkv, .avi)")
+    add("--show", action="store_true", help="show the view with the boxes in a window")
+    add("--serve", metavar="[HOST:]PORT", help="show a live page for browsers on this computer")
     return made
 
 

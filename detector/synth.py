@@ -37,10 +37,10 @@ class SynthOptions:
 
 
 def synth(options: SynthOptions) -> None:
-    """Render stained smear fields with exact boxes, as smear_a/field_01.jpg and so on.
+    """Render fields of stained smears with exact boxes, named smear_a/field_01.jpg and so on.
 
-    Beside them are written truth.csv (cells of every class in each field) and truth.json (boxes, COCO layout;
-    regions of class ignore are heaps of which no one can say what cells they are).
+    Also writes truth.csv (cells of each class in each field) and truth.json (boxes, COCO layout). Regions of class
+    ignore in it are heaps whose cells cannot be told apart.
     """
     series, out = _series(options), options.out
     _refuse_full(out)
@@ -112,20 +112,32 @@ def parser() -> Parser:
     """What the command takes."""
     made = Parser("synth", "[OPTION]... --out <path>", synth.__doc__)
     add = made.add_argument
-    add("--out", type=Path, required=True, help="A new or empty folder for the fields and their truth.")
-    add("--fields", type=Number(int, 1), default=SynthOptions.fields, help="Fields of each smear.")
-    add("--smears", type=Number(int, 1, 26), default=SynthOptions.smears, help="Smears, each a folder.")
-    add("--size", default=SynthOptions.size, help="Width and height of a field in pixels.")
-    add("--seed", type=Number(int, 0), default=SynthOptions.seed, help="The same seed and options give the same fields.")
-    add("--um-per-px", type=Number(float), default=SynthOptions.um_per_px, help="Scale; red cells are 7.6 µm wide.")
-    add("--stain", default=SynthOptions.stain, help=f"The look: {', '.join(PRESETS)}, or {MIXED} for each in turn.")
-    add("--rbc", type=Number(float), help="Mean red cells in a field; a normal monolayer's unless given.")
-    add("--wbc", type=Number(float), help="Mean white cells in a field.")
-    add("--platelets", type=Number(float), help="Mean platelets in a field.")
-    touch = "Share of red cells that touch or overlap another."
+    add("--out", type=Path, required=True, help="new or empty folder for the fields and their truth")
+    add("--fields", type=Number(int, 1), default=SynthOptions.fields, help="fields per smear")
+    add("--smears", type=Number(int, 1, 26), default=SynthOptions.smears, help="smears, each in a folder of its own")
+    add("--size", default=SynthOptions.size, help="width and height of a field in pixels")
+    add(
+        "--seed",
+        type=Number(int, 0),
+        default=SynthOptions.seed,
+        help="random seed; the same seed and options give the same fields",
+    )
+    add(
+        "--um-per-px",
+        type=Number(float),
+        default=SynthOptions.um_per_px,
+        help="scale in micrometres per pixel; red cells are 7.6 µm wide",
+    )
+    add("--stain", default=SynthOptions.stain, help=f"stain: {', '.join(PRESETS)}, or {MIXED} for each in turn")
+    add("--rbc", type=Number(float), help="mean number of red cells per field; default: that of a normal monolayer")
+    add("--wbc", type=Number(float), help="mean number of white cells per field")
+    add("--platelets", type=Number(float), help="mean number of platelets per field")
+    touch = "share of red cells that touch or overlap another"
     add("--touching", type=Number(float), default=SynthOptions.touching, help=touch)
-    varied = "Every field another slide, with its own stain, light and mixture of cells; red cells from LOW to HIGH pixels wide."
-    add("--variety", metavar="LOW-HIGH", nargs="?", const=_WIDTHS, help=f"{varied} Without a value {_WIDTHS}.")
+    varied = (
+        "make each field another slide, with its own stain, light and mixture of cells, and red cells LOW to HIGH pixels wide;"
+    )
+    add("--variety", metavar="LOW-HIGH", nargs="?", const=_WIDTHS, help=f"{varied} default range: {_WIDTHS}")
     return made
 
 

@@ -172,7 +172,7 @@ def read_counts(path: Path) -> CountsTable:
     if (path / "counts.csv").is_file():
         raise ManifestError(f"{path}: is a folder of results; give {path / 'counts.csv'}")
     labelled = sources.load_truth(path)
-    unknown = [f"{n} boxes of class {name!r}, which is none of ours" for name, n in labelled.unknown.items()]
+    unknown = [f"{n} boxes of the unknown class {name!r}" for name, n in labelled.unknown.items()]
     counts = {key: counts_of_records([record])[record.name] for key, record in labelled.records.items()}
     return CountsTable(counts, remarks=[*labelled.broken, *unknown])
 

@@ -68,7 +68,7 @@ def _counts_table(result: Evaluation) -> Table:
     if result.guess is not None:
         rows["baseline"] = result.guess
     columns = ("class", "cells", "counted", "truth", "mean error", "bias", "pooled", "exact")
-    caption = "clear: of the border; baseline: constant, the training fields' median; mean error: absolute; pooled flatters"
+    caption = "clear: clear of the border; baseline: the training fields' median; mean error: absolute; pooled: optimistic"
     table = empty_table(columns, "counts per field", caption)
     for name in result.all_cells:
         for title, agreements in rows.items():
@@ -98,7 +98,7 @@ def _domains_table(result: Evaluation) -> Table:
 
 
 def _against_table(of: DetectorDifferences) -> Table:
-    caption = "an error below 0 is in favour of this model; an interval that holds 0 does not show which is better"
+    caption = "a negative difference favours this model; an interval that holds 0 does not show which is better"
     table = empty_table(
         ("class", "AP50", "AP50-95", "precision", "recall", "mean error", "clear"), "this model less the other", caption
     )
@@ -172,7 +172,7 @@ def of_comparison(comparison: Comparison, title: str) -> list[Table]:
 def error_table(title: str, classes: Mapping[str, Agreement], guess: Mapping[str, Agreement]) -> Table:
     """How wrong counts are, and how wrong the constant baseline is where there is one."""
     columns = ("class", "cells", "counted", "truth", "mean error", "bias", "exact", "within 1", "pooled")
-    caption = "mean error: absolute; pooled flatters; 95 % intervals"
+    caption = "mean error: absolute; pooled: optimistic, as errors cancel; 95 % intervals"
     table = empty_table(columns, title, f"baseline: constant, the median of the truth; {caption}" if guess else caption)
     for name, of in classes.items():
         for kind, row in (("all", of), *((("baseline", guess[name]),) if name in guess else ())):
@@ -192,7 +192,7 @@ def agreement_table(classes: Mapping[str, Agreement]) -> Table:
 
 def _paired_table(result: TableEvaluation) -> Table:
     columns = ("class", "both have", "nearer", "farther", "mean error", "bias", "exact", "concordance")
-    caption = "a negative error is in favour of these; an interval that holds 0 does not show which is better"
+    caption = "a negative difference favours these; an interval that holds 0 does not show which is better"
     table = empty_table(columns, "These counts less the other table's", caption)
     for name, of in result.paired.items():
         both = many(of.fields, result.comparison.per)

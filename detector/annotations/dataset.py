@@ -63,7 +63,9 @@ def refuse_foreign(out: Path) -> None:
     if out.is_dir() and (not any(out.iterdir()) or is_ours(out)):
         return
     if out.exists() or out.is_symlink():
-        raise OutputError(f"{out}: exists and is no earlier conversion (no {AUDIT} of ours); choose another --out or remove it")
+        raise OutputError(
+            f"{out}: exists and is not an earlier conversion (no {AUDIT} of smearcount); choose another --out or remove it"
+        )
 
 
 def write(folder: Path, records: Sequence[Record]) -> None:
@@ -152,7 +154,7 @@ def read(data_yaml: Path, split: str) -> list[Record]:
 
 def _of_split(items: Iterable[Item], split: str) -> Iterator[Item]:
     if split not in SPLITS:
-        raise AnnotationError(f"{split!r} is no split; known: {', '.join(SPLITS)}")
+        raise AnnotationError(f"{split!r} is not a split; known: {', '.join(SPLITS)}")
     return (item for item in items if item.splits == (split,))
 
 

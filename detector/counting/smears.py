@@ -15,7 +15,7 @@ from detector.vision.quality import Quality
 
 MANY_DOUBTFUL = 0.25
 """Share of a smear's fields from which on, where it is two fields or more, the doubtful ones lead its results."""
-WITHHELD = "no true number is to be expected of doubtful fields"
+WITHHELD = "expected true counts are therefore not given"
 
 
 @dataclass(frozen=True)

@@ -77,7 +77,7 @@ def _of_manifest(manifest: Manifest, inputs: Sequence[str], um_per_px: float | N
     folders = [Path(name) for name in inputs] or [manifest.path.parent]
     for folder in folders:
         if not folder.is_dir():
-            raise UsageError(f"{folder}: is no folder; with --manifest, INPUT is the folder that its fields are named from")
+            raise UsageError(f"{folder}: is not a folder; with --manifest, INPUT is the folder that its fields are named from")
     found = []
     for row in manifest.rows:
         places = [folder / row.field for folder in folders]

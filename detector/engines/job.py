@@ -162,8 +162,8 @@ def _warnings(read: Sequence[FieldCount]) -> tuple[str, ...]:
     note = wrong[0].note
     first = note[note.index(finder.CONTRADICTED) :].split(";")[0]
     return (
-        f"the scale that was given does not fit the cells in {len(wrong)} of {len(read)} fields: in {wrong[0].field} {first}. "
-        "It was used all the same; leave it out where it is wrong",
+        f"the given scale contradicts the cells in {len(wrong)} of {len(read)} fields: in {wrong[0].field}, {first}. "
+        "It was still used; leave it out if it is wrong",
     )
 
 

@@ -149,7 +149,7 @@ class Journal:
     def _check(self, header: Mapping[str, Any] | None, key: Mapping[str, Any]) -> None:
         made = None if header is None else header.get("key")
         if header is None or not isinstance(made, dict):
-            raise OutputError(f"{self.path}: is no journal of a count; choose another --out")
+            raise OutputError(f"{self.path}: is not a journal of a count; choose another --out")
         different = sorted(name for name in {*made, *key} if made.get(name) != key.get(name))
         if header.get("layout") != LAYOUT or different:
             what = ", ".join(different) or "another version"

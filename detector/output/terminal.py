@@ -47,7 +47,7 @@ def print_smears(console: Console, smears: Sequence[SmearCount]) -> None:
         name for smear, name, count in rows if smear.fields and not smear.warning and not count.expected_total
     )
     if unknown and any(count.expected_total for _, _, count in rows):
-        console.print(f"expected true counts of {', '.join(unknown)} are not known: too few in the model's validation fields")
+        console.print(f"expected true counts of {', '.join(unknown)} are not known: the model's validation fields hold too few")
 
 
 def _print_warnings(console: Console, smears: Sequence[SmearCount]) -> None:
@@ -56,7 +56,7 @@ def _print_warnings(console: Console, smears: Sequence[SmearCount]) -> None:
     if len(smears) > _MOST_ROWS:
         console.print(f"[bold red]... and {len(smears) - _MOST_ROWS} smears more; see warning in smears.csv[/]")
     if smears:
-        console.print(f"{WITHHELD}; the reasons stand in counts.csv and report.html", soft_wrap=True)
+        console.print(f"{WITHHELD}; for the reasons see counts.csv and report.html", soft_wrap=True)
 
 
 def print_problems(console: Console, outcome: Outcome) -> None:
@@ -74,7 +74,8 @@ def print_problems(console: Console, outcome: Outcome) -> None:
     if full:
         names = escape(", ".join(full[:5]))
         console.print(
-            f"[yellow]saturated:[/] {many(len(full), 'field')} at the most cells that the model reports: {names}", soft_wrap=True
+            f"[yellow]saturated:[/] {many(len(full), 'field')} hold as many cells as the model can report: {names}",
+            soft_wrap=True,
         )
 
 

@@ -89,7 +89,7 @@ class Live:
         self._thread.join(_HANG_S)
         if self._thread.is_alive() and error is None:
             raise SmearcountError(
-                f"the detector did not come back in {_HANG_S:.0f} s; frames.csv tells what became of each frame"
+                f"the detector did not come back in {_HANG_S:.0f} s; frames.csv says what happened to each frame"
             )
 
     def wait(self, seconds: float) -> bool:

@@ -146,7 +146,7 @@ class FrameLog:
             self._failed(error)
 
     def _failed(self, error: OSError) -> None:
-        self.problem = f"{STREAM_LOG}: cannot be written on ({error.strerror}); the count goes on"
+        self.problem = f"{STREAM_LOG}: cannot be written any more ({error.strerror}); the count goes on"
         if self._file is not None:
             self._file.close()
             self._file = None

@@ -318,7 +318,7 @@ def _size_wh(unit: Unit) -> tuple[int, int]:
 def _note(unit: Unit) -> str:
     w, h = _size_wh(unit)
     share = unit.area_px / (w * h)
-    return f"{100 * share:.0f} % of it, the rest is in others or was not seen" if share < 0.99 else ""
+    return f"{100 * share:.0f} % of its area; the rest belongs to others or was not seen" if share < 0.99 else ""
 
 
 def _segments(survey: Survey) -> list[Segment]:
@@ -336,13 +336,13 @@ def _remarks(survey: Survey) -> list[str]:
     remarks = []
     if len(survey.first) > 1:
         remarks.append(
-            f"the place on the smear was lost: {len(survey.first)} segments were counted each by itself, and where they show the "
-            "same place their cells are counted again"
+            f"the position on the smear was lost: {len(survey.first)} segments were counted separately, and cells seen in two of them "
+            "are counted twice"
         )
     once = sum(cell.centred and cell.hits == 1 and cell.counted < 0 for cells in survey.cells.values() for cell in cells)
     if once:
         seen = "1 cell was" if once == 1 else f"{once} cells were"
-        remarks.append(f"{seen} found in one view only and not counted; move more slowly to see such again")
+        remarks.append(f"{seen} found in one view only and not counted; move the stage more slowly")
     blurred = survey.rejected[BLURRED]
     if blurred > 0.1 * max(survey.received, 1):
         remarks.append(
@@ -350,5 +350,5 @@ def _remarks(survey: Survey) -> list[str]:
         )
     saturated = sum(unit.saturated for unit in survey.units)
     if saturated:
-        remarks.append(f"{saturated} views held more cells than the model reports; the count is too low there")
+        remarks.append(f"{saturated} views held more cells than the model can report; the count is too low there")
     return remarks

@@ -96,12 +96,12 @@ class Enough:
     def sentence(self, classes: Mapping[str, ClassTotal], reached: bool) -> str:
         """What is known how well, and whether it is enough."""
         asked = {name: total for name, total in classes.items() if name in self._targets}
-        parts = [f"{_NAMES[name]} {_share(total.known_to)} (asked: {_share(total.target)})" for name, total in asked.items()]
-        return "known to: " + ", ".join(parts) + (": enough" if reached else "") if parts else ""
+        parts = [f"{_NAMES[name]} {_share(total.known_to)} (target {_share(total.target)})" for name, total in asked.items()]
+        return "uncertainty: " + ", ".join(parts) + (": enough" if reached else "") if parts else ""
 
 
 def _share(share: float | None) -> str:
-    return "not yet" if share is None else f"±{100 * share:.1f} %"
+    return "not known yet" if share is None else f"±{100 * share:.1f} %"
 
 
 def _known_to(estimate: Interval | None) -> float | None:

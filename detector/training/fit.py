@@ -98,9 +98,9 @@ def start(model: str) -> Any:
     except Exception as error:
         reason = " ".join(str(error).split())[:200]
         if here:
-            raise ModelError(f"{model}: is no YOLO model that can be loaded safely ({reason})") from None
+            raise ModelError(f"{model}: is not a YOLO model that can be loaded safely ({reason})") from None
         if suffix == ".yaml":
-            raise ModelError(f"{model}: is no architecture that Ultralytics knows; try yolo11n.yaml") from None
+            raise ModelError(f"{model}: is not an architecture that Ultralytics knows; try yolo11n.yaml") from None
         raise DownloadError(
             f"{model}: is not on this computer and could not be downloaded ({reason}); "
             "without network give --model smearcount, a local .pt file, or yolo11n.yaml to start from nothing"
@@ -131,7 +131,7 @@ def require_device(device: str, batch: int) -> None:
     numbers = [int(number) for number in device.split(",")] if re.fullmatch(r"\d+(,\d+)+", device) else []
     if not numbers or max(numbers) >= gpus or len(set(numbers)) < len(numbers):
         several = f", or several GPUs such as {','.join(map(str, range(gpus)))}" if gpus > 1 else ""
-        raise UsageError(f"--device {device}: is not to be had here; there is {', '.join(here)}{several}")
+        raise UsageError(f"--device {device}: is not available; available: {', '.join(here)}{several}")
     if batch % len(numbers):
         raise UsageError(f"--batch {batch}: must be a multiple of {len(numbers)}, the number of GPUs in --device {device}")
 
@@ -145,7 +145,7 @@ def _train(model: Any, run_folder: Path, settings: TrainSettings, chosen: dict[s
             model.train(trainer=Trainer, **chosen)
     except subprocess.CalledProcessError as error:
         raise ModelError(
-            f"{run_folder}: training on GPUs {settings.device} ended with exit code {error.returncode}; the reason stands above"
+            f"{run_folder}: training on GPUs {settings.device} ended with exit code {error.returncode}; the reason is printed above"
         ) from None
     best = run_folder / "weights" / "best.pt"
     if not best.is_file():

@@ -15,8 +15,8 @@ _USE = """\
 ## Intended use
 
 For counting red cells, white cells and platelets in stained, thin blood smears photographed through a microscope, by people who
-check the counts. Not for diagnosis, and not a medical device. White cells are counted, not told apart. Smears, stains and cameras
-unlike those of the training data must be checked against counts by hand before the counts are used
+check the counts. Not for diagnosis, and not a medical device. Types of white cells are not distinguished. For smears, stains and
+cameras unlike those of the training data, compare with counts by hand before you use the counts
 (`python -m detector.count FIELDS --truth COUNTS.csv`)."""
 
 
@@ -31,16 +31,16 @@ def render(card: Mapping[str, Any]) -> str:
         "",
         "## How it counts",
         "",
-        f"The scale of a smear is told by its red cells, or given; fields are shown with red cells {card['shown_px']:g} px wide, in tiles "
-        f"where they are large. Where no scale is known a field is scaled to {card['image_px']} px on its long side; red cells of the "
-        f"training fields are then about {card['rbc_px']:g} px wide.",
+        f"The scale of a smear is given, or estimated from its red cells. Fields are shown to the model with red cells "
+        f"{card['shown_px']:g} px wide; large fields are shown in tiles. If the scale is not known, a field is scaled to "
+        f"{card['image_px']} px on its long side; red cells of the training fields are then about {card['rbc_px']:g} px wide.",
         "",
         f"Thresholds: {card['thresholds_from']}.",
         "",
         *_thresholds(card),
         "",
-        "Error of the count on the validation fields that the thresholds were tuned on (mean absolute error per field, so better "
-        "than on other fields):",
+        "Mean absolute error of the count per field, on the validation fields on which the thresholds were tuned. On other fields it "
+        "is larger:",
         "",
         *_error_table(card),
         "",
@@ -68,25 +68,25 @@ def _thresholds(card: Mapping[str, Any]) -> list[str]:
     tuning = card.get("threshold_tuning")
     if tuning is None:
         return [
-            "| cells | least score |",
+            "| cells | threshold |",
             "|---|---|",
             *(f"| {name} | {value:.2f} |" for name, value in card["thresholds"].items()),
         ]
     domains = list(next(iter(tuning.values()))["domains"])
-    lines = [f"| cells | least score | {' | '.join(domains)} |", "|---|---|" + "---|" * len(domains)]
+    lines = [f"| cells | threshold | {' | '.join(domains)} |", "|---|---|" + "---|" * len(domains)]
     for name, value in card["thresholds"].items():
         one = tuning[name]
         costs = (
-            f"{at['error']:.2f} ({at['own_error']:.2f} at its own best, {at['own_threshold']:.2f})"
+            f"{at['error']:.2f} ({at['own_error']:.2f} at its best threshold, {at['own_threshold']:.2f})"
             for at in (one["domains"][domain] for domain in domains)
         )
         lines.append(f"| {name} | {value:.2f} ({one['low']:.2f} to {one['high']:.2f}) | {' | '.join(costs)} |")
     return [
         *lines,
         "",
-        "In brackets after a threshold: 95 % of those that are chosen when the fields are drawn anew. For each domain: the mean error "
-        "per field of the count of cells clear of the border at the common threshold, and what it would be at the threshold that is "
-        "best for that domain alone.",
+        "In brackets after a threshold: the range of 95 % of the thresholds chosen on resampled fields. For each domain: the mean "
+        "absolute error per field of the count of cells clear of the border at the common threshold, and at the threshold that is "
+        "best for this domain alone.",
         "",
         f"![Error of the count against the threshold]({card['name']}.thresholds.png)",
     ]
@@ -100,8 +100,8 @@ def _operating(card: Mapping[str, Any]) -> list[str]:
     fields = sum(one.fields for one in next(iter(sums.values())).values())
     known = corrections(sums)
     lines = [
-        f"Precision and recall at these thresholds, on the same {fields} validation fields, and the true cells to be expected for each "
-        "counted one in fields of a stain that is not among theirs (`docs/expected_count.md`), with 95 % intervals:",
+        f"Precision and recall at these thresholds, on the same {fields} validation fields, and the expected number of true cells for "
+        "each counted cell in fields of another stain (`docs/expected_count.md`), with 95 % intervals:",
         "",
         "| cells | precision | recall | true cells per counted cell |",
         "|---|---|---|---|",
@@ -129,15 +129,15 @@ def _levels(levels: Mapping[str, Any] | None) -> list[str]:
         return []
     places = " and ".join(map(str, silent))
     return [
-        f"It lacks the weights' level for places of {places} px, which never answers: no score there reaches {levels['least_score']:g} "
-        f"in any of {levels['fields']} training and validation fields."
+        f"The detection level of stride {places} of the weights is left out, because it never detects anything: no score there reaches "
+        f"{levels['least_score']:g} in any of {levels['fields']} training and validation fields."
     ]
 
 
 def _parity(parity: Mapping[str, int]) -> str:
     return (
-        f"The file counts the same as the weights that it was made from in {parity['equal']} of {parity['fields']} validation fields; "
-        f"the largest difference of a class in a field is {parity['worst']}."
+        f"The counts of the file equal those of its weights in {parity['equal']} of {parity['fields']} validation fields; the largest "
+        f"difference of a class in a field is {parity['worst']}."
     )
 
 
@@ -185,9 +185,9 @@ def known_failures(card: Mapping[str, Any]) -> list[str]:
     lines = [
         "## Known failures",
         "",
-        "Counted at the thresholds, against the labels as they are: a cell that is found where no label is may be a cell. A missed or "
-        "false cell is of the first kind that fits: at the border (an edge within 1.5 % of the field's side), taken for another class, "
-        "among touching cells, or by itself.",
+        "At the thresholds, compared with the labels as they are, so a false detection may be a cell that was not labelled. Missed and "
+        "false cells are assigned to the first situation that fits: at the border (an edge within 1.5 % of the field's side), taken for "
+        "another class, among touching cells, or by itself.",
         "",
     ]
     for one in told:

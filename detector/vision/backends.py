@@ -82,7 +82,7 @@ def open_network(path: Path, backend: str = AUTO, workers: int = 1, threads: int
     except Exception as error:
         reason = " ".join(str(error).split())[:160]
         raise ModelError(
-            f"{path}: is no ONNX model that can be run ({reason}); give an .onnx file made by detector.train or detector.export"
+            f"{path}: is not an ONNX model that can be run ({reason}); give an .onnx file made by detector.train or detector.export"
         ) from None
 
 
@@ -93,9 +93,9 @@ def check(backend: str) -> None:
         UsageError: it is not known or not there.
     """
     if backend not in NAMES:
-        raise UsageError(f"backend {backend!r} is not known; there are {', '.join(available())}")
+        raise UsageError(f"backend {backend!r} is unknown; available: {', '.join(available())}")
     if backend not in available():
-        raise UsageError(f"backend {backend!r} is not there; it needs {_NEEDS[backend]}; there are {', '.join(available())}")
+        raise UsageError(f"backend {backend!r} is not available; it needs {_NEEDS[backend]}; available: {', '.join(available())}")
 
 
 def available() -> list[str]:
@@ -147,7 +147,7 @@ def _onnxruntime(path: Path, backend: str, threads: int) -> Network:
     session = onnxruntime.InferenceSession(str(path), options, providers=[(provider, dict(settings))])
     if session.get_providers()[0] != provider:
         # It goes on with the processor where the provider's own libraries are missing.
-        raise UsageError(f"backend {backend!r} does not start; it needs {_NEEDS[backend]}; there are {', '.join(available())}")
+        raise UsageError(f"backend {backend!r} does not start; it needs {_NEEDS[backend]}; available: {', '.join(available())}")
     lock = threading.Lock()
 
     def run(pixels: NDArray[np.uint8], least: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -118,7 +118,7 @@ def _scale(slide: Slide, seen_px: float | None, um_per_px: float | None) -> tupl
     if known is None:
         if seen_px is None:
             raise ImageError(
-                "its scale is not known: the file does not say it, and no red cells were found to estimate it from; "
+                "its scale is not known: the file does not state it, and no red cells were found to estimate it from; "
                 "give --um-per-px, or a manifest with a um_per_px column"
             )
         note = f"scale estimated from red cells: {seen_px:.0f} px wide, about {cells.RBC_DIAMETER_UM / seen_px:.3g} µm per px"
@@ -127,10 +127,14 @@ def _scale(slide: Slide, seen_px: float | None, um_per_px: float | None) -> tupl
     told = "" if um_per_px is not None else f"scale from {slide.scale_source}: {known:.4g} µm per px"
     if seen_px is None or not scales.contradict(seen_px, rbc_px):
         return known, rbc_px, told
-    doubt = f"{rbc_px:.0f} px wide, on the slide they seem to be {seen_px:.0f} px"
+    doubt = f"{rbc_px:.0f} px wide, but on the slide they are about {seen_px:.0f} px"
     if um_per_px is not None:
         return known, rbc_px, f"{finder.CONTRADICTED} {doubt}"
-    return None, seen_px, f"by {slide.scale_source} red cells are {doubt}; the cells were believed, and no area in mm² is known"
+    return (
+        None,
+        seen_px,
+        f"by {slide.scale_source} red cells should be {doubt}; the measured width was used, and no area in mm² is known",
+    )
 
 
 def look(model: Model, slide: Slide, slide_plan: SlidePlan, tile: Tile) -> TileResult:

@@ -248,7 +248,7 @@ def test_labels_are_a_truth_and_counts_as_well(files: dict[str, Path]) -> None:
     (folder / "labels" / "a.txt").write_text("0 0.5 0.5 0.1 0.1\n1 0.2 0.2 0.1 0.1\n", encoding="utf-8")
     result = evaluate_tables(files["counts"], folder)
     assert result.comparison.classes["RBC"].truth == 1
-    assert result.remarks == [f"{folder}: 1 boxes of class 'speck', which is none of ours"]
+    assert result.remarks == [f"{folder}: 1 boxes of the unknown class 'speck'"]
     assert evaluate_tables(folder, files["manual"]).comparison.classes["RBC"].counted == 1
 
 

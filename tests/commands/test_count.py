@@ -102,7 +102,7 @@ def test_the_backend_is_chosen_told_and_kept_to(fields: Path, run_command: Run, 
     assert (told["name"], told["precision"]) == ("cpu", "float32")
     assert told["program"].startswith("ONNX Runtime ")
     assert run_command(count.main, fields, "--out", "none", "--backend", "abacus") == 2
-    assert "backend 'abacus' is not known; there are auto, cpu" in " ".join(capsys.readouterr().err.split())
+    assert "backend 'abacus' is unknown; available: auto, cpu" in " ".join(capsys.readouterr().err.split())
     assert not Path("none").exists()
     # Half of a table by one backend and half by another would be no table of either.
     journal = Path("out/journal.jsonl")
@@ -171,7 +171,7 @@ def test_expected_true_counts_stand_beside_the_raw_ones(
     assert run_command(count.main, fields, "--out", "out") == 0
     printed = capsys.readouterr().out
     assert "expected true" in printed
-    assert "expected true counts of Platelets are not known: too few in the model's validation fields" in printed
+    assert "expected true counts of Platelets are not known: the model's validation fields hold too few" in printed
     new = [name for name in rows(Path("out/smears.csv"))[0] if name.startswith("expected_")]
     assert new == [f"expected_{what}{limit}" for what in ("total", "mean") for limit in ("", "_low", "_high")]
     for row, plain in zip(rows(Path("out/smears.csv")), rows(Path("plain/smears.csv")), strict=True):
@@ -303,13 +303,13 @@ def _unwritable(tmp_path: Path) -> Path:
         (["gone"], 3, "does not exist"),
         (["bare"], 3, "no images in it"),
         (["text"], 3, "no images in it"),
-        (["fields", "--bogus"], 2, "unknown option --bogus; python -m detector.count --help tells"),
+        (["fields", "--bogus"], 2, "unknown option --bogus; python -m detector.count --help lists"),
         (["fields", "--model", "gone.onnx"], 3, "no such model file"),
-        (["fields", "--model", "text/a.txt"], 3, "no ONNX model"),
+        (["fields", "--model", "text/a.txt"], 3, "not an ONNX model"),
         (["fields", "--manifest", "gone.csv"], 2, "cannot be read"),
         (["fields", "--manifest", "text/a.txt"], 2, "no column field"),
-        (["fields", "--um-per-px", "0"], 2, "--um-per-px: 0 micrometres per pixel is no scale"),
-        (["fields", "--um-per-px", "13.3"], 2, "--um-per-px: 13.3 micrometres per pixel is no scale"),
+        (["fields", "--um-per-px", "0"], 2, "--um-per-px: 0 micrometres per pixel is not a scale"),
+        (["fields", "--um-per-px", "13.3"], 2, "--um-per-px: 13.3 micrometres per pixel is not a scale"),
         (["fields", "--um-per-px", "nan"], 2, "--um-per-px: must be a number, got 'nan'"),
         (["fields", "--um-per-px", "wide"], 2, "--um-per-px: must be a number, got 'wide'"),
         (["fields", "--rbc-per-ul", "inf"], 2, "--rbc-per-ul must be a positive number"),

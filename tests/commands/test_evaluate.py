@@ -272,7 +272,7 @@ def test_tables_of_counts_are_compared_without_a_model(tmp_path: Path, undrawn: 
         "Counted, but not in the truth",
         "In the truth, but not counted",
         "Compared with the other counts",
-        "Yardsticks",
+        "Reference values",
     ):
         assert told in page
     assert "Against truth" in capture.get()

@@ -198,5 +198,6 @@ def test_a_given_scale_that_a_slides_cells_contradict_warns(tmp_path: Path, regi
         outcome = job.count(inputs.find([str(tmp_path / "a.tif")], um_per_px=um_per_px), Work(model, 1))
         assert len(outcome.warnings) == warnings
         assert all(
-            "in 1 of 1 fields: in a.tif by um_per_px red cells are 30 px wide, on the slide" in one for one in outcome.warnings
+            "in 1 of 1 fields: in a.tif, by the given scale red cells should be 30 px wide, but on" in one
+            for one in outcome.warnings
         )

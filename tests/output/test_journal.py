@@ -90,7 +90,7 @@ def test_a_second_entry_of_a_field_replaces_the_first(tmp_path: Path) -> None:
 def test_a_file_that_is_no_journal_is_left_alone(tmp_path: Path, text: str) -> None:
     path = tmp_path / "j.jsonl"
     path.write_text(text, encoding="utf-8")
-    with pytest.raises(OutputError, match="is no journal"):
+    with pytest.raises(OutputError, match="is not a journal"):
         Journal(path, KEY, resume=True)
     assert path.read_text(encoding="utf-8") == text
 

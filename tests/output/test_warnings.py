@@ -34,7 +34,7 @@ def test_the_terminal_leads_with_it(smears: list[SmearCount]) -> None:
     told = console.export_text()
     assert told.splitlines()[0] == f"a: {WARNING}"
     assert "b: " not in told
-    assert "no true number is to be expected of doubtful fields" in told
+    assert "expected true counts are therefore not given" in told
     rows = [[cell.strip() for cell in line.split("│")] for line in told.splitlines() if " RBC " in line]
     assert rows[0][5] == "-"
     assert rows[1][5].startswith("107")
@@ -51,7 +51,7 @@ def test_the_table_holds_it_and_no_expected_count(smears: list[SmearCount], tmp_
     with (tmp_path / "smears.csv").open(encoding="utf-8", newline="") as file:
         a, b = (row for row in csv.DictReader(file) if row["class"] == "RBC")
     assert list(a).index("warning") < list(a).index("total")
-    assert (a["fields_doubtful"], a["warning"]) == ("2", f"{WARNING}; no true number is to be expected of doubtful fields")
+    assert (a["fields_doubtful"], a["warning"]) == ("2", f"{WARNING}; expected true counts are therefore not given")
     assert (b["fields_doubtful"], b["warning"]) == ("0", "")
     for name in (name for name in a if name.startswith("expected_")):
         assert a[name] == ""

@@ -200,6 +200,6 @@ def test_a_full_disk_ends_the_log_and_not_the_count(tmp_path: Path) -> None:
     run.log._file = io.FileIO("/dev/full", "w")
     with run.log, run.capture, run.live:
         until(lambda: run.live.wait(0.05))
-    assert run.log.problem == "frames.csv: cannot be written on (No space left on device); the count goes on"
+    assert run.log.problem == "frames.csv: cannot be written any more (No space left on device); the count goes on"
     assert run.log.received == 20
     assert run.mode.totals().classes["RBC"].count == 16

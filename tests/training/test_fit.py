@@ -27,10 +27,10 @@ def test_what_is_there_may_be_used(gpus: None, name: str) -> None:
 @pytest.mark.parametrize(
     ("gpus", "name", "message"),
     [
-        (0, "0", "--device 0: is not to be had here; there is auto, cpu$"),
-        (0, "mps", "there is auto, cpu$"),
-        (1, "0,1", "there is auto, cpu, 0$"),
-        (2, "2", "there is auto, cpu, 0, 1, or several GPUs such as 0,1$"),
+        (0, "0", "--device 0: is not available; available: auto, cpu$"),
+        (0, "mps", "available: auto, cpu$"),
+        (1, "0,1", "available: auto, cpu, 0$"),
+        (2, "2", "available: auto, cpu, 0, 1, or several GPUs such as 0,1$"),
         (2, "0,0", "--device 0,0"),
         (2, "cuda", "--device cuda"),
         (2, "", "--device : "),

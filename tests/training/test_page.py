@@ -106,7 +106,7 @@ def test_thresholds_are_told_with_their_price_in_each_domain(whole_card: dict[st
     tuning = {name: {"low": 0.4, "high": 0.6, "domains": {"a": at, "b": at}} for name in whole_card["class_names"]}
     text = page.render({**whole_card, "name": "own", "threshold_tuning": tuning})
     value = whole_card["thresholds"]["RBC"]
-    cell = "0.63 (0.50 at its own best, 0.70)"
+    cell = "0.63 (0.50 at its best threshold, 0.70)"
     assert f"| RBC | {value:.2f} (0.40 to 0.60) | {cell} | {cell} |" in text
     assert "](own.thresholds.png)" in text
 

@@ -103,13 +103,13 @@ def test_without_openvino_nothing_is_timed(two: SimpleNamespace, monkeypatch: py
 
 def test_a_backend_that_is_not_there_says_what_it_needs_and_which_are(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(backends, "_has_openvino", lambda: False)
-    with pytest.raises(UsageError, match=r"needs pip install 'smearcount\[openvino\]'; there are auto, cpu"):
+    with pytest.raises(UsageError, match=r"needs pip install 'smearcount\[openvino\]'; available: auto, cpu"):
         Model.load(backend="openvino")
-    with pytest.raises(UsageError, match="backend 'gpu' is not known; there are auto, cpu"):
+    with pytest.raises(UsageError, match="backend 'gpu' is unknown; available: auto, cpu"):
         Model.load(backend="gpu")
     monkeypatch.setattr(backends, "available", lambda: ["auto", "cpu"])
     for name in ("cuda", "coreml", "directml"):
-        with pytest.raises(UsageError, match=f"backend '{name}' is not there; it needs .*; there are auto, cpu"):
+        with pytest.raises(UsageError, match=f"backend '{name}' is not available; it needs .*; available: auto, cpu"):
             Model.load(backend=name)
 
 
@@ -157,7 +157,7 @@ def test_every_backend_finds_the_same_cells(backend: str, model: Model) -> None:
 def test_what_is_no_network_is_said_to_be_none(tmp_path: Path, backend: str) -> None:
     _needs(backend)
     (tmp_path / "text.onnx").write_text("RBC,WBC\n", encoding="utf-8")
-    with pytest.raises(ModelError, match=r"text\.onnx: is no ONNX model that can be run"):
+    with pytest.raises(ModelError, match=r"text\.onnx: is not an ONNX model that can be run"):
         Model.load(tmp_path / "text.onnx", backend)
 
 

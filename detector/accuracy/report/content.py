@@ -21,7 +21,7 @@ MOST_ROWS = 2000
 """Rows of the table of fields."""
 _PERCENT = "\N{NO-BREAK SPACE}%"
 _POINTS = "\N{NO-BREAK SPACE}pp"
-SATURATED = "These hold as many cells as could be counted; the true counts may be higher."
+SATURATED = "The model reported as many cells as it can; the true counts may be higher."
 
 
 @dataclass(frozen=True)
@@ -169,7 +169,7 @@ _AGREEMENT: tuple[tuple[str, str, Format], ...] = (
     ("within one cell", "within_one", as_percent),
     ("Pearson's r", "pearson_r", as_number(3)),
     ("Lin's concordance", "concordance", as_number(3)),
-    ("pooled accuracy (flatters)", "pooled_accuracy", as_percent),
+    ("pooled accuracy (optimistic)", "pooled_accuracy", as_percent),
 )
 
 
@@ -182,7 +182,7 @@ def agreement_table(name: str, columns: Mapping[str, Agreement], per: str = "fie
     kinds = list(columns.values())
     rows = [
         Row("cells counted", [Entry(as_total(kind.counted)) for kind in kinds]),
-        Row("cells there are", [Entry(as_total(kind.truth)) for kind in kinds]),
+        Row("true cells", [Entry(as_total(kind.truth)) for kind in kinds]),
         *(
             Row(title.format(per), [entry(getattr(kind, key), written, WHY.get(key, "")) for kind in kinds])
             for title, key, written in _AGREEMENT

@@ -112,7 +112,7 @@ def _of(title: str, of: Mapping[str, Any] | str | None) -> list[tuple[str, str]]
     return [
         (title, f"{of['name']} ({of['file']})"),
         ("SHA-256", of["sha256"]),
-        ("least score", ", ".join(f"{name} {value:g}" for name, value in of["thresholds"].items())),
+        ("thresholds", ", ".join(f"{name} {value:g}" for name, value in of["thresholds"].items())),
         ("overlap suppressed", f"IoU above {of['nms_iou']:g}"),
         ("model input", f"{of['image_px']} px"),
     ]

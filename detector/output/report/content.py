@@ -74,9 +74,9 @@ def rows(smear: SmearCount) -> list[Row]:
     of = [smear.classes[name] for name in CLASSES]
     lines = [
         Row("counted", [(f"{one.total:,}", None) for one in of]),
-        _row("expected true number", [one.expected_total for one in of]),
+        _row("expected true count", [one.expected_total for one in of]),
         _row("counted per field", [one.mean for one in of]),
-        _row("expected true number per field", [one.expected_mean for one in of]),
+        _row("expected true count per field", [one.expected_mean for one in of]),
         Row("counting frame", [(f"{one.frame_total:,}", None) for one in of]),
         _row("per red cell", [one.per_rbc for one in of]),
         _row("per mm²", [one.per_mm2 for one in of]),
@@ -96,7 +96,7 @@ def quality_rows(fields: Sequence[FieldCount]) -> list[tuple[str, str, str]]:
         ("focus: contrasts per cell diameter", [one.focus for one in seen if one.focus is not None], False),
         ("covered by cells", [one.covered for one in seen], True),
         ("cells that overlap, of their area", [one.overlap for one in seen], True),
-        ("uncounted matter", [one.unclaimed for one in seen], True),
+        ("dark, but in no counted cell", [one.unclaimed for one in seen], True),
         ("contrast of cells to background", [one.contrast for one in seen], True),
         ("unevenness of the light", [one.uneven for one in seen], True),
         (f"width of red cells in px, from: {sources}", [scale.rbc_px for scale in taken if scale.rbc_px is not None], False),

@@ -97,7 +97,7 @@ class Tracker:
         before = self._before
         if registration.plain(texture):
             self._before = _Before(texture, None)
-            return Located(self.segment, None, None, "nothing to be seen in the view")
+            return Located(self.segment, None, None, "nothing visible in the view")
         place = self._followed(texture) if before is not None and before.place is not None else None
         reason = ""
         if place is None:
@@ -105,13 +105,13 @@ class Tracker:
             if place is None:
                 if self.segment and not (sharp and self._steady(texture)):
                     self._before = _Before(texture, None)
-                    return Located(self.segment, None, None, "place lost")
+                    return Located(self.segment, None, None, "position lost")
                 place, reason = self._begin(), self._why
             before = None
         shift = None if before is None or before.place is None else (place[0] - before.place[0], place[1] - before.place[1])
         self._velocity = shift or (0.0, 0.0)
         self._before, self._place = _Before(texture, place), place
-        self._why = "the place was lost: the stage moved too fast, or there was too little to be seen"
+        self._why = "the position was lost: the stage moved too fast, or the view showed too little"
         if sharp:
             self._keep(texture, place)
         return Located(self.segment, self._px(place), shift and self._px(shift), reason)

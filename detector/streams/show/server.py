@@ -51,7 +51,9 @@ def address(text: str) -> tuple[str, int]:
     host, _, port = text.rpartition(":")
     host = host.strip("[]") or LOOPBACK
     if not port.isdecimal() or int(port) > 65535:
-        raise UsageError(f"--serve {text}: is no port; give PORT such as 8000, or HOST:PORT to be reached from other computers")
+        raise UsageError(
+            f"--serve {text}: is not a port; give PORT such as 8000, or HOST:PORT to be reached from other computers"
+        )
     try:
         everywhere = ip_address(host).is_unspecified
     except ValueError:
@@ -168,7 +170,7 @@ def _listening(host: str, port: int) -> socket.socket:
         family, kind, protocol, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         listener = socket.socket(family, kind, protocol)
     except OSError as error:
-        raise OutputError(f"--serve: {host} is no address of this computer ({error.strerror})") from None
+        raise OutputError(f"--serve: {host} is not an address of this computer ({error.strerror})") from None
     try:
         # A port that was left a moment ago may be taken again; on Windows this would let it be taken from others.
         if os.name == "posix":

@@ -48,7 +48,7 @@ def state(live: Live, source: str) -> dict[str, Any]:
 def table(live: Live) -> Group:
     """The running totals for a terminal."""
     shown = Table()
-    for heading in ("cells", "counted", "per view (95 %)", "known to", "asked for"):
+    for heading in ("cells", "counted", "per view (95 %)", "uncertainty", "target"):
         shown.add_column(heading, justify="left" if heading == "cells" else "right")
     for name, total in live.totals.classes.items():
         per_view = "-" if total.per_field is None else f"{short(total.per_field.value)} ({span(total.per_field)})"

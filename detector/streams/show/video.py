@@ -44,7 +44,7 @@ class VideoFile:
         if path.exists():
             raise OutputError(f"--save {path}: exists already; choose another name")
         if not path.parent.is_dir():
-            raise OutputError(f"--save {path}: there is no folder {path.parent}; make it first")
+            raise OutputError(f"--save {path}: the folder {path.parent} does not exist; make it first")
         self._path = path
         self._writer: cv2.VideoWriter | None = None
         self._size_wh = (0, 0)
@@ -94,5 +94,5 @@ class VideoFile:
         self._looked = time.monotonic()
         if shutil.disk_usage(self._path.parent).free < RESERVE_BYTES:
             self.close()
-            what = f"--save {self._path}: stopped, for the disk is nearly full ({RESERVE_BYTES // 10**6} MB are left for the results)"
+            what = f"--save {self._path}: stopped, because the disk is nearly full ({RESERVE_BYTES // 10**6} MB are left for the results)"
             raise OSError(errno.ENOSPC, f"{what}; the count goes on without it")

@@ -48,7 +48,7 @@ def open_source(text: str) -> Source:
     scheme, separator, _ = text.partition("://")
     if separator:
         if scheme.lower() not in SCHEMES:
-            raise UsageError(f"{scheme}://: is no address that can be streamed; these can: {', '.join(SCHEMES)}")
+            raise UsageError(f"{scheme}://: is not an address that can be streamed; these can: {', '.join(SCHEMES)}")
         return opencv.Address(text)
     return _of_path(text)
 
@@ -60,7 +60,7 @@ def _of_path(text: str) -> Source:
     if path.is_dir():
         return FrameFolder(path)
     if not path.is_file():
-        raise SourceError(f"{text}: is no file that can be read; SOURCE is {FORMS}")
+        raise SourceError(f"{text}: is not a file that can be read; SOURCE is {FORMS}")
     if path.suffix.lower() in SUFFIXES - {".gif"}:
         raise SourceError(f"{text}: is a picture, not a video; give its folder, or count it with {called('count')} {text}")
     return opencv.Video(path)

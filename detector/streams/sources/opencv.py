@@ -197,9 +197,9 @@ def address_problem(address: str) -> str:
         parts = urlsplit(address)
         host, port = parts.hostname, parts.port or _PORTS.get(parts.scheme.lower())
     except ValueError as error:
-        return f"is no address ({error})"
+        return f"is not an address ({error})"
     if not host:
-        return "is no address; give it as rtsp://HOST:PORT/PATH"
+        return "is not an address; give it as rtsp://HOST:PORT/PATH"
     if port is None or parts.scheme.lower() in ("udp", "srt"):
         return "nothing arrives there; is the sender running, and does it send to this address?"
     try:
@@ -245,4 +245,4 @@ def video_problem(path: Path) -> str:
         return f"cannot be opened ({error.strerror})"
     if empty:
         return "is empty (0 bytes)"
-    return "is no video, or is cut off or damaged at its beginning; MP4, MKV, AVI, MOV and others are read"
+    return "is not a video, or is cut off or damaged at its beginning; MP4, MKV, AVI, MOV and others are read"

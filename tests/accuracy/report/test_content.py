@@ -27,7 +27,7 @@ def test_figures_say_what_is_known() -> None:
 
 def test_counts_of_smears_are_named_so() -> None:
     one = content.agreement_table("RBC", {"these": agreement([3, 4], [3, 5])}, "smear")
-    assert [row.name for row in one.rows][:3] == ["cells counted", "cells there are", "mean absolute error per smear"]
+    assert [row.name for row in one.rows][:3] == ["cells counted", "true cells", "mean absolute error per smear"]
     assert [row.entries[0].text for row in one.rows][:3] == ["7", "8", "0.50"]
 
 

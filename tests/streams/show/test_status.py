@@ -25,7 +25,7 @@ class KnownMode(StubMode):
     def totals(self) -> Totals:
         one = ClassTotal(1234, Interval(15.5, 14.9, 16.1), 0.0392, 0.05)
         return Totals(
-            {"RBC": one, "WBC": ClassTotal(0, None, None, 0.2)}, 80, 0, 0, 0.0123, 2, False, "known to: red cells ±3.9 %"
+            {"RBC": one, "WBC": ClassTotal(0, None, None, 0.2)}, 80, 0, 0, 0.0123, 2, False, "uncertainty: red cells ±3.9 %"
         )
 
 

@@ -81,7 +81,7 @@ def test_a_full_disk_ends_the_video_so_that_it_can_be_played(tmp_path: Path, mon
                 noisy = Frame(number, number / 25, rng.integers(0, 255, (480, 640, 3), np.uint8))
                 drawn.put(Shown(noisy, one.verdict, one.totals, one.arrived_s))
         assert len(drawn.problems) == 1
-        assert "stopped, for the disk is nearly full" in drawn.problems[0]
+        assert "stopped, because the disk is nearly full" in drawn.problems[0]
         assert 2 <= len(read(place / "v.avi")) < 100
         assert shutil.disk_usage(place).free > 200_000
     finally:

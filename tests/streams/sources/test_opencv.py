@@ -55,7 +55,7 @@ def test_behind_damaged_pictures_of_a_video_the_others_are_read(tmp_path: Path) 
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [(b"", "is empty (0 bytes)"), (b"no video" * 100, "is no video, or is cut off or damaged at its beginning")],
+    [(b"", "is empty (0 bytes)"), (b"no video" * 100, "is not a video, or is cut off or damaged at its beginning")],
 )
 def test_a_file_that_is_no_video_says_so(tmp_path: Path, content: bytes, message: str) -> None:
     (tmp_path / "v.mp4").write_bytes(content)
@@ -110,7 +110,7 @@ class TestAddresses:
         assert "is a web page, not a video" in refused(f"{base}/page")
         for scheme in ("http", "rtsp"):
             assert "connection refused; does a server listen" in refused(f"{scheme}://127.0.0.1:{free_port()}/a")
-        assert "is no address" in refused("rtsp://")
+        assert "is not an address" in refused("rtsp://")
 
     def test_passwords_are_not_told(self) -> None:
         told = refused(f"rtsp://me:secret@127.0.0.1:{free_port()}/a")
