@@ -119,12 +119,8 @@ def parser() -> Parser:
     made = Parser("stream", "[OPTION]... SOURCE", stream.__doc__)
     add = made.add_argument
     add("source", metavar="SOURCE", help=forms.FORMS)
-    add(
-        "--mode",
-        choices=("fields", "scan"),
-        default=StreamOptions.mode,
-        help="fields: count where the stage rests; scan: count while it moves",
-    )
+    mode = "fields: count where the stage rests; scan: count while it moves"
+    add("--mode", choices=("fields", "scan"), default=StreamOptions.mode, help=mode)
     add("--out", type=Path, help="folder for the results; default: runs/stream/<time>")
     add("--model", type=Path, help="an .onnx model made by train or export; default: the shipped one")
     add("--um-per-px", type=Number(float), help="scale in micrometres per pixel; adds counts per mm²")

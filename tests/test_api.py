@@ -111,7 +111,7 @@ def test_inputs_come_as_for_the_command(fields: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"um_per_px": 50}, "^um_per_px: 50 micrometres per pixel is no scale"),
+        ({"um_per_px": 50}, "^um_per_px: 50 micrometres per pixel is not a scale"),
         ({"rbc_per_ul": -1}, "^rbc_per_ul must be a positive number"),
         ({"ul_factor": 3}, "^ul_factor needs cells per mm²: give um_per_px too"),
         ({"ul_factor": 3, "rbc_per_ul": 4e6, "um_per_px": 0.1}, "^rbc_per_ul and ul_factor are two ways"),
