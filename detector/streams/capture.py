@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detector.errors import SmearcountError, SourceError
-from detector.streams.sources.source import Fault, Frame, Source
+from detector.streams.sources.source import Fault, Frame, Source, same
 
 _WAITING = 4
 """Frames of a file that wait at most."""
@@ -99,6 +99,8 @@ class _Last:
     rgb: NDArray[np.uint8] | None = None
     same_since: float = 0.0
     same: int = 0
+    changed: bool = False
+    """Whether any picture differed from the one before it."""
     frozen: bool = False
     reopened: bool = False
     fault_kind: str = ""
@@ -284,20 +286,23 @@ class Capture:
         if before is not None and before.shape != frame.rgb.shape and last.fault_kind != "resized":
             sizes = [f"{rgb.shape[1]}x{rgb.shape[0]}" for rgb in (before, frame.rgb)]
             self._put(Fault(frame.time_s, "resized", f"pictures changed their size from {sizes[0]} to {sizes[1]}"))
-        repeated = self.source.live and before is not None and _same(before, frame.rgb)
+        repeated = self.source.live and before is not None and same(before, frame.rgb)
         last.rgb, last.at, last.fault_kind = frame.rgb, arrived_s, ""
         if not repeated:
             last.same_since, last.same, last.frozen, last.reopened = arrived_s, 0, False, False
+            last.changed = before is not None
             self._hand_on(Received(frame, arrived_s))
             return
         last.same += 1
         long = arrived_s - last.same_since > self._patience.frozen_s and last.same >= _FROZEN_FRAMES
-        if not (long or last.frozen):
+        if last.changed and not (long or last.frozen):
             self._hand_on(Received(frame, arrived_s))
             return
-        if not last.frozen:
+        if long and not last.frozen:
             last.frozen = True
-            self._put(Fault(frame.time_s, "frozen", f"the picture has not changed for {arrived_s - last.same_since:.1f} s"))
+            # OpenCV shows leftover memory for it.
+            hint = "" if last.changed else "; if the source is interlaced, let it send progressive pictures"
+            self._put(Fault(frame.time_s, "frozen", f"the picture has not changed for {arrived_s - last.same_since:.1f} s{hint}"))
         self._put(Passed(frame.index, frame.time_s, False, _FROZEN))
 
     def _hand_on(self, item: Received) -> None:
@@ -324,8 +329,3 @@ class Capture:
 def _passed(item: Item, reason: str) -> Passed:
     assert isinstance(item, Received)
     return Passed(item.frame.index, item.frame.time_s, True, reason)
-
-
-def _same(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> bool:
-    # Most differ in the first rows; only those that do not are looked at as a whole.
-    return a.shape == b.shape and np.array_equal(a[::16, ::4], b[::16, ::4]) and np.array_equal(a, b)

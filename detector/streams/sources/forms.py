@@ -11,6 +11,7 @@ from detector.errors import SourceError, UsageError
 from detector.streams.sources import opencv
 from detector.streams.sources.folder import FrameFolder
 from detector.streams.sources.source import Source
+from detector.streams.sources.videofile import Video
 from detector.vision.images import SUFFIXES
 
 FORMS = (
@@ -63,4 +64,4 @@ def _of_path(text: str) -> Source:
         raise SourceError(f"{text}: is not a file that can be read; SOURCE is {FORMS}")
     if path.suffix.lower() in SUFFIXES - {".gif"}:
         raise SourceError(f"{text}: is a picture, not a video; give its folder, or count it with {called('count')} {text}")
-    return opencv.Video(path)
+    return Video(path)

@@ -1,4 +1,4 @@
-"""Cameras, addresses and video files, read by OpenCV (and through it by FFmpeg).
+"""Cameras and addresses, read by OpenCV (and through it by FFmpeg).
 
 OpenCV does not say why one of them gives no picture, so that is looked into here.
 """
@@ -25,8 +25,6 @@ from detector.streams.sources.source import Fault, Frame, Source
 TIMEOUT_S = 5.0
 """Time after which FFmpeg gives up opening an address or waiting for its next picture."""
 
-_MOST_TRIES = 250
-"""Pictures in a row of a damaged video that are tried before it is given up."""
 _PORTS = {"http": 80, "https": 443, "rtsp": 554, "rtsps": 322, "rtmp": 1935}
 _ANSWER_S = 3.0
 _DEVICES = Path("/dev")
@@ -52,7 +50,7 @@ class Camera(Source):
 
     def __iter__(self) -> Iterator[Frame | Fault]:
         backend = cv2.CAP_V4L2 if sys.platform.startswith("linux") else cv2.CAP_ANY
-        with _opened(self._device, backend, ()) as capture:
+        with opened(self._device, backend, ()) as capture:
             if not capture.isOpened():
                 raise SourceError(f"{self.name}: {camera_problem(self._device)}")
             if self._size_wh:
@@ -78,57 +76,13 @@ class Address(Source):
 
     def __iter__(self) -> Iterator[Frame | Fault]:
         timeouts = (cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, self._timeout_ms, cv2.CAP_PROP_READ_TIMEOUT_MSEC, self._timeout_ms)
-        with _opened(self._address, cv2.CAP_FFMPEG, timeouts) as capture:
+        with opened(self._address, cv2.CAP_FFMPEG, timeouts) as capture:
             if not capture.isOpened():
                 raise SourceError(f"{self.name}: {address_problem(self._address)}")
             if self._address.lower().startswith("http") and capture.get(cv2.CAP_PROP_FRAME_COUNT) > 0:
                 raise SourceError(f"{self.name}: is a video file, not a live stream; download it and give the file")
             self.nominal_fps = capture.get(cv2.CAP_PROP_FPS) or None
             yield from _pictures(capture)
-
-
-class Video(Source):
-    """A video file, of which each picture is used; pictures that cannot be decoded are told of as faults."""
-
-    live = False
-    ends = True
-
-    def __init__(self, path: Path) -> None:
-        self.name = str(path)
-        self.nominal_fps: float | None = None
-        self._path = path
-
-    def __iter__(self) -> Iterator[Frame | Fault]:
-        with _opened(str(self._path), cv2.CAP_FFMPEG, ()) as capture:
-            if not capture.isOpened():
-                raise SourceError(f"{self.name}: {video_problem(self._path)}")
-            fps = capture.get(cv2.CAP_PROP_FPS)
-            self.nominal_fps = fps if 0 < fps < 1000 else None
-            stated = max(0, round(capture.get(cv2.CAP_PROP_FRAME_COUNT)))
-            yield from self._all(capture, stated)
-
-    def _all(self, capture: cv2.VideoCapture, stated: int) -> Iterator[Frame | Fault]:
-        step_s = 1 / (self.nominal_fps or 25.0)
-        index, time_s, lost = 0, -step_s, 0
-        while True:
-            read, bgr = capture.read()
-            if not read:
-                lost += 1
-                # Behind pictures that cannot be decoded there may be others that can.
-                if index + lost > stated or lost > _MOST_TRIES:
-                    break
-                continue
-            before_s = time_s
-            # Files without times of their own give zeros.
-            time_s = max(capture.get(cv2.CAP_PROP_POS_MSEC) / 1000, time_s + 1e-6) if index else 0.0
-            if lost:
-                yield Fault(before_s + step_s, "damaged", f"{lost} pictures could not be decoded")
-                lost = 0
-            yield _frame(index, time_s, bgr)
-            index += 1
-        # Containers that do not hold the number of pictures state it from their length, which may be off by one or two.
-        if index < stated - max(2, stated // 100):
-            yield Fault(time_s, "ended", f"the video is damaged or ends early: it states {stated} pictures and gave {index}")
 
 
 def without_password(address: str) -> str:
@@ -141,7 +95,7 @@ def without_password(address: str) -> str:
 
 
 @contextmanager
-def _opened(name: str | int, backend: int, parameters: Sequence[int]) -> Iterator[cv2.VideoCapture]:
+def opened(name: str | int, backend: int, parameters: Sequence[int]) -> Iterator[cv2.VideoCapture]:
     """A capture, opened or not, that is released at the end; what fails is told by us and not by FFmpeg on the terminal."""
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
     before = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
@@ -162,11 +116,12 @@ def _pictures(capture: cv2.VideoCapture) -> Iterator[Frame]:
         read, bgr = capture.read()
         if not read:
             return
-        yield _frame(index, time.monotonic() - began, bgr)
+        yield frame_of(index, time.monotonic() - began, bgr)
         index += 1
 
 
-def _frame(index: int, time_s: float, bgr: cv2.typing.MatLike) -> Frame:
+def frame_of(index: int, time_s: float, bgr: cv2.typing.MatLike) -> Frame:
+    """A frame of what OpenCV read."""
     rgb = cv2.cvtColor(bgr, cv2.COLOR_GRAY2RGB if bgr.ndim == 2 else cv2.COLOR_BGR2RGB)
     return Frame(index, time_s, np.asarray(rgb, dtype=np.uint8))
 
@@ -234,15 +189,3 @@ def _http_problem(scheme: str, host: str, port: int, path: str, query: str) -> s
     if content.startswith("text/html"):
         return "is a web page, not a video; look in the camera's settings for the address of its MJPEG or RTSP stream"
     return ""
-
-
-def video_problem(path: Path) -> str:
-    """Why a file cannot be opened as a video."""
-    try:
-        with path.open("rb") as file:
-            empty = not file.read(1)
-    except OSError as error:
-        return f"cannot be opened ({error.strerror})"
-    if empty:
-        return "is empty (0 bytes)"
-    return "is not a video, or is cut off or damaged at its beginning; MP4, MKV, AVI, MOV and others are read"

@@ -27,6 +27,12 @@ class Frame:
     """Pixels of shape (h, w, 3); read-only for all who are handed it."""
 
 
+def same(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> bool:
+    """Whether two pictures are exactly the same."""
+    # Most differ in the first rows; only those that do not are compared as a whole.
+    return a.shape == b.shape and np.array_equal(a[::16, ::4], b[::16, ::4]) and np.array_equal(a, b)
+
+
 @dataclass(frozen=True)
 class Fault:
     """Something that went wrong between two pictures."""

@@ -1,4 +1,4 @@
-"""Cameras, addresses and videos, and what is said where they give no picture."""
+"""Cameras and addresses, and what is said where they give no picture."""
 
 from __future__ import annotations
 
@@ -8,58 +8,12 @@ import os
 import socket
 from pathlib import Path
 
-import cv2
-import numpy as np
 import pytest
-from staging import MjpegServer, free_port, number_of, refused, taken, write_video
+from staging import MjpegServer, free_port, number_of, refused
 
 from detector.errors import SourceError
 from detector.streams.sources import opencv
 from detector.streams.sources.forms import open_source
-
-
-def test_of_a_video_each_picture_comes_with_its_time_and_right_colours(tmp_path: Path) -> None:
-    writer = cv2.VideoWriter(str(tmp_path / "red.avi"), cv2.CAP_FFMPEG, cv2.VideoWriter.fourcc(*"MJPG"), 25, (64, 48))
-    for _ in range(3):
-        writer.write(np.full((48, 64, 3), (20, 40, 220), np.uint8))
-    writer.release()
-    assert np.allclose(taken(tmp_path / "red.avi")[0][0].rgb[24, 32], (220, 40, 20), atol=8)
-    found, faults = taken(write_video(tmp_path / "v.avi", 60))
-    assert [number_of(one.rgb) for one in found] == list(range(60))
-    assert np.allclose([one.time_s for one in found], np.arange(60) / 25, atol=1e-3)
-    assert faults == []
-
-
-@pytest.mark.parametrize(("name", "codec"), [("v.avi", "MJPG"), ("v.mkv", "mp4v")])
-def test_a_video_that_ends_early_says_so(tmp_path: Path, name: str, codec: str) -> None:
-    video = write_video(tmp_path / name, 100, codec)
-    video.write_bytes(video.read_bytes()[: video.stat().st_size * 6 // 10])
-    found, faults = taken(video)
-    assert 20 < len(found) < 80
-    assert [number_of(one.rgb) for one in found] == list(range(len(found)))
-    assert faults[-1].kind == "ended"
-    assert f"states 100 pictures and gave {len(found)}" in faults[-1].reason
-
-
-def test_behind_damaged_pictures_of_a_video_the_others_are_read(tmp_path: Path) -> None:
-    video = write_video(tmp_path / "v.mp4", 100, "mp4v")
-    content = bytearray(video.read_bytes())
-    begin = content.index(b"mdat")
-    content[begin + len(content) // 3 : begin + len(content) // 3 + 900] = bytes(900)
-    video.write_bytes(content)
-    found, faults = taken(video)
-    assert 70 < len(found) < 100
-    assert number_of(found[-1].rgb) == 99
-    assert "damaged" in {one.kind for one in faults}
-
-
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [(b"", "is empty (0 bytes)"), (b"no video" * 100, "is not a video, or is cut off or damaged at its beginning")],
-)
-def test_a_file_that_is_no_video_says_so(tmp_path: Path, content: bytes, message: str) -> None:
-    (tmp_path / "v.mp4").write_bytes(content)
-    assert message in refused(tmp_path / "v.mp4")
 
 
 @pytest.mark.skipif(not Path("/dev").is_dir(), reason="needs devices as files")
