@@ -1,16 +1,23 @@
-"""The live page: the newest picture and the totals, for browsers on this computer."""
+"""The live page: the newest picture and the totals, for browsers on this computer.
+
+Who has its address, which holds a random token, sees the picture; there is nothing else to ask for. Connections are bounded in number
+and in time, so that no client can take from the run the file descriptors that its results need.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import os
+import secrets
 import socket
 import threading
 import time
-from collections.abc import Callable
-from ipaddress import ip_address
+from collections.abc import Callable, Mapping
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import cv2
 
@@ -21,6 +28,7 @@ from detector.vision.images import Rgb
 if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
+    from starlette.types import ASGIApp, Receive, Scope, Send
 
 LOOPBACK = "127.0.0.1"
 
@@ -37,6 +45,10 @@ _HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-store",
 }
+MOST_CONNECTIONS = 64
+"""More are not held: who has asked for nothing yet must go first."""
+IDLE_S = 10.0
+"""Time in which a client must have asked for something, or have taken what it asked for."""
 _START_S = 10.0
 _FAREWELL_S = 0.6
 """Time in which open pages learn why the run ended."""
@@ -55,21 +67,30 @@ def address(text: str) -> tuple[str, int]:
             f"--serve {text}: is not a port; give PORT such as 8000, or HOST:PORT to be reached from other computers"
         )
     try:
-        everywhere = ip_address(host).is_unspecified
-    except ValueError:
-        everywhere = False
-    if everywhere:
-        raise UsageError(
-            f"--serve {text}: name the one address by which others reach this computer, for example 192.168.1.20:{port}"
-        )
+        places = {place[0] for *_, place in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)}
+    except OSError:
+        places = set()  # told where the address is taken
+    if any(_ip(str(place)).is_unspecified for place in places):
+        raise _too_wide(host, port)
     return host, int(port)
+
+
+def _ip(text: str) -> IPv4Address | IPv6Address:
+    """An address as it acts: `::ffff:0.0.0.0` is `0.0.0.0`."""
+    ip = ip_address(text.partition("%")[0])
+    return (ip.ipv4_mapped or ip) if isinstance(ip, IPv6Address) else ip
+
+
+def _too_wide(host: str, port: object) -> UsageError:
+    return UsageError(
+        f"--serve {host}:{port}: name the one address by which others reach this computer, for example 192.168.1.20:{port}"
+    )
 
 
 class Page:
     """Serves the page on a thread of its own; as a context manager it is closed however the block ends.
 
-    A sink of `display.Display`. Requests that name another host are refused, so that no page from elsewhere can reach this
-    one under a name of its own (DNS rebinding). It takes no commands.
+    A sink of `display.Display`. It takes no commands.
     """
 
     def __init__(self, host: str, port: int, state: Callable[[], dict[str, Any]]) -> None:
@@ -81,6 +102,7 @@ class Page:
         Raises:
             MissingExtraError: the server's packages are not installed.
             OutputError: the address cannot be taken.
+            UsageError: it is that of all networks at once.
         """
         try:
             import uvicorn
@@ -92,10 +114,19 @@ class Page:
         self._jpeg: bytes | None = None
         self._asked = False
         self._socket = _listening(host, port)
-        port = self._socket.getsockname()[1]
-        self.url = f"http://{f'[{host}]' if ':' in host else host}:{port}/"
-        config = uvicorn.Config(self._app(host), log_level="critical", access_log=False, server_header=False, lifespan="off",
-                                timeout_graceful_shutdown=1, ws="none")  # fmt: skip
+        bound, port = self._socket.getsockname()[:2]
+        token = secrets.token_urlsafe(16)
+        self.url = f"http://{f'[{host}]' if ':' in host else host}:{port}/{token}/"
+        self.warning = (
+            ""
+            if _ip(bound).is_loopback
+            else (
+                f"others in its network can reach {bound}: whoever has the page's whole address sees the picture, and nothing is encrypted"
+            )
+        )
+        """What must be said of who can reach it; empty where only users of this computer can."""
+        config = uvicorn.Config(self._app(host, token), log_level="critical", access_log=False, server_header=False, lifespan="off",
+                                timeout_graceful_shutdown=1, ws="none", http=_bounded(), backlog=MOST_CONNECTIONS)  # fmt: skip
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._server.run, args=([self._socket],), name="page", daemon=True)
 
@@ -121,21 +152,19 @@ class Page:
     def close(self) -> None:
         """The last one stays, until the page itself is closed."""
 
-    def _app(self, host: str) -> Any:
+    def _app(self, host: str, token: str) -> ASGIApp:
         from starlette.applications import Starlette
-        from starlette.middleware import Middleware
-        from starlette.middleware.trustedhost import TrustedHostMiddleware
-        from starlette.routing import Route
+        from starlette.routing import Mount, Route
 
-        known = {host, "localhost", LOOPBACK} if host in (LOOPBACK, "localhost") else {host}
         routes = [Route(path, self._file, methods=["GET"]) for path in _FILES]
         routes += [Route("/state.json", self._json, methods=["GET"]), Route("/picture.jpg", self._picture, methods=["GET"])]
-        return Starlette(routes=routes, middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=sorted(known))])
+        known = {host.lower(), "localhost", LOOPBACK} if host in (LOOPBACK, "localhost") else {host.lower()}
+        return _Gate(Starlette(routes=[Mount(f"/{token}", routes=routes)]), known, token)
 
     def _file(self, request: Request) -> Response:
         from starlette.responses import Response
 
-        name, kind = _FILES[request.url.path]
+        name, kind = _FILES["/" + request.url.path.rpartition("/")[2]]
         return Response((_PAGE / name).read_bytes(), media_type=kind, headers=_HEADERS)
 
     def _json(self, _request: Request) -> Response:
@@ -165,6 +194,74 @@ class Page:
             return self._jpeg
 
 
+class _Gate:
+    """Lets in who names this host, so that no page from elsewhere reaches it under a name of its own (DNS rebinding), who knows
+    the token, and whom no other page sent: browsers say so in `Origin` and `Sec-Fetch-Site`."""
+
+    def __init__(self, app: ASGIApp, hosts: set[str], token: str) -> None:
+        self._app, self._hosts, self._token = app, hosts, token
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        from starlette.datastructures import Headers
+        from starlette.responses import PlainTextResponse
+
+        refusal = self._refusal(scope["path"], Headers(scope=scope))
+        answer = self._app if refusal is None else PlainTextResponse(refusal[1], refusal[0], headers=_HEADERS)
+        await answer(scope, receive, send)
+
+    def _refusal(self, path: str, headers: Mapping[str, str]) -> tuple[int, str] | None:
+        """Status and reason; None for who is let in."""
+        host = headers.get("host", "")
+        try:
+            name = urlsplit(f"//{host}").hostname
+        except ValueError:
+            name = None
+        if name not in self._hosts:
+            return 400, "this page has another name"
+        foreign = headers.get("origin", f"http://{host}") != f"http://{host}"
+        if foreign or headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
+            return 403, "another page sent you here; enter this page's address by hand"
+        if not secrets.compare_digest(path.split("/")[1].encode(), self._token.encode()):
+            return 404, "not found; the page's whole address stands in the terminal"
+        return None
+
+
+def _bounded() -> type[asyncio.Protocol]:
+    """The server's HTTP, with at most `MOST_CONNECTIONS` that each do something every `IDLE_S`."""
+    from uvicorn.protocols.http.h11_impl import H11Protocol
+
+    connections: dict[Bounded, None] = {}
+
+    class Bounded(H11Protocol):
+        asked: object = None
+        timer: asyncio.TimerHandle | None = None
+
+        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+            super().connection_made(transport)
+            connections[self] = None
+            if len(connections) > MOST_CONNECTIONS:
+                idle = next((other for other in connections if other.cycle is None), next(iter(connections)))
+                del connections[idle]
+                idle.transport.abort()
+            self.timer = self.loop.call_later(IDLE_S, self.end_if_idle)
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            super().connection_lost(exc)
+            connections.pop(self, None)
+            if self.timer is not None:
+                self.timer.cancel()
+
+        def end_if_idle(self) -> None:
+            # A new cycle begins with each request that has come whole.
+            if self.cycle is self.asked:
+                self.transport.abort()
+                return
+            self.asked = self.cycle
+            self.timer = self.loop.call_later(IDLE_S, self.end_if_idle)
+
+    return Bounded
+
+
 def _listening(host: str, port: int) -> socket.socket:
     try:
         family, kind, protocol, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
@@ -176,8 +273,11 @@ def _listening(host: str, port: int) -> socket.socket:
         if os.name == "posix":
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(place)
-        listener.listen()
+        listener.listen(MOST_CONNECTIONS)
     except OSError as error:
         listener.close()
         raise OutputError(f"--serve: {host}:{port} cannot be taken ({error.strerror}); choose another port, or 0") from None
+    if _ip(listener.getsockname()[0]).is_unspecified:
+        listener.close()
+        raise _too_wide(host, port)
     return listener

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +19,7 @@ from detector.errors import MissingExtraError, OutputError, UsageError
 from detector.streams.capture import Capture, Patience
 from detector.streams.live import Live
 from detector.streams.log import FrameLog
-from detector.streams.show import status
+from detector.streams.show import server, status
 from detector.streams.show.display import Display
 from detector.streams.show.server import Page, address
 from detector.streams.sources.forms import open_source
@@ -77,8 +81,53 @@ def test_it_is_closed_to_other_pages(served: Served) -> None:
         assert "unsafe" not in policy
         assert "frame-ancestors 'none'" in policy
         assert "server" not in answer.headers
-    port = int(served.page.url.rsplit(":", 1)[1].strip("/"))
-    assert httpx.get(f"http://localhost:{port}/").status_code == 200
+    assert httpx.get(served.page.url.replace("127.0.0.1", "localhost")).status_code == 200
+
+
+def test_without_its_token_nothing_is_shown(served: Served) -> None:
+    page = httpx.URL(served.page.url)
+    token = page.path.strip("/")
+    assert len(token) >= 22
+    for path in (
+        "",
+        "state.json",
+        "picture.jpg",
+        f"{token[:-1]}/state.json",
+        f"{token}x/",
+        f"x/{token}/state.json",
+        "%00/",
+        "//",
+    ):
+        answer = httpx.get(f"http://127.0.0.1:{page.port}/{path}")
+        assert answer.status_code == 404
+        assert token not in answer.text
+    with Page("127.0.0.1", 0, dict) as other:
+        assert httpx.URL(other.url).path != page.path
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({}, 200),
+        ({"Origin": "{own}"}, 200),
+        ({"Sec-Fetch-Site": "none"}, 200),
+        ({"Sec-Fetch-Site": "same-origin", "Origin": "{own}"}, 200),
+        ({"Sec-Fetch-Site": "cross-site"}, 403),
+        ({"Sec-Fetch-Site": "same-site"}, 403),
+        ({"Origin": "null"}, 403),
+        ({"Origin": "http://127.0.0.1"}, 403),
+        ({"Origin": "http://evil.example"}, 403),
+        ({"Host": "evil.example", "Origin": "http://evil.example"}, 400),
+        ({"Host": "["}, 400),
+        # Through `ssh -L 9000:127.0.0.1:PORT`.
+        ({"Host": "127.0.0.1:9000", "Origin": "http://127.0.0.1:9000"}, 200),
+    ],
+)
+def test_what_another_page_sends_is_refused(served: Served, headers: dict[str, str], status: int) -> None:
+    own = served.page.url.rsplit("/", 2)[0]
+    for path in ("", "state.json", "picture.jpg"):
+        given = {name: value.format(own=own) if "own" in value else value for name, value in headers.items()}
+        assert httpx.get(served.page.url + path, headers=given).status_code == status
 
 
 def test_only_this_computer_reaches_it(served: Served) -> None:
@@ -86,7 +135,7 @@ def test_only_this_computer_reaches_it(served: Served) -> None:
 
 
 def test_a_slow_or_silent_client_holds_nothing_up(served: Served) -> None:
-    port = int(served.page.url.rsplit(":", 1)[1].strip("/"))
+    port = httpx.URL(served.page.url).port
     silent = [socket.create_connection(("127.0.0.1", port)) for _ in range(20)]
     try:
         before = served.log.received
@@ -97,6 +146,94 @@ def test_a_slow_or_silent_client_holds_nothing_up(served: Served) -> None:
     finally:
         for one in silent:
             one.close()
+
+
+def _ended(slow: socket.socket) -> bool:
+    """Whether a connection that goes on sending was ended."""
+    try:
+        slow.sendall(b"X")
+    except OSError:
+        return True
+    return False
+
+
+def test_idle_connections_are_bounded_in_number_and_time(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "IDLE_S", 0.5)
+    place = ("127.0.0.1", httpx.URL(served.page.url).port)
+    held = served.page._server.server_state.connections
+    idle = []
+    try:
+        for number in range(400):
+            idle.append(socket.create_connection(place))
+            if number % 2:
+                idle[-1].sendall(b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Slow: ")
+        with httpx.Client() as client:
+            assert client.get(f"{served.page.url}state.json").status_code == 200
+            assert len(held) <= server.MOST_CONNECTIONS
+            until(lambda: len(held) <= 1)
+            # Who asks again and again stays.
+            assert client.get(f"{served.page.url}state.json").status_code == 200
+        # Neither may a request come in drops.
+        slow = socket.create_connection(place)
+        idle.append(slow)
+        until(lambda: _ended(slow), 10)
+    finally:
+        for one in idle:
+            one.close()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name == "nt", reason="limits of another kind")
+def test_results_are_written_though_1500_connections_are_idle(mjpeg: MjpegServer, tmp_path: Path) -> None:
+    resource = pytest.importorskip("resource")
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < 2000:
+        pytest.skip("needs 2000 open files")
+    script = (
+        "import resource, sys; resource.setrlimit(resource.RLIMIT_NOFILE, (256, 256))\n"
+        f"sys.path.insert(0, {str(Path(__file__).parents[1])!r})\n"
+        "from staging import StubMode\nfrom detector import stream\nfrom detector.streams import modes\n"
+        "modes.fields = lambda *_: StubMode(0.005)\nstream.main()\n"
+    )
+    command = [sys.executable, "-c", script, mjpeg.url, "--out", "out", "--serve", "0", "--seconds", "8"]
+    idle: list[socket.socket] = []
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 2000), hard))
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as run:
+        try:
+            assert run.stderr is not None
+            port = next(httpx.URL(line.split()[-1]).port for line in run.stderr if line.startswith("live page"))
+            for _ in range(1500):
+                # The run may have ended.
+                with suppress(OSError):
+                    idle.append(socket.create_connection(("127.0.0.1", port)))
+            assert len(idle) > 300
+            assert run.wait(60) == 0, run.stderr.read()
+        finally:
+            run.kill()
+            for one in idle:
+                one.close()
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert {"counts.csv", "run.json", "report.html"} <= {file.name for file in (tmp_path / "out").iterdir()}
+
+
+def test_who_can_reach_it_is_told() -> None:
+    with Page("127.0.0.1", 0, dict) as page:
+        assert page.warning == ""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))  # sends nothing
+        except OSError:
+            pytest.skip("needs an address in a network")
+        own = probe.getsockname()[0]
+    with Page(own, 0, dict) as page:
+        assert f"can reach {own}: whoever has the page's whole address sees the picture" in page.warning
+        assert httpx.get(page.url).status_code == 200
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "0", "0x0", "::", "::ffff:0.0.0.0"])
+def test_the_address_that_is_taken_is_judged(host: str) -> None:
+    with pytest.raises((UsageError, OutputError), match=r"name the one address|is not an address|cannot be taken"):
+        Page(host, 0, dict)
 
 
 @pytest.mark.parametrize(
@@ -113,7 +250,24 @@ def test_addresses(text: str, place: tuple[str, int]) -> None:
     assert address(text) == place
 
 
-@pytest.mark.parametrize("text", ["", "http", "70000", "-1", "host:", "0.0.0.0:8000", "[::]:8000"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "http",
+        "70000",
+        "-1",
+        "host:",
+        "0.0.0.0:8000",
+        "[::]:8000",
+        "0:8000",
+        "0x0:8000",
+        "00:8000",
+        "0.0:8000",
+        "[::ffff:0.0.0.0]:8000",
+        "[0:0::]:0",
+    ],
+)
 def test_addresses_that_are_none_or_too_wide(text: str) -> None:
     with pytest.raises(UsageError, match=r"--serve"):
         address(text)
