@@ -9,11 +9,13 @@ from typing import Any
 
 import cv2
 
+from detector.arguments import called
 from detector.errors import OutputError
 from detector.output import files, results
 from detector.output.report import page
 from detector.streams.live import Ended
 from detector.streams.log import FrameLog
+from detector.streams.modes import REST_FRAMES
 from detector.streams.show.display import Display
 from detector.streams.survey import Finished
 from detector.vision import images
@@ -23,8 +25,16 @@ _MOST_PX = 16_000
 _QUALITY = 88
 
 
-def describe(finished: Finished, ended: Ended, log: FrameLog, display: Display, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """What stands of the stream in `run.json` and in the report; `settings` as of `StreamOptions.recorded`."""
+def describe(
+    finished: Finished, ended: Ended, log: FrameLog, settings: Mapping[str, Any], display: Display | None, problem: str = ""
+) -> dict[str, Any]:
+    """What stands of the stream in `run.json` and in the report.
+
+    Args:
+        settings: as of `StreamOptions.recorded`.
+        display: None where nothing was displayed.
+        problem: a further one, in a sentence.
+    """
     return {
         "source": settings["source"],
         "mode": settings["mode"],
@@ -34,11 +44,25 @@ def describe(finished: Finished, ended: Ended, log: FrameLog, display: Display, 
         "area_mm2": finished.totals.area_mm2,
         "area_views": round(finished.totals.area_views, 3),
         "segments": [asdict(segment) for segment in finished.segments],
-        "remarks": list(finished.remarks),
+        "remarks": [*finished.remarks, *nothing_used(log, settings["mode"])],
         "frames": log.summary(),
-        "overlay_latency_ms": display.latency_ms(),
-        "problems": [problem for problem in (log.problem, *display.problems) if problem],
+        "overlay_latency_ms": {} if display is None else display.latency_ms(),
+        "problems": [problem for problem in (log.problem, problem, *([] if display is None else display.problems)) if problem],
     }
+
+
+def nothing_used(log: FrameLog, mode: str) -> list[str]:
+    """Why no frame was used, and what would work; empty where one was."""
+    if log.used or not log.received:
+        return []
+    reasons = ", ".join(f"{number} {reason}" for reason, number in (log.dropped + log.rejected).most_common(3))
+    remarks = [f"none of {log.received} frames was used: {reasons}"]
+    if mode == "fields":
+        remarks.append(
+            f"mode fields counts a view at which the stage rests for {REST_FRAMES} frames; with a moving stage, use --mode scan; "
+            f"photographs of single fields are counted with {called('count')}"
+        )
+    return remarks
 
 
 def write(folder: Path, finished: Finished, run: Mapping[str, Any]) -> None:
@@ -64,7 +88,7 @@ def exit_code_of(ended: Ended, log: FrameLog) -> int:
         return 130
     if not log.used:
         return 3
-    missing = ended.why in ("lost", "failed") or log.faults["ended"] or log.faults["damaged"]
+    missing = ended.why in ("lost", "failed", "killed") or log.faults["ended"] or log.faults["damaged"]
     return 1 if missing else 0
 
 

@@ -17,9 +17,9 @@ from detector.streams.sources.source import Fault, Frame
 from detector.streams.survey import Verdict
 from detector.streams.totals import Totals
 
-Why = Literal["ended", "enough", "stopped", "interrupted", "lost", "failed"]
-"""Why a run ended: the source did, enough is known, a limit or the window's user said so, Ctrl-C or SIGTERM, the camera did not
-come back, the detector failed again and again."""
+Why = Literal["ended", "enough", "stopped", "interrupted", "lost", "failed", "killed"]
+"""Why a run ended: the source did, enough is known, a limit or the window's user said so, Ctrl-C, SIGTERM or SIGHUP, the camera did
+not come back, the detector failed again and again, the program was killed."""
 
 _MOST_FAILURES = 25
 _HANG_S = 30.0
@@ -95,6 +95,14 @@ class Live:
     def wait(self, seconds: float) -> bool:
         """Wait so long at most, or until all frames are worked through; gives whether they are."""
         self._thread.join(seconds)
+        # A camera that is lost gives nothing by which its time could be told.
+        if (
+            self._seconds is not None
+            and self.capture.source.live
+            and self.capture.now_s() >= self._seconds
+            and self.ended is None
+        ):
+            self._time_is_over(self._seconds)
         return not self._thread.is_alive()
 
     def stop(self, why: Why, reason: str) -> None:
@@ -152,4 +160,7 @@ class Live:
         if self._until_enough and self.totals.enough:
             self.stop("enough", "enough cells are known")
         elif self._seconds is not None and isinstance(item, Received) and item.frame.time_s >= self._seconds:
-            self.stop("stopped", f"{self._seconds:g} seconds have passed")
+            self._time_is_over(self._seconds)
+
+    def _time_is_over(self, seconds: float) -> None:
+        self.stop("stopped", f"{seconds:g} seconds have passed")

@@ -33,7 +33,12 @@ class FrameLog:
     Where it cannot be written any more, that is told by `problem`, and the sums go on.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, finish: bool = False) -> None:
+        """Begin a log.
+
+        Args:
+            finish: take up the sums of the log that stands there instead, of a run that was killed.
+        """
         self.used = 0
         self.dropped: Counter[str] = Counter()
         """Frames that nobody looked at, by reason."""
@@ -48,6 +53,9 @@ class FrameLog:
         # Without a buffer, so that nothing is left in it where the disk is full or the power fails.
         self._file: io.FileIO | None = None
         self._synced = time.monotonic()
+        if finish:
+            self._take_up(folder / STREAM_LOG)
+            return
         try:
             self._file = io.FileIO(folder / STREAM_LOG, "x")
         except OSError as error:
@@ -126,6 +134,25 @@ class FrameLog:
             return {}
         p50, p95 = np.percentile(self._latencies_ms, [50, 95])
         return {"p50": round(float(p50), 2), "p95": round(float(p95), 2)}
+
+    def _take_up(self, path: Path) -> None:
+        try:
+            text = path.read_bytes().decode("utf-8", "replace")
+        except OSError as error:
+            self.problem = f"{STREAM_LOG}: cannot be read ({error.strerror}); what became of each frame is not known"
+            return
+        # The last row may be torn.
+        for row in csv.DictReader(io.StringIO(text[: text.rfind("\n") + 1])):
+            status, reason = row["status"], row["reason"] or ""
+            self.used += status == "used"
+            if status in ("dropped", "rejected"):
+                (self.dropped if status == "dropped" else self.rejected)[reason] += 1
+            elif status == "fault":
+                kind, _, reason = reason.partition(": ")
+                self.faults[kind] += 1
+                self._note(float(row["time_s"]), kind, reason)
+            elif status == "gap":
+                self._note(float(row["time_s"]), status, reason)
 
     def _note(self, time_s: float, kind: str, reason: str) -> None:
         if len(self.incidents) < _MOST_TOLD:

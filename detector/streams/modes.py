@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,6 +60,12 @@ class Mode(Protocol):
 
     def finish(self) -> Finished:
         """What is to be written at the end; can be called once, also after no frame at all."""
+
+    def record(self) -> dict[str, Any]:
+        """What changed since the last record, as JSON can hold it."""
+
+    def restore(self, records: list[dict[str, Any]]) -> None:
+        """Take up what the records of a run hold; only `finish` may follow."""
 
 
 def of(model: Model, options: StreamOptions) -> Mode:
@@ -143,6 +149,14 @@ class FieldsMode:
     def finish(self) -> Finished:
         """See `Mode.finish`."""
         return self._survey.finish()
+
+    def record(self) -> dict[str, Any]:
+        """See `Mode.record`."""
+        return self._survey.record()
+
+    def restore(self, records: list[dict[str, Any]]) -> None:
+        """See `Mode.restore`."""
+        self._survey.restore(records)
 
     def _against(self, view: View) -> str:
         """Why a view is not taken for a field; empty where it is."""
@@ -231,6 +245,14 @@ class ScanMode:
         """See `Mode.finish`."""
         self._catch_up()
         return self._survey.finish()
+
+    def record(self) -> dict[str, Any]:
+        """See `Mode.record`."""
+        return self._survey.record()
+
+    def restore(self, records: list[dict[str, Any]]) -> None:
+        """See `Mode.restore`."""
+        self._survey.restore(records)
 
     def _catch_up(self) -> None:
         if self._waiting is not None:

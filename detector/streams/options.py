@@ -15,7 +15,7 @@ from detector.vision.cells import CLASSES, RBC, WBC
 class StreamOptions:
     """The options of `detector.stream`, on the command line and from Python alike."""
 
-    source: str
+    source: str = ""
     """Camera, address, video, folder or simulated microscope; see `sources.forms.FORMS`."""
     mode: Literal["fields", "scan"] = "fields"
     """`fields` counts where the stage rests, `scan` while it moves."""
@@ -37,6 +37,8 @@ class StreamOptions:
     """Open a window."""
     serve: str | None = None
     """`PORT` or `HOST:PORT` of a page for browsers."""
+    finish: Path | None = None
+    """Instead of counting a source: folder of a run that was killed, whose results are to be made."""
 
     @property
     def targets(self) -> Mapping[str, float]:

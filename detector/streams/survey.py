@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +20,7 @@ from detector.output.outcome import Outcome
 from detector.output.report import pictures
 from detector.streams.mosaic import Mosaic, SeenArea
 from detector.streams.placing import registration
-from detector.streams.placing.focus import LEAST_SHARP, Focus
+from detector.streams.placing.focus import LEAST_SHARP, Focus, dark
 from detector.streams.placing.tracking import Located, Tracker
 from detector.streams.sources.source import Fault, Frame
 from detector.streams.totals import TARGETS, Enough, Totals, class_total
@@ -165,6 +165,9 @@ class Survey:
         self._totals: Totals | None = None
         self._ms: dict[str, float] = {}
         self._view_px = 1.0
+        self._recorded: dict[int, dict[str, Any]] = {}
+        self._unrecorded: dict[tuple[int, int], Cell] = {}
+        """Cells that came to count or ceased to since the last record, by segment and number."""
 
     def fault(self, fault: Fault) -> None:
         """See `Mode.fault`."""
@@ -185,6 +188,8 @@ class Survey:
         size_wh = (frame.rgb.shape[1], frame.rgb.shape[0])
         with self.timed("focus"):
             small = registration.grey(frame.rgb)
+            if dark(small):
+                small = np.zeros_like(small)  # its noise is nothing to go by
             focus = self._focus.share(small)
         sharp = focus is not None and focus >= LEAST_SHARP
         with self.timed("registration"):
@@ -230,6 +235,7 @@ class Survey:
     def _changed(self, cell: Cell, before: int) -> None:
         self._totals = None
         unit = self.units[cell.owner]
+        self._unrecorded[unit.segment, cell.number] = cell
         if before >= 0:
             unit.counts[before] -= 1
         if cell.counted >= 0:
@@ -256,6 +262,37 @@ class Survey:
         sentence = self._enough.sentence(classes, reached)
         return Totals(classes, len(parts), area_px, area_px / self._view_px, mm2, len(self.first), reached, sentence)
 
+    def record(self) -> dict[str, Any]:
+        """See `Mode.record`."""
+        units = {number: asdict(unit) for number, unit in enumerate(self.units)}
+        changed = {number: unit for number, unit in units.items() if self._recorded.get(number) != unit}
+        self._recorded.update(changed)
+        cells = [
+            [*key, cell.counted, cell.owner, cell.score, *(float(side) for side in cell.box)]
+            for key, cell in self._unrecorded.items()
+        ]
+        self._unrecorded = {}
+        segments = [[number, self.tracker.began[number], first, self.frames[number]] for number, first in self.first.items()]
+        return {"units": changed, "cells": cells, "segments": segments, "rejected": dict(self.rejected),
+                "received": self.received, "view_px": self._view_px}  # fmt: skip
+
+    def restore(self, records: Iterable[Mapping[str, Any]]) -> None:
+        """See `Mode.restore`."""
+        units: dict[int, Unit] = {}
+        cells: dict[tuple[int, int], list[Any]] = {}
+        for record in records:
+            units |= {int(number): _unit(unit) for number, unit in record["units"].items()}
+            cells |= {(cell[0], cell[1]): cell[2:] for cell in record["cells"]}
+            for number, began, first, frames in record["segments"]:
+                self.tracker.began[number], self.first[number], self.frames[number] = began, first, frames
+            self.rejected, self.received = Counter(record["rejected"]), record["received"]
+            self._view_px = record["view_px"]
+        self.units = [units[number] for number in sorted(units)]
+        self.cells = {number: UniqueCells(self._confirmations, self._changed) for number in self.first}
+        for (segment, number), (counted, owner, score, *box) in sorted(cells.items()):
+            if counted >= 0:
+                self.cells[segment].put(number, np.array(box), counted, score, owner)
+
     def finish(self) -> Finished:
         """All that is to be written."""
         owned: dict[int, list[Cell]] = defaultdict(list)
@@ -270,6 +307,15 @@ class Survey:
         outcome = Outcome(tuple(fields), tuple(aggregate(fields, corrections=self.corrections)))
         mosaic = self.mosaic.draw(self.cells)
         return Finished(outcome, entries, mosaic, tuple(_segments(self)), self.totals(), tuple(_remarks(self)))
+
+
+def _unit(given: Mapping[str, Any]) -> Unit:
+    """A unit from what `Survey.record` wrote of it."""
+    quality: dict[str, Any] = given["quality"]
+    if quality:
+        quality = {name: tuple(value) if isinstance(value, list) else value for name, value in quality.items()}
+    unit = {**given, "rect": tuple(given["rect"]), "quality": Quality(**quality) if quality else None}
+    return Unit(**unit)
 
 
 def _detections(known: list[Cell], place: tuple[float, float], size_wh: tuple[int, int]) -> Detections:

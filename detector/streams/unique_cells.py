@@ -180,6 +180,12 @@ class UniqueCells:
                 self._drop(cell)
         self._view = view
 
+    def put(self, number: int, box: Floats, label: int, score: float, owner: int) -> None:
+        """Know a cell that is counted already, as a journal holds it."""
+        votes = [score if name == label else 0.0 for name in range(len(CLASSES))]
+        cell = Cell(number, box, _EVERYWHERE, True, 1.0, votes, hits=1, chances=1, counted=label, owner=owner)
+        self._buckets[_bucket_of(*cell.centre)].append(cell)
+
     def _new(self, box: Floats, view: Rect, cut: bool, lean: float) -> Cell:
         self._made += 1
         cell = Cell(self._made, box, view if cut else _EVERYWHERE, not cut, lean, hits=1, chances=1)

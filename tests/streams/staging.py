@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -100,6 +101,12 @@ class StubMode:
         classes = {name: ClassTotal(self._count if name == "RBC" else 0, None, None, None) for name in CLASSES}
         enough = self._enough_at is not None and self._count >= self._enough_at
         return Totals(classes, self._count, 0.0, 0.0, None, 1, enough, f"{self._count} red cells")
+
+    def record(self) -> dict[str, Any]:
+        return {}
+
+    def restore(self, records: list[dict[str, Any]]) -> None:
+        raise NotImplementedError
 
     def finish(self) -> Finished:
         outcome = Outcome((), tuple(aggregate([], [], {})))

@@ -168,6 +168,20 @@ def test_frozen_pictures_are_rejected_and_the_camera_is_opened_anew_once() -> No
     assert not any(one.dropped for one in frozen)
 
 
+def test_what_never_changed_is_not_believed() -> None:
+    def script(_: int) -> Iterator[Frame | Fault]:
+        for _ in range(30):
+            yield frame(7)
+            time.sleep(0.005)
+        yield from frames(500, 0.005, 100)
+
+    items = taken(Capture(Scripted(script), QUICK), lambda items: isinstance(items[-1], Received) and len(items) > 40)
+    seen = [one.frame.rgb[0, 0, 0] for one in items if isinstance(one, Received)]
+    # Of interlaced video OpenCV gives leftover memory again and again.
+    assert seen.count(7) <= 1
+    assert "let it send progressive pictures" in of(Fault, items)[0].reason
+
+
 def test_a_change_of_size_is_told_once_before_its_frame() -> None:
     def script(_connection: int) -> Iterator[Frame | Fault]:
         yield from (frame(1), frame(2), frame(3, (48, 64)), Fault(0, "resized", "as the source says"), frame(4))

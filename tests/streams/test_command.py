@@ -14,7 +14,7 @@ from typing import Any
 
 import cv2
 import pytest
-from staging import MjpegServer, StubMode, number_of, until, write_video
+from staging import MjpegServer, StubMode, number_of, picture, until, write_video
 
 from detector import count, stream
 from detector.streams import modes
@@ -110,6 +110,9 @@ def test_where_nothing_could_be_counted_it_says_so(run_command: Run, monkeypatch
     [
         (["none.mp4"], 3, "none.mp4: does not exist; SOURCE is a camera number"),
         (["97"], 3, "no such camera"),
+        ([], 2, "give either SOURCE or --finish FOLDER"),
+        (["v.avi", "--finish", "used"], 2, "give either SOURCE or --finish FOLDER"),
+        (["--finish", "used"], 3, "a stream that ended has its results already"),
         (["text.mp4"], 3, "is not a video"),
         (["fake:nothing"], 2, "unknown simulated microscope"),
         (["v.avi", "--um-per-px", "50"], 2, "not a scale of a smear"),
@@ -144,7 +147,7 @@ def test_it_ends_when_enough_is_known(run_command: Run, monkeypatch: pytest.Monk
 
 @pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="signals of another kind")
-@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGHUP", None)])
 def test_interrupted_it_writes_what_was_counted(mjpeg: MjpegServer, tmp_path: Path, sent: signal.Signals) -> None:
     script = STUBBED.format(staging=str(ROOT / "tests" / "streams"))
     command = [sys.executable, "-c", script, mjpeg.url, "--out", "out"]
@@ -163,6 +166,65 @@ def test_interrupted_it_writes_what_was_counted(mjpeg: MjpegServer, tmp_path: Pa
     counted = [row["status"] for row in rows(frames)]
     assert stream_run["frames"]["used"] == counted.count("used") > 0
     assert stream_run["frames"]["received"] == len(counted)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name == "nt", reason="terminals of another kind")
+def test_a_terminal_that_is_gone_costs_nothing(mjpeg: MjpegServer, tmp_path: Path) -> None:
+    script = STUBBED.format(staging=str(ROOT / "tests" / "streams"))
+    command = [sys.executable, "-c", script, mjpeg.url, "--out", "out"]
+    ours, theirs = os.openpty()
+    started = subprocess.Popen(command, cwd=tmp_path, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True)
+    os.close(theirs)
+    frames = tmp_path / "out" / "frames.csv"
+    until(lambda: frames.is_file() and len(rows(frames)) > 10)
+    os.close(ours)
+    # Writing to it fails from now on.
+    before = len(rows(frames))
+    until(lambda: len(rows(frames)) > before + 10)
+    started.send_signal(signal.SIGHUP)
+    assert started.wait(60) == 130
+    assert {one.name for one in frames.parent.iterdir()} == FILES
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name == "nt", reason="signals of another kind")
+def test_of_a_run_that_was_killed_results_are_made(tmp_path: Path, run_command: Run) -> None:
+    source = "fake:serpentine?width=320&height=240&rows=2&columns=3&speed=4&live=1"
+    command = [sys.executable, "-m", "detector.stream", source, "--mode", "scan", "--out", "out", "--um-per-px", "0.1"]
+    where = {**os.environ, "PYTHONPATH": str(ROOT)}
+    started = subprocess.Popen(command, cwd=tmp_path, env=where, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    journal = tmp_path / "out" / "journal.jsonl"
+    until(lambda: journal.is_file() and journal.read_bytes().count(b"\n") > 2)
+    assert run_command(stream.main, "--finish", str(journal.parent)) == 3
+    started.kill()
+    started.communicate(timeout=60)
+    assert {one.name for one in journal.parent.iterdir()} == {"frames.csv", "journal.jsonl"}
+    assert run_command(stream.main, source, "--out", str(journal.parent)) == 3
+    assert run_command(stream.main, "--finish", str(journal.parent)) == 1
+    assert {one.name for one in journal.parent.iterdir()} == FILES
+    told = json.loads((journal.parent / "run.json").read_text(encoding="utf-8"))
+    assert told["stream"]["ended"]["why"] == "killed"
+    assert told["settings"]["um_per_px"] == 0.1
+    assert told["stream"]["frames"]["used"] > 10
+    smear = {row["class"]: row for row in rows(journal.parent / "smears.csv")}
+    assert int(smear["RBC"]["total"]) > 5
+    assert float(smear["RBC"]["per_mm2"]) > 0
+    assert len(json.loads((journal.parent / "detections.json").read_text())["annotations"]) == sum(
+        int(row["total"]) for row in smear.values()
+    )
+    assert run_command(stream.main, "--finish", str(journal.parent)) == 3
+
+
+def test_where_no_frame_was_used_it_says_why(run_command: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("stills").mkdir()
+    for number in range(3):
+        cv2.imwrite(f"stills/{number}.png", picture(number)[:, :, ::-1])
+    assert run_command(stream.main, "stills", "--out", "out") == 3
+    told = " ".join(capsys.readouterr().err.split())
+    assert "none of 3 frames was used: " in told
+    assert "photographs of single fields are counted with" in told
+    assert "none of 3 frames was used" in Path("out/report.html").read_text(encoding="utf-8")
 
 
 @pytest.mark.slow

@@ -183,6 +183,25 @@ def test_it_ends_when_enough_is_known_or_the_time_is_over(tmp_path: Path, option
     assert len(run.mode.taken) == frames
 
 
+def test_the_time_of_a_camera_that_is_lost_ends_too(mjpeg: MjpegServer, tmp_path: Path) -> None:
+    run = Run(opencv.Address(mjpeg.url, timeout_s=0.3), tmp_path, seconds=2.0)
+    began = time.monotonic()
+    run.go(lambda live: (until(lambda: live.log.received > 5), mjpeg.kill()))
+    assert run.live.ended.reason == "2 seconds have passed"
+    assert time.monotonic() - began < 15
+
+
+@pytest.mark.skipif(FFMPEG is None, reason="needs ffmpeg: apt-get install ffmpeg")
+def test_the_time_ends_though_a_file_begins_again(tmp_path: Path) -> None:
+    command = [str(FFMPEG), "-loglevel", "error", "-f", "lavfi", "-i", "testsrc2=size=160x120:rate=25:duration=1"]
+    subprocess.run([*command, "-c:v", "mpeg2video", str(tmp_path / "a.ts")], check=True, stdin=subprocess.DEVNULL)
+    (tmp_path / "v.ts").write_bytes(4 * (tmp_path / "a.ts").read_bytes())
+    run = Run(open_source(str(tmp_path / "v.ts")), tmp_path, seconds=2.5)
+    run.go()
+    assert run.live.ended.why == "stopped"
+    assert 60 <= len(run.mode.taken) <= 66
+
+
 def test_what_was_written_before_a_crash_stays(tmp_path: Path) -> None:
     run = Run(open_source(str(write_video(tmp_path / "v.avi", 10))), tmp_path)
     with run.log:

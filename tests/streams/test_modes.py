@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tracemalloc
 from collections import Counter
 from pathlib import Path
@@ -102,6 +103,58 @@ def test_a_view_at_rest_is_taken_once_and_one_that_moves_or_is_blurred_is_not() 
     assert not any(one.new.any() for one in verdicts if one.status == "rejected")
     for one in taken:
         assert fake.microscope.blur_px(fake.step_of[one.index]) < 1
+
+
+@pytest.mark.parametrize("kind", ["fields", "scan"])
+@pytest.mark.parametrize("noise", [0.0, 3.0])
+def test_a_second_of_black_is_rejected_and_the_count_goes_on(kind: str, noise: float) -> None:
+    path = "fields?rows=2&columns=2&speed=30&rest=8" if kind == "fields" else "serpentine?rows=2&columns=2&speed=16"
+    counted = []
+    for black in (False, True):
+        fake = SimulatedCamera(f"fake:{path}&{SMALL}&seed=4")
+        looked, _ = survey(fake, 1 if kind == "fields" else CONFIRMATIONS)
+        counting = FieldsMode(looked) if kind == "fields" else ScanMode(looked)
+        taken = [item for item in fake if isinstance(item, Frame)]
+        random = np.random.default_rng(1)
+        for frame in taken[: len(taken) // 2]:
+            counting.take(frame)
+        for _ in range(30 if black else 0):
+            rgb = random.poisson(noise, (240, 320, 3)).astype(np.uint8)
+            verdict = counting.take(Frame(taken[len(taken) // 2].index, 0.0, rgb))
+            assert (verdict.status, verdict.reason, verdict.focus) == ("rejected", "nothing visible in the view", None)
+        for frame in taken[len(taken) // 2 :]:
+            counting.take(frame)
+        totals = counting.totals()
+        assert totals.segments == 1
+        counted.append(totals.cells)
+    assert counted[0] > 20
+    assert abs(counted[1] - counted[0]) <= 1
+
+
+@pytest.mark.parametrize("mode", ["scan", "fields"])
+def test_from_its_records_comes_the_same_count(mode: str) -> None:
+    path = "path=serpentine&speed=16" if mode == "scan" else "path=fields&speed=40&rest=8"
+    fake = SimulatedCamera(f"fake:lost?{SMALL}&rows=2&columns=3&lost=20&seed=3&{path}")
+    looked, search = survey(fake, CONFIRMATIONS if mode == "scan" else 1)
+    again = Survey(search, CONFIRMATIONS, fake.microscope.script.um_per_px)
+    first, second = (ScanMode(looked), ScanMode(again)) if mode == "scan" else (FieldsMode(looked), FieldsMode(again))
+    records = []
+    for number, item in enumerate(fake):
+        first.take(item) if isinstance(item, Frame) else first.fault(item)
+        if number % 7 == 0:
+            records.append(json.loads(json.dumps(first.record())))
+    finished = first.finish()
+    records.append(json.loads(json.dumps(first.record())))
+    second.restore(records)
+    restored = second.finish()
+    assert restored.outcome == finished.outcome
+    assert restored.segments == finished.segments
+    assert restored.totals.classes == finished.totals.classes
+    assert finished.totals.cells > 20
+    for one, other in zip(restored.entries, finished.entries, strict=True):
+        assert (one.field, one.note, one.quality) == (other.field, other.note, other.quality)
+        # Boxes are those of when a cell came to count.
+        assert sorted(one.cells.label) == sorted(other.cells.label)  # type: ignore[union-attr]
 
 
 def test_a_field_that_overlaps_others_adds_only_its_new_area() -> None:

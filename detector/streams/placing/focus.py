@@ -19,6 +19,14 @@ _FINE, _COARSE = (0.7, 1.4), (2.0, 4.0)
 _LEAST_CONTRAST = 0.01
 """Coarse detail as a share of the brightness below which there is nothing to judge by."""
 
+_DARK = 12
+"""Grey level that the brightest hundredth of a view must reach: with the lamp off there is noise at most."""
+
+
+def dark(small: NDArray[np.uint8]) -> bool:
+    """Whether a small grey picture of shape (h, w) is black: the lamp is off, or a shutter closed."""
+    return float(np.percentile(small, 99)) < _DARK
+
 
 def sharpness(small: NDArray[np.uint8]) -> float | None:
     """Fine detail over coarse detail of a small grey picture of shape (h, w): it falls with blur and hardly depends on what is seen.
@@ -27,7 +35,7 @@ def sharpness(small: NDArray[np.uint8]) -> float | None:
     """
     picture = small.astype(np.float32)
     coarse = _variance(picture, *_COARSE)
-    if coarse < (_LEAST_CONTRAST * float(picture.mean())) ** 2:
+    if coarse <= (_LEAST_CONTRAST * float(picture.mean())) ** 2:
         return None
     return _variance(picture, *_FINE) / coarse
 
