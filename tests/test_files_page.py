@@ -14,7 +14,9 @@ import pytest
 from detector import convert, count, stream
 from detector.output import slides
 from detector.streams import modes
+from detector.streams.survey import Survey
 from detector.vision.cells import CLASSES
+from detector.vision.detections import Detections
 
 PAGE = Path(__file__).parents[1] / "docs" / "files.md"
 SAMPLES = Path(__file__).parents[1] / "datasets" / "samples"
@@ -71,6 +73,11 @@ def test_a_count_writes_what_the_page_names(counted: Path) -> None:
     assert run == {one for one in documented("run.json") if not one.startswith("stream")}
     lines = (counted / "journal.jsonl").read_text(encoding="utf-8").splitlines()
     assert {one for line in lines for one in keys(json.loads(line))} == documented("journal.jsonl")
+
+
+def test_the_page_names_what_a_streams_journal_holds() -> None:
+    survey = Survey(lambda _frame: Detections.none((1, 1)), 2)
+    assert set(survey.record()) == documented("journal.jsonl of a stream")
 
 
 def test_a_stream_writes_what_the_page_names(run_command: Run, monkeypatch: pytest.MonkeyPatch) -> None:

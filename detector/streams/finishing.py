@@ -2,27 +2,84 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
-from dataclasses import asdict
+from contextlib import suppress
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import cv2
 
 from detector.arguments import called
-from detector.errors import OutputError
+from detector.errors import OutputError, UsageError
 from detector.output import files, results
 from detector.output.report import page
+from detector.streams import journal, modes
+from detector.streams.journal import Journalled
 from detector.streams.live import Ended
 from detector.streams.log import FrameLog
-from detector.streams.modes import REST_FRAMES
+from detector.streams.modes import REST_FRAMES, Mode
+from detector.streams.options import StreamOptions
 from detector.streams.show.display import Display
 from detector.streams.survey import Finished
 from detector.vision import images
+from detector.vision.model import Model
 
 _REPORT_PX = 1600
 _MOST_PX = 16_000
 _QUALITY = 88
+
+
+@dataclass(frozen=True, eq=False)
+class Concluded:
+    """A run whose results are written."""
+
+    finished: Finished
+    described: Mapping[str, Any]
+    """As of `describe`."""
+    exit_code: int
+
+
+def of_killed(folder: Path, model_path: Path | None) -> Concluded:
+    """Write the results of a run that was killed, from its journal and `frames.csv`.
+
+    Raises:
+        OutputError: there is no such run, or something cannot be written.
+        UsageError: it counted with another model.
+    """
+    header, records = journal.read(folder)
+    model = Model.load(model_path)
+    if model.sha256 != header["model"]:
+        raise UsageError(f"--finish {folder}: was counted with another model; name it by --model")
+    names = ("mode", "um_per_px", "rbc_within", "wbc_within")
+    mode = modes.of(model, StreamOptions(**{name: header["settings"][name] for name in names}))
+    mode.restore(records)
+    ended = Ended("killed", "the program was killed; its last seconds and its pictures are lost")
+    return conclude(folder, model, mode, header, FrameLog(folder, finish=True), ended, None)
+
+
+def conclude(
+    folder: Path, model: Model, mode: Mode, header: Mapping[str, Any], log: FrameLog, ended: Ended, display: Display | None
+) -> Concluded:
+    """Write the results and remove the journal.
+
+    Args:
+        header: the journal's.
+        display: None where nothing was displayed.
+
+    Raises:
+        OutputError: something cannot be written; the journal stays.
+    """
+    finished = mode.finish()
+    settings = header["settings"]
+    run = results.describe_run(model, settings, finished.outcome.fields, header["started"], time.time())
+    problem = mode.problem if isinstance(mode, Journalled) else ""
+    run["stream"] = describe(finished, ended, log, settings, display, problem)
+    write(folder, finished, run)
+    with suppress(OSError):
+        (folder / results.JOURNAL).unlink()
+    return Concluded(finished, run["stream"], exit_code_of(ended, log))
 
 
 def describe(

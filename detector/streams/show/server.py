@@ -12,7 +12,8 @@ import secrets
 import socket
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 from types import TracebackType
@@ -260,6 +261,29 @@ def _bounded() -> type[asyncio.Protocol]:
             self.timer = self.loop.call_later(IDLE_S, self.end_if_idle)
 
     return Bounded
+
+
+@contextmanager
+def served(
+    place: tuple[str, int] | None, state: Callable[[], dict[str, Any]], add: Callable[[Page], None], say: Callable[[str], None]
+) -> Iterator[None]:
+    """Serve a page at a place, where one is asked for.
+
+    Args:
+        state: as of `Page`.
+        add: takes the page, to hand it what it shows.
+        say: tells the user its address, and who can reach it.
+    """
+    if place is None:
+        yield
+        return
+    page = Page(*place, state)
+    add(page)
+    with page:
+        say(f"live page: {page.url}")
+        if page.warning:
+            say(f"--serve: {page.warning}")
+        yield
 
 
 def _listening(host: str, port: int) -> socket.socket:
