@@ -75,7 +75,9 @@ def parser() -> Parser:
     add("--ul-factor", type=Number(float), help="your own factor from cells per mm² to cells per µL")
     add("--truth", type=Path, help="labels (VOC, YOLO, COCO) or a CSV of manual counts to compare with")
     add("--overlays", action="store_true", help="draw the cells on each field")
-    add("--backend", default=backends.AUTO, help=f"what runs the model: {', '.join(backends.NAMES)}")
+    tried, untried = [name for name in backends.NAMES if name not in backends.EXPERIMENTAL], backends.EXPERIMENTAL
+    of_backend = f"what runs the model: {', '.join(tried)}; experimental, never run yet: {', '.join(untried)}"
+    add("--backend", default=backends.AUTO, help=of_backend)
     add(
         "--threads",
         type=Number(int, 1),

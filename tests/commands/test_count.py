@@ -111,6 +111,12 @@ def test_the_backend_is_chosen_told_and_kept_to(fields: Path, run_command: Run, 
     assert "different settings (backend)" in " ".join(capsys.readouterr().err.split())
 
 
+def test_the_help_says_which_backends_are_experimental(run_command: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command(count.main, "--help") == 0
+    help_text = " ".join(capsys.readouterr().out.split())
+    assert "auto, cpu, openvino; experimental, never run yet: cuda, coreml, directml" in help_text
+
+
 @pytest.mark.slow
 def test_the_report_shows_all_and_is_the_same_after_an_interruption(fields: Path, run_command: Run) -> None:
     name = "<img src=x onerror=alert(1)>&'.png" if os.name != "nt" else "&'.png"
