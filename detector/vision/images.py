@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import sys
 import threading
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,7 @@ import cv2
 import numpy as np
 import simplejpeg
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageFile, ImageOps, UnidentifiedImageError
 
 from detector.errors import ImageError
 
@@ -193,14 +195,21 @@ def is_deep(path: Path) -> bool:
         return False
 
 
+def opener() -> Callable[..., ImageFile.ImageFile]:
+    """Pillow's own `Image.open`.
+
+    Ultralytics, once imported, puts another in its place, which installs a package for each file that is no image.
+    """
+    return getattr(sys.modules.get("ultralytics.utils.patches"), "_image_open", Image.open)
+
+
 def _identify(content: bytes) -> Image.Image:
     try:
         # Pillow's guard against decompression bombs stays on: it warns first, then refuses at twice the size.
         with _warnings_lock, warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            return Image.open(io.BytesIO(content))
-    # Ultralytics, where it shares the process, looks for a plug-in that is not there before it gives up.
-    except (UnidentifiedImageError, ImportError):
+            return opener()(io.BytesIO(content))
+    except UnidentifiedImageError:
         raise ImageError("is not an image (its content is no known image format)") from None
     except Image.DecompressionBombError:
         limit = most_pixels() // 10**6
