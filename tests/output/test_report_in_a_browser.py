@@ -13,8 +13,8 @@ from detector import count
 
 pytestmark = pytest.mark.slow
 
-Browser = Any
-"""What `conftest.Browser` is."""
+Window = Any
+"""What `conftest.Window` is."""
 NASTY = "long name with spaces and a tag <img src=x onerror=alert(1)>&'.jpg"
 
 
@@ -30,7 +30,7 @@ def report(fields: Path, run_command: Callable[..., int]) -> Path:
 
 
 @pytest.mark.parametrize("width", [1280, 390])
-def test_it_fits_the_window_and_complains_of_nothing(report: Path, chromium: Browser, width: int) -> None:
+def test_it_fits_the_window_and_complains_of_nothing(report: Path, chromium: Window, width: int) -> None:
     chromium.open(report, width)
     assert chromium.run("document.documentElement.scrollWidth") <= width
     beyond = """[...document.querySelectorAll('main *')].filter(one => !one.closest('.scroll, svg, dialog')
@@ -45,7 +45,7 @@ def test_it_fits_the_window_and_complains_of_nothing(report: Path, chromium: Bro
 
 
 @pytest.mark.parametrize("width", [1280, 390])
-def test_texts_of_charts_are_legible_and_do_not_overlap(report: Path, chromium: Browser, width: int) -> None:
+def test_texts_of_charts_are_legible_and_do_not_overlap(report: Path, chromium: Window, width: int) -> None:
     chromium.open(report, width)
     heights, overlaps = chromium.run("""(() => {
         const heights = [], overlaps = [];
@@ -63,7 +63,7 @@ def test_texts_of_charts_are_legible_and_do_not_overlap(report: Path, chromium: 
     assert overlaps == []
 
 
-def test_boxes_are_filtered_by_class_and_score(report: Path, chromium: Browser) -> None:
+def test_boxes_are_filtered_by_class_and_score(report: Path, chromium: Window) -> None:
     chromium.open(report, 1280)
     chromium.run("document.getElementById('fields').scrollIntoView({behavior: 'instant'})")
     told = chromium.run("new Promise(done => setTimeout(() => done(document.getElementById('tally').textContent), 300))")
@@ -87,33 +87,32 @@ def test_boxes_are_filtered_by_class_and_score(report: Path, chromium: Browser) 
     assert chromium.complaints == []
 
 
-def test_pictures_enlarge_by_keyboard(report: Path, chromium: Browser) -> None:
+def test_pictures_enlarge_by_keyboard(report: Path, chromium: Window) -> None:
     chromium.open(report, 1280)
     chromium.run("document.querySelectorAll('.open')[0].focus()")
-    chromium.key("Enter")
+    chromium.page.keyboard.press("Enter")
     assert chromium.run("document.getElementById('large').open")
     first = chromium.run("document.querySelector('#large .caption').textContent")
     assert chromium.run("document.querySelector('#large svg').children[0].getAttribute('d').length") > 0
-    chromium.key("ArrowRight")
+    chromium.page.keyboard.press("ArrowRight")
     assert chromium.run("document.querySelector('#large .caption').textContent") != first
-    chromium.key("Escape")
+    chromium.page.keyboard.press("Escape")
     assert not chromium.run("document.getElementById('large').open")
     assert chromium.run("document.activeElement.className") == "open"
     assert chromium.complaints == []
 
 
-def test_without_scripts_tables_and_pictures_are_there(report: Path, chromium: Browser) -> None:
-    chromium.call("Emulation.setScriptExecutionDisabled", value=True)
-    chromium.open(report, 390)
+def test_without_scripts_tables_and_pictures_are_there(report: Path, chromium: Window) -> None:
+    chromium.open(report, 390, scripts=False)
     assert chromium.run("document.querySelectorAll('table').length") >= 5
     assert chromium.run("document.querySelector('figure.field img').naturalWidth") > 100
     assert not chromium.run("document.getElementById('filters').checkVisibility()")
 
 
-def test_it_prints_on_paper(report: Path, chromium: Browser) -> None:
+def test_it_prints_on_paper(report: Path, chromium: Window) -> None:
     chromium.open(report, 1280)
-    pages = chromium.pdf().count(b"/Type /Page\n")
+    pages = chromium.page.pdf(format="A4", print_background=True).count(b"/Type /Page\n")
     assert 2 <= pages <= 8
-    chromium.call("Emulation.setEmulatedMedia", media="print")
+    chromium.page.emulate_media(media="print")
     assert not chromium.run("document.getElementById('filters').checkVisibility()")
     assert chromium.run("document.querySelectorAll('figure.field svg').length") == 5
