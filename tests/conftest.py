@@ -27,6 +27,8 @@ def pytest_configure(config: pytest.Config) -> None:
     """With `-n`, keep the tests of a file in one process, so that what they share is made once."""
     if getattr(config.option, "dist", "no") == "load":
         config.option.dist = "loadfile"
+        # In the order of collection, whose last files are short: files of few tests, the default's last, take long.
+        config.option.loadscopereorder = False
 
 
 ROOT = Path(__file__).parents[1]
@@ -36,6 +38,9 @@ SAMPLES = ROOT / "datasets" / "samples"
 # The console is made while no test has set a width of text; with -n, pytest's workers have one in their environment.
 os.environ.pop("COLUMNS", None)
 assert commandline.console is not None
+
+# Threads of PyTorch that spin while they wait take the time of other processes; a training then lasts several times as long.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,20 +14,31 @@ from detector import count
 
 pytestmark = pytest.mark.slow
 
+SAMPLES = Path(__file__).parents[2] / "datasets" / "samples"
 Window = Any
 """What `conftest.Window` is."""
 NASTY = "long name with spaces and a tag <img src=x onerror=alert(1)>&'.jpg"
 
 
-@pytest.fixture
-def report(fields: Path, run_command: Callable[..., int]) -> Path:
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The report of five fields, of which one bears markup in its name and one is blurred, and of one that is unread."""
-    (fields / "smear_b" / "field_01.jpg").rename(fields / "smear_b" / NASTY)
+    folder = tmp_path_factory.mktemp("report")
+    fields, out = folder / "fields", folder / "out"
+    for smear, names in {"smear_a": ("field_01.jpg", "field_02.jpg"), "smear_b": (NASTY, "field_02.jpg")}.items():
+        (fields / smear).mkdir(parents=True)
+        for sample, name in zip(("field_01.jpg", "field_02.jpg"), names, strict=True):
+            shutil.copy(SAMPLES / smear / sample, fields / smear / name)
     (fields / "smear_b" / "empty.jpg").write_bytes(b"")
     blurred = cv2.GaussianBlur(cv2.imread(str(fields / "smear_a" / "field_01.jpg")), (0, 0), 10)
     cv2.imwrite(str(fields / "smear_a" / "blurred.jpg"), blurred)
-    assert run_command(count.main, fields, "--out", "out", "--um-per-px", "0.075", "--rbc-per-ul", "4.5e6") == 1
-    return Path("out/report.html")
+    options = ["--out", str(out), "--um-per-px", "0.075", "--rbc-per-ul", "4.5e6"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["count", str(fields), *options])
+        with pytest.raises(SystemExit) as ended:
+            count.main()
+    assert ended.value.code == 1
+    return out / "report.html"
 
 
 @pytest.mark.parametrize("width", [1280, 390])
