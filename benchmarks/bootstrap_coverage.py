@@ -40,7 +40,8 @@ from detector.accuracy.agreement import agreement, statistics
 from detector.accuracy.bootstrap import Figure
 from detector.accuracy.paired import differences
 from detector.arguments import Number, Parser
-from detector.commandline import EXIT_DONE, console, run
+from detector.commandline import console, run
+from detector.errors import EXIT_DONE
 
 FIGURES = ("mae", "rmse", "bias", "pooled_accuracy", "exact", "within_one", "loa_low", "loa_high", "pearson_r", "concordance")
 DIFFERENCES = ("mae", "rmse", "bias", "bias_size", "exact", "within_one", "concordance")

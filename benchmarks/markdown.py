@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from detector.accuracy.bootstrap import Figure
-from detector.commandline import EXIT_DONE, EXIT_SOME_FAILED, errors
+from detector.commandline import errors
+from detector.errors import EXIT_DONE, EXIT_SOME_FAILED
 from detector.vision.detections import Unread
 
 

@@ -13,19 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from detector.commandline import (
-    EXIT_DONE,
-    EXIT_INTERRUPTED,
-    EXIT_NOTHING_DONE,
-    EXIT_SOME_FAILED,
-    console,
-    errors,
-    progress_bar,
-)
+from detector.commandline import console, errors, progress_bar
 from detector.counting import density
 from detector.engines import inputs, job, manifest
 from detector.engines.pool import handed_on, workers_for
-from detector.errors import OutputError, UsageError
+from detector.errors import EXIT_DONE, EXIT_INTERRUPTED, EXIT_NOTHING_DONE, EXIT_SOME_FAILED, UsageError, writing
 from detector.output import results, tables, terminal
 from detector.output.journal import Journal
 from detector.output.outcome import Outcome
@@ -141,8 +133,6 @@ def _report_truth(words: Console, folder: Path, outcome: Outcome, truth: CountsT
 
     smears = {field.field: field.smear for field in outcome.read}
     comparison = compare(CountsTable({field.field: field.raw for field in outcome.read}, smears=smears), truth)
-    try:
+    with writing(folder):
         agreement.write(folder, comparison)
-    except OSError as error:
-        raise OutputError(f"{folder}: cannot be written ({error.strerror})") from None
     agreement.print_comparison(words, comparison, truth.remarks)

@@ -12,8 +12,8 @@ from detector.accuracy.plots import tuning as tuning_plot
 from detector.accuracy.sums import precision_recall, val_sums
 from detector.annotations.records import Record
 from detector.arguments import Number, Parser
-from detector.commandline import EXIT_DONE, console, errors, run
-from detector.errors import ModelError, OutputError, UsageError
+from detector.commandline import console, errors, run
+from detector.errors import EXIT_DONE, ModelError, OutputError, UsageError
 from detector.training import framework, settings
 from detector.training.export import Sizes
 from detector.training.finish import PLOT, Finished, Measured, Tuning, finish

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from detector.engines.inputs import FieldInput
 from detector.engines.pool import in_order
-from detector.errors import ImageError, OutputError, SmearcountError
+from detector.errors import ImageError, SmearcountError, writing
 from detector.output import overlay
 from detector.output.report import pictures
 from detector.vision import finder, images, quality
@@ -105,10 +105,8 @@ def detect_field(
         return FieldResult(one, Unread(one.field, f"could not be searched for cells ({reason})"))
     if overlays is not None:
         target = overlay.path_of(overlays, one.field)
-        try:
+        with writing(target):
             overlay.write(picture.rgb, found, target)
-        except OSError as error:
-            raise OutputError(f"{target}: cannot be written ({error.strerror or error})") from None
     small = pictures.small(picture.rgb, picture_bytes) if picture_bytes else b""
     note = "; ".join(filter(None, (picture.note, searched.note)))
     return FieldResult(one, found, note, measured, searched.scale, small)

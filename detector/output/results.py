@@ -6,8 +6,7 @@ import json
 import platform
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib import metadata
@@ -17,7 +16,7 @@ from typing import Any
 from detector.counting import expected
 from detector.counting.density import PerMicrolitre
 from detector.counting.fields import FieldCount, UnreadField
-from detector.errors import OutputError
+from detector.errors import OutputError, writing
 from detector.output import coco, slides, tables
 from detector.output.files import write_text
 from detector.output.journal import Entry
@@ -87,13 +86,11 @@ def make_folder(folder: Path, names: Iterable[str], otherwise: str = "") -> None
     present = [name for name in names if (folder / name).exists()]
     if present:
         raise OutputError(f"{folder}: holds {', '.join(present)} already; choose another --out{otherwise}")
-    try:
+    with writing(folder, "choose another --out"):
         folder.mkdir(parents=True, exist_ok=True)
         probe = folder / ".writable"
         probe.touch()
         probe.unlink()
-    except OSError as error:
-        raise OutputError(f"{folder}: cannot be written ({error.strerror}); choose another --out") from None
 
 
 def write(
@@ -107,7 +104,7 @@ def write(
     Raises:
         OutputError: one of them cannot be written.
     """
-    with _told(folder):
+    with writing(folder):
         tables.write_counts(folder / "counts.csv", outcome.fields, outcome.notes, outcome.doubts)
         tables.write_smears(folder / "smears.csv", outcome.smears, per_ul)
         write_text(folder / "run.json", json.dumps(run, indent=2, ensure_ascii=False) + "\n")
@@ -122,16 +119,8 @@ def write_cells(folder: Path, entries: Iterable[Entry]) -> None:
     Raises:
         OutputError: one of them cannot be written.
     """
-    with _told(folder):
+    with writing(folder):
         coco.write(folder / "detections.json", slides.write(folder, entries))
-
-
-@contextmanager
-def _told(folder: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise OutputError(f"{folder}: cannot be written ({error.strerror}); free space or choose another --out") from None
 
 
 def describe_run(

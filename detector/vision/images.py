@@ -148,6 +148,11 @@ def of_picture(picture: Image.Image) -> Rgb:
         raise ImageError(f"is truncated or damaged ({_one_line(error)})") from None
 
 
+def as_jpeg(rgb: Rgb, quality: int) -> bytes:
+    """A picture as a JPEG file, of a quality from 0 to 100."""
+    return cv2.imencode(".jpg", cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
+
+
 def shrink(rgb: Rgb, factor: float) -> Rgb:
     """A picture made smaller, or as it is where `factor` is 1; by whole steps first, which is quick and takes in every pixel."""
     h, w = rgb.shape[:2]

@@ -11,7 +11,7 @@ from typing import Any
 from detector.accuracy.evaluation import Evaluation
 from detector.accuracy.report import drawn, fields, metrics, model_page, page, tables_page
 from detector.accuracy.tabled import TableEvaluation
-from detector.errors import OutputError
+from detector.errors import writing
 from detector.output import html, results
 
 REPORT = "report.html"
@@ -46,7 +46,7 @@ def write_model(target: Path, result: Evaluation, about: Mapping[str, Any]) -> N
     Raises:
         OutputError: one of them cannot be written. MissingExtraError: matplotlib is not installed.
     """
-    with _refused(target):
+    with writing(target):
         metrics.write(target / metrics.NAME, metrics.of_evaluation(result, about))
         fields.write(target / fields.NAME, fields.of_evaluation(result.per_field, result.unread))
         html.write(target / REPORT, page.render(model_page.page(result, about), drawn.of_evaluation(target, result)))
@@ -58,15 +58,7 @@ def write_tables(target: Path, result: TableEvaluation, about: Mapping[str, Any]
     Raises:
         OutputError: one of them cannot be written. MissingExtraError: matplotlib is not installed.
     """
-    with _refused(target):
+    with writing(target):
         metrics.write(target / metrics.NAME, metrics.of_tables(result, about))
         fields.write(target / fields.NAME, fields.of_tables(result))
         html.write(target / REPORT, page.render(tables_page.page(result, about), drawn.of_tables(target, result)))
-
-
-@contextmanager
-def _refused(target: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise OutputError(f"{target}: cannot be written ({error.strerror}); free space or choose another --out") from None

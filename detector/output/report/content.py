@@ -13,7 +13,7 @@ from detector.counting.fields import FieldCount, UnreadField
 from detector.counting.intervals import Estimate
 from detector.counting.smears import ClassCount, SmearCount
 from detector.output import overlay
-from detector.output.figures import percent, short
+from detector.output.figures import many, percent, short
 from detector.output.outcome import Outcome
 from detector.output.report import charts
 from detector.vision import boxes
@@ -139,7 +139,7 @@ def field_row(one: FieldCount | UnreadField, outcome: Outcome) -> list[str]:
 
 def sentence(outcome: Outcome) -> str:
     """The whole count in one sentence."""
-    parts = [f"{_number(len(outcome.read), 'field')} of {_number(len(outcome.smears), 'smear')} counted"]
+    parts = [f"{many(len(outcome.read), 'field')} of {many(len(outcome.smears), 'smear')} counted"]
     parts += [f"{len(outcome.unread):,} unread"] * bool(outcome.unread)
     parts += [f"{len(outcome.saturated):,} saturated"] * bool(outcome.saturated)
     return ", ".join([*parts, f"{len(outcome.doubts):,} doubtful" if outcome.doubts else "none doubtful"]) + "."
@@ -161,7 +161,3 @@ def _row(name: str, of: Sequence[Estimate | None]) -> Row:
 
 def _share(value: float, share: bool) -> str:
     return percent(value) if share else short(value)
-
-
-def _number(count: int, noun: str) -> str:
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
