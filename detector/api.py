@@ -37,7 +37,7 @@ class Detector:
 
         Args:
             model: an `.onnx` file made by detector.train or detector.export; None is the one shipped.
-            backend: what runs it, one of `detector.vision.backends.NAMES`.
+            backend: what runs it, one of `detector.vision.backends.NAMES`; nobody has run those of `backends.EXPERIMENTAL`.
             threads: fields, or tiles of a large one, that are worked on at a time; None is one more than there are processors.
 
         Raises:

@@ -12,19 +12,12 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from detector.arguments import option
-from detector.commandline import (
-    EXIT_DONE,
-    EXIT_INTERRUPTED,
-    EXIT_NOTHING_DONE,
-    EXIT_SOME_FAILED,
-    console,
-    errors,
-    progress_bar,
-)
+from detector.commandline import console, errors, progress_bar
 from detector.engines import job
 from detector.engines.local import Work
 from detector.engines.options import CountOptions
 from detector.engines.pool import handed_on, workers_for
+from detector.errors import EXIT_DONE, EXIT_INTERRUPTED, EXIT_NOTHING_DONE, EXIT_SOME_FAILED
 from detector.output import results, tables, terminal
 from detector.output.journal import Journal
 from detector.output.outcome import Outcome

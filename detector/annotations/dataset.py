@@ -20,7 +20,7 @@ from detector.annotations.layouts import read_yolo
 from detector.annotations.records import Record
 from detector.annotations.sources import require_known_names
 from detector.arguments import called
-from detector.errors import AnnotationError, ImageError, OutputError, UnknownClassError
+from detector.errors import AnnotationError, ImageError, OutputError, UnknownClassError, writing
 from detector.vision import images
 from detector.vision.cells import CLASSES, IGNORE
 from detector.vision.detections import Unread
@@ -40,11 +40,9 @@ def fresh(out: Path) -> Iterator[Path]:
     """
     refuse_foreign(out)
     partial = out.parent / f".{out.name}.{os.getpid()}.partial"
-    try:
+    with writing(out, "choose another --out"):
         out.parent.mkdir(parents=True, exist_ok=True)
         partial.mkdir()
-    except OSError as error:
-        raise OutputError(f"{out}: cannot be written: {error.strerror}; choose another --out") from None
     try:
         yield partial
         _swap(partial, out)

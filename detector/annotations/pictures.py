@@ -9,7 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import UnidentifiedImageError
 
 from detector.errors import ImageError
 from detector.vision import images
@@ -48,7 +48,7 @@ def size_of(path: Path) -> tuple[int, int]:
         ImageError: the file is no image.
     """
     try:
-        with Image.open(path) as image:
+        with images.opener()(path) as image:
             width, height = image.size
             turned = image.getexif().get(_ORIENTATION, 1) in (5, 6, 7, 8)
     except UnidentifiedImageError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import sys
 import threading
 import warnings
 from collections.abc import Callable
@@ -16,7 +17,7 @@ import cv2
 import numpy as np
 import simplejpeg
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageFile, ImageOps, UnidentifiedImageError
 
 from detector.errors import ImageError
 
@@ -177,6 +178,11 @@ def pixels_of(field: Field, bgr: bool = False) -> Callable[[], Rgb]:
     return partial(_decoded, content)
 
 
+def as_jpeg(rgb: Rgb, quality: int) -> bytes:
+    """A picture as a JPEG file, of a quality from 0 to 100."""
+    return cv2.imencode(".jpg", cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
+
+
 def shrink(rgb: Rgb, factor: float) -> Rgb:
     """A picture made smaller, or as it is where `factor` is 1; by whole steps first, which is quick and takes in every pixel."""
     h, w = rgb.shape[:2]
@@ -228,14 +234,21 @@ def _decoded(content: bytes) -> Rgb:
     return decode(content).rgb
 
 
+def opener() -> Callable[..., ImageFile.ImageFile]:
+    """Pillow's own `Image.open`.
+
+    Ultralytics, once imported, puts another in its place, which installs a package for each file that is no image.
+    """
+    return getattr(sys.modules.get("ultralytics.utils.patches"), "_image_open", Image.open)
+
+
 def _identify(content: bytes) -> Image.Image:
     try:
         # Pillow's guard against decompression bombs stays on: it warns first, then refuses at twice the size.
         with _warnings_lock, warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            return Image.open(io.BytesIO(content))
-    # Ultralytics, where it shares the process, looks for a plug-in that is not there before it gives up.
-    except (UnidentifiedImageError, ImportError):
+            return opener()(io.BytesIO(content))
+    except UnidentifiedImageError:
         raise ImageError("is not an image (its content is no known image format)") from None
     except Image.DecompressionBombError:
         limit = most_pixels() // 10**6
