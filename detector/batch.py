@@ -84,7 +84,8 @@ def count(asked: Settings, opened: Callable[[], Model], delivery: Delivery, star
     if asked.um_per_px is not None:
         scale.check(asked.um_per_px, "--um-per-px")
     listed = manifest.read(asked.manifest) if asked.manifest else None
-    fields = inputs.find(asked.inputs, listed, asked.um_per_px)
+    found = inputs.search(asked.inputs, listed, asked.um_per_px)
+    fields = found.fields
     if asked.ul_factor is not None and all(field.um_per_px is None and not is_slide(field.path) for field in fields):
         raise UsageError("--ul-factor needs cells per mm²: give --um-per-px too, or a manifest with a um_per_px column")
     # Done while the interpreter idles, because the model is opened and works.
@@ -126,6 +127,7 @@ def count(asked: Settings, opened: Callable[[], Model], delivery: Delivery, star
     if known is not None:
         _report_truth(words, folder, outcome, known)
     terminal.print_problems(errors, outcome)
+    terminal.print_skipped(errors, found.skipped_lines())
     terminal.print_summary(words, outcome, folder, time.time() - started)
     if delivery.json:
         print(json.dumps(tables.document(outcome, per_ul, folder), indent=2))

@@ -89,6 +89,14 @@ def detect_field(
     """
     if one.problem:
         return FieldResult(one, Unread(one.field, one.problem))
+    with images.room(one.path):
+        return _detected(one, model, scales, overlays, picture_bytes, workers)
+
+
+def _detected(
+    one: FieldInput, model: Model, scales: SmearScales, overlays: Path | None, picture_bytes: int, workers: int
+) -> FieldResult:
+    """The same of a field for which there is room."""
     try:
         picture = images.load(one.path)
     except ImageError as error:
