@@ -120,7 +120,7 @@ def encoded(path: Path) -> bytes:
                     "save the one picture that is to be counted, or a tiled TIFF"
                 )
             file.seek(0)
-            return file.read(MOST_BYTES)
+            return file.read(size)
         except OSError as error:
             raise _unopened(error) from None
         except MemoryError:

@@ -133,7 +133,10 @@ def size_of(path: Path) -> tuple[int, int]:
         ImageError: the file is no image.
     """
     with files.opened(path) as file, _guarded():
-        image = header(file)
+        try:
+            image = _identify(file)
+        except _UnknownFormatError:
+            raise ImageError("is not an image") from None
         width, height = image.size
         turned = image.getexif().get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8)
     return (height, width) if turned else (width, height)
