@@ -124,7 +124,7 @@ class Detector:
         options = CountOptions(
             names, listed, um_per_px, rbc_per_ul, ul_factor, labels, self._backend, self._threads, tile_px=tile_px
         )
-        fields = job.fields_of(options)
+        fields = job.search(options).fields
         scan.check_tile(tile_px, self.model.card)
         known = None if options.truth is None else job.truth_of(options.truth)
         results: list[FieldResult] = []

@@ -41,7 +41,8 @@ def count(options: CountOptions, opened: Callable[[], Model], started: float) ->
     Raises:
         SmearcountError: nothing can be counted so.
     """
-    fields = job.fields_of(options, option)
+    searched = job.search(options, option)
+    fields = searched.fields
     # Done while the interpreter idles, because the model is opened and works.
     preparing = threading.Thread(target=page.prepare)
     preparing.start()
@@ -75,6 +76,7 @@ def count(options: CountOptions, opened: Callable[[], Model], started: float) ->
     if truth is not None:
         _report_truth(words, folder, outcome, truth)
     terminal.print_problems(errors, outcome)
+    terminal.print_skipped(errors, searched.skipped_lines())
     terminal.print_summary(words, outcome, folder, time.time() - started)
     if options.json:
         print(json.dumps(tables.document(outcome, folder), indent=2))

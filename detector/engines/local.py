@@ -87,6 +87,12 @@ def detect_field(given: FieldInput, work: Work, scales: SmearScales, workers: in
     """
     if given.problem:
         return unread(given, given.problem)
+    with images.room(given.path):
+        return _detected(given, work, scales, workers)
+
+
+def _detected(given: FieldInput, work: Work, scales: SmearScales, workers: int) -> FieldResult:
+    """The same of a field for which there is room."""
     try:
         picture = images.load(given.path)
     except ImageError as error:

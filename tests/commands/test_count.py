@@ -226,6 +226,19 @@ def _odd_images(folder: Path, sample: Path) -> list[str]:
     return ["grey.png", "alpha.png", "cmyk.jpg", "turned.jpg", "deep.png", "dot.png", "name with spaces äß 細胞.jpg"]
 
 
+def test_no_file_of_a_folder_is_passed_over_in_silence(
+    fields: Path, run_command: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (fields / "smear_a" / "field_02.jpg").rename(fields / "smear_a" / "field_02.jfif")
+    (fields / "smear_b" / "notes.txt").write_text("RBC 12\n", encoding="utf-8")
+    assert run_command(count.main, fields, "--out", "out") == 0
+    assert [row["status"] for row in rows(Path("out/counts.csv"))] == ["ok"] * 4
+    assert "skipped: smear_b/notes.txt: its name does not end as a picture's does" in capsys.readouterr().err
+    (fields / "smear_b" / "phone.heic").write_bytes(b"\0\0\0\x1cftypheic\0\0\0\0mif1heic")
+    assert run_command(count.main, fields, "--out", "out2") == 1
+    assert "smear_b/phone.heic: is HEIC, which is not read; save it as JPEG" in capsys.readouterr().err
+
+
 def test_bad_images_get_their_line_and_cost_no_other_its_count(
     fields: Path, run_command: Run, capsys: pytest.CaptureFixture[str]
 ) -> None:

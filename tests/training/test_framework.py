@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from detector.annotations import pictures
 from detector.errors import ImageError
 from detector.training import framework
 from detector.vision import images
@@ -21,7 +20,7 @@ def test_a_file_that_is_no_image_is_told_as_before(tmp_path: Path, capfd: pytest
     framework.prepare(tmp_path / "state")
     (tmp_path / "text.png").write_bytes(b"no image")
     with pytest.raises(ImageError, match="is not an image"):
-        pictures.size_of(tmp_path / "text.png")
+        images.size_of(tmp_path / "text.png")
     assert "pi-heif" not in "".join(capfd.readouterr())
 
 
@@ -35,7 +34,7 @@ def test_a_file_that_is_no_image_is_told_where_another_program_imported_ultralyt
     monkeypatch.setattr(Image, "open", patches.image_open)
     (tmp_path / "text.png").write_bytes(b"no image")
     with pytest.raises(ImageError, match="is not an image"):
-        pictures.size_of(tmp_path / "text.png")
+        images.size_of(tmp_path / "text.png")
     with pytest.raises(ImageError, match="is not an image"):
         images.read(tmp_path / "text.png")
     assert "pi-heif" not in "".join(capfd.readouterr())
