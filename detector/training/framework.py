@@ -28,6 +28,8 @@ def prepare(state_folder: Path) -> None:
     state_folder.mkdir(parents=True, exist_ok=True)
     os.environ["YOLO_CONFIG_DIR"] = str(state_folder.resolve())
     os.environ["YOLO_AUTOINSTALL"] = "0"
+    # Without it, its import asks public name servers whether there is a network.
+    os.environ["YOLO_OFFLINE"] = "1"
     os.environ["ULTRALYTICS_SAFE_LOAD"] = "1"
     os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"
     os.environ.setdefault("OMP_NUM_THREADS", str(processors()))
