@@ -43,20 +43,9 @@ def calls_of(program: str, folder: Path, *names: str) -> list[str]:
     assert _STRACE is not None
     calls = folder / "calls.txt"
     environment = {name: value for name, value in os.environ.items() if name not in ("ORT_DISABLE_TELEMETRY", "YOLO_OFFLINE")}
-    traced = [
-        _STRACE,
-        "-f",
-        "-qq",
-        "-e",
-        f"trace={','.join(names)}",
-        "-o",
-        str(calls),
-        sys.executable,
-        "-c",
-        program,
-        str(folder / "state"),
-    ]
-    done = subprocess.run(traced, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=300)
+    watched = [_STRACE, "-f", "-qq", "-e", f"trace={','.join(names)}", "-o", str(calls)]
+    command = [*watched, sys.executable, "-c", program, str(folder / "state")]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=300)
     if "PTRACE" in done.stderr or "ptrace" in done.stderr:
         pytest.skip(f"system calls cannot be watched here: {done.stderr.strip().splitlines()[0]}")
     assert done.returncode == 0, done.stderr
