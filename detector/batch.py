@@ -84,6 +84,8 @@ def count(asked: Settings, opened: Callable[[], Model], delivery: Delivery, star
     if asked.um_per_px is not None:
         scale.check(asked.um_per_px, "--um-per-px")
     listed = manifest.read(asked.manifest) if asked.manifest else None
+    for remark in listed.remarks if listed else ():
+        errors.print(f"{asked.manifest}: {remark}", markup=False, soft_wrap=True)
     fields = inputs.find(asked.inputs, listed, asked.um_per_px)
     if asked.ul_factor is not None and all(field.um_per_px is None and not is_slide(field.path) for field in fields):
         raise UsageError("--ul-factor needs cells per mm²: give --um-per-px too, or a manifest with a um_per_px column")

@@ -58,6 +58,10 @@ def _check(
     for name, value in (("--rbc-per-ul", rbc_per_ul), ("--ul-factor", ul_factor)):
         if value is not None and not (math.isfinite(value) and value > 0):
             raise UsageError(f"{name} must be a positive number, got {value:g}")
+    if rbc_per_ul is not None:
+        from detector.counting import density  # imports much, which few counts need before the model is opened
+
+        density.check_red_cells(rbc_per_ul, "--rbc-per-ul")
     if rbc_per_ul is not None and ul_factor is not None:
         raise UsageError("--rbc-per-ul and --ul-factor are two ways to counts per µL; give one of them")
 

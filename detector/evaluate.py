@@ -101,8 +101,9 @@ def _model(  # noqa: PLR0913
 
 def _of_manifest(path: Path | None, records: Sequence[Record]) -> list[dict[str, str]]:
     """The smear and the domain of each field by its name; empty where they are not told."""
-    rows = manifest.read(path, domains=True).rows if path else ()
-    told = [by_name(((row.field, getattr(row, what)) for row in rows), what) for what in ("smear", "domain")]
+    listed = manifest.read(path, domains=True) if path else manifest.Manifest(Path(), ())
+    print_names(errors, f"remarks on {path}", listed.remarks)
+    told = [by_name(((row.field, getattr(row, what)) for row in listed.rows), what) for what in ("smear", "domain")]
     if path and not any(record.name in of for record in records for of in told):
         raise UsageError(f"{path}: names none of the fields to evaluate; they are named like {records[0].name!r}")
     return told
