@@ -31,7 +31,7 @@ def read(path: Path) -> CountsTable:
     labelled = sources.load_truth(path)
     unknown = [f"{n} boxes of class {name!r}, which is none of ours" for name, n in labelled.unknown.items()]
     counts = {key: of_records([record])[record.name] for key, record in labelled.records.items()}
-    return CountsTable(counts, remarks=[*labelled.broken, *unknown])
+    return CountsTable(counts, remarks=[*labelled.broken, *labelled.remarks, *unknown])
 
 
 def of_records(records: Iterable[Record]) -> dict[str, Counts]:

@@ -18,7 +18,7 @@ from detector.annotations import pictures, repair, yolo
 from detector.annotations.labels import SPLITS, Item, Source
 from detector.annotations.layouts import read_yolo
 from detector.annotations.records import Record
-from detector.annotations.sources import require_known_names
+from detector.annotations.sources import require_known_names, settle
 from detector.arguments import called
 from detector.errors import AnnotationError, ImageError, OutputError, UnknownClassError
 from detector.vision import images
@@ -183,8 +183,9 @@ def _source(data_yaml: Path) -> Source:
     source = read_yolo(data_yaml.parent)
     if source is None:
         raise AnnotationError(f"{data_yaml}: there are no label files in 'labels' beside it")
-    require_known_names(data_yaml, [item.labels for item in source.items if item.labels is not None])
-    return source
+    items, _ = settle(data_yaml, source, source.items, [None] * len(source.items))
+    require_known_names(data_yaml, [item.labels for item in items if item.labels is not None])
+    return replace(source, items=tuple(items))
 
 
 def require(data_yaml: Path) -> None:

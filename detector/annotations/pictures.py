@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +16,8 @@ from detector.errors import ImageError
 from detector.vision import images
 
 THUMBNAIL_PX = 128
+SWAPS_SIDES = (5, 6, 7, 8)
+"""Orientations in which a picture lies on its side as stored."""
 _ORIENTATION = 0x0112
 
 
@@ -27,6 +30,18 @@ class Picture:
     sha256: str
     grey: NDArray[np.float32]
     """Grey thumbnail squeezed into a square, of shape (THUMBNAIL_PX, THUMBNAIL_PX)."""
+    orientation: int = 1
+    """How the stored picture is turned for display, as EXIF numbers it; 1 is not at all."""
+
+
+@dataclass(frozen=True)
+class Header:
+    """What is known of an image without decoding it."""
+
+    size_wh: tuple[int, int]
+    """Width and height as displayed, after EXIF rotation."""
+    orientation: int
+    """How the stored picture is turned for display, as EXIF numbers it; 1 is not at all."""
 
 
 def look(path: Path) -> Picture:
@@ -38,7 +53,27 @@ def look(path: Path) -> Picture:
     content = images.encoded(path)
     rgb = images.decode(content).rgb
     small = cv2.resize(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), (THUMBNAIL_PX, THUMBNAIL_PX), interpolation=cv2.INTER_AREA)
-    return Picture((rgb.shape[1], rgb.shape[0]), hashlib.sha256(content).hexdigest(), np.asarray(small, dtype=np.float32))
+    digest, grey = hashlib.sha256(content).hexdigest(), np.asarray(small, dtype=np.float32)
+    with Image.open(io.BytesIO(content)) as image:
+        return Picture((rgb.shape[1], rgb.shape[0]), digest, grey, _orientation(image))
+
+
+def header(path: Path) -> Header:
+    """Size and orientation of an image, from the head of its file.
+
+    Raises:
+        ImageError: the file is no image.
+    """
+    try:
+        with Image.open(path) as image:
+            width, height = image.size
+            orientation = _orientation(image)
+    except UnidentifiedImageError:
+        raise ImageError("is not an image") from None
+    # Decoders raise almost anything on damaged data.
+    except Exception as error:
+        raise ImageError(f"is truncated or damaged ({error})") from None
+    return Header((height, width) if orientation in SWAPS_SIDES else (width, height), orientation)
 
 
 def size_of(path: Path) -> tuple[int, int]:
@@ -47,12 +82,9 @@ def size_of(path: Path) -> tuple[int, int]:
     Raises:
         ImageError: the file is no image.
     """
-    try:
-        with Image.open(path) as image:
-            width, height = image.size
-            turned = image.getexif().get(_ORIENTATION, 1) in (5, 6, 7, 8)
-    except UnidentifiedImageError:
-        raise ImageError("is not an image") from None
-    except (OSError, SyntaxError, ValueError) as error:
-        raise ImageError(f"is truncated or damaged ({error})") from None
-    return (height, width) if turned else (width, height)
+    return header(path).size_wh
+
+
+def _orientation(image: Image.Image) -> int:
+    orientation = image.getexif().get(_ORIENTATION, 1)
+    return orientation if orientation in range(1, 9) else 1
