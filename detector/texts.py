@@ -42,6 +42,14 @@ def content(path: Path, most_bytes: int) -> bytes:
     return read
 
 
+def is_there(path: Path) -> bool:
+    """Whether a file or folder is there; one whose name is too long, or no name, is not."""
+    try:
+        return path.exists()
+    except (OSError, ValueError):
+        return False
+
+
 @dataclass(frozen=True)
 class Table:
     """A table that a spreadsheet or a person wrote."""

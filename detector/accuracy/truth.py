@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from detector import texts
 from detector.accuracy import counts_table
 from detector.accuracy.counts_table import Counts, CountsTable
 from detector.annotations import sources
@@ -24,9 +25,9 @@ def read(path: Path) -> CountsTable:
     Raises:
         ManifestError: a table that is not valid, or a folder that holds one. AnnotationError: no label set, or none with known classes.
     """
-    if path.suffix.lower() in TABLES and not path.is_dir():
+    if path.suffix.lower() in TABLES and not (texts.is_there(path) and path.is_dir()):
         return counts_table.read(path)
-    if (path / "counts.csv").is_file():
+    if texts.is_there(path / "counts.csv"):
         raise ManifestError(f"{path}: is a folder of results; give {path / 'counts.csv'}")
     labelled = sources.load_truth(path)
     unknown = [f"{n} boxes of class {name!r}, which is none of ours" for name, n in labelled.unknown.items()]

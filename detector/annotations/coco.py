@@ -246,7 +246,7 @@ def _of_mask(outline: Mapping[str, Any]) -> Box:
 
 
 def _uncompressed(text: str) -> list[int]:
-    """Lengths of runs from COCO's compressed text: six bits a character, from the third run on less the one before the last."""
+    """Lengths of runs from COCO's compressed text: six bits a character, from the fourth run on less the last but one."""
     counts: list[int] = []
     value = shift = 0
     for character in text:

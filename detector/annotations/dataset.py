@@ -14,6 +14,7 @@ from pathlib import Path
 import cv2
 import yaml
 
+from detector import texts
 from detector.annotations import pictures, repair, yolo
 from detector.annotations.labels import SPLITS, Item, Source
 from detector.annotations.layouts import read_yolo
@@ -27,6 +28,7 @@ from detector.vision.detections import Unread
 
 AUDIT = "audit.json"
 FORMAT = "smearcount-audit"
+_MOST_AUDIT = 512 * texts.MEBIBYTE
 
 
 @contextmanager
@@ -206,8 +208,8 @@ def require(data_yaml: Path) -> None:
 def is_ours(folder: Path) -> bool:
     """Whether a folder is a conversion of ours, by its audit."""
     try:
-        document = json.loads((folder / AUDIT).read_bytes())
-    except (OSError, ValueError):
+        document = json.loads(texts.content(folder / AUDIT, _MOST_AUDIT))
+    except (OSError, ValueError, RecursionError):
         return False
     return isinstance(document, dict) and document.get("format") == FORMAT
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from detector import texts
 from detector.annotations import conventions, pictures, repair
 from detector.annotations.labels import Item, Labels, Source, boxes
 from detector.annotations.layouts import read_cbc, read_coco, read_images, read_voc, read_yolo
@@ -29,7 +30,7 @@ def load(path: Path) -> Source:
     Raises:
         AnnotationError: the path is absent or of no supported layout.
     """
-    if not path.exists():
+    if not texts.is_there(path):
         raise AnnotationError(f"{path}: no such file or folder")
     if path.is_file() and path.suffix.lower() != ".json":
         raise AnnotationError(f"{path}: not a label set; {_EXPECTED}")
@@ -47,7 +48,7 @@ def load_images(path: Path) -> Source:
     Raises:
         AnnotationError: the path is absent or holds no image.
     """
-    found = (_recognised(path) or read_images(path)) if path.exists() else None
+    found = (_recognised(path) or read_images(path)) if texts.is_there(path) else None
     if found is None or not any(item.image for item in found.items):
         raise AnnotationError(f"{path}: no such folder, or no images in it")
     return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from itertools import accumulate
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ DATA_FILES = ("data.yaml", "data.yml")
 """What the file of a dataset folder is called that names its classes."""
 _MOST_BYTES = 64 * texts.MEBIBYTE
 _MOST_CLASSES = 10_000
+_DEEPEST = 100
 _NUMBER = re.compile(r"[0-9]{1,9}")
 DIGITS = 8
 """Decimals of a written coordinate: less than a hundredth of a pixel for sides up to half a million pixels."""
@@ -46,9 +48,14 @@ def _names_of_text(path: Path) -> list[str]:
 
 
 def _names_of_yaml(path: Path) -> list[str]:
+    text = _named(path)
+    # Brackets in brackets take time with the cube of their number.
+    depths = accumulate(1 if bracket in "[{" else -1 for bracket in re.findall(r"[\[\]{}]", text))
+    if max(depths, default=0) > _DEEPEST:
+        raise AnnotationError(f"{path}: not readable as YAML: nested too deeply")
     # Only composed: as values, dates, huge numbers and aliases within aliases could be anything, and of any size.
     try:
-        document = yaml.compose(_named(path), Loader=yaml.SafeLoader)
+        document = yaml.compose(text, Loader=yaml.SafeLoader)
     except (yaml.YAMLError, ValueError) as error:
         raise AnnotationError(f"{path}: not readable as YAML: {' '.join(str(error).split())[:300]}") from None
     except RecursionError:
