@@ -36,11 +36,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from detector.accuracy.agreement import agreement, statistics
-from detector.accuracy.bootstrap import Figure
-from detector.accuracy.paired import differences
+from detector.accuracy.counts import agreement, differences, statistics
 from detector.arguments import Number, Parser
-from detector.commandline import EXIT_DONE, console, run
+from detector.commandline import console, run
+from detector.counting.intervals import Interval
+from detector.errors import EXIT_DONE
 
 FIGURES = ("mae", "rmse", "bias", "pooled_accuracy", "exact", "within_one", "loa_low", "loa_high", "pearson_r", "concordance")
 DIFFERENCES = ("mae", "rmse", "bias", "bias_size", "exact", "within_one", "concordance")
@@ -94,8 +94,8 @@ def simulate(scenario: Scenario, studies: int, seed: int = 0) -> tuple[dict[str,
     rng = np.random.default_rng(seed)
     truth, *counts = _drawn(scenario, MANY, rng)
     one, other = (_true(of, truth) for of in counts)
-    found: list[dict[str, Figure | None]] = []
-    differ: list[dict[str, Figure | None]] = []
+    found: list[dict[str, Interval | None]] = []
+    differ: list[dict[str, Interval | None]] = []
     groups = [str(i // PER_SMEAR) for i in range(scenario.fields)] if scenario.smears else None
     for _ in range(studies):
         t, a, b = (of.tolist() for of in _drawn(scenario, scenario.fields, rng))
@@ -114,14 +114,11 @@ def _true(counted: Ints, truth: Ints) -> dict[str, float]:
     return {**of, **shares, "bias_size": abs(of["bias"]), "loa_low": of["bias"] - of["half"], "loa_high": of["bias"] + of["half"]}
 
 
-def _coverage(studies: Sequence[dict[str, Figure | None]], names: Sequence[str], true: dict[str, float]) -> dict[str, Coverage]:
+def _coverage(studies: Sequence[dict[str, Interval | None]], names: Sequence[str], true: dict[str, float]) -> dict[str, Coverage]:
     made = {}
     for name in names:
-        given = [
-            (f.low, f.high)
-            for f in (study[name] for study in studies)
-            if f is not None and f.low is not None and f.high is not None
-        ]
+        figures = [study[name] for study in studies]
+        given = [figure.limits for figure in figures if figure is not None and figure.limits is not None]
         held = [low - 1e-9 <= true[name] <= high + 1e-9 for low, high in given]
         made[name] = Coverage(float(np.mean(held)) if held else float("nan"), len(given) / len(studies))
     return made

@@ -7,12 +7,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from detector.accuracy.doubts import Doubted, Tally
 from detector.annotations import dataset, domains
 from detector.annotations.records import Record
 from detector.arguments import Number, Parser
-from detector.commandline import EXIT_DONE, console, progress_bar, run
-from detector.errors import NothingToDoError
+from detector.commandline import console, progress_bar, run
+from detector.errors import EXIT_DONE, NothingToDoError
 from detector.vision import border, doubts, familiar, finder, images, quality
 from detector.vision.familiar import Familiar
 from detector.vision.images import Rgb
@@ -33,10 +32,53 @@ REASONS = (
     "white cells nearly",
     "platelets nearly",
     "without a nucleus",
-    "as dark as a nucleus",
+    "dark as a nucleus",
     "that the model was trained on",
 )
 """How the reasons of `doubts.of` for a field by itself are known."""
+
+
+@dataclass(frozen=True)
+class Doubted:
+    """A field with labels, what makes it doubtful, and whether its count is wrong."""
+
+    doubt: str
+    """Empty where it is sound."""
+    wrong: bool
+
+
+@dataclass(frozen=True)
+class Tally:
+    """Fields by whether they are wrong and doubtful."""
+
+    wrong: int
+    wrong_doubtful: int
+    right: int
+    right_doubtful: int
+
+    @classmethod
+    def of(cls, fields: Sequence[Doubted], reason: str = "") -> Tally:
+        """Count fields; with a reason, those are doubtful whose doubt holds it."""
+        doubtful = [bool(field.doubt) and reason in field.doubt for field in fields]
+        wrong = [field.wrong for field in fields]
+        both = sum(a and b for a, b in zip(doubtful, wrong, strict=True))
+        return cls(sum(wrong), both, len(fields) - sum(wrong), sum(doubtful) - both)
+
+    @property
+    def recall(self) -> float | None:
+        """Share of the wrong fields that are doubtful; None without any."""
+        return self.wrong_doubtful / self.wrong if self.wrong else None
+
+    @property
+    def precision(self) -> float | None:
+        """Share of the doubtful fields that are wrong; None without any."""
+        doubtful = self.wrong_doubtful + self.right_doubtful
+        return self.wrong_doubtful / doubtful if doubtful else None
+
+    @property
+    def false_alarms(self) -> float | None:
+        """Share of the right fields that are doubtful; None without any."""
+        return self.right_doubtful / self.right if self.right else None
 
 
 @dataclass(frozen=True)
@@ -84,7 +126,7 @@ def report(seen: Sequence[Seen], known: Familiar | None) -> str:
     for domain in [*sorted({one.domain for one in seen}), "all"]:
         for light in LIGHTS:
             tally = Tally.of([doubt for one, doubt in judged if domain in (one.domain, "all") and one.light == light])
-            lines.append(f"| {domain} | {light} | {_cells(tally)} | {_share(tally.precision)} |")
+            lines.append(f"| {domain} | {light} | {_numbers(tally)} | {_share(tally.precision)} |")
     lines += ["", "| reason | plain: wrong | right | other light: wrong | right |", "|" + "---|" * 5]
     for reason in REASONS:
         parts = [Tally.of([doubt for one, doubt in judged if (one.light == PLAIN) is plain], reason) for plain in (True, False)]
@@ -93,7 +135,7 @@ def report(seen: Sequence[Seen], known: Familiar | None) -> str:
     return "\n".join(lines)
 
 
-def _cells(tally: Tally) -> str:
+def _numbers(tally: Tally) -> str:
     wrong = f"{tally.wrong} | {tally.wrong_doubtful} ({_share(tally.recall)})"
     return f"{wrong} | {tally.right} | {tally.right_doubtful} ({_share(tally.false_alarms)})"
 

@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.simulated_counts import SCENARIOS, WRONG, simulate, sums_of
-from detector.accuracy.operating import tally
+from detector.accuracy.matching import hit_counts
 from detector.annotations import dataset, domains
 from detector.arguments import Number, Parser
-from detector.commandline import EXIT_DONE, console, progress_bar, run
+from detector.commandline import console, progress_bar, run
 from detector.counting.expected import corrections
-from detector.errors import AnnotationError
+from detector.errors import EXIT_DONE, AnnotationError
 from detector.vision import finder, images
 from detector.vision.cells import CLASSES, RBC
 from detector.vision.model import Model
@@ -60,7 +60,7 @@ def _tallied(model: Model, data: Sequence[Path]) -> Tallied:
         for domain_of, record in named:
             if record.image is not None:
                 found = finder.find(model, images.read(record.image)).cells
-                by_domain.setdefault(domain_of(record.name), []).append(tally([record], [found])[0].astype(np.int64))
+                by_domain.setdefault(domain_of(record.name), []).append(hit_counts([record], [found])[0])
             advance(1)
     return {name: np.stack(fields) for name, fields in sorted(by_domain.items())}
 

@@ -15,9 +15,9 @@ import numpy as np
 
 from detector.arguments import Number, Parser
 from detector.commandline import run
-from detector.counting import density
 from detector.engines import inputs, job
 from detector.engines.inputs import FieldInput
+from detector.engines.local import Work
 from detector.engines.pool import workers_for
 from detector.output import results
 from detector.output.journal import Journal
@@ -78,7 +78,8 @@ def _counted(fields: Sequence[FieldInput], model: Model, at_a_time: int) -> dict
             folder = Path(temporary)
             with Journal(folder / results.JOURNAL, job.journal_key(model), False) as journal:
                 with _timed() as spent:
-                    outcome = job.count(fields, model, at_a_time, journal, picture_bytes=pictures.most_bytes(len(fields)))
+                    work = Work(model, at_a_time, journal, picture_bytes=pictures.most_bytes(len(fields)))
+                    outcome = job.count(fields, work)
                 with _timed() as written:
                     _write(folder, outcome, fields, model, journal)
     finally:
@@ -91,11 +92,10 @@ def _counted(fields: Sequence[FieldInput], model: Model, at_a_time: int) -> dict
 
 
 def _write(folder: Path, outcome: Outcome, fields: Sequence[FieldInput], model: Model, journal: Journal) -> None:
-    per_ul = {smear.smear: density.per_ul(smear, None, None) for smear in outcome.smears}
     described = results.describe_run(model, {}, outcome.fields, 0.0, 0.0)
-    results.write(folder, outcome, per_ul, described)
+    results.write(folder, outcome, described)
     results.write_cells(folder, job.entries(fields, journal))
-    page.write(folder / results.REPORT, outcome, per_ul, job.entries(fields, journal), described)
+    page.write(folder / results.REPORT, outcome, job.entries(fields, journal), described)
 
 
 @contextmanager

@@ -11,13 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks import markdown, sources
-from detector.accuracy.agreement import agreement, constant_guess
-from detector.accuracy.bootstrap import Figure
-from detector.accuracy.figures import Fields
+from detector.accuracy.counts import agreement
+from detector.accuracy.figures import EvaluatedFields
+from detector.accuracy.intervals import share
 from detector.accuracy.matching import match
-from detector.accuracy.shares import share
+from detector.accuracy.yardsticks import constant_baseline
 from detector.arguments import Parser
 from detector.commandline import errors, progress_bar, run
+from detector.counting.intervals import Interval
 from detector.errors import AnnotationError, NothingToDoError, UsageError
 from detector.vision import finder
 from detector.vision.boxes import Boxes
@@ -62,7 +63,7 @@ class Looked:
 
     source: sources.Source
     model: str
-    fields: Fields
+    fields: EvaluatedFields
     """With what was found where it is judged."""
     all_found: Sequence[Detections]
     """With what was found in ignore regions too."""
@@ -113,7 +114,7 @@ def _look(found: Sequence[sources.Source], model: Model, others: Mapping[str, Mo
                 advance(1)
             for name, of in zip(models, zip(*seen, strict=True), strict=False):
                 judged = [record.judged(one) for record, one in zip(records, of, strict=True)]
-                looked.append(Looked(source, name, Fields(records, judged, judged), of))
+                looked.append(Looked(source, name, EvaluatedFields(records, judged, judged), of))
     if not looked:
         raise NothingToDoError("none of the labelled fields has an image that can be read")
     return looked
@@ -149,10 +150,10 @@ def _guess(source: sources.Source, truth: NDArray[np.int64], label: int) -> str:
     if not source.train:
         return "-"
     of_train = [np.bincount(record.label, minlength=len(CLASSES)).tolist() for record in source.train]
-    return f"{np.abs(truth - constant_guess(of_train)[label]).mean():.2f}"
+    return f"{np.abs(truth - constant_baseline(of_train)[label]).mean():.2f}"
 
 
-def recall(fields: Fields, label: int) -> Figure | None:
+def recall(fields: EvaluatedFields, label: int) -> Interval | None:
     """Share of the labelled cells of a class that were found, each by a box of its own."""
     pairs = [match(found, of.xyxy, of.label) for found, of in zip(fields.found, fields.records, strict=True)]
     counts = [

@@ -26,6 +26,7 @@ import numpy as np
 import tifffile
 
 from detector.engines import inputs, job
+from detector.engines.local import Work
 from detector.output.files import write_text
 from detector.output.journal import Journal
 from detector.synthetic import layout, render, stain
@@ -148,17 +149,17 @@ def search(path: Path) -> dict[str, Any]:
     before = peak_mb()
     began = time.perf_counter()
     with Journal(journal_path, {}, resume=False) as journal:
-        outcome = job.count(fields, model, processors(), journal)
+        outcome = job.count(fields, Work(model, processors(), journal))
         seconds = time.perf_counter() - began
-        entry = journal.read(fields[0].field)
-    assert entry.slide is not None, outcome.unread
-    assert isinstance(entry.found, Detections)
-    np.savez(path.with_suffix(".found.npz"), xyxy=entry.found.xyxy, label=entry.found.label)
-    kinds = {kind: entry.slide.number(kind) for kind in (scan.COUNTED, scan.EMPTY, scan.UNFOCUSED, scan.UNREADABLE)}
-    seams = sorted({v for tile in entry.slide.tiles for v in tile.owned[:2] if v})
-    note = outcome.notes[fields[0].field]
+        result = journal.read(fields[0].field)
+    assert result.slide is not None, outcome.unread
+    assert isinstance(result.cells, Detections)
+    np.savez(path.with_suffix(".found.npz"), xyxy=result.cells.xyxy, label=result.cells.label)
+    kinds = {kind: result.slide.number(kind) for kind in (scan.COUNTED, scan.EMPTY, scan.UNFOCUSED, scan.UNREADABLE)}
+    seams = sorted({v for tile in result.slide.tiles for v in tile.owned[:2] if v})
+    note = result.note
     took = {"seconds": seconds, "peak_mb": peak_mb(), "peak_before_mb": before}
-    return {**took, "tiles": kinds, "note": note, "seams": seams, "rbc_px": entry.slide.rbc_px}
+    return {**took, "tiles": kinds, "note": note, "seams": seams, "rbc_px": result.slide.rbc_px}
 
 
 def peak_mb() -> float:

@@ -11,12 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks import lights, markdown, sources
-from detector.accuracy.agreement import agreement
-from detector.accuracy.bootstrap import Figure
-from detector.accuracy.paired import differences
+from detector.accuracy.counts import agreement, differences
 from detector.annotations.records import Record
 from detector.arguments import Number, Parser
 from detector.commandline import progress_bar, run
+from detector.counting.intervals import Interval
 from detector.errors import NothingToDoError
 from detector.vision import border, finder, images
 from detector.vision.cells import CLASSES
@@ -48,9 +47,9 @@ class Row:
     """One class under one change, in cells a field."""
 
     light: str
-    error: Figure
+    error: Interval
     """Mean absolute error."""
-    less_plain: Figure | None
+    less_plain: Interval | None
     """By how much it is above that of the same fields as they are; None for these."""
     limit: float
 
@@ -59,7 +58,7 @@ class Row:
         """Whether the error is within its limit."""
         return self.error.value <= self.limit + 1e-9
 
-    def cells(self) -> list[str]:
+    def texts(self) -> list[str]:
         """As they stand in a table."""
         if self.less_plain is None:
             return [self.light, markdown.shown(self.error), "", "", "", ""]
@@ -96,7 +95,7 @@ def changed(model: Model, of: Sequence[sources.Source], names: str, unread: list
         if made:
             head = [name, "error per field (95 %)", "less plain (95 %)", "limit", "error / limit", ""]
             title = f"{name}: {np.isfinite(errors[PLAIN][:, label]).sum()} fields ({names})"
-            tables.append(markdown.table(title, head, [row.cells() for row in made]))
+            tables.append(markdown.table(title, head, [row.texts() for row in made]))
             missed += [f"{row.light} ({name})" for row in made if not row.met]
     return "\n".join([*tables, f"missed: {len(missed)}" + (f": {', '.join(missed)}" if missed else "")])
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from detector.accuracy.bootstrap import Figure
-from detector.commandline import EXIT_DONE, EXIT_SOME_FAILED, errors
+from detector.commandline import errors
+from detector.counting.intervals import Interval
+from detector.errors import EXIT_DONE, EXIT_SOME_FAILED
 from detector.vision.detections import Unread
 
 
@@ -18,27 +19,23 @@ def table(title: str, head: Sequence[str], rows: Sequence[Sequence[str]], words:
     widths = [max(len(row[i]) for row in (head, *rows)) for i in range(len(head))]
     rule = ["-" * width if i < words else "-" * (width - 1) + ":" for i, width in enumerate(widths)]
     lines = [
-        " | ".join(cell.ljust(widths[i]) if i < words else cell.rjust(widths[i]) for i, cell in enumerate(row))
+        " | ".join(text.ljust(widths[i]) if i < words else text.rjust(widths[i]) for i, text in enumerate(row))
         for row in (head, rule, *rows)
     ]
     return "\n".join([title, "", *(f"| {line} |" for line in lines), ""])
 
 
-def shown(figure: Figure | None, form: str = ".2f") -> str:
+def shown(figure: Interval | None, form: str = ".2f") -> str:
     """A figure with its interval where there is one; `-` where it is not known."""
     if figure is None:
         return "-"
-    if figure.low is None or figure.high is None:
-        return f"{figure.value:{form}}"
-    return f"{figure.value:{form}} ({figure.low:{form}} to {figure.high:{form}})"
+    value = f"{figure.value:{form}}"
+    return value if figure.limits is None else f"{value} ({' to '.join(f'{limit:{form}}' for limit in figure.limits)})"
 
 
-def percent(share: Figure | None) -> str:
+def percent(share: Interval | None) -> str:
     """A share and its interval in percent, without the sign."""
-    if share is None:
-        return "-"
-    low, high = (None if limit is None else 100 * limit for limit in (share.low, share.high))
-    return shown(Figure(100 * share.value, low, high), ".1f")
+    return shown(share and share.times(100), ".1f")
 
 
 def tell(unread: Sequence[Unread]) -> int:

@@ -27,8 +27,8 @@ from rich.table import Table
 from benchmarks.machine import described
 from benchmarks.processes import Measured, Stock, counting, measure, own_peak_mb
 from detector.arguments import Number, Parser
-from detector.commandline import EXIT_DONE, console, run
-from detector.errors import NothingToDoError, UsageError
+from detector.commandline import console, run
+from detector.errors import EXIT_DONE, NothingToDoError, UsageError
 from detector.vision import backends
 from detector.vision.images import SUFFIXES
 
@@ -161,7 +161,7 @@ def command(
     if unknown:
         raise UsageError(f"--only {', '.join(sorted(unknown))} is not known; known: {', '.join(KINDS)}")
     if fields is not None and not fields.is_dir():
-        raise UsageError(f"--fields {fields}: is no folder")
+        raise UsageError(f"--fields {fields}: is not a folder")
     backends.check(backend)
     machine = described()
     found: dict[str, Any] = {}

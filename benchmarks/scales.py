@@ -11,13 +11,13 @@ import numpy as np
 from rich import box
 from rich.table import Table
 
-from detector.accuracy.agreement import clear_of_border
+from detector.accuracy.counts import clear_of_border_zone
 from detector.accuracy.matching import match
 from detector.annotations import dataset, domains
 from detector.annotations.records import Record
 from detector.arguments import Number, Parser
-from detector.commandline import EXIT_DONE, console, progress_bar, run
-from detector.errors import NothingToDoError
+from detector.commandline import console, progress_bar, run
+from detector.errors import EXIT_DONE, NothingToDoError
 from detector.vision import border, finder, images
 from detector.vision.cells import CLASSES
 from detector.vision.detections import Detections
@@ -94,7 +94,7 @@ def _figures(fields: Sequence[Field], found: Sequence[Detections]) -> list[str]:
             truth, seen = field.record.xyxy[field.record.label == label], one.xyxy[one.label == label]
             size_wh = field.record.size_wh
             every.setdefault(field.domain, []).append(abs(len(seen) - len(truth)))
-            whole = clear_of_border(seen, size_wh).sum() - clear_of_border(truth, size_wh).sum()
+            whole = clear_of_border_zone(seen, size_wh).sum() - clear_of_border_zone(truth, size_wh).sum()
             clear.setdefault(field.domain, []).append(abs(int(whole)))
             pairs = match(one, field.record.xyxy, field.record.label)
             paired += int((one.label[pairs.found] == label).sum())

@@ -3,7 +3,7 @@
     python -m benchmarks.stopping_rule [--smears 400]
 
 Cells per view are negative binomial: Poisson about a rate that varies between views by a coefficient of variation. Views come one by
-one until red and white cells are known as asked for, by `streams.enough`; the intervals at that moment are held against the truth.
+one until red and white cells are known as asked for, by `streams.totals`; the intervals at that moment are held against the truth.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 
 from detector.arguments import Number, Parser
 from detector.commandline import run
-from detector.streams import enough
+from detector.streams.totals import Enough, class_total
 from detector.vision.cells import CLASSES
 
 MOST_VIEWS = 600
@@ -61,12 +61,12 @@ def simulate(case: Case, smears: int, seed: int = 0) -> Stops:
     targets = dict(zip(CLASSES, case.targets, strict=False))
     held, views = [], []
     for _ in range(smears):
-        rule = enough.Enough(targets)
+        rule = Enough(targets)
         rates = rng.gamma(1 / case.cv**2, case.cv**2, (2, MOST_VIEWS)) if case.cv else np.ones((2, MOST_VIEWS))
         counts = rng.poisson(rates * np.array([[case.red], [case.white]]))
         for n in range(1, MOST_VIEWS + 1):
             rows = [counts[i, :n].tolist() for i in range(2)]
-            known = {name: enough.of_class(rows[i], [1.0] * n, targets[name]) for i, name in enumerate(targets)}
+            known = {name: class_total(rows[i], [1.0] * n, targets[name]) for i, name in enumerate(targets)}
             if rule.reached(known, float(n)):
                 limits = [one.per_field for one in known.values()]
                 truths = (case.red, case.white)

@@ -19,12 +19,11 @@ from numpy.typing import NDArray
 from detector.arguments import Number, Parser
 from detector.commandline import run
 from detector.errors import UsageError
-from detector.streams.fake import Fake, Smear
-from detector.streams.fields import Fields
-from detector.streams.frames import Frame
-from detector.streams.scan import CONFIRMATIONS, Scan
-from detector.streams.search import Search
+from detector.streams.modes import CONFIRMATIONS, FieldsMode, ScanMode, Search
+from detector.streams.sources.simulated import SimulatedCamera
+from detector.streams.sources.source import Frame
 from detector.streams.survey import Searching, Survey
+from detector.synthetic.microscope import Smear
 from detector.vision import boxes, finder, images
 from detector.vision.cells import CLASSES
 from detector.vision.detections import Detections
@@ -59,7 +58,7 @@ class Run:
 class Perfect:
     """A detector that knows what is there; boxes jitter and are cut by the view's border."""
 
-    def __init__(self, fake: Fake, jitter_px: float = JITTER_PX, least_seen: float = 0.15) -> None:
+    def __init__(self, fake: SimulatedCamera, jitter_px: float = JITTER_PX, least_seen: float = 0.15) -> None:
         self.fake, self.jitter_px, self.least_seen = fake, jitter_px, least_seen
         self.views = 0
         self._rng = np.random.default_rng(1)
@@ -68,7 +67,7 @@ class Perfect:
         """Cells of a frame of which enough is seen."""
         self.views += 1
         x, y, w, h = self.fake.view(frame.index)
-        whole = self.fake.smear.xyxy - np.array([x, y, x, y], dtype=np.float32)
+        whole = self.fake.microscope.smear.xyxy - np.array([x, y, x, y], dtype=np.float32)
         cut = boxes.clip(whole, (w, h))
         there = np.flatnonzero(boxes.area(cut) > self.least_seen * boxes.area(whole))
         cut = cut[there]
@@ -77,14 +76,14 @@ class Perfect:
         found = boxes.clip(np.where(border, cut, moved).astype(np.float32), (w, h))
         real = boxes.area(found) > 0
         score = np.full(int(real.sum()), 0.9, dtype=np.float32)
-        return Detections(found[real], score, self.fake.smear.label[there][real], (w, h))
+        return Detections(found[real], score, self.fake.microscope.smear.label[there][real], (w, h))
 
 
-def follow(fake: Fake, mode: str, search: Searching) -> Run:
+def follow(fake: SimulatedCamera, mode: str, search: Searching) -> Run:
     """Count one stream."""
-    counting = Scan(Survey(search, CONFIRMATIONS)) if mode == "scan" else Fields(Survey(search, 1))
-    centred = np.zeros(len(fake.smear.label), dtype=bool)
-    seen = np.zeros(fake.smear.rgb.shape[:2], dtype=bool)
+    counting = ScanMode(Survey(search, CONFIRMATIONS)) if mode == "scan" else FieldsMode(Survey(search, 1))
+    centred = np.zeros(len(fake.microscope.smear.label), dtype=bool)
+    seen = np.zeros(fake.microscope.smear.rgb.shape[:2], dtype=bool)
     frames = used = 0
     for item in fake:
         if not isinstance(item, Frame):
@@ -98,12 +97,13 @@ def follow(fake: Fake, mode: str, search: Searching) -> Run:
             seen[round(y) : round(y) + h, round(x) : round(x) + w] = True
     finished = counting.finish()
     counted = np.array([one.count for one in finished.totals.classes.values()])
-    return Run(_by_label(fake.smear.label[centred]), counted, seen, len(finished.segments), frames, used)
+    return Run(_by_label(fake.microscope.smear.label[centred]), counted, seen, len(finished.segments), frames, used)
 
 
-def at_rest(fake: Fake, model: Model, seen: NDArray[np.bool_]) -> NDArray[np.int64]:
+def at_rest(fake: SimulatedCamera, model: Model, seen: NDArray[np.bool_]) -> NDArray[np.int64]:
     """What the model finds in the whole smear at once, at the scale of a view, of the cells whose centre was seen, by label."""
-    found = finder.find_at(model, fake.smear.rgb, model.card.image_px / max(fake.script.width, fake.script.height))
+    script = fake.microscope.script
+    found = finder.find_at(model, fake.microscope.smear.rgb, model.card.image_px / max(script.width, script.height))
     x, y = np.floor(boxes.centre(found.xyxy)).astype(int).T
     return _by_label(found.label[seen[y, x]])
 
@@ -150,8 +150,8 @@ def report(*, seeds: int, fields: Path | None) -> None:
 
 def _one(sums: dict[str, list[NDArray[np.int64]]], mode: str, address: str, model: Model, smear: Smear | None) -> None:
     for detector in ("perfect", "shipped"):
-        fake = Fake(address, smear)
-        um_per_px = None if smear else fake.script.um_per_px
+        fake = SimulatedCamera(address, smear)
+        um_per_px = None if smear else fake.microscope.script.um_per_px
         run = follow(fake, mode, Perfect(fake) if detector == "perfect" else Search(model, um_per_px))
         rest = run.truth if detector == "perfect" else at_rest(fake, model, run.seen)
         sums.setdefault(detector, []).append(np.array([*run.truth, *run.counted, *rest, run.segments, run.used, run.frames]))

@@ -16,9 +16,9 @@ import psutil
 from benchmarks.stream_accuracy import Perfect
 from detector.arguments import Number, Parser
 from detector.commandline import run
-from detector.streams.fake import Fake
-from detector.streams.frames import Frame
-from detector.streams.scan import CONFIRMATIONS, Scan
+from detector.streams.modes import CONFIRMATIONS, ScanMode
+from detector.streams.sources.simulated import SimulatedCamera
+from detector.streams.sources.source import Frame
 from detector.streams.survey import Survey
 
 ADDRESS = "fake:serpentine?width=160&height=120&um_per_px=0.3&vibration=0.3&drift=0.2&rows=3&columns=3&speed=8"
@@ -26,9 +26,9 @@ ADDRESS = "fake:serpentine?width=160&height=120&um_per_px=0.3&vibration=0.3&drif
 
 def report(*, frames: int, every: int) -> None:
     """Print a line every so many frames: resident memory, cells, and processor time per frame since the last line."""
-    fake = Fake(ADDRESS)
+    fake = SimulatedCamera(ADDRESS)
     views = [item for item in fake if isinstance(item, Frame)]
-    counting = Scan(Survey(Perfect(fake), CONFIRMATIONS))
+    counting = ScanMode(Survey(Perfect(fake), CONFIRMATIONS))
     began, before = time.process_time(), 0
     for number, frame in enumerate(cycle([*views, *views[::-1]]), 1):
         counting.take(frame)

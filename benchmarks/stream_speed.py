@@ -22,11 +22,11 @@ from detector.arguments import Number, Parser
 from detector.commandline import console, run
 from detector.streams import modes
 from detector.streams.capture import Capture
-from detector.streams.display import Display
-from detector.streams.fake import Fake
-from detector.streams.frames import Fault, Frame, Source
 from detector.streams.live import Live, Shown
 from detector.streams.log import FrameLog
+from detector.streams.show.display import Display
+from detector.streams.sources.simulated import SimulatedCamera
+from detector.streams.sources.source import Fault, Frame, Source
 from detector.vision.images import Rgb
 from detector.vision.model import Model
 
@@ -64,7 +64,7 @@ class Nobody:
 def stream_speed(*, seconds: float, fps: float, speed: float) -> None:
     """Play frames at a camera's pace, and print what was used of them and how late."""
     rows = math.ceil(seconds * fps * speed / _ROW_PX)
-    source = Fake(f"fake:serpentine?speed={speed:g}&rest=1&columns={1 + _ROW_PX / 640:g}&rows={rows}")
+    source = SimulatedCamera(f"fake:serpentine?speed={speed:g}&rest=1&columns={1 + _ROW_PX / 640:g}&rows={rows}")
     rendered = [one for one in islice(source, round(seconds * fps)) if isinstance(one, Frame)]
     model = Model.load()
     machine = described()

@@ -10,14 +10,15 @@ import numpy as np
 from rich import box
 from rich.table import Table
 
-from detector.accuracy.agreement import clear_of_border
-from detector.accuracy.bootstrap import Floats, figure, resamples
+from benchmarks import markdown
+from detector.accuracy.counts import clear_of_border_zone
+from detector.accuracy.intervals import Floats, bootstrap, resamples
 from detector.accuracy.thresholds import ALL_WEIGHT, GRID, LEAST_SCORE, middle_of_best
 from detector.annotations import dataset, domains
 from detector.annotations.records import Record
 from detector.arguments import Parser
-from detector.commandline import EXIT_DONE, console, progress_bar, run
-from detector.errors import AnnotationError
+from detector.commandline import console, progress_bar, run
+from detector.errors import EXIT_DONE, AnnotationError
 from detector.vision import finder, images
 from detector.vision.cells import CLASSES
 from detector.vision.detections import Detections
@@ -116,7 +117,10 @@ def _errors(of: Sequence[str], records: Sequence[Record], found: Sequence[Detect
         seen, labelled = one.label == label, record.label == label
         score = one.score[seen].astype(np.float64)
         least = rule(np.sort(score)) - 1e-9
-        inner, truth = clear_of_border(one.xyxy[seen], one.size_wh), clear_of_border(record.xyxy[labelled], record.size_wh)
+        inner, truth = (
+            clear_of_border_zone(one.xyxy[seen], one.size_wh),
+            clear_of_border_zone(record.xyxy[labelled], record.size_wh),
+        )
         counts = score[None] >= least[:, None]
         every[domain].append(np.abs(counts.sum(axis=1) - len(truth)))
         clear[domain].append(np.abs((counts & inner).sum(axis=1) - truth.sum()))
@@ -147,12 +151,9 @@ def _difference(a: Errors, of_a: Mapping[str, int], b: Errors, of_b: Mapping[str
         apart = a.all[domain][:, of_a[domain]] - b.all[domain][:, of_b[domain]]
         value += apart.mean() / len(a.all)
         drawn = drawn + resamples(len(apart), seed=i) @ apart / len(apart) / len(a.all)
-    shown = figure(value, drawn, sum(len(of) for of in a.all.values()))
-    if shown is None:
-        return "-"
-    # Rules that choose alike leave nothing that scatters.
-    known = shown.low is not None and shown.high is not None
-    return f"{shown.value:+.2f} ({shown.low:+.2f} to {shown.high:+.2f})" if known else f"{shown.value:+.2f}"
+    difference = bootstrap(value, drawn, sum(len(of) for of in a.all.values()))
+    # Rules that choose alike leave nothing that scatters, and so no interval.
+    return markdown.shown(difference, "+.2f")
 
 
 def parser() -> Parser:

@@ -22,8 +22,8 @@ from rich import box
 from rich.table import Table
 
 from detector.arguments import Number, Parser
-from detector.commandline import EXIT_DONE, console, run
-from detector.errors import NothingToDoError
+from detector.commandline import console, run
+from detector.errors import EXIT_DONE, NothingToDoError
 from detector.training import cpu, fit, framework, settings
 
 TARGET_RATIO, TARGET_DIFFERENCE = 2.0, 0.01
@@ -78,19 +78,32 @@ def compare(runs: list[Run]) -> Comparison:
     return Comparison(ratios, total[STOCK] / total[OURS], max(abs(pair[STOCK].map50 - pair[OURS].map50) for pair in pairs))
 
 
-def command(  # noqa: PLR0913
-    *, data: Path | None, fields: int, model: str, epochs: int, image_px: int, batch: int, repeats: int, out: Path
-) -> int:
+@dataclass(frozen=True)
+class Options:
+    """The options by their names; `parser` says what they are."""
+
+    data: Path | None
+    fields: int
+    model: str
+    epochs: int
+    image_px: int
+    batch: int
+    repeats: int
+    out: Path
+
+
+def command(options: Options) -> int:
     """Train with both, one after the other, and print seconds an epoch, their ratio and both accuracies."""
+    model, data, out = options.model, options.data, options.out
     chosen = settings.load(
         None,
         {
             **SAME,
             "model": str(Path(fit.resolved(model)).resolve()) if model.endswith(".pt") or model == fit.SHIPPED else model,
-            "epochs": epochs,
-            "close_mosaic_epochs": epochs // 4,
-            "image_px": image_px,
-            "batch": batch,
+            "epochs": options.epochs,
+            "close_mosaic_epochs": options.epochs // 4,
+            "image_px": options.image_px,
+            "batch": options.batch,
         },
     )
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -98,8 +111,8 @@ def command(  # noqa: PLR0913
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         framework.prepare(folder / ".ultralytics")
-        used = data.resolve() if data else _synthetic(folder, fields)
-        for repeat in range(repeats):
+        used = data.resolve() if data else _synthetic(folder, options.fields)
+        for repeat in range(options.repeats):
             for kind in (STOCK, OURS) if repeat % 2 == 0 else (OURS, STOCK):
                 runs.append(_train(kind, folder, f"{repeat}-{kind[:4]}", chosen, used))
                 last = runs[-1]
@@ -107,7 +120,7 @@ def command(  # noqa: PLR0913
     compared = compare(runs)
     content = {
         "machine": _machine(),
-        "fields": str(data) if data else f"{fields} synthetic",
+        "fields": str(data) if data else f"{options.fields} synthetic",
         "settings": chosen.model_dump(),
         "runs": [asdict(one) for one in runs],
         **asdict(compared),
@@ -200,7 +213,7 @@ def parser() -> Parser:
 
 def main() -> None:
     """Entry point."""
-    run(command, parser())
+    run(command, parser(), Options)
 
 
 if __name__ == "__main__":

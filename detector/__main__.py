@@ -10,6 +10,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
+from detector.errors import EXIT_WRONG_USE
+
 if TYPE_CHECKING:
     from argparse import ArgumentParser
 
@@ -20,9 +22,9 @@ COMMANDS = {
     "evaluate": "compare a model with labels, or counts with true counts",
     "convert": "turn labelled fields into a dataset folder, with an audit",
     "train": "fine-tune a model on converted datasets",
-    "export": "make a model that counts from trained weights",
+    "export": "make a model for counting from trained weights",
     "card": "put the figures of evaluations on a model's card",
-    "synth": "render fields of a stained smear with their exact truth",
+    "synth": "render fields of stained smears with their exact truth",
 }
 """What each command does, by its name; its module is imported only when it is called."""
 
@@ -77,7 +79,7 @@ Find and count red cells, white cells and platelets in photographs of blood smea
 
 {rows}
 
-{program} COMMAND --help tells what a command takes."""
+{program} COMMAND --help lists the options of a command."""
 
 
 def _refuse(word: str) -> NoReturn:
@@ -86,7 +88,7 @@ def _refuse(word: str) -> NoReturn:
     near = [] if word.startswith("-") else get_close_matches(word, COMMANDS, 1)
     hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(COMMANDS)}"
     print(f"error: unknown command {word!r}; {hint}", file=sys.stderr)
-    sys.exit(2)
+    sys.exit(EXIT_WRONG_USE)
 
 
 if __name__ == "__main__":

@@ -2,29 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from functools import partial
 from os import PathLike
 from pathlib import Path
-from typing import IO, Any, overload
+from typing import Any, overload
 
-import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
-
-from detector.engines import inputs, job
-from detector.engines import manifest as manifests
+from detector.counting.result import FieldResult
+from detector.engines import job
+from detector.engines.local import Work
+from detector.engines.options import CountOptions
 from detector.engines.pool import workers_for
 from detector.errors import ImageError
 from detector.output.outcome import Outcome
-from detector.vision import backends, finder, images
+from detector.output.report import pictures
+from detector.vision import backends, finder, images, scan
 from detector.vision.detections import Detections
+from detector.vision.images import Field
 from detector.vision.model import Model, processors
 from detector.vision.scale import Scale
 
-Field = str | PathLike[str] | bytes | IO[bytes] | Image.Image | NDArray[np.uint8] | NDArray[np.uint16]
-"""What `Detector.detect` takes for one field."""
+Place = str | PathLike[str]
+"""A file, a folder or a pattern."""
 
 
 class Detector:
@@ -37,14 +37,14 @@ class Detector:
 
         Args:
             model: an `.onnx` file made by detector.train or detector.export; None is the one shipped.
-            backend: what runs it, one of `detector.vision.backends.NAMES`.
+            backend: what runs it, one of `detector.vision.backends.NAMES`; nobody has run those of `backends.EXPERIMENTAL`.
             threads: fields, or tiles of a large one, that are worked on at a time; None is one more than there are processors.
 
         Raises:
             ModelError: no such file, no model of ours, or not the one that its card describes.
             UsageError: the backend is not known or not there.
         """
-        self._workers = workers_for(threads)
+        self._backend, self._threads, self._workers = backend, threads, workers_for(threads)
         self.model = Model.load(None if model is None else Path(model), backend, threads or processors())
 
     def __repr__(self) -> str:
@@ -86,7 +86,7 @@ class Detector:
         elif hasattr(field, "read"):
             name = str(getattr(field, "name", name))
         try:
-            pixels = _pixels_of(field, bgr)
+            pixels = images.pixels_of(field, bgr)
             rgb = pixels()
         except (ImageError, ValueError, TypeError) as error:
             raise type(error)(f"{name}: {error}") from None
@@ -96,42 +96,53 @@ class Detector:
 
     def count(
         self,
-        *paths: str | PathLike[str],
-        manifest: str | PathLike[str] | None = None,
+        *inputs: Place | Sequence[Place],
+        manifest: Place | None = None,
         um_per_px: float | None = None,
+        rbc_per_ul: float | None = None,
+        ul_factor: float | None = None,
+        truth: Place | None = None,
+        tile_px: int = CountOptions.tile_px,
     ) -> Outcome:
-        """Counts of fields and smears in files, folders (each subfolder is a smear) and patterns; writes nothing.
+        """Counts of fields and smears, as `detector.count` gives them; writes nothing before `Outcome.save`.
 
         Args:
+            inputs: images, slides, folders (each subfolder is a smear) and patterns, or lists of these.
             manifest: CSV file with the columns `field,smear[,um_per_px]`.
-            um_per_px: micrometres per pixel of fields for which the manifest gives none.
+            um_per_px: micrometres per pixel of fields for which the manifest gives none: gives counts per mm².
+            rbc_per_ul: red cells per µL from an analyser: gives counts per µL.
+            ul_factor: your own factor from cells per mm² to cells per µL, in mm² per µL.
+            truth: labels (VOC, YOLO, COCO) or a CSV file of manual counts to compare with.
+            tile_px: side of a slide's tiles in the model's own pixels.
 
         Raises:
-            NothingToDoError: there is no field. ManifestError: the manifest is not valid.
+            NothingToDoError: there is no field. ManifestError: the manifest or the truth is not valid. UsageError: a calibration is not
+                possible. AnnotationError: labels that are none.
         """
-        table = None if manifest is None else manifests.read(Path(manifest))
-        fields = inputs.find([str(path) for path in paths], table, um_per_px)
-        return job.count(fields, self.model, self._workers)
-
-
-def _pixels_of(field: Field, bgr: bool) -> Callable[[], images.Rgb]:
-    """What gives a field's pixels, as often as it is asked, and holds no more of them than was given."""
-    if isinstance(field, np.ndarray):
-        return partial(images.of_array, field, bgr)
-    if isinstance(field, Image.Image):
-        return partial(images.of_picture, field)
-    if isinstance(field, (str, PathLike)):
-        return partial(images.read, Path(field))
-    content = field if isinstance(field, bytes) else field.read() if hasattr(field, "read") else None
-    if not isinstance(content, bytes):
-        raise TypeError(
-            "a field is a path, bytes, a file opened for reading bytes ('rb'), a picture of Pillow's or an array, "
-            f"got {type(field).__name__}{'' if content is None else ' that gives ' + type(content).__name__}"
+        started = time.time()
+        names, listed, labels = list(_names(inputs)), _path(manifest), _path(truth)
+        options = CountOptions(
+            names, listed, um_per_px, rbc_per_ul, ul_factor, labels, self._backend, self._threads, tile_px=tile_px
         )
-    if not content:
-        raise ImageError("is empty (0 bytes)")
-    return partial(_decoded, content)
+        fields = job.fields_of(options)
+        scan.check_tile(tile_px, self.model.card)
+        known = None if options.truth is None else job.truth_of(options.truth)
+        results: list[FieldResult] = []
+        work = Work(self.model, self._workers, picture_bytes=pictures.most_bytes(len(fields)), tile_px=tile_px)
+        outcome = job.completed(job.count(fields, work, each=results.append), options, self.model, started)
+        outcome = replace(outcome, results=tuple(results))
+        if known is None:
+            return outcome
+        from detector.accuracy.report import metrics  # imports much, which few counts need
+
+        compared = metrics.against_truth(job.compare(outcome, known), known.remarks)
+        return replace(outcome, against_truth=compared)
 
 
-def _decoded(content: bytes) -> images.Rgb:
-    return images.decode(content).rgb
+def _names(inputs: Sequence[Place | Sequence[Place]]) -> Iterator[str]:
+    for given in inputs:
+        yield from [str(given)] if isinstance(given, (str, PathLike)) else map(str, given)
+
+
+def _path(given: Place | None) -> Path | None:
+    return None if given is None else Path(given)

@@ -38,7 +38,7 @@ _ELSEWHERE = {
 }
 """What others, Ultralytics first, call our options, and which of ours are meant: the first that the command has."""
 _THRESHOLDS = ("--conf", "--conf-thres", "--confidence", "--threshold", "--iou", "--iou-thres")
-_OF_THE_MODEL = "thresholds are not given but tuned, and stand on the card of --model"
+_OF_THE_MODEL = "thresholds are tuned, not given; they are on the model's card"
 
 
 def called(command: str) -> str:
@@ -48,6 +48,11 @@ def called(command: str) -> str:
         return f"smearcount {command}"
     whole = program.parts[-2:] == ("detector", "__main__.py")
     return f"python -m detector {command}" if whole else f"python -m detector.{command}"
+
+
+def option(name: str) -> str:
+    """How a shell spells the option of a parameter's name: `um_per_px` is `--um-per-px`."""
+    return f"--{name.replace('_', '-')}"
 
 
 class Parser(argparse.ArgumentParser):
@@ -85,11 +90,11 @@ class Parser(argparse.ArgumentParser):
         hint = (
             f"did you mean {near[0]}? " if near else f"{_OF_THE_MODEL}; " if option in _THRESHOLDS and "--model" in taken else ""
         )
-        raise UsageError(f"unknown option {option}; {hint}{self.prog} --help tells what can be given")
+        raise UsageError(f"unknown option {option}; {hint}{self.prog} --help lists the options")
 
     def error(self, message: str) -> NoReturn:
         """Refuse what was given, as a `UsageError`."""
-        raise UsageError(f"{message.removeprefix('argument ')}; {self.prog} --help tells what can be given")
+        raise UsageError(f"{message.removeprefix('argument ')}; {self.prog} --help lists the options")
 
 
 @dataclass(frozen=True)

@@ -9,15 +9,15 @@ from typing import Any
 
 from detector.accuracy.report import metrics
 from detector.arguments import Parser, called
-from detector.commandline import EXIT_DONE, console, run
-from detector.errors import ModelError, OutputError, UsageError
+from detector.commandline import console, run
+from detector.errors import EXIT_DONE, ModelError, OutputError, UsageError
 from detector.output.files import write_text
 from detector.training import page
 from detector.vision import card as cards
 
 
 def command(*, model: Path, figures: Sequence[Path]) -> int:
-    """Put the figures of evaluations on a model's card, in place of those that stand there, and write its page anew."""
+    """Put the figures of evaluations on a model's card, in place of earlier figures, and write the card's page again."""
     beside = model.with_suffix(".json")
     if not model.is_file() or not beside.is_file():
         raise ModelError(f"{model}: no such model, or no card {beside.name} beside it")
@@ -29,7 +29,7 @@ def command(*, model: Path, figures: Sequence[Path]) -> int:
         write_text(beside, json.dumps(content, indent=2) + "\n")
         write_text(model.with_suffix(".md"), text)
     except (OSError, KeyError, ValueError) as error:
-        raise OutputError(f"{beside}: cannot be written, or is no card that detector.export made ({error})") from None
+        raise OutputError(f"{beside}: cannot be written, or is not a card that detector.export made ({error})") from None
     console.print(f"{len(figures)} evaluations on the card {beside}", markup=False, soft_wrap=True)
     return EXIT_DONE
 
@@ -75,8 +75,8 @@ def _figures(of: Mapping[str, Any]) -> dict[str, Any]:
 def parser() -> Parser:
     """What the command takes."""
     made = Parser("card", "MODEL FIGURES...", command.__doc__)
-    made.add_argument("model", metavar="MODEL", type=Path, help="An .onnx model with its card (.json) beside it.")
-    left = f"Folders that {called('evaluate')} --data left for this model, or their metrics.json."
+    made.add_argument("model", metavar="MODEL", type=Path, help="an .onnx model with its card (.json) beside it")
+    left = f"result folders of {called('evaluate')} --data for this model, or their metrics.json"
     made.add_argument("figures", metavar="FIGURES", type=Path, nargs="+", help=left)
     return made
 

@@ -1,4 +1,4 @@
-"""What all commands share: one-line errors, exit codes, and a console for people."""
+"""What all commands share: one-line errors, how they end, and a console for people."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from detector.arguments import Parser
-from detector.errors import SmearcountError, UsageError
+from detector.errors import EXIT_DONE, EXIT_INTERRUPTED, SmearcountError, UsageError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     """For results, on standard output."""
     errors: Console
     """For progress, warnings and errors, on standard error."""
-
-EXIT_DONE, EXIT_SOME_FAILED, EXIT_WRONG_USE, EXIT_NOTHING_DONE, EXIT_INTERRUPTED = 0, 1, 2, 3, 130
 
 
 def __getattr__(name: str) -> Any:
@@ -39,11 +37,12 @@ def __getattr__(name: str) -> Any:
     return made
 
 
-def run(command: Callable[..., int | None], parser: Parser) -> None:
+def run(command: Callable[..., int | None], parser: Parser, options: Callable[..., Any] | None = None) -> None:
     """Run one command function with what `parser` finds in `sys.argv`, and leave the process with its exit code.
 
-    The function returns its exit code (None means 0). A `SmearcountError` is printed as one line and ends with the
-    code of its class; Ctrl-C ends with 130. Nobody sees a traceback for what a user can mend.
+    The function takes an object of the class `options`, or without one each option by its name. It returns its exit code
+    (None means 0). A `SmearcountError` is printed as one line and ends with the code of its class; Ctrl-C ends with 130.
+    Nobody sees a traceback for what a user can mend.
     """
     signal.signal(signal.SIGTERM, _interrupt)
     for stream in (sys.stdout, sys.stderr):
@@ -51,7 +50,8 @@ def run(command: Callable[..., int | None], parser: Parser) -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     try:
-        code = command(**parser.given(sys.argv[1:])) or EXIT_DONE
+        given = parser.given(sys.argv[1:])
+        code = (command(**given) if options is None else command(options(**given))) or EXIT_DONE
     except SmearcountError as error:
         _say("error: ", str(error), style="bold red")
         code = error.exit_code

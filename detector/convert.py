@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from rich.markup import escape
@@ -13,41 +14,53 @@ from detector.annotations.audit import Audit
 from detector.annotations.corrections import ADD, COLUMNS, RELABEL, REMOVE, Outcome
 from detector.annotations.repair import DROPPED, REPAIRED
 from detector.arguments import Number, Parser
-from detector.commandline import EXIT_DONE, EXIT_SOME_FAILED, console, errors, progress_bar, run
-from detector.errors import UsageError
+from detector.commandline import console, errors, progress_bar, run
+from detector.errors import EXIT_DONE, EXIT_SOME_FAILED, UsageError
 from detector.vision.cells import CLASSES
 
 _DOWNLOADS = Path("datasets/downloads")
 _SHOWN = 5
 _SPLITS = (
     "'official' (the source's own), a folder with train.txt, val.txt and test.txt (image names), or shares such as 0.8/0.1/0.1, drawn "
-    "with --seed so that fields showing the same cells stay together. Default: official where the source has splits, else 0.8/0.1/0.1."
+    "with --seed so that fields showing the same cells stay together; default: official if the source has splits, else 0.8/0.1/0.1"
 )
 
 
-def command(  # noqa: PLR0913
-    *, out: Path, source: Path | None, download_name: str | None, split_plan: str | None, seed: int, labels: Path | None,
-    only_relabelled: bool, corrections: Path | None, against: Sequence[Path],
-) -> int:  # fmt: skip
-    """Turn a labelled set of fields into a YOLO dataset folder, and say what is wrong with it.
+@dataclass(frozen=True)
+class ConvertOptions:
+    """The options by their names; `parser` says what they are."""
 
-    The source is never written to. Ends with 1 where some files could not be used or some corrections not be applied; audit.md in
-    the dataset folder lists them.
+    out: Path
+    source: Path | None = None
+    download: str | None = None
+    splits: str | None = None
+    seed: int = 0
+    labels: Path | None = None
+    only_relabelled: bool = False
+    corrections: Path | None = None
+    against: Sequence[Path] = ()
+
+
+def command(options: ConvertOptions) -> int:
+    """Turn labelled fields into a YOLO dataset folder, and list the faults of the labels.
+
+    The source is never changed. The exit code is 1 if some files could not be used or some corrections could not be applied;
+    audit.md in the dataset folder lists them.
     """
-    plan = splits.plan(split_plan)
+    plan = splits.plan(options.splits)
     request = conversion.Request(
-        source=_source(source, download_name),
-        out=out,
+        source=_source(options.source, options.download),
+        out=options.out,
         plan=plan,
-        seed=seed,
-        labels=labels,
-        only_relabelled=only_relabelled,
-        against=tuple(against),
-        corrections=corrections,
+        seed=options.seed,
+        labels=options.labels,
+        only_relabelled=options.only_relabelled,
+        against=tuple(options.against),
+        corrections=options.corrections,
     )
     with errors.status("reading and comparing the images"):
         audit = conversion.convert(request)
-    _show(audit, out)
+    _show(audit, options.out)
     stale = audit.corrections is not None and audit.corrections.not_applied
     return EXIT_SOME_FAILED if audit.failed or stale else EXIT_DONE
 
@@ -105,26 +118,26 @@ def parser() -> Parser:
     """What the command takes."""
     made = Parser("convert", "[OPTION]... --out <path> [SOURCE]", command.__doc__)
     add = made.add_argument
-    layouts = "A folder in BCCD's (Pascal VOC), CBC's or YOLO's layout, or COCO JSON."
+    layouts = "a folder in the layout of BCCD (Pascal VOC), CBC or YOLO, or a COCO .json file"
     add("source", metavar="SOURCE", type=Path, nargs="?", help=layouts)
-    add("--out", type=Path, required=True, help="The dataset folder to write; an earlier conversion there is replaced.")
-    fetch = f"Fetch a public dataset into {_DOWNLOADS} and convert that: bccd."
-    add("--download", dest="download_name", help=fetch)
-    add("--splits", dest="split_plan", help=_SPLITS)
-    add("--seed", type=Number(int), default=0, help="Seed of splits that are drawn.")
-    add("--labels", type=Path, help="A label set, with or without images, that replaces labels by image name.")
-    add("--only-relabelled", action="store_true", help="Keep only fields that --labels has labels for.")
+    add("--out", type=Path, required=True, help="dataset folder to write; an earlier conversion there is replaced")
+    fetch = f"download a public dataset into {_DOWNLOADS} and convert it: bccd"
+    add("--download", help=fetch)
+    add("--splits", help=_SPLITS)
+    add("--seed", type=Number(int), default=0, help="random seed of the splits")
+    add("--labels", type=Path, help="a label set, with or without images, that replaces the source's labels by image name")
+    add("--only-relabelled", action="store_true", help="keep only fields that have labels in --labels")
     columns = ", ".join(COLUMNS)
-    corrected = f"A reviewed CSV file of boxes to remove, relabel or add ({columns}); split test is never corrected."
+    corrected = f"a reviewed CSV file of boxes to remove, relabel or add ({columns}); test labels are never corrected"
     add("--corrections", type=Path, help=corrected)
-    again = "Another dataset to look for the same fields in; may be given again."
+    again = "another dataset in which to look for the same cells; can be given several times"
     add("--against", type=Path, action="append", default=[], help=again)
     return made
 
 
 def main() -> None:
     """Run the command line."""
-    run(command, parser())
+    run(command, parser(), ConvertOptions)
 
 
 if __name__ == "__main__":

@@ -7,15 +7,16 @@ from pathlib import Path
 from detector import count
 from detector.arguments import Parser
 from detector.commandline import run
+from detector.engines.options import CountOptions
 from detector.shipped import samples
 
 
 def demo(*, out: Path | None) -> int:
-    """Count the sample fields that come with the program, as count does a folder of your own.
+    """Count the sample fields that come with the program: two rendered smears of four fields each.
 
-    They are two rendered smears of four fields each.
+    The results are those that `count` writes for a folder of your own.
     """
-    return count.count(**{**count.parser().given([str(samples())]), "out": out})
+    return count.count(CountOptions([str(samples())], out=out))
 
 
 def parser() -> Parser:

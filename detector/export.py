@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from detector.accuracy import thresholds
-from detector.accuracy.plots import tuning as tuning_plot
-from detector.accuracy.sums import precision_recall, val_sums
-from detector.annotations.records import Record
 from detector.arguments import Number, Parser
-from detector.commandline import EXIT_DONE, console, errors, run
-from detector.errors import ModelError, OutputError, UsageError
+from detector.commandline import console, errors, run
+from detector.errors import EXIT_DONE, ModelError, OutputError, UsageError
 from detector.training import framework, settings
 from detector.training.export import Sizes
-from detector.training.finish import PLOT, Finished, Measured, Tuning, finish
-from detector.vision.detections import Detections
+from detector.training.finish import PLOT, Finished, finish
 
 
 def make_model(weights: Path, data: Sequence[Path], target: Path, sizes: Sizes, training: dict[str, Any]) -> Finished:
     """Export weights with tuned thresholds and a card, and tell the user what came of it."""
-    finished = finish(weights, data, target, sizes, training, _tune, thresholds.LEAST_SCORE, _measure)
+    finished = finish(weights, data, target, sizes, training)
     parity = finished.parity
+    if finished.unfound:
+        errors.print(f"[yellow]finds no {', '.join(finished.unfound)} in the val fields at any score: train longer[/]")
     console.print(f"model: {finished.model} (card: {finished.card})", markup=False, soft_wrap=True)
     console.print("thresholds: " + ", ".join(f"{name} {value:.2f}" for name, value in finished.thresholds.items()))
     console.print(
@@ -33,21 +29,8 @@ def make_model(weights: Path, data: Sequence[Path], target: Path, sizes: Sizes, 
     return finished
 
 
-def _tune(records: Sequence[Record], found: Sequence[Detections], domains: Sequence[str]) -> Tuning:
-    tuned = thresholds.tune(records, found, domains)
-    if tuned.unfound:
-        errors.print(f"[yellow]finds no {', '.join(tuned.unfound)} in the val fields at any score: train longer[/]")
-    return Tuning(tuned.thresholds, thresholds.TUNED_ON, tuned.document(), lambda path: tuning_plot.thresholds(tuned, path))
-
-
-def _measure(records: Sequence[Record], found: Sequence[Detections], domains: Sequence[str]) -> Measured:
-    shares = precision_recall(records, found)
-    card = {name: {key: share and asdict(share) for key, share in one.items()} for name, one in shares.items()}
-    return Measured(val_sums(records, found, domains), {"val_precision_recall": card})
-
-
 def export(*, weights: Path, data: Sequence[Path], out: Path, image_px: int, shown_rbc_px: float) -> int:
-    """Make an ONNX model that counts from trained weights, with thresholds tuned on the datasets' val fields."""
+    """Make an ONNX model for counting from trained weights, with thresholds tuned on the datasets' val fields."""
     if not weights.is_file():
         raise ModelError(f"{weights}: no such file; give weights such as runs/train/NAME/weights/best.pt")
     if out.suffix != ".onnx":
@@ -73,10 +56,16 @@ def parser() -> Parser:
     made = Parser("export", "[OPTION]... --data <path> --out <path> WEIGHTS", export.__doc__)
     add = made.add_argument
     add("weights", metavar="WEIGHTS", type=Path, help="trained weights (.pt)")
-    add("--data", type=Path, action="append", required=True, help="data.yaml of the datasets they were trained on")
-    add("--out", type=Path, required=True, help="the .onnx file to write; its card goes beside it")
-    add("--image-px", type=Number(int), default=416, help="long side that they were trained at")
-    shown = "width at which red cells are shown when it counts"
+    add(
+        "--data",
+        type=Path,
+        action="append",
+        required=True,
+        help="data.yaml of a dataset of their training; can be given several times",
+    )
+    add("--out", type=Path, required=True, help=".onnx file to write; its card is written beside it")
+    add("--image-px", type=Number(int), default=416, help="--image-px of their training")
+    shown = "width of red cells in the model's input when it counts, in pixels"
     add("--shown-rbc-px", type=Number(float), default=settings.load().shown_rbc_px, help=shown)
     return made
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from detector.arguments import Number, Parser
 from detector.commandline import console, progress_bar, run
 from detector.errors import OutputError, UsageError
-from detector.synthetic.layout import UM_PER_PX, Density
 from detector.synthetic.series import MIXED, Series
 from detector.synthetic.stain import PRESETS
 from detector.synthetic.truth import BOXES, COUNTS, Truth, write_jpeg
@@ -19,28 +18,60 @@ _DRAWN = ("--um-per-px", "--stain", "--rbc", "--wbc", "--platelets", "--touching
 _WIDTHS = "20-60"
 
 
-def synth(  # noqa: PLR0913
-    *, out: Path, fields: int, smears: int, size: str, seed: int, um_per_px: float, stain: str,
-    rbc: float | None, wbc: float | None, platelets: float | None, touching: float, variety: str | None,
-) -> None:  # fmt: skip
-    """Render stained smear fields with exact boxes, as smear_a/field_01.jpg and so on.
+@dataclass(frozen=True)
+class SynthOptions:
+    """The options by their names; `parser` says what they are."""
 
-    Beside them are written truth.csv (cells of every class in each field) and truth.json (boxes, COCO layout;
-    regions of class ignore are heaps of which no one can say what cells they are).
+    out: Path
+    fields: int = Series.fields
+    smears: int = Series.smears
+    size: str = "640x480"
+    seed: int = Series.seed
+    um_per_px: float = Series.um_per_px
+    stain: str = Series.stain
+    rbc: float | None = None
+    wbc: float | None = None
+    platelets: float | None = None
+    touching: float = Series.touching
+    variety: str | None = None
+
+
+def synth(options: SynthOptions) -> None:
+    """Render fields of stained smears with exact boxes, named smear_a/field_01.jpg and so on.
+
+    Also writes truth.csv (cells of each class in each field) and truth.json (boxes, COCO layout). Regions of class
+    ignore in it are heaps whose cells cannot be told apart.
     """
-    series: Series | Variety = Series(fields, smears, _size_wh(size), seed, um_per_px, stain, rbc, wbc, platelets, touching)
-    if variety is not None:
-        if series != Series(fields, smears, series.size_wh, seed):
-            raise UsageError(f"--variety draws what a field shows; leave out {', '.join(_DRAWN)}")
-        series = Variety(fields, smears, series.size_wh, seed, _widths(variety))
+    series, out = _series(options), options.out
     _refuse_full(out)
     try:
         truth = _write(series, out)
     except OSError as error:
         raise OutputError(f"--out {out}: {error.strerror or error}; name a folder that can be written") from error
     cells = ", ".join(f"{n} {name}" for name, n in truth.totals().items())
-    console.print(f"{fields * smears} fields with {cells}", soft_wrap=True)
+    console.print(f"{series.fields * series.smears} fields with {cells}", soft_wrap=True)
     console.print(f"written to {out}, truth in {COUNTS} and {BOXES}", soft_wrap=True, markup=False)
+
+
+def _series(options: SynthOptions) -> Series | Variety:
+    size_wh = _size_wh(options.size)
+    series = Series(
+        options.fields,
+        options.smears,
+        size_wh,
+        options.seed,
+        options.um_per_px,
+        options.stain,
+        options.rbc,
+        options.wbc,
+        options.platelets,
+        options.touching,
+    )
+    if options.variety is None:
+        return series
+    if series != Series(options.fields, options.smears, size_wh, options.seed):
+        raise UsageError(f"--variety draws what a field shows; leave out {', '.join(_DRAWN)}")
+    return Variety(options.fields, options.smears, size_wh, options.seed, _widths(options.variety))
 
 
 def _size_wh(text: str) -> tuple[int, int]:
@@ -81,26 +112,38 @@ def parser() -> Parser:
     """What the command takes."""
     made = Parser("synth", "[OPTION]... --out <path>", synth.__doc__)
     add = made.add_argument
-    add("--out", type=Path, required=True, help="A new or empty folder for the fields and their truth.")
-    add("--fields", type=Number(int, 1), default=5, help="Fields of each smear.")
-    add("--smears", type=Number(int, 1, 26), default=1, help="Smears, each a folder.")
-    add("--size", default="640x480", help="Width and height of a field in pixels.")
-    add("--seed", type=Number(int, 0), default=0, help="The same seed and options give the same fields.")
-    add("--um-per-px", type=Number(float), default=UM_PER_PX, help="Scale; red cells are 7.6 µm wide.")
-    add("--stain", default="bccd", help=f"The look: {', '.join(PRESETS)}, or {MIXED} for each in turn.")
-    add("--rbc", type=Number(float), help="Mean red cells in a field; a normal monolayer's unless given.")
-    add("--wbc", type=Number(float), help="Mean white cells in a field.")
-    add("--platelets", type=Number(float), help="Mean platelets in a field.")
-    touch = "Share of red cells that touch or overlap another."
-    add("--touching", type=Number(float), default=Density.touching, help=touch)
-    varied = "Every field another slide, with its own stain, light and mixture of cells; red cells from LOW to HIGH pixels wide."
-    add("--variety", metavar="LOW-HIGH", nargs="?", const=_WIDTHS, help=f"{varied} Without a value {_WIDTHS}.")
+    add("--out", type=Path, required=True, help="new or empty folder for the fields and their truth")
+    add("--fields", type=Number(int, 1), default=SynthOptions.fields, help="fields per smear")
+    add("--smears", type=Number(int, 1, 26), default=SynthOptions.smears, help="smears, each in a folder of its own")
+    add("--size", default=SynthOptions.size, help="width and height of a field in pixels")
+    add(
+        "--seed",
+        type=Number(int, 0),
+        default=SynthOptions.seed,
+        help="random seed; the same seed and options give the same fields",
+    )
+    add(
+        "--um-per-px",
+        type=Number(float),
+        default=SynthOptions.um_per_px,
+        help="scale in micrometres per pixel; red cells are 7.6 µm wide",
+    )
+    add("--stain", default=SynthOptions.stain, help=f"stain: {', '.join(PRESETS)}, or {MIXED} for each in turn")
+    add("--rbc", type=Number(float), help="mean number of red cells per field; default: that of a normal monolayer")
+    add("--wbc", type=Number(float), help="mean number of white cells per field")
+    add("--platelets", type=Number(float), help="mean number of platelets per field")
+    touch = "share of red cells that touch or overlap another"
+    add("--touching", type=Number(float), default=SynthOptions.touching, help=touch)
+    varied = (
+        "make each field another slide, with its own stain, light and mixture of cells, and red cells LOW to HIGH pixels wide;"
+    )
+    add("--variety", metavar="LOW-HIGH", nargs="?", const=_WIDTHS, help=f"{varied} default range: {_WIDTHS}")
     return made
 
 
 def main() -> None:
     """Run the command."""
-    run(synth, parser())
+    run(synth, parser(), SynthOptions)
 
 
 if __name__ == "__main__":

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from detector.arguments import Number, Parser, called
-from detector.commandline import EXIT_DONE, EXIT_INTERRUPTED, console, errors, run
-from detector.errors import UsageError
+from detector.commandline import console, errors, run
+from detector.errors import EXIT_DONE, EXIT_INTERRUPTED, UsageError
 from detector.export import make_model
 from detector.training import fit, settings
 from detector.training.export import Sizes
@@ -24,8 +24,8 @@ def train(
 ) -> int:  # fmt: skip
     """Fine-tune a YOLO detector on datasets made by detector.convert.
 
-    Writes runs/train/NAME: settings.json, train.log, results.csv, curves, weights/best.pt and last.pt, and model.onnx with
-    its card model.json, which detector.count --model takes.
+    Writes runs/train/NAME: settings.json, train.log, results.csv, plots, weights/best.pt and last.pt, model.onnx for
+    detector.count --model, and its card (model.json and model.md).
     """
     if resume is not None:
         given = [
@@ -56,13 +56,13 @@ def train(
 def parser() -> Parser:
     """What the command takes."""
     made = Parser("train", "[OPTION]...", train.__doc__)
-    again = "data.yaml of a converted dataset; named twice, it is sampled twice"
+    again = "data.yaml of a converted dataset; can be given several times, and a dataset given twice is sampled twice"
     made.add_argument("--data", type=Path, action="append", default=[], help=again)
-    made.add_argument("--name", help="folder under runs/train; default: the time")
-    made.add_argument("--config", type=Path, help="YAML file over the settings that come with the program")
-    made.add_argument("--resume", type=Path, help="run folder of a training to continue")
+    made.add_argument("--name", help="name of the run folder in runs/train; default: the time")
+    made.add_argument("--config", type=Path, help="YAML file with settings that replace the defaults")
+    made.add_argument("--resume", type=Path, help="run folder of an interrupted training to continue")
     # One for each setting, so that their names, help and defaults stand in one place.
-    group = made.add_argument_group("settings (default: the train.yaml that comes with the program)")
+    group = made.add_argument_group("settings (defaults: the train.yaml that comes with the program)")
     for key, field in settings.TrainSettings.model_fields.items():
         option = f"--{key.replace('_', '-')}"
         if field.annotation is bool:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
 
-from detector import Detector, count
-from detector.errors import ImageError, ModelError, NothingToDoError
+from detector import Detections, Detector, count
+from detector.errors import ImageError, ModelError, NothingToDoError, OutputError, UsageError
 from detector.vision import images
 
 
@@ -46,8 +48,79 @@ def test_tables_are_those_of_the_files(fields: Path, tmp_path: Path, run_command
     pd.testing.assert_frame_equal(outcome.counts_table().replace("", pd.NA), written, check_dtype=False)
     smears = pd.read_csv("out/smears.csv").convert_dtypes()
     mine = outcome.smears_table()
-    assert list(mine.columns) == [name for name in smears.columns if not name.startswith("per_ul")]
-    pd.testing.assert_frame_equal(mine, smears[mine.columns], check_dtype=False, rtol=1e-5)
+    pd.testing.assert_frame_equal(mine, smears, check_dtype=False, rtol=1e-5)
+
+
+TABLES = ("counts.csv", "smears.csv", "detections.json", "errors.csv", "agreement.csv")
+
+
+def test_what_is_saved_is_what_the_command_writes(fields: Path, run_command: Callable[..., int]) -> None:
+    (fields / "smear_b" / "bad.jpg").write_bytes(b"")
+    (fields / "manual.csv").write_text("field,RBC,WBC\nsmear_a/field_01.jpg,15,2\nother.jpg,3,0\n", encoding="utf-8")
+    options = ("--um-per-px", 0.075, "--rbc-per-ul", 4.6e6, "--truth", fields / "manual.csv")
+    assert run_command(count.main, fields, "--out", "out", *options) == 1
+    outcome = Detector().count(fields, um_per_px=0.075, rbc_per_ul=4.6e6, truth=fields / "manual.csv")
+    outcome.save("mine")
+    for name in TABLES:
+        assert Path("mine", name).read_bytes() == Path("out", name).read_bytes(), name
+    runs = [json.loads(Path(folder, "run.json").read_text(encoding="utf-8")) for folder in ("mine", "out")]
+    for name in ("started", "finished", "seconds"):
+        assert [run.pop(name) is not None for run in runs] == [True, True]
+    assert runs[0] == runs[1]
+    for folder in ("mine", "out"):
+        report = Path(folder, "report.html").read_text(encoding="utf-8")
+        assert report.count("data:image/jpeg") == 4
+        assert "4 fields of 2 smears counted, 1 unread" in report
+        assert "Per µL: cells per red cell x 4.6e+06 red cells per µL as given." in report
+    assert sorted(path.name for path in Path("mine").iterdir()) == sorted({*TABLES, "run.json", "report.html"})
+    # Boxes, calibration and truth are there without any file.
+    white = outcome.smears[0].classes["WBC"]
+    assert white.per_ul is not None
+    assert "red cells per µL as given" in white.per_ul_source
+    assert [result.field for result in outcome.results] == [field.field for field in outcome.fields]
+    assert isinstance(outcome.results[0].cells, Detections)
+    assert outcome.results[0].cells.counts() == outcome.read[0].raw
+    assert outcome.against_truth is not None
+    assert "truth without a counted field: other.jpg" in outcome.against_truth.remarks
+    assert len(outcome.errors_table()) == 2
+    assert list(outcome.agreement_table()["class"]) == ["RBC", "WBC"]
+    # Nothing is overwritten, and a saved folder is not counted as one of fields.
+    with pytest.raises(OutputError, match=r"holds counts\.csv.* already; choose another folder"):
+        outcome.save("mine")
+    outcome.save(fields / "saved")
+    (fields / "saved" / "density").mkdir()
+    Image.new("RGB", (9, 9)).save(fields / "saved" / "density" / "slide.png")
+    assert len(Detector().count(fields).fields) == 5
+
+
+def test_inputs_come_as_for_the_command(fields: Path, tmp_path: Path) -> None:
+    detector = Detector(threads=1)
+    names = sorted(str(path) for path in fields.rglob("*.jpg"))
+    for given in ([fields], [names], names, [fields / "smear_a", [fields / "smear_b"]], [str(fields / "*" / "*.jpg")]):
+        assert [field.field.split("/")[-2:] for field in detector.count(*given).read] == [name.split("/")[-2:] for name in names]
+    (tmp_path / "list.csv").write_text("field,smear,um_per_px\nsmear_a/field_01.jpg,P1,0.075\n", encoding="utf-8")
+    outcome = detector.count(fields, manifest=tmp_path / "list.csv", ul_factor=500)
+    assert [(field.field, field.smear) for field in outcome.read] == [("smear_a/field_01.jpg", "P1")]
+    red = outcome.smears[0].classes["RBC"]
+    assert red.per_mm2 is not None
+    assert red.per_ul == red.per_mm2.times(500)
+    with pytest.raises(UsageError, match=r"^nothing was compared"):
+        outcome.agreement_table()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"um_per_px": 50}, "^um_per_px: 50 micrometres per pixel is not a scale"),
+        ({"rbc_per_ul": -1}, "^rbc_per_ul must be a positive number"),
+        ({"ul_factor": 3}, "^ul_factor needs cells per mm²: give um_per_px too"),
+        ({"ul_factor": 3, "rbc_per_ul": 4e6, "um_per_px": 0.1}, "^rbc_per_ul and ul_factor are two ways"),
+        ({"tile_px": 5}, "^tile_px 5: a tile must be"),
+    ],
+)
+def test_a_wrong_calibration_is_refused_by_its_name(fields: Path, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        Detector().count(fields, **options)
 
 
 def test_wrong_input_says_why(tmp_path: Path) -> None:

@@ -64,8 +64,8 @@ def test_what_is_measured_inside_a_count_is_told(fields: Path, tmp_path: Path) -
     ("arguments", "said"),
     [
         (["--only", "speed"], "known: stock, stock_onnx, bare, cold, memory, backends"),
-        (["--fields", "nowhere"], "is no folder"),
-        (["--backend", "gpu"], "there are auto, cpu"),
+        (["--fields", "nowhere"], "is not a folder"),
+        (["--backend", "gpu"], "available: auto, cpu"),
     ],
 )
 def test_wrong_use_is_one_line(

@@ -1,4 +1,7 @@
-"""Counts beside truth: which field is which, the error of each, and the agreement of all."""
+"""Tables of counts against truth: which field is which, the error of each, and the agreement of all.
+
+The counts may be ours, by hand, by an analyser or by another program: all are compared in the same way.
+"""
 
 from __future__ import annotations
 
@@ -11,10 +14,10 @@ from typing import Literal
 
 import numpy as np
 
-from detector.accuracy.agreement import Agreement, agreement, whole
-from detector.accuracy.bootstrap import by_smear
-from detector.accuracy.counts_table import Counts, CountsTable
-from detector.errors import ManifestError
+from detector.accuracy.counts import Agreement, Differences, agreement, differences, whole
+from detector.accuracy.intervals import groups_by_smear
+from detector.accuracy.tables import Counts, CountsTable, read_counts
+from detector.errors import ManifestError, NothingToDoError
 from detector.vision import names
 from detector.vision.cells import CLASSES
 
@@ -80,6 +83,21 @@ class Comparison:
     incomplete: Sequence[str]
     """Where smears are compared, those with fields that could not be read, which are not in their totals."""
 
+    def left_out(self, remarks: Sequence[str]) -> list[tuple[str, Sequence[str]]]:
+        """What is in no figure, under what is to be said of it.
+
+        Args:
+            remarks: what of the truth could not be used.
+        """
+        return [
+            ("counted without truth", self.only_counted),
+            (f"truth without a counted {self.per}", self.only_truth),
+            ("classes on one side only", self.classes_apart),
+            ("parts of the truth could not be used", remarks),
+            ("name stands for several fields, left out", self.ambiguous),
+            ("smears with unread fields, which are not in their totals", self.incomplete),
+        ]
+
 
 def compare(counts: CountsTable, truth: CountsTable) -> Comparison:
     """Join counts and truth by name, and say how far they agree; lists are in the order of names.
@@ -99,15 +117,15 @@ def compare(counts: CountsTable, truth: CountsTable) -> Comparison:
     unclear = {names.stem(name) for name in lone_fields} & {names.stem(key) for key in lone_truth}
     of_smear = _smears(fields)
     classes = [name for name in CLASSES if any(name in f.truth for f in fields)]
-    ever = ({name for one in side.values() for name in one} for side in (mine, theirs))
+    ever = ({name for known in side.values() for name in known} for side in (mine, theirs))
     missing = [side.smears[name] for side in (counts, truth) for name in side.unread if name in side.smears]
     return Comparison(
         per="smear" if of_smears else "field",
         fields=fields,
         classes={name: _agreement(fields, name) for name in classes},
-        guess={name: _guess(fields, name) for name in classes},
+        guess={name: _baseline(fields, name) for name in classes},
         smears=of_smear,
-        per_smear={n: _agreement(of_smear, n) for n in classes if sum(n in one.truth for one in of_smear) > 1},
+        per_smear={n: _agreement(of_smear, n) for n in classes if sum(n in smear.truth for smear in of_smear) > 1},
         only_counted=sorted(n for n in lone_fields if names.stem(n) not in unclear),
         only_truth=sorted(n for n in lone_truth if names.stem(n) not in unclear),
         ambiguous=sorted(n for n in lone_fields | lone_truth if names.stem(n) in unclear),
@@ -135,7 +153,7 @@ def in_smears(table: CountsTable, path: Path | None = None) -> CountsTable:
 
 def smears_of(fields: Sequence[FieldComparison]) -> list[str] | None:
     """The smear of each field, for the bootstrap; None where that of none is known."""
-    return by_smear([field.field for field in fields], [field.smear for field in fields])
+    return groups_by_smear([field.field for field in fields], [field.smear for field in fields])
 
 
 def _totals(counts: Mapping[str, Counts], smears: Mapping[str, str]) -> dict[str, Counts]:
@@ -143,7 +161,7 @@ def _totals(counts: Mapping[str, Counts], smears: Mapping[str, str]) -> dict[str
     of_smear: dict[str, list[Counts]] = {}
     for name in sorted(counts.keys() & smears.keys()):
         of_smear.setdefault(smears[name], []).append(counts[name])
-    return {smear: _sum(those) for smear, those in sorted(of_smear.items())}
+    return {smear: _sum_of(fields) for smear, fields in sorted(of_smear.items())}
 
 
 def _field(name: str, key: str, counted: Counts, truth: Counts, smear: str | None) -> FieldComparison:
@@ -158,21 +176,100 @@ def _smears(fields: Sequence[FieldComparison]) -> list[SmearComparison]:
     return [SmearComparison(name, numbers[name], counted[name], truth[name]) for name in counted]
 
 
-def _sum(counts: Sequence[Counts]) -> Counts:
-    return {name: sum(one[name] for one in counts) for name in CLASSES if all(name in one for one in counts)}
+def _sum_of(fields: Sequence[Counts]) -> Counts:
+    return {name: sum(counts[name] for counts in fields) for name in CLASSES if all(name in counts for counts in fields)}
 
 
 def _agreement(compared: Sequence[FieldComparison] | Sequence[SmearComparison], name: str) -> Agreement:
-    those = [one for one in compared if name in one.truth]
-    fields = [one for one in those if isinstance(one, FieldComparison)]
-    return agreement(
-        [one.counted[name] for one in those], [one.truth[name] for one in those], smears_of(fields) if fields else None
+    having = [each for each in compared if name in each.truth]
+    fields = [each for each in having if isinstance(each, FieldComparison)]
+    counted, truth = ([side(each)[name] for each in having] for side in _SIDES)
+    return agreement(counted, truth, smears_of(fields) if fields else None)
+
+
+def _baseline(fields: Sequence[FieldComparison], name: str) -> Agreement:
+    having = [field for field in fields if name in field.truth]
+    truth = [field.truth[name] for field in having]
+    median = float(np.median(truth))
+    constant = round(median) if whole(np.asarray(truth, dtype=np.float64)) else median
+    return agreement([constant] * len(truth), truth, smears_of(having))
+
+
+@dataclass(frozen=True)
+class TableEvaluation:
+    """How far one table of counts agrees with truth, and how another does beside it."""
+
+    comparison: Comparison
+    unread: Mapping[str, str]
+    """Fields that the counts say could not be read, with the reason; they are in no figure."""
+    saturated: Sequence[str]
+    """Fields in which the counts may be too low, because they hold more cells than could be counted."""
+    against: Comparison | None
+    """The other table with the same truth; None without one."""
+    against_unread: Mapping[str, str]
+    against_saturated: Sequence[str]
+    paired: Mapping[str, Differences]
+    """Figures of the counts less those of the other table, by class, over the fields that both have; empty without one."""
+    unpaired: Sequence[str]
+    """Names of truth that only one of the two has counted; they are in its own comparison, and in no difference."""
+    remarks: Sequence[str]
+    """Parts of the sources that are in no count, a line each."""
+
+
+def evaluate_tables(counts: Path, truth: Path, against: Path | None = None) -> TableEvaluation:
+    """Compare counts with truth, and with `against`, other counts of the same fields.
+
+    Each is a table, or a folder or file of labels (`tables.read_counts`). Where one of them has a row for each smear instead of each
+    field, smears are compared.
+
+    Raises:
+        ManifestError: a table that is not valid. AnnotationError: a folder that is no label set.
+        NothingToDoError: no field, or no class, stands in both the counts and the truth.
+    """
+    paths = [counts, truth, *([against] if against is not None else [])]
+    tables = [read_counts(path) for path in paths]
+    if any(table.of_smears for table in tables):
+        tables = [in_smears(table, path) for table, path in zip(tables, paths, strict=True)]
+    mine, known, other = tables[0], tables[1], tables[2] if against is not None else None
+    first = _compared(mine, known, counts, truth)
+    # A table of another program mostly does not say which smear a field is of.
+    smears = {field.truth_name: field.smear for field in first.fields if field.smear is not None}
+    known = replace(known, smears={**smears, **known.smears})
+    second = None if other is None or against is None else _compared(other, known, against, truth)
+    return TableEvaluation(
+        comparison=first,
+        unread=mine.unread,
+        saturated=mine.saturated,
+        against=second,
+        against_unread={} if other is None else other.unread,
+        against_saturated=[] if other is None else other.saturated,
+        paired={} if second is None else _paired(first, second),
+        unpaired=[] if second is None else sorted(_by_truth(first).keys() ^ _by_truth(second).keys()),
+        remarks=[f"{path}: {line}" for path, table in zip(paths, tables, strict=True) for line in table.remarks],
     )
 
 
-def _guess(fields: Sequence[FieldComparison], name: str) -> Agreement:
-    those = [field for field in fields if name in field.truth]
-    truth = [field.truth[name] for field in those]
-    median = float(np.median(truth))
-    guess = round(median) if whole(np.asarray(truth, dtype=np.float64)) else median
-    return agreement([guess] * len(truth), truth, smears_of(those))
+def _compared(counts: CountsTable, truth: CountsTable, of_counts: Path, of_truth: Path) -> Comparison:
+    compared = compare(counts, truth)
+    if not compared.fields:
+        names = [min(table.counts, default=None) for table in (counts, truth)]
+        told = [f"{path} has {'none' if n is None else repr(n)}" for path, n in zip((of_counts, of_truth), names, strict=True)]
+        raise NothingToDoError(f"no {compared.per} stands in both tables under one name; for example, {' and '.join(told)}")
+    if not compared.classes:
+        raise NothingToDoError(f"{of_counts} and {of_truth} count no class in common: {', '.join(compared.classes_apart)}")
+    return compared
+
+
+def _paired(first: Comparison, second: Comparison) -> dict[str, Differences]:
+    a, b = _by_truth(first), _by_truth(second)
+    made = {}
+    for name in CLASSES:
+        both = [key for key in sorted(a.keys() & b.keys()) if name in a[key].truth and name in b[key].truth]
+        if both:
+            of_a, of_b = ([side[key].counted[name] for key in both] for side in (a, b))
+            made[name] = differences(of_a, of_b, [a[key].truth[name] for key in both], smears_of([a[key] for key in both]))
+    return made
+
+
+def _by_truth(comparison: Comparison) -> dict[str, FieldComparison]:
+    return {field.truth_name: field for field in comparison.fields}

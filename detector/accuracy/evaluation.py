@@ -1,27 +1,35 @@
-"""A detector run over labelled fields: figures of all, of domains, of parts and of single fields, and beside those of another."""
+"""A detector run over labelled fields: which fields these are, and figures of all, of domains, of parts and of single fields."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from detector.accuracy import precision
-from detector.accuracy.compared import Compared, compare
-from detector.accuracy.failures import Failures, failures
-from detector.accuracy.fields import FieldRow, WorstField, rows, worst
-from detector.accuracy.figures import Fields, Figures, figures
-from detector.accuracy.relabelled import Relabelled, relabelled
+from detector.accuracy.failures import Failures, FieldRow, WorstField, failures, field_rows, worst_fields
+from detector.accuracy.figures import (
+    DetectorDifferences,
+    EvaluatedFields,
+    Figures,
+    Relabelled,
+    compare_detectors,
+    figures,
+    relabelled,
+)
 from detector.accuracy.slices import Slice, slices
+from detector.annotations import dataset
 from detector.annotations.domains import DomainOf
+from detector.annotations.labels import SPLITS
 from detector.annotations.records import Record
-from detector.errors import ImageError, NothingToDoError
+from detector.errors import ConfigError, ImageError, NothingToDoError
 from detector.vision import finder, images
 from detector.vision.cells import CLASSES
 from detector.vision.detections import Detections, Unread
 from detector.vision.model import Model
 
-Look = Callable[[images.Rgb], tuple[Detections, Detections]]
+Finder = Callable[[images.Rgb], tuple[Detections, Detections]]
 """Cells of a field of shape (h, w, 3), uint8 RGB: those that count, and all from `precision.MIN_SCORE` on."""
 
 
@@ -29,7 +37,7 @@ Look = Callable[[images.Rgb], tuple[Detections, Detections]]
 class Candidate:
     """A detector to evaluate."""
 
-    look: Look
+    find: Finder
     thresholds: Mapping[str, float]
     """Score from which a cell counts, by class name."""
 
@@ -61,7 +69,7 @@ class Evaluation(Figures):
     """The fields counted worst, worst first."""
     truncated: Sequence[str]
     """Fields in which the search for average precision ended at the most cells a model reports: it may be too low."""
-    against: Compared | None
+    against: DetectorDifferences | None
     """The other detector on the same fields; None without one."""
     relabelled: Relabelled | None
     """The same by other labels; None where there are none of these fields."""
@@ -99,12 +107,11 @@ def evaluate(  # noqa: PLR0913
         NothingToDoError: no field has an image that can be read.
     """
     precision.reference()
-    seen, of_no_use = _look(records, candidate, against, smears)
-    fields, other = seen
+    (fields, other), of_no_use = _searched(records, candidate, against, smears)
     if not fields.records:
         raise NothingToDoError("none of the labelled fields has an image that can be read")
     of_domain = _domains(fields.records, domain_of)
-    per_field = rows(fields.records, fields.found, fields.smears, of_domain, other.found if against else None)
+    per_field = field_rows(fields.records, fields.found, fields.smears, of_domain, other.found if against else None)
     return Evaluation(
         **vars(figures(fields, candidate.thresholds, train)),
         unread=[*unread, *of_no_use],
@@ -114,20 +121,20 @@ def evaluate(  # noqa: PLR0913
         failures=failures(fields.records, fields.found),
         slices=slices(fields.records, fields.found, fields.groups),
         per_field=per_field,
-        worst=worst(per_field, fields.records, fields.found),
-        truncated=[record.name for record, one in zip(fields.records, fields.searched, strict=True) if one.saturated],
-        against=compare(fields, other, against.thresholds) if against else None,
+        worst=worst_fields(per_field, fields.records, fields.found),
+        truncated=[record.name for record, cells in zip(fields.records, fields.searched, strict=True) if cells.saturated],
+        against=compare_detectors(fields, other, against.thresholds) if against else None,
         relabelled=relabelled(fields, other_labels, candidate.thresholds),
     )
 
 
-def _look(
+def _searched(
     records: Iterable[Record], candidate: Candidate, against: Candidate | None, smears: Mapping[str, str] | None
-) -> tuple[tuple[Fields, Fields], list[Unread]]:
+) -> tuple[tuple[EvaluatedFields, EvaluatedFields], list[Unread]]:
     """Fields that could be read as either detector sees them, the other's without finds where there is none, and the others."""
     read: list[Record] = []
     unread: list[Unread] = []
-    looks: list[list[tuple[Detections, Detections]]] = [[], []]
+    seen_by: list[list[tuple[Detections, Detections]]] = [[], []]
     for record in records:
         try:
             rgb = _pixels(record)
@@ -135,12 +142,14 @@ def _look(
             unread.append(Unread(record.name, str(error)))
             continue
         read.append(record)
-        for one, of in zip((candidate, against), looks, strict=True):
-            if one is not None:
-                found, searched = one.look(rgb)
-                of.append((record.judged(found), record.judged(searched)))
+        for detector, seen in zip((candidate, against), seen_by, strict=True):
+            if detector is not None:
+                found, searched = detector.find(rgb)
+                seen.append((record.judged(found), record.judged(searched)))
     known = [smears.get(record.name) for record in read] if smears is not None else None
-    mine, other = (Fields(read, [found for found, _ in of], [searched for _, searched in of], known) for of in looks)
+    mine, other = (
+        EvaluatedFields(read, [found for found, _ in seen], [searched for _, searched in seen], known) for seen in seen_by
+    )
     return (mine, other), unread
 
 
@@ -156,16 +165,69 @@ def _pixels(record: Record) -> images.Rgb:
 
 def _domains(records: Sequence[Record], domain_of: DomainOf | None) -> list[str] | None:
     """The domain of each field, or None where all are of one."""
-    of = [domain_of(record.name) for record in records] if domain_of else []
-    return of if len(set(of)) > 1 else None
+    domains = [domain_of(record.name) for record in records] if domain_of else []
+    return domains if len(set(domains)) > 1 else None
 
 
 def _by_domain(
-    fields: Fields, of_domain: Sequence[str], candidate: Candidate, train: Sequence[Record], domain_of: DomainOf
+    fields: EvaluatedFields, of_domain: Sequence[str], candidate: Candidate, train: Sequence[Record], domain_of: DomainOf
 ) -> dict[str, Figures]:
     made = {}
     for domain in sorted(set(of_domain)):
         chosen = [i for i, name in enumerate(of_domain) if name == domain]
         of_train = [record for record in train if domain_of(record.name) == domain]
-        made[domain] = figures(fields.only(chosen), candidate.thresholds, of_train)
+        made[domain] = figures(fields.subset(chosen), candidate.thresholds, of_train)
     return made
+
+
+@dataclass(frozen=True)
+class LabelledSplit:
+    """Fields to evaluate: a split of a dataset folder, less those that are to be left out."""
+
+    records: Sequence[Record]
+    """At least one."""
+    unusable: Sequence[Unread]
+    """Fields of the split whose image or labels are missing or cannot be understood."""
+    left_out: int
+    """Fields of the split that were not asked for."""
+    absent: Sequence[str]
+    """Names that were to be left out and are not in the split."""
+
+
+def load_split(data: Path, split: str, exclude: Path | None = None) -> LabelledSplit:
+    """Fields of a split.
+
+    Args:
+        exclude: a text file of field names to leave out, one a line.
+
+    Raises:
+        AnnotationError: `data` is no dataset's. ConfigError: `exclude` cannot be read. NothingToDoError: no field is left.
+    """
+    loaded, out = dataset.load(data, split), _names(exclude)
+    records = [record for record in loaded.records if record.name not in out]
+    unusable = [field for field in loaded.unusable if field.source not in out]
+    if not records:
+        sizes = ", ".join(f"{name} has {n}" for name, n in loaded.splits.items()) or "no split has any"
+        reasons = "".join(f"; {field.source}: {field.reason}" for field in unusable[:3])
+        raise NothingToDoError(f"{data}: split {split!r} has no fields to evaluate (of images {sizes}){reasons}")
+    known = {record.name for record in loaded.records} | {field.source for field in loaded.unusable}
+    return LabelledSplit(records, unusable, len(out & known), sorted(out - known))
+
+
+def load_all_splits(data: Path) -> list[Record]:
+    """The records of all splits, as other labels of fields that are joined by name.
+
+    Raises:
+        AnnotationError: `data` is no dataset's.
+    """
+    return [record for split in SPLITS for record in dataset.load(data, split).records]
+
+
+def _names(path: Path | None) -> set[str]:
+    if path is None:
+        return set()
+    try:
+        return {line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()} - {""}
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise ConfigError(f"{path}: cannot be read as a list of names, one a line ({reason})") from None

@@ -1,4 +1,4 @@
-"""Average precision by COCO's reference implementation, pycocotools."""
+"""Average precision by COCO's reference implementation, pycocotools, and what a detector would be worth at other thresholds."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from detector.accuracy.bootstrap import SHARE, Figure, Floats, divide, figure, resamples, units
+from detector.accuracy.intervals import SHARE, Floats, bootstrap, divide, resamples, units
+from detector.accuracy.matching import operating_rates
 from detector.annotations.records import Record
+from detector.counting.intervals import Interval
 from detector.errors import MissingExtraError
 from detector.vision.boxes import Boxes
 from detector.vision.cells import CLASSES
@@ -25,19 +27,23 @@ SAMPLES = 500
 
 _BATCH = 4_000_000
 """Weights held at a time, samples times detections."""
+THRESHOLDS = tuple(i / 100 for i in range(1, 100))
+
+_ROUNDING = 1e-6
+"""Scores are single-precision numbers of four decimals, which may lie below the threshold that they equal by this."""
 
 
 @dataclass(frozen=True)
 class AveragePrecision:
     """Average precision by class name; None for a class without labelled cells."""
 
-    ap50: Mapping[str, Figure | None]
+    ap50: Mapping[str, Interval | None]
     """At an overlap of 0.5."""
-    ap50_95: Mapping[str, Figure | None]
+    ap50_95: Mapping[str, Interval | None]
     """Mean over overlaps of 0.5 to 0.95 in steps of 0.05."""
-    mean_ap50: Figure | None
+    mean_ap50: Interval | None
     """Mean over the classes that have labelled cells; None where none has."""
-    mean_ap50_95: Figure | None
+    mean_ap50_95: Interval | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,18 +102,18 @@ def average_precision(
     Args:
         records: labelled fields.
         found: detections from `MIN_SCORE` on, parallel to `records`.
-        groups: the smear of each field, as `bootstrap.resamples` takes it.
+        groups: the smear of each field, as `intervals.resamples` takes it.
 
     Raises:
         MissingExtraError: pycocotools is not installed.
     """
-    return figures(sample(rank(records, found), groups))
+    return with_intervals(sample(rank(records, found), groups))
 
 
-def figures(sampled: Sampled) -> AveragePrecision:
+def with_intervals(sampled: Sampled) -> AveragePrecision:
     """Figures with intervals."""
     at50, at50_95 = (
-        [figure(float(v), drawn[:, i], sampled.units, SHARE) for i, v in enumerate(value)]
+        [bootstrap(float(v), drawn[:, i], sampled.units, SHARE) for i, v in enumerate(value)]
         for value, drawn in (sampled.ap50(), sampled.ap50_95())
     )
     return AveragePrecision(
@@ -232,3 +238,58 @@ def _with_mean(values: Floats) -> Floats:
     defined = np.isfinite(values)
     mean = divide(np.where(defined, values, 0.0).sum(axis=1), defined.sum(axis=1))
     return np.concatenate([values, mean[:, None]], axis=1)
+
+
+@dataclass(frozen=True)
+class Curves:
+    """One class, with matches at an overlap of 0.5; parallel tuples."""
+
+    recall: tuple[float, ...]
+    """The recall levels 0, 0.01 ... 1."""
+    precision: tuple[float, ...]
+    """Best precision at each level or beyond (Lin et al., ECCV 2014), 0 where it is not reached; its mean is AP50."""
+    threshold: tuple[float, ...]
+    """`THRESHOLDS`."""
+    precision_at: tuple[float | None, ...]
+    """Precision of the cells found at each threshold; None where none is."""
+    recall_at: tuple[float, ...]
+    f1_at: tuple[float, ...]
+    operating: float
+    """The model's own threshold."""
+
+
+def curves(ranking: Ranking, operating: Mapping[str, float]) -> dict[str, Curves | None]:
+    """Curves by class name; None for a class without labelled cells.
+
+    Args:
+        ranking: detections from a score below `THRESHOLDS` on.
+        operating: the model's own threshold by class name.
+    """
+    return {name: _curves(ranking, label, operating[name]) for label, name in enumerate(CLASSES)}
+
+
+def _curves(ranking: Ranking, label: int, operating: float) -> Curves | None:
+    ranked = ranking.classes[label]
+    if not ranked.truth.any():
+        return None
+    precision, recall, f1 = _at_thresholds(ranked).T[:3].tolist()
+    return Curves(
+        recall=tuple(ranking.levels.tolist()),
+        precision=tuple(ranking.precision[label, 0].tolist()),
+        threshold=THRESHOLDS,
+        precision_at=tuple(None if np.isnan(p) else p for p in precision),
+        recall_at=tuple(recall),
+        f1_at=tuple(f1),
+        operating=operating,
+    )
+
+
+def _at_thresholds(ranked: Ranked) -> Floats:
+    """Rates at each threshold, as `operating.rates` gives them.
+
+    Cells are paired best score first, so pairs at a threshold are those of all detections that reach it.
+    """
+    found = np.searchsorted(-ranked.score, _ROUNDING - np.array(THRESHOLDS), side="right")
+    true = np.concatenate([[0], np.cumsum(ranked.hit[0])])[found]
+    numbers = np.stack([true, found - true, ranked.truth.sum() - true, np.zeros(len(found))], axis=1)
+    return operating_rates(numbers.astype(np.float64))

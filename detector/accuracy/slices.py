@@ -14,11 +14,11 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from detector.accuracy.agreement import BORDER_SHARE, clear_of_border
-from detector.accuracy.bootstrap import Figure, Floats, figure, resamples, units
+from detector.accuracy.counts import BORDER_SHARE, clear_of_border_zone
+from detector.accuracy.intervals import Floats, bootstrap, resamples, share, units
 from detector.accuracy.matching import match
-from detector.accuracy.shares import share
 from detector.annotations.records import Record
+from detector.counting.intervals import Interval
 from detector.vision import border, boxes
 from detector.vision.cells import CLASSES, PLATELETS, RBC, WBC
 from detector.vision.detections import Detections
@@ -46,11 +46,11 @@ class SliceClass:
     """Labelled cells."""
     counted: int
     """Cells found."""
-    recall: Figure | None
+    recall: Interval | None
     """Share of the labelled cells that are found; None of fewer than `LEAST_CELLS`."""
-    precision: Figure | None
+    precision: Interval | None
     """Share of the finds that are labelled cells; None of fewer than `LEAST_CELLS`."""
-    mae: Figure | None
+    mae: Interval | None
     """Mean absolute error of the count in cells per field; None where neither number reaches `LEAST_CELLS`, or fields are fewer than
     `LEAST_FIELDS`."""
 
@@ -76,9 +76,9 @@ def slices(records: Sequence[Record], found: Sequence[Detections], groups: Seque
 
     Args:
         found: detections of each record's image that are counted.
-        groups: the smear of each field, as `bootstrap.resamples` takes it.
+        groups: the smear of each field, as `intervals.resamples` takes it.
     """
-    fields = [_Field(record, one) for record, one in zip(records, found, strict=True)]
+    fields = [_Field(record, detections) for record, detections in zip(records, found, strict=True)]
     return [*_by_border(fields, groups), *_by_size(fields, groups), *_by_crowding(fields, groups)]
 
 
@@ -104,7 +104,7 @@ class _Field:
 
     def clear(self) -> _Masks:
         """What is clear of the border."""
-        labelled, found = (clear_of_border(of.xyxy, of.size_wh) for of in (self.record, self.found))
+        labelled, found = (clear_of_border_zone(of.xyxy, of.size_wh) for of in (self.record, self.found))
         return labelled, found
 
     def every(self) -> _Masks:
@@ -167,18 +167,18 @@ def _slice(
 ) -> Slice:
     numbers = np.array([_numbers(field, *mask) for field, mask in zip(fields, masks, strict=True)], dtype=np.int64)
     numbers = numbers.reshape(-1, 4, len(CLASSES))
-    classes = {of: _class(numbers[:, :, label], groups) for label, of in enumerate(CLASSES)}
-    return Slice(by, name, rule, len(fields), sum(one.truth for one in classes.values()), classes)
+    classes = {of: _slice_class(numbers[:, :, label], groups) for label, of in enumerate(CLASSES)}
+    return Slice(by, name, rule, len(fields), sum(counts.truth for counts in classes.values()), classes)
 
 
 def _numbers(field: _Field, labelled: NDArray[np.bool_], found: NDArray[np.bool_]) -> list[NDArray[np.int64]]:
     """Labelled cells, those of them that are found, cells found, and those of them that are true; a number for each class."""
-    of, one = field.record.label, field.found.label
-    parts = (of[labelled], of[labelled & field.hit], one[found], one[found & field.true])
+    truth, cells = field.record.label, field.found.label
+    parts = (truth[labelled], truth[labelled & field.hit], cells[found], cells[found & field.true])
     return [np.bincount(label, minlength=len(CLASSES)) for label in parts]
 
 
-def _class(numbers: NDArray[np.int64], groups: Sequence[str] | None) -> SliceClass:
+def _slice_class(numbers: NDArray[np.int64], groups: Sequence[str] | None) -> SliceClass:
     """From numbers of shape (fields, 4)."""
     truth, hit, counted, true = numbers.T
     labelled, found, fields = int(truth.sum()), int(counted.sum()), len(truth)
@@ -192,6 +192,6 @@ def _class(numbers: NDArray[np.int64], groups: Sequence[str] | None) -> SliceCla
     )
 
 
-def _mean(of_field: Floats, groups: Sequence[str] | None) -> Figure | None:
+def _mean(of_field: Floats, groups: Sequence[str] | None) -> Interval | None:
     weights, fields = resamples(len(of_field), groups=groups), len(of_field)
-    return figure(float(of_field.mean()), weights @ of_field / weights.sum(axis=1), units(fields, groups), (0.0, np.inf))
+    return bootstrap(float(of_field.mean()), weights @ of_field / weights.sum(axis=1), units(fields, groups), (0.0, np.inf))

@@ -1,126 +1,206 @@
-"""Counts against truth as files, and for people at a terminal."""
+"""Counts of fields from tables and labels: ours, those of people who count by hand, of an analyser, of another program."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from rich.console import Console
-from rich.table import Table
+import numpy as np
 
-from detector.accuracy.agreement import Agreement
-from detector.accuracy.bootstrap import Figure
-from detector.accuracy.comparison import Comparison
-from detector.accuracy.printed import figures, grid, print_names, show, total
-from detector.accuracy.tabled import TableEvaluation
-from detector.output.figures import many
-from detector.output.files import write_csv
+from detector import texts
+from detector.annotations import sources
+from detector.annotations.records import Record
+from detector.errors import ManifestError, UnknownClassError
+from detector.output.files import rearmed
+from detector.output.tables import COUNTS_COLUMNS, SMEARS_COLUMNS
+from detector.vision.cells import CLASSES, label_of
 
-_FIGURES = ("mae", "rmse", "bias", "pooled_accuracy", "exact", "within_one", "loa_low", "loa_high", "pearson_r", "concordance")
+FIELD = "field"
+"""The column that names the image."""
+SMEAR = "smear"
+"""The column that names the smear; where there is none that names the image, a row is a whole smear."""
+_SHOWN = 5
+_THOUSANDS = re.compile(r"[1-9]\d{0,2}(\.\d{3})+")
+"""A number whose points may stand between thousands, as in tables whose columns stand apart by semicolons."""
+TABLE_SUFFIXES = (".csv", ".tsv", ".txt")
+"""Endings of files that are tables."""
 
-
-def write(folder: Path, comparison: Comparison) -> None:
-    """Write `errors.csv`, a row per field and class, and `agreement.csv`, a row per class with the interval of each figure."""
-    write_csv(
-        folder / "errors.csv",
-        ("field", "smear", "class", "counted", "truth", "error"),
-        (
-            (field.field, field.smear, name, field.counted[name], field.truth[name], error)
-            for field in comparison.fields
-            for name, error in field.error.items()
-        ),
-    )
-    columns = [column for name in _FIGURES for column in (name, f"{name}_low", f"{name}_high")]
-    rows = ((name, a.fields, a.counted, a.truth, *_cells(a)) for name, a in comparison.classes.items())
-    write_csv(folder / "agreement.csv", ("class", "fields", "counted", "truth", *columns), rows)
+Counts = Mapping[str, float]
+"""Cells of one field or smear by class name, ints where they are whole numbers; a class that was not counted is not in it."""
 
 
-def print_comparison(console: Console, comparison: Comparison, remarks: Sequence[str]) -> None:
-    """Print the error of each class, what stands on one side only, and what of the truth could not be used."""
-    show(console, of_comparison(comparison, "Against truth"))
-    _print_lists(console, comparison, remarks)
+@dataclass(frozen=True)
+class CountsTable:
+    """Counts by field or by smear, and what of their source could not be used."""
+
+    counts: Mapping[str, Counts]
+    """By the name that the source has for the field, or for the smear."""
+    of_smears: bool = False
+    """Whether each row is a whole smear."""
+    smears: Mapping[str, str] = field(default_factory=dict)
+    """The smear of each field of which the source says it."""
+    unread: Mapping[str, str] = field(default_factory=dict)
+    """Fields that could not be read, with the reason; they are in no count."""
+    saturated: Sequence[str] = ()
+    """Fields that hold more cells than could be counted: their counts may be too low."""
+    remarks: Sequence[str] = ()
+    """What else of the source is in no count, a line each."""
 
 
-def print_tables(console: Console, result: TableEvaluation) -> None:
-    """Print how tables of counts agree with truth and differ from each other, and all that is in no figure."""
-    show(console, of_tables(result))
-    _print_lists(console, result.comparison, result.remarks)
-    print_names(console, "unread", _reasons(result.unread))
-    print_names(console, "with more cells than could be counted", result.saturated)
-    if result.against is not None:
-        console.print("Of the other table:")
-        _print_lists(console, result.against, ())
-        print_names(console, "unread", _reasons(result.against_unread))
-        print_names(console, "with more cells than could be counted", result.against_saturated)
-        print_names(console, "in one of the two tables only, in no difference", result.unpaired)
+def read_table(path: Path) -> CountsTable:
+    """Read counts from a CSV file, such as our own `counts.csv`.
+
+    There is a column `field` (a relative path or a name), or else `smear`, and at least one of the cell classes, under any name that
+    `cells.label_of` knows, in any case; other columns are named in a remark. A count is a number of 0 or more, with a decimal comma
+    too where it cannot be taken for one between thousands. An empty cell was not counted: it is in no count and in a remark.
+
+    Raises:
+        ManifestError: the file cannot be read, lacks a column, has no count, names a field twice, or holds a cell that is no count;
+            the message names file, line and column.
+    """
+    expected = f"give a CSV file with a column {FIELD!r} and columns of counts, such as {', '.join(CLASSES)}"
+    return _Reader(texts.table(path, expected)).read()
 
 
-def of_tables(result: TableEvaluation) -> list[Table]:
-    """The counts against truth, the other counts beside them, and the differences of the two."""
-    tables = of_comparison(result.comparison, "Against truth")
-    if result.against is not None:
-        tables += of_comparison(result.against, "The other table against truth")
-    return [*tables, *([_paired_table(result)] if result.paired else [])]
+class _Reader:
+    """The columns of one file."""
+
+    def __init__(self, table: texts.Table) -> None:
+        self.table, self.path = table, table.path
+        self.header = list(table.columns)
+        self.name = FIELD if FIELD in self.header else SMEAR
+        if self.header.count(self.name) != 1:
+            raise ManifestError(
+                f"{self.path}, line 1: needs one column {FIELD!r}, or {SMEAR!r} where each row is a whole smear; "
+                f"found columns {', '.join(table.written) or 'none'}"
+            )
+        self.classes = self._classes()
+        self.empty: dict[str, list[int]] = {}
+        """Lines in which a class has an empty cell, by the name of its column."""
+
+    def _classes(self) -> dict[str, int]:
+        """Place of each class's column, by class name, in the order of `CLASSES`."""
+        found: dict[int, int] = {}
+        for place, name in enumerate(self.table.written):
+            try:
+                label = label_of(name)
+            except UnknownClassError:
+                continue
+            if label in found:
+                raise ManifestError(
+                    f"{self.path}, line 1: columns {self.table.written[found[label]]!r} and {name!r} both count {CLASSES[label]}"
+                )
+            found[label] = place
+        if not found:
+            raise ManifestError(
+                f"{self.path}, line 1: needs a column of counts: {', '.join(CLASSES)} or an alias; found {', '.join(self.table.written)}"
+            )
+        return {CLASSES[label]: found[label] for label in sorted(found)}
+
+    def read(self) -> CountsTable:
+        counts: dict[str, Counts] = {}
+        smears: dict[str, str] = {}
+        unread: dict[str, str] = {}
+        saturated: list[str] = []
+        first: dict[str, int] = {}
+        for line, row in self.table.rows:
+            name = self._name(line, row, first)
+            if self.name == FIELD and self._text(row, SMEAR):
+                smears[name] = rearmed(self._text(row, SMEAR))
+            if self._text(row, "status") == "unread":
+                unread[name] = self._text(row, "reason")
+                continue
+            counts[name] = self._counts(line, row)
+            if self._text(row, "saturated") == "true":
+                saturated.append(name)
+        if not any(counts.values()) and not unread:
+            empty = f" (all cells of {', '.join(map(repr, self.empty))} are empty)" if self.empty else ""
+            raise ManifestError(f"{self.path}: holds no counts{empty}; below the first line, each line must be of a {self.name}")
+        return CountsTable(counts, self.name == SMEAR, smears, unread, saturated, self._remarks())
+
+    def _name(self, line: int, row: Sequence[str], first: dict[str, int]) -> str:
+        """The name of a row, which is put into `first` with its line."""
+        name = rearmed(self._text(row, self.name))
+        if not name:
+            what = "image" if self.name == FIELD else "smear"
+            raise ManifestError(f"{self.path}, line {line}: column {self.name!r} is empty; it names the {what}")
+        if name in first:
+            raise ManifestError(f"{self.path}, line {line}: {self.name} {name!r} is counted twice, first in line {first[name]}")
+        first[name] = line
+        return name
+
+    def _remarks(self) -> list[str]:
+        used = {*COUNTS_COLUMNS, *SMEARS_COLUMNS, *(self.header[place] for place in self.classes.values())}
+        left_out = []
+        for name, lines in self.empty.items():
+            shown = ", ".join(map(str, lines[:_SHOWN])) + (", ..." if len(lines) > _SHOWN else "")
+            left_out.append(
+                f"column {name!r} is empty in {len(lines)} row{'s' * (len(lines) > 1)} (line {shown}): not counted there"
+            )
+        return [*self.table.remarks, *self.table.unused(map(str.casefold, used)), *left_out]
+
+    def _text(self, row: Sequence[str], column: str) -> str:
+        return row[self.header.index(column)] if column in self.header else ""
+
+    def _counts(self, line: int, row: Sequence[str]) -> dict[str, float]:
+        """What was counted in a row, by class."""
+        counts = {}
+        for of, place in self.classes.items():
+            if row[place]:
+                counts[of] = self._count(line, row[place], self.table.written[place])
+            else:
+                self.empty.setdefault(self.table.written[place], []).append(line)
+        return counts
+
+    def _count(self, line: int, text: str, column: str) -> float:
+        where = f"{self.path}, line {line}, column {column!r}"
+        if self.table.separator == ";" and _THOUSANDS.fullmatch(text):
+            digits = text.replace(".", "")
+            raise ManifestError(
+                f"{where}: {text!r} can be {digits} or, with a decimal point, {text}; "
+                f"write {digits}, or a comma for the decimal point"
+            )
+        value = _number(text)
+        if value is None:
+            advice = "; leave the comma out" if "," in text else ""
+            raise ManifestError(f"{where}: needs a number of cells, 0 or more, found {text[:60]!r}{advice}")
+        return value
 
 
-def of_comparison(comparison: Comparison, title: str) -> list[Table]:
-    """Error and agreement over fields and, where there are several, over smears' totals."""
-    tables = [
-        error_table(f"{title}, {many(len(comparison.fields), comparison.per)}", comparison.classes, comparison.guess),
-        agreement_table(comparison.classes),
-    ]
-    if comparison.per_smear:
-        of_smears = f"{title}, totals of {many(len(comparison.smears), 'smear')}"
-        tables += [error_table(of_smears, comparison.per_smear, {}), agreement_table(comparison.per_smear)]
-    return tables
+def _number(text: str) -> float | None:
+    """A count; None where the text is none, or where its comma could stand for thousands as well as for a decimal point."""
+    decimal = re.fullmatch(r"(0,\d+|\d+,(\d{1,2}|\d{4,}))", text)
+    try:
+        value = float(text.replace(",", ".") if decimal else text)
+    except ValueError:
+        return None
+    if not 0 <= value < float("inf"):
+        return None
+    return int(value) if value.is_integer() else value
 
 
-def error_table(title: str, classes: Mapping[str, Agreement], guess: Mapping[str, Agreement]) -> Table:
-    """How wrong counts are, and how wrong the constant baseline is where there is one."""
-    columns = ("class", "cells", "counted", "truth", "mean error", "bias", "exact", "within 1", "pooled")
-    told = "mean error: absolute; pooled flatters; 95 % intervals"
-    table = grid(columns, title, f"baseline: constant, the median of the truth; {told}" if guess else told)
-    for name, of in classes.items():
-        for kind, row in (("all", of), *((("baseline", guess[name]),) if name in guess else ())):
-            told_of = figures(row, 2, "mae", "bias", "exact", "within_one", "pooled_accuracy")
-            table.add_row(name, kind, total(row.counted), total(row.truth), *told_of)
-        table.add_section()
-    return table
+def read_counts(path: Path) -> CountsTable:
+    """Read counts from a CSV file, or from labelled boxes in any layout that conversion reads.
+
+    Raises:
+        ManifestError: a table that is not valid, or a folder that holds one. AnnotationError: no label set, or none with known classes.
+    """
+    if path.suffix.lower() in TABLE_SUFFIXES and not (texts.is_there(path) and path.is_dir()):
+        return read_table(path)
+    if texts.is_there(path / "counts.csv"):
+        raise ManifestError(f"{path}: is a folder of results; give {path / 'counts.csv'}")
+    labelled = sources.load_truth(path)
+    unknown = [f"{n} boxes of the unknown class {name!r}" for name, n in labelled.unknown.items()]
+    counts = {key: counts_of_records([record])[record.name] for key, record in labelled.records.items()}
+    return CountsTable(counts, remarks=[*labelled.broken, *labelled.remarks, *unknown])
 
 
-def agreement_table(classes: Mapping[str, Agreement]) -> Table:
-    """How the errors scatter, and how far counted and true cells rise together."""
-    table = grid(("class", "RMSE", "limits of agreement: lower", "upper", "Pearson r", "Lin's concordance"))
-    for name, of in classes.items():
-        table.add_row(name, *figures(of, 2, "rmse", "loa_low", "loa_high"), *figures(of, 3, "pearson_r", "concordance"))
-    return table
-
-
-def _paired_table(result: TableEvaluation) -> Table:
-    columns = ("class", "both have", "nearer", "farther", "mean error", "bias", "exact", "concordance")
-    told = "a negative error is in favour of these; an interval that holds 0 does not show which is better"
-    table = grid(columns, "These counts less the other table's", told)
-    for name, of in result.paired.items():
-        both = many(of.fields, result.comparison.per)
-        cells = (*figures(of, 2, "mae", "bias", "exact"), *figures(of, 3, "concordance"))
-        table.add_row(name, both, str(of.a_nearer), str(of.b_nearer), *cells)
-    return table
-
-
-def _print_lists(console: Console, comparison: Comparison, remarks: Sequence[str]) -> None:
-    print_names(console, "counted without truth", comparison.only_counted)
-    print_names(console, f"truth without a counted {comparison.per}", comparison.only_truth)
-    print_names(console, "classes on one side only", comparison.classes_apart)
-    print_names(console, "parts of the truth could not be used", remarks)
-    print_names(console, "name stands for several fields, left out", comparison.ambiguous)
-    print_names(console, "smears with unread fields, which are not in their totals", comparison.incomplete)
-
-
-def _reasons(unread: Mapping[str, str]) -> list[str]:
-    return [f"{name} ({reason})" if reason else name for name, reason in unread.items()]
-
-
-def _cells(agreement: Agreement) -> Iterable[float | None]:
-    for name in _FIGURES:
-        figure: Figure | None = getattr(agreement, name)
-        yield from (None, None, None) if figure is None else (figure.value, figure.low, figure.high)
+def counts_of_records(records: Iterable[Record]) -> dict[str, Counts]:
+    """Counts of labelled fields by name, every class named, zeros included."""
+    counts: dict[str, Counts] = {}
+    for record in records:
+        totals = np.bincount(record.label, minlength=len(CLASSES))
+        counts[record.name] = {name: int(n) for name, n in zip(CLASSES, totals, strict=True)}
+    return counts

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from detector.accuracy.agreement import clear_of_border
-from detector.accuracy.bootstrap import LEVEL, SAMPLES, SEED, Floats, resamples
+from detector.accuracy.counts import clear_of_border_zone
+from detector.accuracy.intervals import LEVEL, SAMPLES, SEED, Floats, resamples
 from detector.annotations.records import Record
 from detector.vision.cells import CLASSES
 from detector.vision.detections import Detections
@@ -61,12 +61,12 @@ class ClassTuning:
         """As plain JSON values: the threshold's limits, and its price in each domain."""
         domains = {
             name: {
-                "fields": one.fields,
-                "error": float(one.error[self.chosen]),
-                "own_threshold": float(GRID[one.own]),
-                "own_error": float(one.error[one.own]),
+                "fields": domain.fields,
+                "error": float(domain.error[self.chosen]),
+                "own_threshold": float(GRID[domain.own]),
+                "own_error": float(domain.error[domain.own]),
             }
-            for name, one in self.domains.items()
+            for name, domain in self.domains.items()
         }
         return {"low": self.low, "high": self.high, "domains": domains}
 
@@ -83,14 +83,14 @@ class Tuned:
     @property
     def thresholds(self) -> dict[str, float]:
         """By class name."""
-        return {name: one.threshold for name, one in self.classes.items()}
+        return {name: tuning.threshold for name, tuning in self.classes.items()}
 
     @property
     def error(self) -> dict[str, dict[str, float]]:
         """Mean absolute error of the count of all cells per field, by domain and class name."""
         domains = next(iter(self.classes.values())).domains
         return {
-            domain: {name: float(one.domains[domain].all_error[one.chosen]) for name, one in self.classes.items()}
+            domain: {name: float(tuning.domains[domain].all_error[tuning.chosen]) for name, tuning in self.classes.items()}
             for domain in domains
         }
 
@@ -98,7 +98,7 @@ class Tuned:
         """What a model's card says of the thresholds, as plain JSON values."""
         return {
             "val_count_error_per_field": self.error,
-            "threshold_tuning": {name: one.document() for name, one in self.classes.items()},
+            "threshold_tuning": {name: tuning.document() for name, tuning in self.classes.items()},
         }
 
 
@@ -160,19 +160,19 @@ def _spread(goals: Sequence[Floats]) -> tuple[float, float]:
 def _unfound(records: Sequence[Record], found: Sequence[Detections]) -> Iterator[str]:
     for label, name in enumerate(CLASSES):
         there = any((record.label == label).any() for record in records)
-        if there and not any((one.score[one.label == label] >= GRID[0]).any() for one in found):
+        if there and not any((cells.score[cells.label == label] >= GRID[0]).any() for cells in found):
             yield name
 
 
 def _errors(records: Sequence[Record], found: Sequence[Detections], label: int, clear: bool) -> Floats:
     """Absolute error of the count of each field at each threshold of the grid, of shape (fields, thresholds)."""
     errors = np.empty((len(records), len(GRID)))
-    for i, (record, one) in enumerate(zip(records, found, strict=True)):
-        labelled, seen = record.label == label, one.label == label
+    for i, (record, cells) in enumerate(zip(records, found, strict=True)):
+        labelled, seen = record.label == label, cells.label == label
         if clear:
-            labelled &= clear_of_border(record.xyxy, record.size_wh)
-            seen &= clear_of_border(one.xyxy, one.size_wh)
-        score = np.sort(one.score[seen].astype(np.float64))
+            labelled &= clear_of_border_zone(record.xyxy, record.size_wh)
+            seen &= clear_of_border_zone(cells.xyxy, cells.size_wh)
+        score = np.sort(cells.score[seen].astype(np.float64))
         counted = len(score) - np.searchsorted(score, GRID - 1e-9)
         errors[i] = np.abs(counted - int(labelled.sum()))
     return errors

@@ -1,12 +1,14 @@
-"""What others reached, what laboratories allow, and what chance alone does: figures to hold one's own against, each with its source."""
+"""What others reached, what laboratories allow, and what chance alone does: figures to hold counts against, each with its source."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from detector.accuracy.agreement import Agreement
+import numpy as np
+
+from detector.accuracy.counts import Agreement
 
 _ALAM = (
     "Alam MM, Islam MT. Machine learning approach of automatic identification and counting of blood cells. "
@@ -94,3 +96,16 @@ def of_counting(agreements: Mapping[str, Agreement]) -> list[Yardstick]:
         for name, error in errors.items()
         if error is not None
     ]
+
+
+def constant_baseline(train_counts: Sequence[Sequence[int]]) -> tuple[int, ...]:
+    """The constant baseline: the median count of each class over training fields, in whole cells.
+
+    A model should beat it. `train_counts` is one row of counts a field.
+
+    Raises:
+        ValueError: there is no field.
+    """
+    if not len(train_counts):
+        raise ValueError("a constant baseline needs the counts of at least one field")
+    return tuple(round(float(m)) for m in np.median(np.asarray(train_counts), axis=0))

@@ -163,7 +163,7 @@ def _relabelled(source: Source, request: Request, notes: _Notes) -> list[Item]:
     notes.remarks += [Note(file, remark) for file, remark in replacing.remarks]
     others = {item.name: item for item in replacing.items if item.label_file is not None}
     names = {item.name for item in source.items}
-    notes.remarks += [Note(name, "has replacement labels and is not in the source") for name in sorted(set(others) - names)]
+    notes.remarks += [Note(name, "has replacement labels but is not in the source") for name in sorted(set(others) - names)]
     items = []
     for item in source.items:
         other = others.get(item.name)
@@ -185,7 +185,7 @@ def _listed(items: list[Item], plan: splits.Plan, source: Source, notes: _Notes)
         lists = plan.lists
         missing = sorted({name for names in lists.values() for name in names} - {item.name for item in items})
         items = [replace(item, splits=tuple(split for split in lists if item.name in lists[split])) for item in items]
-    notes.remarks += [Note(name, "stands in a split list and has no file to convert") for name in missing]
+    notes.remarks += [Note(name, "is in a split list but has no file to convert") for name in missing]
     notes.left_out += [Note(source.relative(item.place), "is in no split list") for item in items if not item.splits]
     return [item for item in items if item.splits]
 

@@ -21,7 +21,7 @@ from detector.annotations.layouts import read_yolo
 from detector.annotations.records import Record
 from detector.annotations.sources import require_known_names, settle
 from detector.arguments import called
-from detector.errors import AnnotationError, ImageError, OutputError, UnknownClassError
+from detector.errors import AnnotationError, ImageError, OutputError, UnknownClassError, writing
 from detector.vision import images
 from detector.vision.cells import CLASSES, IGNORE
 from detector.vision.detections import Unread
@@ -42,11 +42,9 @@ def fresh(out: Path) -> Iterator[Path]:
     """
     refuse_foreign(out)
     partial = out.parent / f".{out.name}.{os.getpid()}.partial"
-    try:
+    with writing(out, "choose another --out"):
         out.parent.mkdir(parents=True, exist_ok=True)
         partial.mkdir()
-    except OSError as error:
-        raise OutputError(f"{out}: cannot be written: {error.strerror}; choose another --out") from None
     try:
         yield partial
         _swap(partial, out)
@@ -65,7 +63,9 @@ def refuse_foreign(out: Path) -> None:
     if out.is_dir() and (not any(out.iterdir()) or is_ours(out)):
         return
     if out.exists() or out.is_symlink():
-        raise OutputError(f"{out}: exists and is no earlier conversion (no {AUDIT} of ours); choose another --out or remove it")
+        raise OutputError(
+            f"{out}: exists and is not an earlier conversion (no {AUDIT} of smearcount); choose another --out or remove it"
+        )
 
 
 def write(folder: Path, records: Sequence[Record]) -> None:
@@ -154,7 +154,7 @@ def read(data_yaml: Path, split: str) -> list[Record]:
 
 def _of_split(items: Iterable[Item], split: str) -> Iterator[Item]:
     if split not in SPLITS:
-        raise AnnotationError(f"{split!r} is no split; known: {', '.join(SPLITS)}")
+        raise AnnotationError(f"{split!r} is not a split; known: {', '.join(SPLITS)}")
     return (item for item in items if item.splits == (split,))
 
 

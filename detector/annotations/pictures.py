@@ -54,7 +54,7 @@ def look(path: Path) -> Picture:
     rgb = images.decode(content).rgb
     small = cv2.resize(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), (THUMBNAIL_PX, THUMBNAIL_PX), interpolation=cv2.INTER_AREA)
     digest, grey = hashlib.sha256(content).hexdigest(), np.asarray(small, dtype=np.float32)
-    with Image.open(io.BytesIO(content)) as image:
+    with images.opener()(io.BytesIO(content)) as image:
         return Picture((rgb.shape[1], rgb.shape[0]), digest, grey, _orientation(image))
 
 
@@ -65,7 +65,7 @@ def header(path: Path) -> Header:
         ImageError: the file is no image.
     """
     try:
-        with Image.open(path) as image:
+        with images.opener()(path) as image:
             width, height = image.size
             orientation = _orientation(image)
     except UnidentifiedImageError:

@@ -7,84 +7,80 @@ an analyser, or a laboratory's own factor for cells per mm² of its smears. An e
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import replace
 
-from detector.counting.intervals import Estimate
-from detector.counting.smears import SmearCount
+from detector.counting.intervals import Interval
+from detector.counting.smears import ClassCount, SmearCount
 from detector.errors import UsageError
 
 RBC_PER_UL = (1e4, 5e7)
 """Red cells per µL between which a count is taken for one: people have 1 to 8 million, goats up to 18 million, birds 2 to 4 million."""
 
 
-@dataclass(frozen=True)
-class PerMicrolitre:
-    """Cells per microlitre of blood of one class, and where the figure comes from."""
-
-    class_name: str
-    estimate: Estimate
-    """Cells per µL; the interval covers counting alone, not the error of what the source supplied."""
-    source: str
-
-
-def per_ul(smear: SmearCount, rbc_per_ul: float | None, ul_factor: float | None) -> list[PerMicrolitre]:
-    """Estimate by what is known: red cells per µL, else a factor in mm² per µL, else nothing.
+def per_ul(smear: SmearCount, rbc_per_ul: float | None, ul_factor: float | None) -> SmearCount:
+    """The smear with cells per µL by what is known: red cells per µL, else a factor in mm² per µL, else without.
 
     Raises:
         UsageError: it is not a positive number, or the red cells cannot be those of 1 µL.
     """
     if rbc_per_ul is not None:
         return from_red_cells(smear, rbc_per_ul)
-    return [] if ul_factor is None else from_area(smear, ul_factor)
+    return smear if ul_factor is None else from_area(smear, ul_factor)
 
 
-def from_red_cells(smear: SmearCount, rbc_per_ul: float) -> list[PerMicrolitre]:
-    """Estimate the classes other than red cells as their number per red cell times an analyser's red cell count.
+def from_red_cells(smear: SmearCount, rbc_per_ul: float) -> SmearCount:
+    """Interval the classes other than red cells as their number per red cell times an analyser's red cell count.
 
     Raises:
         UsageError: `rbc_per_ul` cannot be the red cells in 1 µL.
     """
     check_red_cells(rbc_per_ul, "red cells per µL")
-    source = f"cells per red cell x {rbc_per_ul:g} red cells per µL as given"
-    return [
-        PerMicrolitre(name, count.per_rbc.times(rbc_per_ul), source)
-        for name, count in smear.classes.items()
-        if count.per_rbc is not None
-    ]
+    return _times(
+        smear, lambda count: count.per_rbc, rbc_per_ul, f"cells per red cell x {rbc_per_ul:g} red cells per µL as given"
+    )
 
 
-def from_area(smear: SmearCount, ul_factor: float) -> list[PerMicrolitre]:
-    """Estimate all classes as their number per mm² of smear times a laboratory's own factor, in mm² per µL.
+def from_area(smear: SmearCount, ul_factor: float) -> SmearCount:
+    """Interval all classes as their number per mm² of smear times a laboratory's own factor, in mm² per µL.
 
     Raises:
         UsageError: `ul_factor` is not a positive number.
     """
-    _check("factor from mm² to µL", ul_factor)
-    source = f"cells per mm² x a factor of {ul_factor:g} mm² per µL as given"
-    return [
-        PerMicrolitre(name, count.per_mm2.times(ul_factor), source)
-        for name, count in smear.classes.items()
-        if count.per_mm2 is not None
-    ]
+    check(ul_factor, "factor from mm² to µL")
+    return _times(smear, lambda count: count.per_mm2, ul_factor, f"cells per mm² x a factor of {ul_factor:g} mm² per µL as given")
 
 
-def check_red_cells(rbc_per_ul: float, what: str) -> None:
+def check_red_cells(rbc_per_ul: float, name: str) -> None:
     """Refuse a red cell count that no blood has, which mostly is one in another unit.
 
     Raises:
-        UsageError: it is outside `RBC_PER_UL`; the message names `what`, and what was meant if the unit shows it.
+        UsageError: it is outside `RBC_PER_UL`; the message calls it by its name, and says what was meant if the unit shows it.
     """
-    _check(what, rbc_per_ul)
+    check(rbc_per_ul, name)
     least, most = RBC_PER_UL
     if least <= rbc_per_ul <= most:
         return
     units = {"millions per µL (10^12 per litre)": 1e6, "thousands per µL": 1e3, "cells per litre": 1e-6, "cells per mL": 1e-3}
     # Each unit is a factor of 1,000 or more away, so that at most one fits what blood usually has.
     meant = next((unit for unit, factor in units.items() if 1e6 <= rbc_per_ul * factor <= 1e7), None)
-    told = f"; {rbc_per_ul:g} seems to be in {meant}: give {rbc_per_ul * units[meant]:.0f}" if meant else ""
-    raise UsageError(f"{what} must be in cells per µL, between {least:,.0f} and {most:,.0f}, got {rbc_per_ul:g}{told}")
+    hint = f"; {rbc_per_ul:g} seems to be in {meant}: give {rbc_per_ul * units[meant]:.0f}" if meant else ""
+    raise UsageError(f"{name} must be in cells per µL, between {least:,.0f} and {most:,.0f}, got {rbc_per_ul:g}{hint}")
 
 
-def _check(what: str, value: float) -> None:
+def check(value: float, name: str) -> None:
+    """Refuse what is not a positive number.
+
+    Raises:
+        UsageError: the message calls the value by its name.
+    """
     if not (math.isfinite(value) and value > 0):
-        raise UsageError(f"{what} must be a positive number, got {value}")
+        raise UsageError(f"{name} must be a positive number, got {value:g}")
+
+
+def _times(smear: SmearCount, of: Callable[[ClassCount], Interval | None], factor: float, source: str) -> SmearCount:
+    classes = {
+        name: count if (estimate := of(count)) is None else replace(count, per_ul=estimate.times(factor), per_ul_source=source)
+        for name, count in smear.classes.items()
+    }
+    return replace(smear, classes=classes)

@@ -30,7 +30,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detector.counting import quantiles
-from detector.counting.intervals import LEVEL, Estimate, dispersion, inflation
+from detector.counting.intervals import LEVEL, Interval, dispersion, inflation
 from detector.vision.cells import CLASSES, RBC
 from detector.vision.sums import FieldSums, ValSums
 
@@ -46,7 +46,7 @@ Floats = NDArray[np.float64]
 class Correction:
     """What leads from counted to true cells of one class."""
 
-    factor: Estimate
+    factor: Interval
     """True cells per counted cell, with the limits for a domain that is not among those of validation."""
     factor_sd: float
     """Standard deviation of its logarithm."""
@@ -59,7 +59,7 @@ class Correction:
     false_per_red: float
     """False finds per counted red cell, in the validation fields."""
 
-    def total(self, counted: int, red_counted: int) -> Estimate:
+    def total(self, counted: int, red_counted: int) -> Interval:
         """Cells that are truly in the fields in which so many were counted; limits are whole cells, rounded outwards.
 
         Args:
@@ -72,9 +72,9 @@ class Correction:
         # Of a distribution as skewed as hardly any validation fields give, the mean may lie above the quantile.
         high = max(_quantile(most, scatter + self.unseen + (most * self.factor_sd) ** 2, _HIGH), value)
         low = self._low(value, scatter, counted, red_counted)
-        return Estimate(value, float(math.floor(low)), float(math.ceil(high)))
+        return Interval(value, float(math.floor(low)), float(math.ceil(high)))
 
-    def mean(self, counts: Sequence[int], red_counted: int) -> Estimate | None:
+    def mean(self, counts: Sequence[int], red_counted: int) -> Interval | None:
         """Cells that are truly there per field of the smear; the interval covers this and the scatter between fields.
 
         Args:
@@ -91,8 +91,8 @@ class Correction:
         high = max(_quantile(most, ratio**2 * phi * (counted + phi) + (most * self.factor_sd) ** 2, _HIGH), ratio * counted)
         low = self._low(ratio * counted, ratio**2 * phi * counted, counted, red_counted)
         # Where every cell that was counted may be false, there may be none in the smear.
-        some = self.total(counted, red_counted).low > 0
-        return Estimate(ratio * counted / fields, low / fields if some else 0.0, high / fields)
+        some = bool(self.total(counted, red_counted).low)
+        return Interval(ratio * counted / fields, low / fields if some else 0.0, high / fields)
 
     def _low(self, value: float, scatter: float, counted: int, red_counted: int) -> float:
         by_area = min(self.false_per_red * red_counted, counted)
@@ -121,7 +121,7 @@ def _correction(domains: Mapping[str, FieldSums], red_counted: int) -> Correctio
     mean, sd = _predicted(np.log(truths / counts), residual * counts / truths**2)
     half = quantiles.normal(_HIGH) * sd
     return Correction(
-        factor=Estimate(math.exp(mean), math.exp(mean - half), math.exp(mean + half)),
+        factor=Interval(math.exp(mean), math.exp(mean - half), math.exp(mean + half)),
         factor_sd=sd,
         residual=residual,
         unseen=(missed + 0.5) / (true + 0.5),

@@ -67,6 +67,10 @@ class FieldCount:
     """Of a slide, the tiles that were counted; what was skipped is in no area. Empty for a field."""
     scale: Scale | None = None
     """The width of red cells that it was searched at, and where that comes from."""
+    note: str = ""
+    """What a user should know of it; else empty."""
+    doubt: str = ""
+    """Why its counts are doubtful; empty where they are not."""
 
     @property
     def parts(self) -> tuple[Part, ...]:

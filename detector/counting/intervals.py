@@ -32,7 +32,7 @@ The last is 6 to 60 times as wide at two fields as if the variance were known; t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -50,19 +50,32 @@ Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Estimate:
-    """A value and its 95 % interval, in one unit."""
+class Interval:
+    """A value and its 95 % interval, in one unit.
+
+    What this module gives always has limits. A figure of an evaluation has none where fields are too few, or too much alike.
+    """
 
     value: float
-    low: float
-    high: float
+    low: float | None = None
+    high: float | None = None
 
-    def times(self, factor: float) -> Estimate:
+    @property
+    def limits(self) -> tuple[float, float] | None:
+        """Lower and upper limit; None where there are none."""
+        return None if self.low is None or self.high is None else (self.low, self.high)
+
+    def mapped(self, scale: Callable[[float], float]) -> Interval:
+        """The same on another scale, by a function that only rises or only falls."""
+        limits = () if self.limits is None else sorted(scale(limit) for limit in self.limits)
+        return Interval(scale(self.value), *limits)
+
+    def times(self, factor: float) -> Interval:
         """The same in another unit: value and interval times a known, positive factor."""
-        return Estimate(self.value * factor, self.low * factor, self.high * factor)
+        return self.mapped(lambda value: value * factor)
 
 
-def rate(counts: Sequence[int], areas: Sequence[float] | None = None) -> Estimate | None:
+def rate(counts: Sequence[int], areas: Sequence[float] | None = None) -> Interval | None:
     """Cells per unit of area over all fields, or per field where no areas are given; None without fields.
 
     Args:
@@ -81,10 +94,10 @@ def rate(counts: Sequence[int], areas: Sequence[float] | None = None) -> Estimat
     total, area = float(k.sum()), float(a.sum())
     phi = _dispersion(k, a, 1 / total) if total else 1.0
     low, high = _garwood(total / phi)
-    return Estimate(total / area, low * phi / area, high * phi / area)
+    return Interval(total / area, low * phi / area, high * phi / area)
 
 
-def ratio(counts: Sequence[int], per: Sequence[int]) -> Estimate | None:
+def ratio(counts: Sequence[int], per: Sequence[int]) -> Interval | None:
     """Cells of one class per cell of another over all fields; None where there is no cell of the other.
 
     Args:
@@ -102,10 +115,10 @@ def ratio(counts: Sequence[int], per: Sequence[int]) -> Estimate | None:
         return None
     phi = _dispersion(k, d, 1 / total + 1 / base) if total else 1.0
     low, high = _clopper_pearson(total / phi, base / phi)
-    return Estimate(total / base, low, high)
+    return Interval(total / base, low, high)
 
 
-def share(part: Sequence[int], rest: Sequence[int]) -> Estimate | None:
+def share(part: Sequence[int], rest: Sequence[int]) -> Interval | None:
     """Share of one kind among all, from the numbers of that kind and of all others in each field; None where there are none at all.
 
     Raises:
@@ -113,9 +126,9 @@ def share(part: Sequence[int], rest: Sequence[int]) -> Estimate | None:
     """
     odds = ratio(part, rest)
     if odds is not None:
-        return Estimate(*(value / (1 + value) for value in (odds.value, odds.low, odds.high)))
+        return odds.mapped(lambda value: value / (1 + value))
     odds = ratio(rest, part)
-    return odds and Estimate(*(1 / (1 + value) for value in (odds.value, odds.high, odds.low)))
+    return odds and odds.mapped(lambda value: 1 / (1 + value))
 
 
 def dispersion(counts: Sequence[int]) -> float:

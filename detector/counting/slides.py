@@ -60,7 +60,9 @@ class SlideCount:
     """Row by row; their parts divide the slide without gap or overlap."""
 
     @classmethod
-    def of(cls, plan: scan.Scan, looks: Sequence[scan.Look], owned: Sequence[Detections], size_wh: tuple[int, int]) -> SlideCount:
+    def of(
+        cls, plan: scan.SlidePlan, looks: Sequence[scan.TileResult], owned: Sequence[Detections], size_wh: tuple[int, int]
+    ) -> SlideCount:
         """Count a slide.
 
         Args:

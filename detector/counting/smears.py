@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from detector.counting.expected import Correction
 from detector.counting.fields import FieldCount, UnreadField, frame_areas_mm2
-from detector.counting.intervals import Estimate, rate, ratio
+from detector.counting.intervals import Interval, rate, ratio
+from detector.vision import doubts
 from detector.vision.cells import CLASSES, RBC
+from detector.vision.familiar import Familiar
+from detector.vision.quality import Quality
 
 MANY_DOUBTFUL = 0.25
 """Share of a smear's fields from which on, where it is two fields or more, the doubtful ones lead its results."""
-WITHHELD = "no true number is to be expected of doubtful fields"
+WITHHELD = "expected true counts are therefore not given"
 
 
 @dataclass(frozen=True)
@@ -21,19 +24,23 @@ class ClassCount:
 
     total: int
     """Every cell seen in the fields that were read."""
-    mean: Estimate | None
+    mean: Interval | None
     """Cells seen per field; None where no field was read. `mean.times(fields)` is the interval of the total."""
     frame_total: int
     """Cells of the counting frames."""
-    per_mm2: Estimate | None
+    per_mm2: Interval | None
     """Cells per mm² of smear, from the counting frames; None unless every field read is calibrated."""
-    per_rbc: Estimate | None
+    per_rbc: Interval | None
     """Cells per red cell, from the counting frames; None for red cells themselves and where there is no red cell."""
-    expected_total: Estimate | None = None
+    expected_total: Interval | None = None
     """Cells that are truly in the fields, the detector's error in the interval; None where that is not known, and where many of
     the fields are doubtful: the error is that of fields like those of validation."""
-    expected_mean: Estimate | None = None
+    expected_mean: Interval | None = None
     """Cells that are truly there per field, the detector's error and the scatter between fields in the interval."""
+    per_ul: Interval | None = None
+    """Cells per µL of blood, by `density.per_ul`; the interval is of counting alone, not of the error of what it was computed with."""
+    per_ul_source: str = ""
+    """How `per_ul` was computed; empty without."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -65,17 +72,30 @@ class SmearCount:
         return f"{which} doubtful: do not use these counts before looking at {'it' if self.fields == 1 else 'them'}"
 
 
+def judge(fields: Sequence[FieldCount], known: Familiar | None = None) -> list[FieldCount]:
+    """The fields, in their order, with what makes them doubtful; each is compared with the others of its smear.
+
+    Args:
+        known: what the fields of the model's training are like.
+    """
+    by_smear: dict[str, dict[str, Quality]] = {}
+    for field in fields:
+        if field.quality is not None:
+            by_smear.setdefault(field.smear, {})[field.field] = field.quality
+    judged = ((smear, doubts.of(list(smear.values()), known)) for smear in by_smear.values())
+    reasons = {name: reason for smear, of in judged for name, reason in zip(smear, of, strict=True)}
+    return [replace(field, doubt="; ".join(filter(None, (field.doubt, reasons.get(field.field))))) for field in fields]
+
+
 def aggregate(
     fields: Iterable[FieldCount],
     unread: Iterable[UnreadField] = (),
     corrections: Mapping[str, Correction | None] | None = None,
-    doubtful: Container[str] = (),
 ) -> list[SmearCount]:
     """Count each smear, in the order of their names, whatever the order of the fields.
 
     Args:
         corrections: what leads from counted to true cells, by class name, where that is known.
-        doubtful: names of the doubtful fields.
 
     Raises:
         ValueError: the same field of a smear is given twice.
@@ -88,7 +108,7 @@ def aggregate(
         lost.setdefault(missing.smear, []).append(missing)
     known = corrections or {}
     smears = sorted(read.keys() | lost.keys())
-    return [_smear(name, read.get(name, []), lost.get(name, []), known, doubtful) for name in smears]
+    return [_smear(name, read.get(name, []), lost.get(name, []), known) for name in smears]
 
 
 def _smear(
@@ -96,17 +116,16 @@ def _smear(
     fields: list[FieldCount],
     unread: list[UnreadField],
     corrections: Mapping[str, Correction | None],
-    doubtful: Container[str],
 ) -> SmearCount:
     names = [f.field for f in fields] + [f.field for f in unread]
     if len(set(names)) < len(names):
         twice = sorted(n for n in set(names) if names.count(n) > 1)
         raise ValueError(f"smear {name!r} has fields that are given twice: {', '.join(twice)}")
     ordered = sorted(fields, key=lambda f: f.field)
-    doubted = sum(f.field in doubtful for f in fields)
-    known = {} if _many(doubted, len(fields)) else corrections
+    doubtful = sum(bool(f.doubt) for f in fields)
+    known = {} if _many(doubtful, len(fields)) else corrections
     classes = {c: _class(c, ordered, known.get(c)) for c in CLASSES}
-    return SmearCount(name, len(fields), len(unread), sum(f.saturated for f in fields), classes, doubted)
+    return SmearCount(name, len(fields), len(unread), sum(f.saturated for f in fields), classes, doubtful)
 
 
 def _many(doubtful: int, fields: int) -> bool:
@@ -132,7 +151,7 @@ def _class(name: str, fields: list[FieldCount], correction: Correction | None) -
     )
 
 
-def _mean(raw: list[int], fields: list[FieldCount], areas_mm2: list[float] | None) -> Estimate | None:
+def _mean(raw: list[int], fields: list[FieldCount], areas_mm2: list[float] | None) -> Interval | None:
     """Cells per field; the tiles of slides, of different size, scatter by their areas."""
     if not any(f.tiles for f in fields):
         return rate(raw)

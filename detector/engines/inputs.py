@@ -10,7 +10,7 @@ from pathlib import Path
 
 from detector.engines.manifest import Manifest
 from detector.errors import NothingToDoError, UsageError
-from detector.output.results import JOURNAL, OVERLAYS, STREAM_LOG
+from detector.output.results import OVERLAYS, is_result
 from detector.output.slides import DENSITY
 from detector.vision import names
 from detector.vision.images import SUFFIXES as PICTURES
@@ -78,7 +78,7 @@ def _of_manifest(manifest: Manifest, inputs: Sequence[str], um_per_px: float | N
     folders = [Path(name) for name in inputs] or [manifest.path.parent]
     for folder in folders:
         if not folder.is_dir():
-            raise UsageError(f"{folder}: is no folder; with --manifest, INPUT is the folder that its fields are named from")
+            raise UsageError(f"{folder}: is not a folder; with --manifest, INPUT is the folder that its fields are named from")
     places = {row.field: _place(row.field, folders) for row in manifest.rows}
     if None in places.values():
         pictures = _below(folders)
@@ -135,7 +135,7 @@ def _images(root: Path) -> Iterator[tuple[Path, str]]:
         folder = Path(place)
         # A link may lead back to a folder above it.
         real = os.path.realpath(folder)
-        own_result = (folder / JOURNAL).exists() or (folder / STREAM_LOG).exists()
+        own_result = is_result(folder)
         if real in visited or (own_result and folder != root):
             subfolders.clear()
             continue

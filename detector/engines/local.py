@@ -7,15 +7,16 @@ from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from detector.counting.result import FieldResult
 from detector.engines.inputs import FieldInput
 from detector.engines.pool import in_order
-from detector.errors import ImageError, OutputError, SmearcountError
+from detector.errors import ImageError, SmearcountError, writing
 from detector.output import overlay
+from detector.output.journal import Journal
 from detector.output.report import pictures
-from detector.vision import finder, images, quality
-from detector.vision.detections import Detections, Unread
+from detector.vision import finder, images, quality, tiles
+from detector.vision.detections import Unread
 from detector.vision.model import Model
-from detector.vision.quality import Quality
 from detector.vision.scale import Estimate, Scale, estimate, of_smear, probes
 
 _FEWEST_FIELDS = 3
@@ -23,19 +24,20 @@ _FEWEST_FIELDS = 3
 
 
 @dataclass(frozen=True)
-class FieldResult:
-    """What came of one field."""
+class Work:
+    """What fields are worked through with."""
 
-    input: FieldInput
-    found: Detections | Unread
-    note: str = ""
-    """What a user should know of a field that was read; else empty."""
-    quality: Quality | None = None
-    """How good the field is to count in; None where it was not read."""
-    scale: Scale | None = None
-    """The width of red cells that was taken; None where it was not read."""
-    picture: bytes = b""
-    """The field as a small JPEG, where one was asked for."""
+    model: Model
+    workers: int
+    """Fields, or tiles of a large one, that are worked on at a time."""
+    journal: Journal | None = None
+    """Where each is written as soon as it is done."""
+    overlays: Path | None = None
+    """Folder to draw each field's cells in; None draws none."""
+    picture_bytes: int = 0
+    """Most bytes of the small picture of each field; with 0 none is made."""
+    tile_px: int = tiles.TILE_PX
+    """Side of a slide's tiles in the model's own pixels."""
 
 
 class SmearScales:
@@ -48,84 +50,81 @@ class SmearScales:
         """Take all fields of the smears, also those that are counted already."""
         self._model = model
         self._fields: dict[str, list[FieldInput]] = {}
-        for one in fields:
-            if one.um_per_px is None and not one.problem:
-                self._fields.setdefault(one.smear, []).append(one)
+        for given in fields:
+            if given.um_per_px is None and not given.problem:
+                self._fields.setdefault(given.smear, []).append(given)
         self._locks = {smear: threading.Lock() for smear in self._fields}
         self._known: dict[str, Scale] = {}
 
-    def of(self, one: FieldInput) -> Scale | None:
+    def of(self, given: FieldInput) -> Scale | None:
         """The scale of a field as its user gave it, or of its smear; None where the field alone is to tell it."""
-        if one.um_per_px is not None:
-            return Scale.given(one.um_per_px)
-        own = self._fields[one.smear]
+        if given.um_per_px is not None:
+            return Scale.given(given.um_per_px)
+        own = self._fields[given.smear]
         if len(own) < _FEWEST_FIELDS:
             return None
-        with self._locks[one.smear]:
-            if one.smear not in self._known:
-                self._known[one.smear] = of_smear([self._estimate(own[i]) for i in probes(len(own))])
-        return self._known[one.smear]
+        with self._locks[given.smear]:
+            if given.smear not in self._known:
+                self._known[given.smear] = of_smear([self._estimate(own[i]) for i in probes(len(own))])
+        return self._known[given.smear]
 
-    def _estimate(self, one: FieldInput) -> Estimate | None:
+    def _estimate(self, given: FieldInput) -> Estimate | None:
         try:
-            return estimate(self._model, images.load(one.path).rgb)
+            return estimate(self._model, images.load(given.path).rgb)
         except ImageError:
             return None
 
 
-def detect_field(
-    one: FieldInput, model: Model, scales: SmearScales, overlays: Path | None = None, picture_bytes: int = 0, workers: int = 1
-) -> FieldResult:
+def detect_field(given: FieldInput, work: Work, scales: SmearScales, workers: int = 1) -> FieldResult:
     """Read and detect one field, and measure how good it is to count in.
 
     Args:
         scales: of the smears.
-        overlays: folder to draw its cells in; None draws none.
-        picture_bytes: most bytes of a small picture of it; with 0 none is made.
         workers: tiles of a large field that are looked at at a time.
 
     Raises:
         OutputError: the overlay cannot be written.
     """
-    if one.problem:
-        return FieldResult(one, Unread(one.field, one.problem))
+    if given.problem:
+        return unread(given, given.problem)
     try:
-        picture = images.load(one.path)
+        picture = images.load(given.path)
     except ImageError as error:
-        return FieldResult(one, Unread(one.field, str(error)))
+        return unread(given, str(error))
     try:
-        searched = finder.find(model, picture.rgb, scales.of(one), workers=workers)
-        found = searched.cells
-        measured = quality.measure(picture.rgb, found)
+        searched = finder.find(work.model, picture.rgb, scales.of(given), workers=workers)
+        cells = searched.cells
+        measured = quality.measure(picture.rgb, cells)
     except SmearcountError:
         raise
     # Whatever one field does to the model (out of memory, a failure in native code) must not cost the others their counts.
     except Exception as error:
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
-        return FieldResult(one, Unread(one.field, f"could not be searched for cells ({reason})"))
-    if overlays is not None:
-        target = overlay.path_of(overlays, one.field)
-        try:
-            overlay.write(picture.rgb, found, target)
-        except OSError as error:
-            raise OutputError(f"{target}: cannot be written ({error.strerror or error})") from None
-    small = pictures.small(picture.rgb, picture_bytes) if picture_bytes else b""
+        return unread(given, not_searched(error))
+    if work.overlays is not None:
+        target = overlay.path_of(work.overlays, given.field)
+        with writing(target):
+            overlay.write(picture.rgb, cells, target)
+    small = pictures.small(picture.rgb, work.picture_bytes) if work.picture_bytes else b""
     note = "; ".join(filter(None, (picture.note, searched.note)))
-    return FieldResult(one, found, note, measured, searched.scale, small)
+    return FieldResult(given.field, given.smear, given.um_per_px, cells, note, measured, small, scale=searched.scale)
 
 
-def run(
-    fields: Sequence[FieldInput],
-    model: Model,
-    workers: int,
-    scales: SmearScales,
-    overlays: Path | None = None,
-    picture_bytes: int = 0,
-) -> Generator[FieldResult]:
-    """Results of the fields, in their order, while `workers` of them are worked on at a time.
+def unread(given: FieldInput, reason: str) -> FieldResult:
+    """What comes of a field or slide that cannot be counted."""
+    return FieldResult(given.field, given.smear, given.um_per_px, Unread(given.field, reason))
+
+
+def not_searched(error: Exception) -> str:
+    """The reason why a field or slide on which the model or a codec failed is unread."""
+    reason = " ".join(str(error).split())[:200] or type(error).__name__
+    return f"could not be searched for cells ({reason})"
+
+
+def run(fields: Sequence[FieldInput], work: Work, scales: SmearScales) -> Generator[FieldResult]:
+    """Results of the fields, in their order, while several of them are worked on at a time.
 
     Each field, or each of its tiles, goes through the model by itself on one thread, so no result depends on what stands beside it.
     Where there are fewer fields than workers, several tiles of a field are looked at at a time.
     """
-    spare = -(-workers // max(len(fields), 1))
-    return in_order(lambda one: detect_field(one, model, scales, overlays, picture_bytes, spare), fields, workers)
+    spare = -(-work.workers // max(len(fields), 1))
+    return in_order(lambda given: detect_field(given, work, scales, spare), fields, work.workers)

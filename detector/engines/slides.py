@@ -5,19 +5,17 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 
+from detector.counting.result import FieldResult
 from detector.counting.slides import SlideCount
 from detector.engines.inputs import FieldInput
+from detector.engines.local import Work, not_searched, unread
 from detector.engines.pool import in_order
 from detector.errors import ImageError, SmearcountError
-from detector.output.html import as_base64
-from detector.output.journal import Entry, Journal, stamp_of
+from detector.output.journal import stamp_of
 from detector.output.report import pictures
 from detector.vision import scan, tiles
-from detector.vision.detections import Unread
-from detector.vision.model import Model
-from detector.vision.scan import Look, Scan
+from detector.vision.scan import SlidePlan, TileResult
 from detector.vision.slides import formats
 from detector.vision.slides.slide import Slide
 
@@ -25,19 +23,7 @@ _PICTURE_BYTES = 200_000
 """Most bytes of the small picture of a slide, on which its cells' density is drawn."""
 
 
-@dataclass(frozen=True)
-class Work:
-    """What a slide is worked through with."""
-
-    model: Model
-    workers: int
-    """Tiles that are worked on at a time."""
-    tile_px: int = tiles.TILE_PX
-    """Side of a tile in the model's own pixels."""
-    journal: Journal | None = None
-
-
-def count(one: FieldInput, work: Work, tell: Callable[[float], None]) -> Entry:
+def count(given: FieldInput, work: Work, tell: Callable[[float], None]) -> FieldResult:
     """Find the cells of a slide; a slide that cannot be read, or of which nothing could be, is unread with its reason.
 
     Tiles that the journal holds already are not searched again, unless the slide or the way it is cut has changed.
@@ -45,68 +31,63 @@ def count(one: FieldInput, work: Work, tell: Callable[[float], None]) -> Entry:
     Args:
         tell: called with the share of the slide that was done since the last call.
     """
-    told = 0.0
+    done = 0.0
 
     def partly(share: float) -> None:
-        nonlocal told
-        told += share
+        nonlocal done
+        done += share
         tell(share)
 
     try:
-        with formats.open_slide(one.path) as slide:
-            return _count(one, work, slide, partly)
+        with formats.open_slide(given.path) as slide:
+            return _count(given, work, slide, partly)
     except ImageError as error:
-        return _unread(one, str(error))
+        return unread(given, str(error))
     except SmearcountError:
         raise
     # Whatever one slide does to a codec or the model must not cost the others their counts.
     except Exception as error:
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
-        return _unread(one, f"could not be searched for cells ({reason})")
+        return unread(given, not_searched(error))
     finally:
-        tell(1 - told)
+        tell(1 - done)
 
 
-def _count(one: FieldInput, work: Work, slide: Slide, tell: Callable[[float], None]) -> Entry:
+def _count(given: FieldInput, work: Work, slide: Slide, tell: Callable[[float], None]) -> FieldResult:
     overview, _ = slide.overview(scan.OVERVIEW_PX)
-    plan = scan.plan(work.model, slide, overview, one.um_per_px, work.tile_px)
-    looks = _looks(one, work, slide, plan, tell)
+    plan = scan.plan(work.model, slide, overview, given.um_per_px, work.tile_px)
+    looks = _looks(given, work, slide, plan, tell)
     owned = scan.settle(work.model, slide.size_wh, plan, [look.found for look in looks])
     counted = SlideCount.of(plan, looks, owned, slide.size_wh)
     lost = counted.number(scan.UNREADABLE) + counted.number(scan.UNFOCUSED)
     if lost and not counted.number(scan.COUNTED):
-        return _unread(one, f"nothing in it can be counted: {counted.note()}; {counted.doubt()}")
+        return unread(given, f"nothing in it can be counted: {counted.note()}; {counted.doubt()}")
     note = "; ".join(filter(None, (slide.note, plan.note, counted.note())))
-    picture = as_base64(pictures.small(overview, _PICTURE_BYTES, long_px=pictures.SLIDE_PX))
-    found = tiles.joined(owned, slide.size_wh)
-    return Entry(one.field, one.smear, one.um_per_px, stamp_of(one.path), found, note, counted.quality(), picture, counted)
+    picture = pictures.small(overview, _PICTURE_BYTES, long_px=pictures.SLIDE_PX)
+    cells = tiles.joined(owned, slide.size_wh)
+    return FieldResult(given.field, given.smear, given.um_per_px, cells, note, counted.quality(), picture, counted)
 
 
-def _looks(one: FieldInput, work: Work, slide: Slide, plan: Scan, tell: Callable[[float], None]) -> list[Look]:
+def _looks(given: FieldInput, work: Work, slide: Slide, plan: SlidePlan, tell: Callable[[float], None]) -> list[TileResult]:
     """What each tile shows, in the order of the tiles; from the journal where it is known."""
-    key = _key(one, plan, slide)
-    known = work.journal.tiles(one.field, key) if work.journal else {}
+    key = _key(given, plan, slide)
+    known = work.journal.tiles(given.field, key) if work.journal else {}
     todo = [number for number in range(len(plan.tiles)) if number not in known]
     share = 1 / len(plan.tiles)
     tell(share * len(known))
     for number, look in _searched(work, slide, plan, todo):
         if work.journal:
-            work.journal.add_tile(one.field, key, number, look)
+            work.journal.add_tile(given.field, key, number, look)
         known[number] = look
         tell(share)
     return [known[number] for number in range(len(plan.tiles))]
 
 
-def _searched(work: Work, slide: Slide, plan: Scan, numbers: Sequence[int]) -> Iterator[tuple[int, Look]]:
+def _searched(work: Work, slide: Slide, plan: SlidePlan, numbers: Sequence[int]) -> Iterator[tuple[int, TileResult]]:
     looks = in_order(lambda number: scan.look(work.model, slide, plan, plan.tiles[number]), numbers, work.workers)
     return zip(numbers, looks, strict=True)
 
 
-def _key(one: FieldInput, plan: Scan, slide: Slide) -> str:
+def _key(given: FieldInput, plan: SlidePlan, slide: Slide) -> str:
     """What says that a tile is the same as before: the file, the scale and how it is cut."""
-    what = [stamp_of(one.path), slide.size_wh, plan.zoom, [tile.window for tile in plan.tiles[:1]], len(plan.tiles)]
+    what = [stamp_of(given.path), slide.size_wh, plan.zoom, [tile.window for tile in plan.tiles[:1]], len(plan.tiles)]
     return hashlib.sha256(json.dumps(what).encode()).hexdigest()[:16]
-
-
-def _unread(one: FieldInput, reason: str) -> Entry:
-    return Entry(one.field, one.smear, one.um_per_px, stamp_of(one.path), Unread(one.field, reason))

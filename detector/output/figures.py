@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from detector.counting.intervals import Estimate
+from detector.counting.intervals import Interval
 
 
 def short(value: float) -> str:
-    """Three digits, or all of them from a thousand on."""
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+    """Three digits, or all of them from a hundred on."""
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
 def many(n: int, what: str) -> str:
@@ -20,9 +20,9 @@ def percent(share: float) -> str:
     return f"{100 * share:.0f} %"
 
 
-def span(one: Estimate) -> str:
-    """The interval of an estimate."""
-    return f"{short(one.low)}–{short(one.high)}"
+def span(interval: Interval) -> str:
+    """The limits of an interval; empty where it has none."""
+    return "–".join(map(short, interval.limits or ()))
 
 
 def fixed(value: float, digits: int) -> str:

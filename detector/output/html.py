@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from detector.errors import OutputError
+from detector.errors import writing
 from detector.output.files import write_parts
 
 if TYPE_CHECKING:
@@ -78,15 +78,13 @@ def write_pieces(target: Path, texts: Iterable[str]) -> None:
     Raises:
         OutputError: it cannot be written.
     """
-    try:
+    with writing(target):
         write_parts(target, (text.encode("utf-8", "backslashreplace") for text in texts))
-    except OSError as error:
-        raise OutputError(f"{target}: cannot be written ({error.strerror}); free space or choose another --out") from None
 
 
-def data_uri(content: bytes | str, kind: str) -> str:
-    """A picture as an address that holds it; text is taken for base64. `kind` is its media type, for example `image/jpeg`."""
-    return f"data:{kind};base64,{content if isinstance(content, str) else as_base64(content)}"
+def data_uri(content: bytes, kind: str) -> str:
+    """A picture as an address that holds it; `kind` is its media type, for example `image/jpeg`."""
+    return f"data:{kind};base64,{as_base64(content)}"
 
 
 def as_base64(content: bytes) -> str:

@@ -11,44 +11,25 @@ import json
 import os
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, fields
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 import numpy as np
 
+from detector.counting.result import FieldResult
 from detector.counting.slides import SlideCount, TileCount
-from detector.errors import OutputError
+from detector.errors import OutputError, writing
+from detector.output.html import as_base64
 from detector.vision.detections import Detections, Unread
 from detector.vision.quality import Quality
 from detector.vision.scale import Scale
-from detector.vision.scan import Look
+from detector.vision.scan import TileResult
 
 LAYOUT = 4
 _SYNC_EVERY_S = 2.0
 _QUALITY = tuple(one.name for one in fields(Quality))
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One field in the journal."""
-
-    field: str
-    smear: str
-    um_per_px: float | None
-    stamp: tuple[int, int] | None
-    """Size in bytes and time of change in ns of the image file; None where it could not be asked."""
-    found: Detections | Unread
-    note: str = ""
-    quality: Quality | None = None
-    """None for a field that was not read."""
-    picture: str = ""
-    """The field as a small JPEG in base64, as the journal and the report hold it; empty where none was kept."""
-    slide: SlideCount | None = None
-    """Of a slide, what became of its tiles; None for a field."""
-    scale: Scale | None = None
-    """The width of red cells that a field was searched at; None for one that was not read, and for a slide, which has its own."""
 
 
 class Journal:
@@ -70,13 +51,12 @@ class Journal:
         self._tiles: dict[tuple[str, str], dict[int, int]] = {}
         existing = resume and path.is_file()
         length = self._index(key) if existing else 0
-        try:
-            self._file = path.open("r+b" if existing else "x+b")
+        with writing(path):
+            try:
+                self._file = path.open("r+b" if existing else "x+b")
+            except FileExistsError:
+                raise OutputError(f"{path}: exists already; choose another --out, or continue with --resume") from None
             self._file.truncate(length)
-        except FileExistsError:
-            raise OutputError(f"{path}: exists already; choose another --out, or continue with --resume") from None
-        except OSError as error:
-            raise OutputError(f"{path}: cannot be written ({error.strerror})") from None
         self._synced = time.monotonic()
         if not length:
             self._append({"layout": LAYOUT, "key": dict(key)})
@@ -94,19 +74,22 @@ class Journal:
         """Whether a field stands in the journal and its file has not changed since."""
         return field in self._offsets and self._stamps[field] == stamp
 
-    def add(self, entry: Entry) -> None:
+    def add(self, result: FieldResult, stamp: tuple[int, int] | None) -> None:
         """Write one field down; it replaces an earlier entry of the same field.
+
+        Args:
+            stamp: of the image file, by `stamp_of`.
 
         Raises:
             OutputError: it cannot be written.
         """
-        self._stamps[entry.field] = entry.stamp
-        self._offsets[entry.field] = self._append(_to_json(entry))
+        self._stamps[result.field] = stamp
+        self._offsets[result.field] = self._append(_to_json(result, stamp))
         if time.monotonic() - self._synced > _SYNC_EVERY_S:
             self._sync()
 
-    def read(self, field: str) -> Entry:
-        """The entry of one field.
+    def read(self, field: str) -> FieldResult:
+        """What was written down of one field.
 
         Raises:
             KeyError: it is not in the journal.
@@ -119,7 +102,7 @@ class Journal:
         content: dict[str, Any] = json.loads(self._file.readline())
         return content
 
-    def add_tile(self, field: str, plan: str, number: int, look: Look) -> None:
+    def add_tile(self, field: str, plan: str, number: int, look: TileResult) -> None:
         """Write one tile of a slide down.
 
         Args:
@@ -136,10 +119,10 @@ class Journal:
         if time.monotonic() - self._synced > _SYNC_EVERY_S:
             self._sync()
 
-    def tiles(self, field: str, plan: str) -> dict[int, Look]:
+    def tiles(self, field: str, plan: str) -> dict[int, TileResult]:
         """The tiles of a slide that were written down, by their number."""
         return {
-            number: Look(one["status"], one["reason"], _unpacked(one), _quality(one["quality"]))
+            number: TileResult(one["status"], one["reason"], _unpacked(one), _quality(one["quality"]))
             for number, one in ((n, self._line(offset)) for n, offset in self._tiles.get((field, plan), {}).items())
         }
 
@@ -165,7 +148,7 @@ class Journal:
     def _check(self, header: Mapping[str, Any] | None, key: Mapping[str, Any]) -> None:
         made = None if header is None else header.get("key")
         if header is None or not isinstance(made, dict):
-            raise OutputError(f"{self.path}: is no journal of a count; choose another --out")
+            raise OutputError(f"{self.path}: is not a journal of a count; choose another --out")
         different = sorted(name for name in {*made, *key} if made.get(name) != key.get(name))
         if header.get("layout") != LAYOUT or different:
             what = ", ".join(different) or "another version"
@@ -173,12 +156,10 @@ class Journal:
 
     def _append(self, content: Mapping[str, Any]) -> int:
         line = json.dumps(content, separators=(",", ":")) + "\n"
-        try:
+        with writing(self.path, "what was counted so far is kept"):
             offset = self._file.seek(0, os.SEEK_END)
             self._file.write(line.encode("ascii"))
             self._file.flush()
-        except OSError as error:
-            raise OutputError(f"{self.path}: cannot be written ({error.strerror}); what was counted so far is kept") from None
         return offset
 
     def _sync(self) -> None:
@@ -203,35 +184,33 @@ def _parsed(line: bytes) -> dict[str, Any] | None:
     return content if isinstance(content, dict) else None
 
 
-def _to_json(entry: Entry) -> dict[str, Any]:
+def _to_json(result: FieldResult, stamp: tuple[int, int] | None) -> dict[str, Any]:
     content: dict[str, Any] = {
-        "field": entry.field,
-        "smear": entry.smear,
-        "um_per_px": entry.um_per_px,
-        "stamp": entry.stamp,
-        "note": entry.note,
+        "field": result.field,
+        "smear": result.smear,
+        "um_per_px": result.um_per_px,
+        "stamp": stamp,
+        "note": result.note,
     }
-    if isinstance(entry.found, Unread):
-        return {**content, "unread": entry.found.reason}
-    found = entry.found
-    quality = None if entry.quality is None else {name: getattr(entry.quality, name) for name in _QUALITY}
-    seen = {"size_wh": found.size_wh, "saturated": found.saturated, "cells": _packed(found)}
-    slide = None if entry.slide is None else asdict(entry.slide)
-    scale = None if entry.scale is None else asdict(entry.scale)
-    return {**content, **seen, "quality": quality, "picture": entry.picture, "slide": slide, "scale": scale}
+    cells = result.cells
+    if isinstance(cells, Unread):
+        return {**content, "unread": cells.reason}
+    quality = None if result.quality is None else {name: getattr(result.quality, name) for name in _QUALITY}
+    seen = {"size_wh": cells.size_wh, "saturated": cells.saturated, "cells": _packed(cells)}
+    slide = None if result.slide is None else asdict(result.slide)
+    scale = None if result.scale is None else asdict(result.scale)
+    return {**content, **seen, "quality": quality, "picture": as_base64(result.picture), "slide": slide, "scale": scale}
 
 
-def _from_json(content: Mapping[str, Any]) -> Entry:
-    stamp = content["stamp"]
-    return Entry(
+def _from_json(content: Mapping[str, Any]) -> FieldResult:
+    return FieldResult(
         content["field"],
         content["smear"],
         content["um_per_px"],
-        None if stamp is None else (stamp[0], stamp[1]),
         Unread(content["field"], content["unread"]) if "unread" in content else _unpacked(content),
         content["note"],
         _quality(content.get("quality")),
-        content.get("picture", ""),
+        base64.b64decode(content.get("picture", "")),
         _slide(content.get("slide")),
         None if content.get("scale") is None else Scale(**content["scale"]),
     )

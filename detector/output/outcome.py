@@ -3,16 +3,34 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from detector.counting.fields import FieldCount, UnreadField
+from detector.counting.result import FieldResult
 from detector.counting.smears import SmearCount
+from detector.errors import UsageError
 from detector.output import tables
+from detector.output.tables import Table
 from detector.vision.cells import CLASSES
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+@dataclass(frozen=True)
+class AgainstTruth:
+    """Counts beside true ones, as tables."""
+
+    errors: Table
+    """A row per field and class, as in `errors.csv`."""
+    agreement: Table
+    """A row per class with the interval of each figure, as in `agreement.csv`."""
+    remarks: tuple[str, ...]
+    """What stands on one side only, and what of the truth could not be used."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -21,18 +39,20 @@ class Outcome:
 
     fields: tuple[FieldCount | UnreadField, ...]
     """In the order of smears and names."""
-    notes: dict[str, str]
-    """What a user should know of fields that were read, by field."""
-    doubts: dict[str, str]
-    """What makes fields that were read doubtful, by field."""
     smears: tuple[SmearCount, ...]
     warnings: tuple[str, ...] = ()
     """What a user must know before any number is believed."""
+    results: tuple[FieldResult, ...] = field(default=(), compare=False)
+    """The fields with their cells, in the same order; empty where a journal holds them."""
+    run: Mapping[str, Any] = field(default_factory=dict, compare=False)
+    """How it was made, as `run.json` tells it."""
+    against_truth: AgainstTruth | None = field(default=None, compare=False)
+    """None where no truth was given."""
 
     def __repr__(self) -> str:
         totals = Counter[str]()
-        for field in self.read:
-            totals.update(field.raw)
+        for counted in self.read:
+            totals.update(counted.raw)
         cells = ", ".join(f"{totals[name]} {name}" for name in CLASSES)
         return f"Outcome({len(self.read)} fields read, {len(self.unread)} unread, {len(self.smears)} smears: {cells})"
 
@@ -51,10 +71,51 @@ class Outcome:
         """Fields in which the model reported as many cells as it may."""
         return [field for field in self.read if field.saturated]
 
+    @property
+    def doubtful(self) -> list[FieldCount]:
+        """Fields that were read and are doubtful; each tells why in `doubt`."""
+        return [field for field in self.read if field.doubt]
+
+    @property
+    def noted(self) -> list[FieldCount]:
+        """Fields that were read with a remark, their `note`."""
+        return [field for field in self.read if field.note]
+
     def counts_table(self) -> pd.DataFrame:
-        """A row per field, with the columns of `counts.csv`."""
-        return tables.counts_frame(self.fields, self.notes, self.doubts)
+        """A row per field, as in `counts.csv`."""
+        return tables.of_fields(self.fields).frame()
 
     def smears_table(self) -> pd.DataFrame:
-        """A row per smear and class, with the columns of `smears.csv` but for those per µL."""
-        return tables.smears_frame(self.smears)
+        """A row per smear and class, as in `smears.csv`."""
+        return tables.of_smears(self.smears).frame()
+
+    def errors_table(self) -> pd.DataFrame:
+        """A row per field and class with its error, as in `errors.csv`.
+
+        Raises:
+            UsageError: no truth was given.
+        """
+        return self._truth().errors.frame()
+
+    def agreement_table(self) -> pd.DataFrame:
+        """A row per class with its agreement with truth, as in `agreement.csv`.
+
+        Raises:
+            UsageError: no truth was given.
+        """
+        return self._truth().agreement.frame()
+
+    def _truth(self) -> AgainstTruth:
+        if self.against_truth is None:
+            raise UsageError("nothing was compared; give the count its truth, for example truth='truth.csv'")
+        return self.against_truth
+
+    def save(self, folder: str | PathLike[str]) -> None:
+        """Write the files that `detector.count` writes, but for its journal and overlays, into a folder without such files.
+
+        Raises:
+            OutputError: one cannot be written, or the folder holds results already.
+        """
+        from detector.output import results  # imports much, which only writing needs
+
+        results.save(Path(folder), self)

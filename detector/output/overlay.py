@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detector.output.files import write_bytes
+from detector.vision import images
 from detector.vision.detections import Detections
 from detector.vision.drawing import COLOURS as COLOURS
 from detector.vision.drawing import Colour as Colour
@@ -38,6 +39,5 @@ def write(rgb: NDArray[np.uint8], found: Detections, target: Path) -> None:
         rgb = np.asarray(cv2.resize(rgb, wh, interpolation=cv2.INTER_AREA), dtype=np.uint8)
         found = Detections(found.xyxy * np.float32(shrink), found.score, found.label, wh, found.class_names)
     drawn = draw(rgb, found)
-    _, encoded = cv2.imencode(".jpg", cv2.cvtColor(drawn, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
     target.parent.mkdir(parents=True, exist_ok=True)
-    write_bytes(target, encoded.tobytes())
+    write_bytes(target, images.as_jpeg(drawn, _JPEG_QUALITY))

@@ -6,8 +6,7 @@ import json
 import platform
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib import metadata
@@ -15,27 +14,27 @@ from pathlib import Path
 from typing import Any
 
 from detector.counting import expected
-from detector.counting.density import PerMicrolitre
 from detector.counting.fields import FieldCount, UnreadField
-from detector.errors import OutputError
+from detector.counting.result import FieldResult
+from detector.errors import OutputError, writing
 from detector.output import coco, slides, tables
 from detector.output.files import write_text
-from detector.output.journal import Entry
-from detector.output.outcome import Outcome
+from detector.output.outcome import AgainstTruth, Outcome
+from detector.output.report import page
 from detector.shipped import version
 from detector.vision import backends
 from detector.vision.model import Model
 
 JOURNAL = "journal.jsonl"
-"""A folder that holds this is one of results; its pictures are no fields."""
+COUNTS, SMEARS, RUN = "counts.csv", "smears.csv", "run.json"
 OVERLAYS = "overlays"
 REPORT = "report.html"
 FILES = (
     JOURNAL,
-    "counts.csv",
-    "smears.csv",
+    COUNTS,
+    SMEARS,
     "detections.json",
-    "run.json",
+    RUN,
     REPORT,
     "errors.csv",
     "agreement.csv",
@@ -47,7 +46,7 @@ FILES = (
 STREAM_LOG = "frames.csv"
 """Its like in the folder of a stream."""
 MOSAIC = "mosaic.jpg"
-STREAM_FILES = ("counts.csv", "smears.csv", "detections.json", "run.json", REPORT, STREAM_LOG, MOSAIC)
+STREAM_FILES = (COUNTS, SMEARS, "detections.json", RUN, REPORT, STREAM_LOG, MOSAIC)
 """What a stream may leave in its folder."""
 RUN_LAYOUT = 3
 """Version of the layout of `run.json`."""
@@ -64,6 +63,12 @@ def default_folder(command: str) -> Path:
     return folder
 
 
+def is_result(folder: Path) -> bool:
+    """Whether a folder is one of results, so that its pictures are no fields."""
+    saved = all((folder / name).exists() for name in (COUNTS, SMEARS, RUN))
+    return saved or (folder / JOURNAL).exists() or (folder / STREAM_LOG).exists()
+
+
 def prepare(folder: Path, resume: bool) -> None:
     """Make the folder for results.
 
@@ -72,66 +77,76 @@ def prepare(folder: Path, resume: bool) -> None:
     """
     if resume and not (folder / JOURNAL).exists():
         raise OutputError(f"{folder}: holds no count to resume; leave out --resume to begin one")
-    make_folder(folder, () if resume else FILES, ", or continue with --resume")
+    make_folder(folder, () if resume else FILES, "choose another --out, or continue with --resume")
 
 
-def make_folder(folder: Path, names: Iterable[str], otherwise: str = "") -> None:
+def make_folder(folder: Path, names: Iterable[str], advice: str = "choose another --out") -> None:
     """Make a folder for results that are to stand under `names`.
 
     Args:
-        otherwise: what else would work where results stand there already, after the advice to choose another folder.
+        advice: what would work where results stand there already.
 
     Raises:
         OutputError: it cannot be made or written, or something stands under one of the names.
     """
     present = [name for name in names if (folder / name).exists()]
     if present:
-        raise OutputError(f"{folder}: holds {', '.join(present)} already; choose another --out{otherwise}")
-    try:
+        raise OutputError(f"{folder}: holds {', '.join(present)} already; {advice}")
+    with writing(folder, "choose another --out"):
         folder.mkdir(parents=True, exist_ok=True)
         probe = folder / ".writable"
         probe.touch()
         probe.unlink()
-    except OSError as error:
-        raise OutputError(f"{folder}: cannot be written ({error.strerror}); choose another --out") from None
 
 
-def write(
-    folder: Path,
-    outcome: Outcome,
-    per_ul: Mapping[str, Sequence[PerMicrolitre]],
-    run: Mapping[str, Any],
-) -> None:
+def save(folder: Path, outcome: Outcome) -> None:
+    """Write all that a count leaves but for its journal and overlays.
+
+    Raises:
+        OutputError: something cannot be written, or stands there already.
+    """
+    make_folder(folder, FILES, "choose another folder")
+    write(folder, outcome, outcome.run)
+    write_cells(folder, outcome.results)
+    if outcome.against_truth is not None:
+        write_truth(folder, outcome.against_truth)
+    page.write(folder / REPORT, outcome, outcome.results, outcome.run)
+
+
+def write(folder: Path, outcome: Outcome, run: Mapping[str, Any]) -> None:
     """Write `counts.csv`, `smears.csv` and `run.json`.
 
     Raises:
         OutputError: one of them cannot be written.
     """
-    with _told(folder):
-        tables.write_counts(folder / "counts.csv", outcome.fields, outcome.notes, outcome.doubts)
-        tables.write_smears(folder / "smears.csv", outcome.smears, per_ul)
-        write_text(folder / "run.json", json.dumps(run, indent=2, ensure_ascii=False) + "\n")
+    with writing(folder):
+        tables.of_fields(outcome.fields).write(folder / COUNTS)
+        tables.of_smears(outcome.smears).write(folder / SMEARS)
+        write_text(folder / RUN, json.dumps(run, indent=2, ensure_ascii=False) + "\n")
 
 
-def write_cells(folder: Path, entries: Iterable[Entry]) -> None:
-    """Write `detections.json`; of slides, `tiles.csv` and pictures of the density.
-
-    Args:
-        entries: in the order of the fields; they may come while the count goes on.
+def write_truth(folder: Path, truth: AgainstTruth) -> None:
+    """Write `errors.csv` and `agreement.csv`.
 
     Raises:
         OutputError: one of them cannot be written.
     """
-    with _told(folder):
-        coco.write(folder / "detections.json", slides.write(folder, entries))
+    with writing(folder):
+        truth.errors.write(folder / "errors.csv")
+        truth.agreement.write(folder / "agreement.csv")
 
 
-@contextmanager
-def _told(folder: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise OutputError(f"{folder}: cannot be written ({error.strerror}); free space or choose another --out") from None
+def write_cells(folder: Path, results: Iterable[FieldResult]) -> None:
+    """Write `detections.json`; of slides, `tiles.csv` and pictures of the density.
+
+    Args:
+        results: in the order of the fields; they may come while the count goes on.
+
+    Raises:
+        OutputError: one of them cannot be written.
+    """
+    with writing(folder):
+        coco.write(folder / "detections.json", slides.write(folder, results))
 
 
 def describe_run(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -11,12 +10,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from detector.counting.result import FieldResult
 from detector.counting.slides import SlideCount, TileCount
 from detector.output import overlay
+from detector.output.figures import short
 from detector.output.files import write_bytes, write_csv
-from detector.output.journal import Entry
 from detector.vision import scan
 from detector.vision.cells import CLASSES, RBC_DIAMETER_UM
+from detector.vision.detections import Unread
 from detector.vision.images import Rgb
 
 TILES = "tiles.csv"
@@ -37,20 +38,20 @@ _BAR_SHARE = 0.25
 _FONT, _TEXT = cv2.FONT_HERSHEY_SIMPLEX, 0.55
 
 
-def write(folder: Path, entries: Iterable[Entry]) -> Iterator[Entry]:
-    """Pass entries on, and write the tiles and a picture of each slide among them; `tiles.csv` is written at the end.
+def write(folder: Path, results: Iterable[FieldResult]) -> Iterator[FieldResult]:
+    """Pass results on, and write the tiles and a picture of each slide among them; `tiles.csv` is written at the end.
 
     Raises:
         OSError: something cannot be written.
     """
     rows: list[list[object]] = []
-    for entry in entries:
-        if entry.slide is not None:
-            rows.extend(_row(entry.field, tile) for tile in entry.slide.tiles)
-            target = picture_path(folder, entry.field)
+    for result in results:
+        if result.slide is not None:
+            rows.extend(_row(result.field, tile) for tile in result.slide.tiles)
+            target = picture_path(folder, result.field)
             target.parent.mkdir(parents=True, exist_ok=True)
-            write_bytes(target, _png(density_map(entry)))
-        yield entry
+            write_bytes(target, _png(density_map(result)))
+        yield result
     if rows:
         write_csv(folder / TILES, COLUMNS, rows)
 
@@ -70,28 +71,28 @@ def _row(slide: str, tile: TileCount) -> list[object]:
     return [slide, x1, y1, x2 - x1, y2 - y1, tile.status, tile.reason, *counts, *quality, tile.monolayer]
 
 
-def density_map(entry: Entry) -> Rgb:
+def density_map(result: FieldResult) -> Rgb:
     """A slide and the density of each cell class over it, with scale bars of length and colour, of shape (h, w, 3), RGB.
 
     Colours are those of cividis, which look alike to nearly all kinds of colour vision (Nuñez et al., PLoS ONE 13:e0199239, 2018).
     """
-    assert entry.slide is not None
-    base = _base(entry)
-    bare = [_titled(_with_length(base.copy(), entry), "slide", None)]
-    panels = bare + [_class_panel(base, entry, label) for label in range(len(CLASSES))]
+    assert result.slide is not None
+    base = _base(result)
+    bare = [_titled(_with_length(base.copy(), result), "slide", None)]
+    panels = bare + [_class_panel(base, result, label) for label in range(len(CLASSES))]
     wide = base.shape[1] > 1.5 * base.shape[0]
     rows = [panels[i : i + (1 if wide else 2)] for i in range(0, len(panels), 1 if wide else 2)]
     picture = np.concatenate([np.concatenate(row, axis=1) for row in rows])
     return np.concatenate([picture, _legend(picture.shape[1])])
 
 
-def _base(entry: Entry) -> Rgb:
+def _base(result: FieldResult) -> Rgb:
     """The slide in grey, with a long side of `_PANEL_PX`."""
-    found = entry.found
-    w, h = found.size_wh  # type: ignore[union-attr]
+    assert not isinstance(result.cells, Unread)
+    w, h = result.cells.size_wh
     factor = _PANEL_PX / max(w, h)
     wh = (max(1, round(w * factor)), max(1, round(h * factor)))
-    jpeg = np.frombuffer(base64.b64decode(entry.picture), np.uint8)
+    jpeg = np.frombuffer(result.picture, np.uint8)
     grey = cv2.imdecode(jpeg, cv2.IMREAD_GRAYSCALE) if len(jpeg) else None
     if grey is None:
         grey = np.full((1, 1), 230, np.uint8)
@@ -99,8 +100,8 @@ def _base(entry: Entry) -> Rgb:
     return np.ascontiguousarray(np.repeat(np.asarray(grey, dtype=np.uint8)[:, :, None], 3, axis=2))
 
 
-def _class_panel(base: Rgb, entry: Entry, label: int) -> Rgb:
-    slide = entry.slide
+def _class_panel(base: Rgb, result: FieldResult, label: int) -> Rgb:
+    slide = result.slide
     assert slide is not None
     factor = base.shape[1] / slide.tiles[-1].owned[2]
     per_px, unit = _unit(slide)
@@ -146,9 +147,9 @@ def _mark(panel: Rgb, tile: TileCount, factor: float) -> None:
         cv2.line(panel, (x1, y1), (x2 - 1, y2 - 1), _INK, 1, cv2.LINE_AA)
 
 
-def _with_length(panel: Rgb, entry: Entry) -> Rgb:
+def _with_length(panel: Rgb, result: FieldResult) -> Rgb:
     """The panel with a bar of known length in its corner."""
-    slide = entry.slide
+    slide = result.slide
     assert slide is not None
     um_per_px = slide.um_per_px or RBC_DIAMETER_UM / slide.rbc_px
     um_per_pixel = um_per_px * slide.tiles[-1].owned[2] / panel.shape[1]
@@ -174,12 +175,8 @@ def _titled(panel: Rgb, title: str, most: float | None) -> Rgb:
         ramp = _colours(np.linspace(255, 0, h).astype(np.uint8))[:, None].repeat(_BAR_PX, axis=1)
         framed[_TITLE_PX : _TITLE_PX + h, w + 12 : w + 12 + _BAR_PX] = np.rint((1 - _STRENGTH) * 200 + _STRENGTH * ramp)
         for share, y in ((1.0, _TITLE_PX + 12), (0.5, _TITLE_PX + h // 2), (0.0, _TITLE_PX + h)):
-            _write(framed, _short(share * most), (w + 18 + _BAR_PX, y))
+            _write(framed, short(share * most), (w + 18 + _BAR_PX, y))
     return framed
-
-
-def _short(value: float) -> str:
-    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def _legend(width: int) -> Rgb:

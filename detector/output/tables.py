@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from detector.counting.density import PerMicrolitre
 from detector.counting.fields import FieldCount, UnreadField
-from detector.counting.intervals import Estimate
+from detector.counting.intervals import Interval
 from detector.counting.smears import WITHHELD, SmearCount
 from detector.output.files import write_csv
 from detector.vision.cells import CLASSES
@@ -67,36 +67,45 @@ SMEARS_COLUMNS = (
 )
 
 
-def write_counts(
-    target: Path, fields: Iterable[FieldCount | UnreadField], notes: Mapping[str, str], doubts: Mapping[str, str]
-) -> None:
-    """Write a row per field, in the order given.
+@dataclass(frozen=True)
+class Table:
+    """Rows under the names of their columns; None is what is not known."""
 
-    Args:
-        notes: what goes into `reason` for a field that was read, by field.
-        doubts: what goes into `doubt`, by field.
-    """
-    write_csv(target, COUNTS_COLUMNS, (_field_row(field, notes, doubts) for field in fields))
+    columns: tuple[str, ...]
+    rows: Sequence[Sequence[object]]
+
+    def write(self, target: Path) -> None:
+        """Write it as CSV.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        write_csv(target, self.columns, self.rows)
+
+    def frame(self) -> pd.DataFrame:
+        """The same for pandas; what is not known is missing."""
+        import pandas as pd
+
+        # In a column in which nothing is known, None would stay None.
+        rows = [[pd.NA if value is None else value for value in row] for row in self.rows]
+        return pd.DataFrame(rows, columns=list(self.columns)).convert_dtypes()
+
+    def records(self) -> list[dict[str, object]]:
+        """Each row by its columns."""
+        return [dict(zip(self.columns, row, strict=True)) for row in self.rows]
 
 
-def counts_frame(fields: Iterable[FieldCount | UnreadField], notes: Mapping[str, str], doubts: Mapping[str, str]) -> pd.DataFrame:
-    """The rows and columns of `counts.csv`; what is not known is missing."""
-    import pandas as pd
-
-    return pd.DataFrame([_field_row(field, notes, doubts) for field in fields], columns=list(COUNTS_COLUMNS)).convert_dtypes()
+def of_fields(fields: Iterable[FieldCount | UnreadField]) -> Table:
+    """A row per field, in the order given."""
+    return Table(COUNTS_COLUMNS, [_field_row(field) for field in fields])
 
 
-def smears_frame(smears: Sequence[SmearCount]) -> pd.DataFrame:
-    """The rows of `smears.csv` and its columns but for those per µL; what is not known is missing."""
-    import pandas as pd
-
-    # In a column in which nothing is known, None would stay None.
-    rows = [[pd.NA if cell is None else cell for cell in row] for smear in smears for row in _smear_rows(smear, ())]
-    frame = pd.DataFrame(rows, columns=list(SMEARS_COLUMNS)).convert_dtypes()
-    return frame.drop(columns=[name for name in SMEARS_COLUMNS if name.startswith("per_ul")])
+def of_smears(smears: Iterable[SmearCount]) -> Table:
+    """A row per smear and class."""
+    return Table(SMEARS_COLUMNS, [row for smear in smears for row in _smear_rows(smear)])
 
 
-def _field_row(field: FieldCount | UnreadField, notes: Mapping[str, str], doubts: Mapping[str, str]) -> list[object]:
+def _field_row(field: FieldCount | UnreadField) -> list[object]:
     if isinstance(field, UnreadField):
         return [field.field, field.smear, "unread", field.reason, *[None] * (2 * len(CLASSES) + 8)]
     raw = [field.raw[name] for name in CLASSES]
@@ -106,7 +115,7 @@ def _field_row(field: FieldCount | UnreadField, notes: Mapping[str, str], doubts
         field.field,
         field.smear,
         "ok",
-        notes.get(field.field, ""),
+        field.note,
         *raw,
         *frame,
         *field.size_wh,
@@ -114,37 +123,28 @@ def _field_row(field: FieldCount | UnreadField, notes: Mapping[str, str], doubts
         field.saturated,
         None if seen is None else seen.focus,
         None if seen is None else seen.covered,
-        doubts.get(field.field, ""),
+        field.doubt,
     ]
 
 
-def document(outcome: Outcome, per_ul: Mapping[str, Sequence[PerMicrolitre]], folder: Path) -> dict[str, object]:
+def document(outcome: Outcome, folder: Path) -> dict[str, object]:
     """The rows of both tables as JSON takes them, under the names of the files; what is not known is None.
 
     Args:
         folder: where the results were written.
     """
-    smears = (row for smear in outcome.smears for row in _smear_rows(smear, per_ul.get(smear.smear, ())))
-    fields = (_field_row(field, outcome.notes, outcome.doubts) for field in outcome.fields)
     return {
         "format": "smearcount",
         "version": 1,
         "out": str(folder),
         "warnings": list(outcome.warnings),
-        "counts": [dict(zip(COUNTS_COLUMNS, row, strict=True)) for row in fields],
-        "smears": [dict(zip(SMEARS_COLUMNS, row, strict=True)) for row in smears],
+        "counts": of_fields(outcome.fields).records(),
+        "smears": of_smears(outcome.smears).records(),
     }
 
 
-def write_smears(target: Path, smears: Sequence[SmearCount], per_ul: Mapping[str, Sequence[PerMicrolitre]]) -> None:
-    """Write a row per smear and class; `per_ul` holds the estimates per µL by smear, where there are any."""
-    write_csv(target, SMEARS_COLUMNS, (row for smear in smears for row in _smear_rows(smear, per_ul.get(smear.smear, ()))))
-
-
-def _smear_rows(smear: SmearCount, per_ul: Sequence[PerMicrolitre]) -> Iterable[list[object]]:
-    estimates = {one.class_name: one for one in per_ul}
+def _smear_rows(smear: SmearCount) -> Iterator[list[object]]:
     for name, count in smear.classes.items():
-        per_microlitre = estimates.get(name)
         yield [
             smear.smear,
             name,
@@ -160,10 +160,10 @@ def _smear_rows(smear: SmearCount, per_ul: Sequence[PerMicrolitre]) -> Iterable[
             count.frame_total if smear.fields else None,
             *_three(count.per_mm2),
             *_three(count.per_rbc),
-            *_three(per_microlitre.estimate if per_microlitre else None),
-            per_microlitre.source if per_microlitre else None,
+            *_three(count.per_ul),
+            count.per_ul_source or None,
         ]
 
 
-def _three(estimate: Estimate | None) -> list[object]:
+def _three(estimate: Interval | None) -> list[object]:
     return [None] * 3 if estimate is None else [estimate.value, estimate.low, estimate.high]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.box import HEAVY_HEAD, SIMPLE_HEAD
@@ -12,8 +12,7 @@ from rich.markup import escape
 from rich.measure import Measurement
 from rich.table import Table
 
-from detector.counting.density import PerMicrolitre
-from detector.counting.intervals import Estimate
+from detector.counting.intervals import Interval
 from detector.counting.smears import WITHHELD, ClassCount, SmearCount
 from detector.output.figures import many, short, span
 from detector.output.outcome import Outcome
@@ -32,7 +31,7 @@ def print_warnings(console: Console, outcome: Outcome) -> None:
         console.print(f"[bold red]warning:[/] {escape(warning)}", soft_wrap=True)
 
 
-def print_smears(console: Console, smears: Sequence[SmearCount], per_ul: Mapping[str, Sequence[PerMicrolitre]]) -> None:
+def print_smears(console: Console, smears: Sequence[SmearCount]) -> None:
     """Print each smear's counts with their 95 % intervals, and before them what warns of their use.
 
     Columns that no smear fills are left out.
@@ -41,14 +40,14 @@ def print_smears(console: Console, smears: Sequence[SmearCount], per_ul: Mapping
     rows = [(smear, name, count) for smear in smears for name, count in smear.classes.items()]
     # From the widest to the narrowest: intervals beside their values or below, with lines between columns or without.
     shapes = ((" ", _WIDE_NAME, True), (" ", _NAME, True), ("\n", _NAME, True), ("\n", _NAME, False))
-    print_whole(console, [_smears_table(rows[:_MOST_ROWS], per_ul, *shape) for shape in shapes])
+    print_whole(console, [_smears_table(rows[:_MOST_ROWS], *shape) for shape in shapes])
     if len(rows) > _MOST_ROWS:
         console.print(f"... and {len(rows) - _MOST_ROWS} rows more in smears.csv")
     unknown = dict.fromkeys(
         name for smear, name, count in rows if smear.fields and not smear.warning and not count.expected_total
     )
     if unknown and any(count.expected_total for _, _, count in rows):
-        console.print(f"expected true counts of {', '.join(unknown)} are not known: too few in the model's validation fields")
+        console.print(f"expected true counts of {', '.join(unknown)} are not known: the model's validation fields hold too few")
 
 
 def _print_warnings(console: Console, smears: Sequence[SmearCount]) -> None:
@@ -57,14 +56,14 @@ def _print_warnings(console: Console, smears: Sequence[SmearCount]) -> None:
     if len(smears) > _MOST_ROWS:
         console.print(f"[bold red]... and {len(smears) - _MOST_ROWS} smears more; see warning in smears.csv[/]")
     if smears:
-        console.print(f"{WITHHELD}; the reasons stand in counts.csv and report.html", soft_wrap=True)
+        console.print(f"{WITHHELD}; for the reasons see counts.csv and report.html", soft_wrap=True)
 
 
 def print_problems(console: Console, outcome: Outcome) -> None:
     """Name the fields that are doubtful, those that could not be read, and those that held as many cells as the model reports."""
-    doubtful = list(outcome.doubts.items())
-    for name, reason in doubtful[:_MOST_DOUBTFUL]:
-        console.print(f"[yellow]doubtful:[/] {escape(name)}: {escape(reason)}", soft_wrap=True)
+    doubtful = outcome.doubtful
+    for read in doubtful[:_MOST_DOUBTFUL]:
+        console.print(f"[yellow]doubtful:[/] {escape(read.field)}: {escape(read.doubt)}", soft_wrap=True)
     if len(doubtful) > _MOST_DOUBTFUL:
         console.print(f"... and {len(doubtful) - _MOST_DOUBTFUL} more doubtful, in counts.csv", soft_wrap=True)
     for field in outcome.unread[:_MOST_ROWS]:
@@ -75,7 +74,8 @@ def print_problems(console: Console, outcome: Outcome) -> None:
     if full:
         names = escape(", ".join(full[:5]))
         console.print(
-            f"[yellow]saturated:[/] {many(len(full), 'field')} at the most cells that the model reports: {names}", soft_wrap=True
+            f"[yellow]saturated:[/] {many(len(full), 'field')} hold as many cells as the model can report: {names}",
+            soft_wrap=True,
         )
 
 
@@ -119,12 +119,10 @@ def _print_lines(console: Console, table: Table) -> None:
 Row = tuple[SmearCount, str, ClassCount]
 
 
-def _smears_table(
-    rows: Sequence[Row], per_ul: Mapping[str, Sequence[PerMicrolitre]], gap: str, name_width: int, lined: bool
-) -> Table:
+def _smears_table(rows: Sequence[Row], gap: str, name_width: int, lined: bool) -> Table:
     with_area = any(count.per_mm2 for _, _, count in rows)
     with_expected = any(count.expected_total for _, _, count in rows)
-    with_volume = any(per_ul.values())
+    with_volume = any(count.per_ul for _, _, count in rows)
     table = Table(
         title="Counts, with 95 % intervals",
         title_justify="left",
@@ -144,8 +142,7 @@ def _smears_table(
         first = name == next(iter(smear.classes))
         cells = _count_cells(count, with_expected, with_area, gap) if smear.fields else ["-"] * (3 + with_expected + with_area)
         if with_volume:
-            volume = next((one.estimate for one in per_ul.get(smear.smear, ()) if one.class_name == name), None)
-            cells.append(_estimate(volume, gap))
+            cells.append(_estimate(count.per_ul, gap))
         last = name == list(smear.classes)[-1]
         table.add_row(escape(smear.smear) if first else "", str(smear.fields) if first else "", name, *cells, end_section=last)
     return table
@@ -157,7 +154,7 @@ def _count_cells(count: ClassCount, with_expected: bool, with_area: bool, gap: s
     return [str(count.total), *(_estimate(one, gap) for one in estimates)]
 
 
-def _estimate(one: Estimate | None, gap: str) -> str:
+def _estimate(one: Interval | None, gap: str) -> str:
     if one is None:
         return "-"
     return f"{short(one.value)}{gap}({span(one)})"

@@ -16,14 +16,67 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detector.errors import SmearcountError, SourceError
-from detector.streams.frames import Fault, Frame, Source
-from detector.streams.items import Gap, Item, Passed, Patience, Received
+from detector.streams.sources.source import Fault, Frame, Source
 
 _WAITING = 4
 """Frames of a file that wait at most."""
 _FROZEN_FRAMES = 3
 _FROZEN = "frozen picture"
 _DROPPED = "a newer one came"
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long is waited for what."""
+
+    first_s: float = 15.0
+    """For the first picture."""
+    read_s: float = 8.0
+    """For each picture after it, from a camera; more than FFmpeg itself waits."""
+    file_s: float = 60.0
+    """The same from a file, whose disk may be slow."""
+    backoff_s: tuple[float, float] = (0.5, 30.0)
+    """Before connecting again: at first, and at most."""
+    frozen_s: float = 2.0
+    """With one and the same picture, before it is taken for frozen. A sensor's noise lets no two pictures be the same."""
+    reopen_s: float = 10.0
+    """With a frozen picture, before the camera is opened anew, once."""
+    give_up_s: float = 600.0
+    """Without a picture, before the stream is given up."""
+
+
+@dataclass(frozen=True, eq=False)
+class Received:
+    """A frame to work on."""
+
+    frame: Frame
+    arrived_s: float
+    """When it came, by `time.monotonic`."""
+
+
+@dataclass(frozen=True)
+class Passed:
+    """A frame that was received and that nobody need work on."""
+
+    index: int
+    time_s: float
+    dropped: bool
+    """A newer one came before it could be looked at; else it was rejected."""
+    reason: str
+
+
+@dataclass(frozen=True)
+class Gap:
+    """A time without pictures, told when the first one has come again."""
+
+    time_s: float
+    """When it began."""
+    length_s: float
+    tries: int
+    """How often the camera was connected to meanwhile."""
+
+
+Item = Received | Passed | Fault | Gap
 
 
 @dataclass(eq=False)
@@ -48,8 +101,8 @@ class _Last:
     same: int = 0
     frozen: bool = False
     reopened: bool = False
-    told: str = ""
-    """Kind of the fault that the source itself told of since."""
+    fault_kind: str = ""
+    """Kind of the fault that the source itself has told of since."""
     at: float = field(default_factory=time.monotonic)
 
 
@@ -120,7 +173,7 @@ class Capture:
             self._stopping = self._over = True
             if self._gap is not None:
                 self._put(Gap(self._gap[0], self.now_s() - self._gap[0], self._gap[1]))
-            self._items = deque(_passed(one, "the run ended") if isinstance(one, Received) else one for one in self._items)
+            self._items = deque(_passed(item, "the run ended") if isinstance(item, Received) else item for item in self._items)
             self._changed.notify_all()
 
     def now_s(self) -> float:
@@ -214,7 +267,7 @@ class Capture:
             fault = Fault(self.now_s(), fault.kind, fault.reason)
         if fault.kind == "lost" and self._gap is None:
             self._gap = (fault.time_s, 0)
-        self._last.told = fault.kind
+        self._last.fault_kind = fault.kind
         self._put(fault)
 
     def _accept(self, frame: Frame) -> None:
@@ -228,11 +281,11 @@ class Capture:
             self._put(Gap(began_s, frame.time_s - began_s, tries))
             self._gap, self.lost = None, False
         last, before = self._last, self._last.rgb
-        if before is not None and before.shape != frame.rgb.shape and last.told != "resized":
-            sizes = [f"{one.shape[1]}x{one.shape[0]}" for one in (before, frame.rgb)]
+        if before is not None and before.shape != frame.rgb.shape and last.fault_kind != "resized":
+            sizes = [f"{rgb.shape[1]}x{rgb.shape[0]}" for rgb in (before, frame.rgb)]
             self._put(Fault(frame.time_s, "resized", f"pictures changed their size from {sizes[0]} to {sizes[1]}"))
         repeated = self.source.live and before is not None and _same(before, frame.rgb)
-        last.rgb, last.at, last.told = frame.rgb, arrived_s, ""
+        last.rgb, last.at, last.fault_kind = frame.rgb, arrived_s, ""
         if not repeated:
             last.same_since, last.same, last.frozen, last.reopened = arrived_s, 0, False, False
             self._hand_on(Received(frame, arrived_s))
@@ -255,7 +308,7 @@ class Capture:
             if place is not None:
                 self._items[place] = _passed(self._items[place], _DROPPED)
         else:
-            self._changed.wait_for(lambda: sum(isinstance(one, Received) for one in self._items) < _WAITING or self._stopping)
+            self._changed.wait_for(lambda: sum(isinstance(item, Received) for item in self._items) < _WAITING or self._stopping)
         self._put(item if not self._stopping else _passed(item, "the run ended"))
 
     def _put(self, item: Item) -> None:

@@ -10,12 +10,12 @@ from types import TracebackType
 from typing import Literal
 
 from detector.errors import SmearcountError
-from detector.streams.capture import Capture
-from detector.streams.frames import Fault, Frame
-from detector.streams.items import Gap, Item, Passed, Received
+from detector.streams.capture import Capture, Gap, Item, Passed, Received
 from detector.streams.log import FrameLog
 from detector.streams.modes import Mode
-from detector.streams.verdict import Totals, Verdict
+from detector.streams.sources.source import Fault, Frame
+from detector.streams.survey import Verdict
+from detector.streams.totals import Totals
 
 Why = Literal["ended", "enough", "stopped", "interrupted", "lost", "failed"]
 """Why a run ended: the source did, enough is known, a limit or the window's user said so, Ctrl-C or SIGTERM, the camera did not
@@ -89,7 +89,7 @@ class Live:
         self._thread.join(_HANG_S)
         if self._thread.is_alive() and error is None:
             raise SmearcountError(
-                f"the detector did not come back in {_HANG_S:.0f} s; frames.csv tells what became of each frame"
+                f"the detector did not come back in {_HANG_S:.0f} s; frames.csv says what happened to each frame"
             )
 
     def wait(self, seconds: float) -> bool:
@@ -105,7 +105,7 @@ class Live:
     def _work(self) -> None:
         try:
             for item in self.capture:
-                self._one(item)
+                self._take(item)
                 if self.ended is None:
                     self._end_where_due(item)
         finally:
@@ -113,7 +113,7 @@ class Live:
             self.ended = self.ended or Ended(why, self.capture.ended or "the program failed")
             self.capture.stop()
 
-    def _one(self, item: Item) -> None:
+    def _take(self, item: Item) -> None:
         if isinstance(item, Received):
             self._count(item)
         elif isinstance(item, Passed):

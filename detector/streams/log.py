@@ -15,9 +15,9 @@ import numpy as np
 
 from detector.output import files
 from detector.output.results import STREAM_LOG
-from detector.streams.frames import Fault
-from detector.streams.items import Gap, Passed
-from detector.streams.verdict import Verdict
+from detector.streams.capture import Gap, Passed
+from detector.streams.sources.source import Fault
+from detector.streams.survey import Verdict
 
 COLUMNS = ("index", "time_s", "status", "reason", "focus", "dx_px", "dy_px", "segment", "cells", "new_cells", "latency_ms")
 """Of each row. `status` is `used`, `dropped` or `rejected` for a frame; `fault` and `gap` are no frames and have no index."""
@@ -41,7 +41,7 @@ class FrameLog:
         """Frames that were looked at and not used, by reason."""
         self.faults: Counter[str] = Counter()
         """Faults by kind."""
-        self.told: list[dict[str, Any]] = []
+        self.incidents: list[dict[str, Any]] = []
         """The first faults and gaps, for `run.json`."""
         self.problem = ""
         self._latencies_ms: list[float] = []
@@ -98,13 +98,13 @@ class FrameLog:
     def fault(self, fault: Fault) -> None:
         """Write down what went wrong between two frames."""
         self.faults[fault.kind] += 1
-        self._told(fault.time_s, fault.kind, fault.reason)
+        self._note(fault.time_s, fault.kind, fault.reason)
         self._write(None, fault.time_s, "fault", f"{fault.kind}: {fault.reason}")
 
     def gap(self, gap: Gap) -> None:
         """Write down a time without frames."""
         reason = f"no picture for {gap.length_s:.1f} s" + f", connected again {gap.tries} times" * bool(gap.tries)
-        self._told(gap.time_s, "gap", reason)
+        self._note(gap.time_s, "gap", reason)
         self._write(None, gap.time_s, "gap", reason)
 
     def summary(self) -> dict[str, Any]:
@@ -116,7 +116,7 @@ class FrameLog:
             "rejected": self.rejected.total(),
             "reasons": dict(self.dropped + self.rejected),
             "faults": dict(self.faults),
-            "told": self.told,
+            "told": self.incidents,
             "latency_ms": self.latency_ms(),
         }
 
@@ -127,9 +127,9 @@ class FrameLog:
         p50, p95 = np.percentile(self._latencies_ms, [50, 95])
         return {"p50": round(float(p50), 2), "p95": round(float(p95), 2)}
 
-    def _told(self, time_s: float, kind: str, reason: str) -> None:
-        if len(self.told) < _MOST_TOLD:
-            self.told.append({"time_s": round(time_s, 3), "kind": kind, "reason": reason})
+    def _note(self, time_s: float, kind: str, reason: str) -> None:
+        if len(self.incidents) < _MOST_TOLD:
+            self.incidents.append({"time_s": round(time_s, 3), "kind": kind, "reason": reason})
 
     def _write(self, *values: object) -> None:
         if self._file is None:
@@ -146,7 +146,7 @@ class FrameLog:
             self._failed(error)
 
     def _failed(self, error: OSError) -> None:
-        self.problem = f"{STREAM_LOG}: cannot be written on ({error.strerror}); the count goes on"
+        self.problem = f"{STREAM_LOG}: cannot be written any more ({error.strerror}); the count goes on"
         if self._file is not None:
             self._file.close()
             self._file = None

@@ -1,17 +1,24 @@
-"""A picture of what was seen of the smear, with the cells on it, of bounded size however far the stage went."""
+"""What was seen of the smear: its area, and a picture of it with the cells on it.
+
+Both lie on planes without bounds, of which only what was written takes memory. The picture stays of bounded size however far the
+stage went.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
-from detector.output.overlay import COLOURS
-from detector.streams.cell import Cell
-from detector.streams.sparse import Cells, Plane
+from detector.streams.unique_cells import Cell, Rect
 from detector.vision.cells import CLASSES
+from detector.vision.drawing import COLOURS
+
+WholeRect = tuple[int, int, int, int]
+"""x1, y1, x2, y2 in whole elements of a plane, half-open."""
 
 MOST_PX = 24_000_000
 """Pixels that are kept; when there are more, all are made smaller by half."""
@@ -21,6 +28,88 @@ MOST_SIDE_PX = 6000
 _FIRST_SCALE = 0.5
 _GAP_PX = 12
 _AROUND = (236, 236, 236)
+
+
+class Plane:
+    """Elements of one shape and type at whole coordinates, also negative ones; zero where nothing was written."""
+
+    SIDE = 64
+    """Of the square blocks in which memory is taken."""
+
+    def __init__(self, dtype: DTypeLike, channels: tuple[int, ...] = ()) -> None:
+        self.dtype, self.channels = np.dtype(dtype), channels
+        self.blocks: dict[tuple[int, int], NDArray[Any]] = {}
+        """By column and row of blocks; each of shape (64, 64, *channels)."""
+
+    def _pieces(self, at: WholeRect) -> Iterator[tuple[tuple[int, int], tuple[slice, slice], tuple[slice, slice]]]:
+        """Blocks that a rectangle touches, with its part of the block and of the rectangle."""
+        x1, y1, x2, y2 = at
+        for j in range(y1 // Plane.SIDE, -(-y2 // Plane.SIDE)):
+            for i in range(x1 // Plane.SIDE, -(-x2 // Plane.SIDE)):
+                u1, v1 = max(x1, i * Plane.SIDE), max(y1, j * Plane.SIDE)
+                u2, v2 = min(x2, (i + 1) * Plane.SIDE), min(y2, (j + 1) * Plane.SIDE)
+                block = (slice(v1 - j * Plane.SIDE, v2 - j * Plane.SIDE), slice(u1 - i * Plane.SIDE, u2 - i * Plane.SIDE))
+                yield (i, j), block, (slice(v1 - y1, v2 - y1), slice(u1 - x1, u2 - x1))
+
+    def read(self, at: WholeRect) -> NDArray[Any]:
+        """A copy of a rectangle, of shape (h, w, *channels)."""
+        out = np.zeros((at[3] - at[1], at[2] - at[0], *self.channels), dtype=self.dtype)
+        for key, in_block, in_rect in self._pieces(at):
+            if (block := self.blocks.get(key)) is not None:
+                out[in_rect] = block[in_block]
+        return out
+
+    def write(self, at: WholeRect, values: NDArray[Any]) -> None:
+        """Set a rectangle."""
+        for key, in_block, in_rect in self._pieces(at):
+            if (block := self.blocks.get(key)) is None:
+                block = self.blocks[key] = np.zeros((Plane.SIDE, Plane.SIDE, *self.channels), dtype=self.dtype)
+            block[in_block] = values[in_rect]
+
+    def bounds(self) -> WholeRect:
+        """The least rectangle of whole blocks that holds all that was written; empty where nothing was."""
+        if not self.blocks:
+            return 0, 0, 0, 0
+        columns, rows = zip(*self.blocks, strict=True)
+        return min(columns) * Plane.SIDE, min(rows) * Plane.SIDE, (max(columns) + 1) * Plane.SIDE, (max(rows) + 1) * Plane.SIDE
+
+
+class SeenArea:
+    """The union of the views that were seen, in squares of `STEP_PX`: one is seen where its middle is."""
+
+    STEP_PX = 4
+
+    def __init__(self) -> None:
+        self._plane = Plane(bool)
+        self.area_px = 0.0
+        """Area of the union, in px²."""
+
+    def _squares(self, rect: Rect) -> WholeRect:
+        x1, y1, x2, y2 = (round(side / self.STEP_PX) for side in rect)
+        return x1, y1, x2, y2
+
+    def unseen(self, rect: Rect) -> float:
+        """Share of a view that was not seen before."""
+        at = self._squares(rect)
+        return 1 - float(self._plane.read(at).mean())
+
+    def add(self, rect: Rect) -> NDArray[np.float64]:
+        """See a view, and get the middles of the squares that are new, of shape (n, 2) in px."""
+        at = self._squares(rect)
+        new = ~self._plane.read(at)
+        self._plane.write(at, np.ones_like(new))
+        rows, columns = np.nonzero(new)
+        self.area_px += len(rows) * self.STEP_PX**2
+        return np.asarray((np.stack([columns + at[0], rows + at[1]], axis=1) + 0.5) * self.STEP_PX, dtype=np.float64)
+
+    def holds(self, xy: NDArray[np.floating[Any]], within_px: float = 0.0) -> NDArray[np.bool_]:
+        """Which points were seen, and farther than `within_px` from what was not; of shape (n,)."""
+        held = np.ones(len(xy), dtype=bool)
+        steps = [(0, 0)] if not within_px else [(dx, dy) for dx in (-1, 0, 1) for dy in (-1, 0, 1)]
+        for dx, dy in steps:
+            at = np.floor((xy + np.array([dx, dy]) * within_px) / self.STEP_PX).astype(int).tolist()
+            held &= np.array([bool(self._plane.read((x, y, x + 1, y + 1))[0, 0]) for x, y in at], dtype=bool)
+        return held
 
 
 class Mosaic:
@@ -41,7 +130,7 @@ class Mosaic:
         small = cv2.resize(rgb, (x2 - x1, y2 - y1), interpolation=cv2.INTER_AREA)
         # The fourth channel says where something was seen.
         plane.write((x1, y1, x2, y2), np.dstack([small, np.full(small.shape[:2], 255, np.uint8)]))
-        while sum(len(one.blocks) for one in self._planes.values()) * Plane.SIDE**2 > MOST_PX:
+        while sum(len(plane.blocks) for plane in self._planes.values()) * Plane.SIDE**2 > MOST_PX:
             self._halve()
 
     def _halve(self) -> None:
@@ -55,12 +144,12 @@ class Mosaic:
                 smaller.write(at, np.asarray(cv2.resize(whole, (side, side), interpolation=cv2.INTER_AREA), dtype=np.uint8))
             self._planes[segment] = smaller
 
-    def crop(self, segment: int, rect: tuple[float, float, float, float]) -> NDArray[np.uint8]:
+    def crop(self, segment: int, rect: Rect) -> NDArray[np.uint8]:
         """A rectangle of the smear, given in px of the views, as RGB at the mosaic's scale; grey where nothing was seen."""
         x1, y1, x2, y2 = (round(side * self.scale) for side in rect)
         return self._read(segment, (x1, y1, max(x2, x1 + 1), max(y2, y1 + 1)))
 
-    def _read(self, segment: int, at: Cells) -> NDArray[np.uint8]:
+    def _read(self, segment: int, at: WholeRect) -> NDArray[np.uint8]:
         plane = self._planes.get(segment)
         if plane is None:
             return np.full((at[3] - at[1], at[2] - at[0], 3), _AROUND, dtype=np.uint8)
@@ -82,7 +171,7 @@ class Mosaic:
         return _bounded(_stacked(parts))
 
 
-def _trimmed(plane: Plane) -> Cells:
+def _trimmed(plane: Plane) -> WholeRect:
     """The least rectangle that holds all that was seen."""
     x1, y1, x2, y2 = plane.bounds()
     rows, columns = np.zeros(y2 - y1, dtype=bool), np.zeros(x2 - x1, dtype=bool)

@@ -1,31 +1,39 @@
-"""What both ways to count a stream share: where views lie, what was seen, the cells there, and what is made of them at the end."""
+"""What both ways to count a stream share: where views lie, what was seen, the cells there, and what is left of them at the end."""
 
 from __future__ import annotations
 
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from detector.counting.expected import Correction
-from detector.streams import enough, registration
-from detector.streams.cell import Cell
-from detector.streams.focus import LEAST_SHARP, Focus
-from detector.streams.frames import Fault, Frame
-from detector.streams.mosaic import Mosaic
-from detector.streams.sparse import Rect, Seen
-from detector.streams.tracking import Located, Tracker
-from detector.streams.unique import Unique
-from detector.streams.verdict import Status, Totals, Verdict
+from detector.counting.fields import FieldCount, Part
+from detector.counting.result import FieldResult
+from detector.counting.smears import aggregate, judge
+from detector.output.outcome import Outcome
+from detector.output.report import pictures
+from detector.streams.mosaic import Mosaic, SeenArea
+from detector.streams.placing import registration
+from detector.streams.placing.focus import LEAST_SHARP, Focus
+from detector.streams.placing.tracking import Located, Tracker
+from detector.streams.sources.source import Fault, Frame
+from detector.streams.totals import TARGETS, Enough, Totals, class_total
+from detector.streams.unique_cells import Cell, Rect, UniqueCells
 from detector.vision.cells import CLASSES
 from detector.vision.detections import Detections
 from detector.vision.quality import Quality
 
+SMEAR = "stream"
+"""Name of the smear."""
 Searching = Callable[[Frame], Detections]
 """Finds the cells of a view."""
+Status = Literal["used", "rejected"]
 
 BLURRED, MOVING, NOTHING_NEW = "out of focus", "stage moving", "nothing new in view"
 """Reasons why a frame is rejected, besides those of `Tracker`."""
@@ -47,7 +55,7 @@ class Unit:
 
 
 @dataclass(frozen=True, eq=False)
-class Look:
+class View:
     """A view and where it lies."""
 
     frame: Frame
@@ -64,11 +72,66 @@ class Look:
         return self.located.reason if self.sharp or self.focus is None else BLURRED
 
     @property
-    def view(self) -> Rect:
-        """The place of a view that has one."""
+    def rect(self) -> Rect:
+        """Where a view that has a place lies in its segment."""
         assert self.located.place_px is not None
         x, y = self.located.place_px
         return x, y, x + self.size_wh[0], y + self.size_wh[1]
+
+
+@dataclass(frozen=True, eq=False)
+class Verdict:
+    """What came of one frame."""
+
+    index: int
+    """The frame's."""
+    status: Status
+    """`used`: it told of the place (scan) or was counted as a field (fields); else `rejected`."""
+    reason: str
+    """Why it was rejected, in a few words out of a small set; of a used one, what is to be known, or empty."""
+    focus: float | None
+    """Sharpness as a share of the recent best, about 0 to 1; None where there is nothing to judge it by."""
+    shift_px: tuple[float, float] | None
+    """How far the view moved over the smear since the last frame, x and y; None where that is not known."""
+    place_px: tuple[float, float] | None
+    """Upper left corner of the view in the coordinates of its segment; None where it is not known."""
+    segment: int
+    """Number of the stretch over which places are known, from 1."""
+    cells: Detections
+    """The cells known in this view, in the frame's pixels."""
+    new: NDArray[np.bool_]
+    """Which of them are counted since this frame, of shape (n,)."""
+    stages_ms: Mapping[str, float] = field(default_factory=dict)
+    """Time that each step took, in milliseconds, by its name: focus, registration, detection, merging."""
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A stretch of the stream over which places are known."""
+
+    number: int
+    """From 1."""
+    began: str
+    """Why it began, in words; its cells may repeat those of earlier ones."""
+    first_frame: int
+    frames: int
+    cells: int
+
+
+@dataclass(frozen=True, eq=False)
+class Finished:
+    """What a stream leaves behind."""
+
+    outcome: Outcome
+    """As of `detector.count`: for counts.csv, smears.csv and the report."""
+    entries: tuple[FieldResult, ...]
+    """The fields of the outcome with their cells and small pictures: for detections.json and the report."""
+    mosaic: NDArray[np.uint8]
+    """RGB picture, of shape (h, w, 3), of what was seen with the cells on it; segments below each other."""
+    segments: tuple[Segment, ...]
+    totals: Totals
+    remarks: tuple[str, ...]
+    """What must be said of the count, a sentence each: cells that may repeat, places not seen sharp, ..."""
 
 
 class Survey:
@@ -84,8 +147,8 @@ class Survey:
     ) -> None:
         self.um_per_px, self.corrections = um_per_px, corrections or {}
         self.units: list[Unit] = []
-        self.cells: dict[int, Unique] = {}
-        self.seen: dict[int, Seen] = {}
+        self.cells: dict[int, UniqueCells] = {}
+        self.seen: dict[int, SeenArea] = {}
         self.mosaic = Mosaic()
         self.tracker = Tracker()
         self.first: dict[int, int] = {}
@@ -95,8 +158,8 @@ class Survey:
         self.rejected: Counter[str] = Counter()
         self.received = 0
         self._search, self._confirmations = search, confirmations
-        self._targets = enough.TARGETS if targets is None else targets
-        self._enough = enough.Enough(self._targets)
+        self._targets = TARGETS if targets is None else targets
+        self._enough = Enough(self._targets)
         self._focus = Focus()
         self._fresh: set[int] = set()
         self._totals: Totals | None = None
@@ -115,7 +178,7 @@ class Survey:
         yield
         self._ms[step] = self._ms.get(step, 0.0) + 1000 * (time.perf_counter() - began)
 
-    def look(self, frame: Frame) -> Look:
+    def locate(self, frame: Frame) -> View:
         """Judge the next frame's focus and find its place."""
         self._ms, self._fresh = {}, set()
         self.received += 1
@@ -129,38 +192,39 @@ class Survey:
         if located.place_px is not None:
             self.first.setdefault(located.segment, frame.index)
             self.frames[located.segment] += 1
-            self.seen.setdefault(located.segment, Seen())
+            self.seen.setdefault(located.segment, SeenArea())
             if located.segment not in self.cells:
-                self.cells[located.segment] = Unique(self._confirmations, self._changed)
-        return Look(frame, size_wh, focus, sharp, located)
+                self.cells[located.segment] = UniqueCells(self._confirmations, self._changed)
+        return View(frame, size_wh, focus, sharp, located)
 
-    def search(self, look: Look) -> Detections:
+    def search(self, view: View) -> Detections:
         """Cells of a view."""
         with self.timed("detection"):
-            return self._search(look.frame)
+            return self._search(view.frame)
 
-    def show(self, look: Look) -> None:
+    def show(self, view: View) -> None:
         """Put a view into the mosaic."""
         with self.timed("mosaic"):
-            self.mosaic.add(look.located.segment, look.frame.rgb, look.view[:2])
+            self.mosaic.add(view.located.segment, view.frame.rgb, view.rect[:2])
 
-    def grown(self, look: Look) -> None:
+    def grown(self, view: View) -> None:
         """Note that the area or the cells may have changed."""
-        self._view_px = float(look.size_wh[0] * look.size_wh[1])
+        self._view_px = float(view.size_wh[0] * view.size_wh[1])
         self._totals = None
 
-    def verdict(self, look: Look, reason: str = "") -> Verdict:
+    def verdict(self, view: View, reason: str = "") -> Verdict:
         """What came of a frame; with a reason it is rejected."""
         if reason:
             self.rejected[reason] += 1
-        place = look.located.place_px
-        known = [] if place is None else [one for one in self.cells[look.located.segment].within(look.view) if one.counted >= 0]
-        new = np.array([one.number in self._fresh for one in known], dtype=bool)
-        told = reason or look.located.reason
+        place = view.located.place_px
+        known = (
+            [] if place is None else [cell for cell in self.cells[view.located.segment].within(view.rect) if cell.counted >= 0]
+        )
+        new = np.array([cell.number in self._fresh for cell in known], dtype=bool)
         status: Status = "rejected" if reason else "used"
         return Verdict(
-            look.frame.index, status, told, look.focus, look.located.shift_px, place, look.located.segment,
-            detections(known, place or (0.0, 0.0), look.size_wh), new, dict(self._ms),
+            view.frame.index, status, reason or view.located.reason, view.focus, view.located.shift_px, place, view.located.segment,
+            _detections(known, place or (0.0, 0.0), view.size_wh), new, dict(self._ms),
         )  # fmt: skip
 
     def _changed(self, cell: Cell, before: int) -> None:
@@ -183,7 +247,7 @@ class Survey:
         parts = [unit for unit in self.units if unit.area_px > 0]
         areas = [unit.area_px / self._view_px for unit in parts]
         classes = {
-            name: enough.of_class([unit.counts[i] for unit in parts], areas, self._targets.get(name))
+            name: class_total([unit.counts[i] for unit in parts], areas, self._targets.get(name))
             for i, name in enumerate(CLASSES)
         }
         area_px = sum(unit.area_px for unit in parts)
@@ -192,12 +256,99 @@ class Survey:
         sentence = self._enough.sentence(classes, reached)
         return Totals(classes, len(parts), area_px, area_px / self._view_px, mm2, len(self.first), reached, sentence)
 
+    def finish(self) -> Finished:
+        """All that is to be written."""
+        owned: dict[int, list[Cell]] = defaultdict(list)
+        for cells in self.cells.values():
+            for cell in cells:
+                if cell.counted >= 0:
+                    owned[cell.owner].append(cell)
+        units = [(number, unit) for number, unit in enumerate(self.units) if unit.area_px > 0 or owned[number]]
+        most = pictures.most_bytes(len(units))
+        entries = tuple(_entry(self, unit, owned[number], most) for number, unit in units)
+        fields = judge([_field(self, unit) for _, unit in units])
+        outcome = Outcome(tuple(fields), tuple(aggregate(fields, corrections=self.corrections)))
+        mosaic = self.mosaic.draw(self.cells)
+        return Finished(outcome, entries, mosaic, tuple(_segments(self)), self.totals(), tuple(_remarks(self)))
 
-def detections(known: list[Cell], place: tuple[float, float], size_wh: tuple[int, int]) -> Detections:
+
+def _detections(known: list[Cell], place: tuple[float, float], size_wh: tuple[int, int]) -> Detections:
     """Counted cells as detections in a view, cut by its border."""
     if not known:
         return Detections.none(size_wh)
     corner, far = np.array([*place, *place]), np.array([*size_wh, *size_wh])
-    xyxy = np.clip(np.array([one.box for one in known]) - corner, 0, far)
-    score = [min(one.score, 1.0) for one in known]
-    return Detections(xyxy, np.array(score), np.array([one.counted for one in known]), size_wh)
+    xyxy = np.clip(np.array([cell.box for cell in known]) - corner, 0, far)
+    score = [min(cell.score, 1.0) for cell in known]
+    return Detections(xyxy, np.array(score), np.array([cell.counted for cell in known]), size_wh)
+
+
+def _entry(survey: Survey, unit: Unit, cells: list[Cell], most_bytes: int) -> FieldResult:
+    picture = pictures.small(survey.mosaic.crop(unit.segment, unit.rect), most_bytes)
+    seen = _detections(cells, unit.rect[:2], _size_wh(unit))
+    return FieldResult(_name(unit), SMEAR, survey.um_per_px, seen, _note(unit), unit.quality, picture)
+
+
+def _field(survey: Survey, unit: Unit) -> FieldCount:
+    counts = {name: unit.counts[i] for i, name in enumerate(CLASSES)}
+    # A cell belongs to the part that holds its centre, so that all its cells are those of the counting frame too.
+    part = Part(counts, counts, max(unit.area_px, 1.0))
+    return FieldCount(
+        _name(unit),
+        SMEAR,
+        _size_wh(unit),
+        counts,
+        counts,
+        unit.saturated,
+        survey.um_per_px,
+        unit.quality,
+        (part,),
+        note=_note(unit),
+    )
+
+
+def _name(unit: Unit) -> str:
+    return f"{SMEAR}/{unit.name}"
+
+
+def _size_wh(unit: Unit) -> tuple[int, int]:
+    x1, y1, x2, y2 = unit.rect
+    return round(x2 - x1), round(y2 - y1)
+
+
+def _note(unit: Unit) -> str:
+    w, h = _size_wh(unit)
+    share = unit.area_px / (w * h)
+    return f"{100 * share:.0f} % of its area; the rest belongs to others or was not seen" if share < 0.99 else ""
+
+
+def _segments(survey: Survey) -> list[Segment]:
+    return [
+        Segment(number, survey.tracker.began[number], first, survey.frames[number], _counted(survey, number))
+        for number, first in sorted(survey.first.items())
+    ]
+
+
+def _counted(survey: Survey, segment: int) -> int:
+    return sum(sum(unit.counts) for unit in survey.units if unit.segment == segment)
+
+
+def _remarks(survey: Survey) -> list[str]:
+    remarks = []
+    if len(survey.first) > 1:
+        remarks.append(
+            f"the position on the smear was lost: {len(survey.first)} segments were counted separately, and cells seen in two of them "
+            "are counted twice"
+        )
+    once = sum(cell.centred and cell.hits == 1 and cell.counted < 0 for cells in survey.cells.values() for cell in cells)
+    if once:
+        seen = "1 cell was" if once == 1 else f"{once} cells were"
+        remarks.append(f"{seen} found in one view only and not counted; move the stage more slowly")
+    blurred = survey.rejected[BLURRED]
+    if blurred > 0.1 * max(survey.received, 1):
+        remarks.append(
+            f"{100 * blurred / survey.received:.0f} % of the frames were out of focus; what only they show is not counted"
+        )
+    saturated = sum(unit.saturated for unit in survey.units)
+    if saturated:
+        remarks.append(f"{saturated} views held more cells than the model can report; the count is too low there")
+    return remarks

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from detector.accuracy import thresholds
+from detector.accuracy.matching import precision_recall, val_sums
+from detector.accuracy.plots import detection
 from detector.annotations import dataset, domains, provenance
 from detector.annotations.records import Record
 from detector.errors import AnnotationError
@@ -20,43 +23,11 @@ from detector.vision.detections import Detections
 from detector.vision.familiar import Familiar
 from detector.vision.lights import LIGHTS, PLAIN
 from detector.vision.model import Model
-from detector.vision.sums import ValSums
 
 _TO_KNOW = 300
 """Training fields that are enough to know what such are like."""
 PLOT = ".thresholds.png"
 """Ending of the plot of count error against threshold, beside the model."""
-
-
-@dataclass(frozen=True)
-class Tuning:
-    """Thresholds and what they rest on."""
-
-    thresholds: dict[str, float]
-    """By class name."""
-    tuned_on: str
-    """The cells of whose count the error was made least, in words."""
-    card: dict[str, Any]
-    """What the model's card says of them, as plain JSON values."""
-    draw: Callable[[Path], None]
-    """Draws the error of the count against the threshold into a PNG file."""
-
-
-Tuner = Callable[[Sequence[Record], Sequence[Detections], Sequence[str]], Tuning]
-"""From fields, their detections and their domains to thresholds."""
-
-
-@dataclass(frozen=True)
-class Measured:
-    """What the counts of the validation fields at these thresholds tell of the detector's error."""
-
-    sums: ValSums
-    card: dict[str, Any]
-    """What the model's card says of it besides, as plain JSON values."""
-
-
-Measurer = Callable[[Sequence[Record], Sequence[Detections], Sequence[str]], Measured]
-"""From fields, their counted detections and their domains to the detector's error."""
 
 
 @dataclass(frozen=True)
@@ -66,26 +37,18 @@ class Finished:
     model: Path
     card: Path
     thresholds: dict[str, float]
+    """By class name."""
+    unfound: tuple[str, ...]
+    """Classes of which there are cells in the validation fields, and none is found at any score."""
     parity: export.Parity
 
 
-def finish(  # noqa: PLR0913
-    weights: Path,
-    data_files: Sequence[Path],
-    target: Path,
-    sizes: export.Sizes,
-    training: dict[str, Any],
-    tune: Tuner,
-    least_score: float,
-    measure: Measurer,
-) -> Finished:
+def finish(weights: Path, data_files: Sequence[Path], target: Path, sizes: export.Sizes, training: dict[str, Any]) -> Finished:
     """Export weights, tune thresholds on the validation fields of the datasets, measure the error that is left there, and
     compare counts with the weights' own.
 
     Args:
         target: the `.onnx` file to write; its card goes beside it as `.json` and `.md`, a plot of the thresholds as `PLOT`.
-        tune: chooses the thresholds from detections down to `least_score`.
-        measure: measures the error of the counts at these thresholds.
 
     Raises:
         AnnotationError: the datasets hold no validation fields. ModelError: the weights cannot be exported.
@@ -107,32 +70,32 @@ def finish(  # noqa: PLR0913
         made = Path(folder) / target.name
         levels = export.to_onnx(weights, made, draft, [*records, *trained])
         model = Model.load(made)
-        found = [r.judged(finder.find(model, images.read(r.image), min_score=least_score).cells) for r in records if r.image]
-        tuning = tune(records, found, of_domain)
-        origin = _origin(tuning, of_domain)
-        card = replace(draft, thresholds=tuning.thresholds, thresholds_from=origin)
+        found = [
+            r.judged(finder.find(model, images.read(r.image), min_score=thresholds.LEAST_SCORE).cells) for r in records if r.image
+        ]
+        tuned = thresholds.tune(records, found, of_domain)
+        card = replace(draft, thresholds=tuned.thresholds, thresholds_from=_origin(of_domain))
         export.put_card(made, card)
         model = Model.load(made)
         counted = [r.judged(finder.find(model, images.read(r.image)).cells) for r in records if r.image]
-        measured = measure(records, counted, of_domain)
-        card = replace(card, val_sums=measured.sums, familiar=_familiar(model, trained, records))
+        card = replace(card, val_sums=val_sums(records, counted, of_domain), familiar=_familiar(model, trained, records))
         export.put_card(made, card)
         parity = export.parity(weights, Model.load(made), records)
         content = {
             **asdict(card),
             "sha256": cards.sha256(made),
-            **tuning.card,
-            **measured.card,
+            **tuned.document(),
+            "val_precision_recall": _precision_recall(records, counted),
             "parity_with_weights": asdict(parity),
             "levels": asdict(levels),
             "datasets": {name: provenance.describe(file) for name, file in named.items()},
         }
         made.with_suffix(".json").write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
         made.with_suffix(".md").write_text(page.render(content), encoding="utf-8")
-        tuning.draw(made.with_suffix(PLOT))
+        detection.error_by_threshold(tuned, made.with_suffix(PLOT))
         for suffix in (".onnx", ".json", ".md", PLOT):
             made.with_suffix(suffix).replace(target.with_suffix(suffix))
-    return Finished(target, target.with_suffix(".json"), tuning.thresholds, parity)
+    return Finished(target, target.with_suffix(".json"), tuned.thresholds, tuned.unfound, parity)
 
 
 def _familiar(model: Model, trained: Sequence[Record], val: Sequence[Record]) -> Familiar | None:
@@ -154,10 +117,16 @@ def _seen(model: Model, record: Record, in_lights: Iterable[str]) -> Iterator[tu
             yield quality.measure(lit, found).numbers(), record.miscounted(found)
 
 
-def _origin(tuning: Tuning, of_domain: Sequence[str]) -> str:
+def _precision_recall(records: Sequence[Record], counted: Sequence[Detections]) -> dict[str, dict[str, Any]]:
+    """Precision and recall of each class as plain JSON values."""
+    of_class = precision_recall(records, counted)
+    return {name: {key: share and asdict(share) for key, share in shares.items()} for name, shares in of_class.items()}
+
+
+def _origin(of_domain: Sequence[str]) -> str:
     domains = sorted(set(of_domain))
     weighed = ", each domain weighing the same" if len(domains) > 1 else ""
-    return f"least error per field of the count of {tuning.tuned_on}, on {len(of_domain)} val fields of {', '.join(domains)}{weighed}"
+    return f"least error per field of the count of {thresholds.TUNED_ON}, on {len(of_domain)} val fields of {', '.join(domains)}{weighed}"
 
 
 def _described(name: str, fields: Sequence[Record], times: int) -> str:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from detector.errors import DownloadError, ModelError, NothingToDoError, OutputError, UsageError
-from detector.training import augment, corpus, cpu, device, framework
+from detector.training import augment, corpus, cpu, framework
 from detector.training.settings import TrainSettings
 
 SHIPPED = "smearcount"
@@ -36,7 +37,7 @@ def fit(settings: TrainSettings, data_files: Sequence[Path], run_folder: Path) -
     joined = corpus.join(data_files, settings.platelets_times)
     try:
         framework.prepare(run_folder.parent / ".ultralytics")
-        device.require(settings.device, settings.batch)
+        require_device(settings.device, settings.batch)
         model = start(settings.model)
         framework.graph().check(model.model, settings.model)
         run_folder.mkdir(parents=True)
@@ -61,7 +62,7 @@ def resume(run_folder: Path) -> Path:
     settings = recorded_settings(run_folder)
     if _finished(last):
         return run_folder / "weights" / "best.pt"
-    device.require(settings.device, settings.batch)
+    require_device(settings.device, settings.batch)
     return _train(start(str(last)), run_folder, settings, {"resume": True})
 
 
@@ -97,9 +98,9 @@ def start(model: str) -> Any:
     except Exception as error:
         reason = " ".join(str(error).split())[:200]
         if here:
-            raise ModelError(f"{model}: is no YOLO model that can be loaded safely ({reason})") from None
+            raise ModelError(f"{model}: is not a YOLO model that can be loaded safely ({reason})") from None
         if suffix == ".yaml":
-            raise ModelError(f"{model}: is no architecture that Ultralytics knows; try yolo11n.yaml") from None
+            raise ModelError(f"{model}: is not an architecture that Ultralytics knows; try yolo11n.yaml") from None
         raise DownloadError(
             f"{model}: is not on this computer and could not be downloaded ({reason}); "
             "without network give --model smearcount, a local .pt file, or yolo11n.yaml to start from nothing"
@@ -111,6 +112,30 @@ def resolved(model: str) -> str:
     return str(_SHIPPED_WEIGHTS) if model == SHIPPED else model
 
 
+def require_device(device: str, batch: int) -> None:
+    """Refuse a device that torch does not have on this computer, and a batch that several GPUs cannot share.
+
+    Args:
+        device: auto, cpu, mps, or numbers of GPUs such as 0 or 0,1.
+        batch: fields a step, on all GPUs together.
+
+    Raises:
+        UsageError: says what would work here.
+    """
+    import torch
+
+    gpus = torch.cuda.device_count()
+    here = ["auto", "cpu", *(["mps"] if torch.backends.mps.is_available() else []), *map(str, range(gpus))]
+    if device in here:
+        return
+    numbers = [int(number) for number in device.split(",")] if re.fullmatch(r"\d+(,\d+)+", device) else []
+    if not numbers or max(numbers) >= gpus or len(set(numbers)) < len(numbers):
+        several = f", or several GPUs such as {','.join(map(str, range(gpus)))}" if gpus > 1 else ""
+        raise UsageError(f"--device {device}: is not available; available: {', '.join(here)}{several}")
+    if batch % len(numbers):
+        raise UsageError(f"--batch {batch}: must be a multiple of {len(numbers)}, the number of GPUs in --device {device}")
+
+
 def _train(model: Any, run_folder: Path, settings: TrainSettings, chosen: dict[str, Any]) -> Path:
     from detector.training.trainer import Trainer
 
@@ -120,7 +145,7 @@ def _train(model: Any, run_folder: Path, settings: TrainSettings, chosen: dict[s
             model.train(trainer=Trainer, **chosen)
     except subprocess.CalledProcessError as error:
         raise ModelError(
-            f"{run_folder}: training on GPUs {settings.device} ended with exit code {error.returncode}; the reason stands above"
+            f"{run_folder}: training on GPUs {settings.device} ended with exit code {error.returncode}; the reason is printed above"
         ) from None
     best = run_folder / "weights" / "best.pt"
     if not best.is_file():
@@ -159,7 +184,7 @@ def arguments(settings: TrainSettings, data: Path, run_folder: Path) -> dict[str
         "patience": settings.patience,
         "mosaic": settings.mosaic,
         "close_mosaic": settings.close_mosaic_epochs,
-        # Taken by `crop.Crop` as widths of red cells in pixels.
+        # Taken by `pictures.Crop` as widths of red cells in pixels.
         "scale": (settings.smallest_rbc_px, settings.largest_rbc_px),
         "translate": settings.translate,
         "hsv_h": settings.hue,

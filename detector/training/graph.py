@@ -22,12 +22,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 from ultralytics.nn.modules import C2PSA, C2f, C3k2, Concat, Detect
 
+from detector.accuracy.thresholds import LEAST_SCORE
 from detector.errors import ModelError
 from detector.vision.backends import LEAST, PIXELS
 
-SILENT = 0.05
-"""A level whose scores stay below this in every field has not learnt to answer: those that have reach 0.5 in some. No threshold is lower
-(`accuracy.thresholds.LEAST_SCORE`)."""
+SILENT = LEAST_SCORE
+"""A level whose scores stay below this in every field has not learnt to answer: those that have reach 0.5 in some. No threshold is
+lower."""
 
 _OPSET = 17
 

@@ -19,22 +19,22 @@ class TrainSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=(), use_attribute_docstrings=True)
 
     model: str
-    """smearcount (the shipped weights) or weights (.pt) to fine-tune, or an architecture (.yaml) to start from nothing."""
+    """Weights to fine-tune: smearcount (the shipped ones) or a .pt file; or an architecture (.yaml) with random weights."""
     epochs: int = Field(ge=1)
-    """Times that each field is seen."""
+    """Passes over all fields."""
     image_px: int = Field(ge=64, le=2048, multiple_of=32)
-    """Long side that fields are scaled to, in training and in counting; cost grows with its square."""
+    """Side of a training picture in pixels, and long side of a counted field of unknown scale; time grows with its square."""
     batch: int = Field(ge=1)
-    """Batch size: fields in a step; more need more memory."""
+    """Batch size: pictures in a step; more need more memory."""
     device: Annotated[str, BeforeValidator(str)]
-    """auto, cpu, mps, or numbers of GPUs such as 0 or 0,1."""
+    """auto, cpu, mps (Apple), or numbers of CUDA GPUs such as 0 or 0,1."""
     threads: int | Literal["auto"]
-    """Threads that compute on a CPU; auto is one per core."""
+    """CPU threads; auto is one per core."""
     seed: int = Field(ge=0)
-    """Seed of everything drawn at random."""
+    """Random seed."""
 
     platelets_times: int = Field(ge=1, le=10)
-    """How often a field with platelets is seen for each time of one without: few fields have any."""
+    """Oversampling: how often a field with platelets is seen per epoch, since few fields have any."""
 
     optimizer: Literal["SGD", "Adam", "AdamW", "auto"]
     """SGD, Adam, AdamW, or auto for Ultralytics' choice."""
@@ -52,15 +52,15 @@ class TrainSettings(BaseModel):
     """Early stopping: epochs without improvement after which the training stops."""
 
     mosaic: float = Share
-    """Share of pictures made of four fields: more cells and sizes at a time, and cut cells at the seams."""
+    """Share of pictures that are a mosaic of nine fields, which gives more cells per picture, and cut cells at the seams."""
     close_mosaic_epochs: int = Field(ge=0)
-    """Last epochs without mosaic, so that training ends on fields as they are."""
+    """Last epochs without mosaic, so that training ends on plain fields."""
     shown_rbc_px: float = Field(ge=12, le=200)
-    """Width at which red cells are shown when the model counts; smaller is faster by its square, and platelets are missed first."""
+    """Width of red cells in the model's input when it counts, in pixels; smaller is faster, but misses platelets first."""
     smallest_rbc_px: float = Field(ge=4)
-    """Least width at which red cells are shown; widths are drawn between this and largest_rbc_px."""
+    """Least width of red cells in training pictures, in pixels; widths are drawn between this and largest_rbc_px."""
     largest_rbc_px: float = Field(le=1000)
-    """Greatest width at which red cells are shown."""
+    """Greatest width of red cells in training pictures, in pixels."""
     translate: float = Share
     """Random translation, by up to this share of a field's side."""
     hue: float = Share
@@ -70,25 +70,25 @@ class TrainSettings(BaseModel):
     brightness: float = Share
     """Brightness jitter, by up to this share."""
     lamp: float = Share
-    """Share of pictures in coloured light: a gain of 0.5 to 1.2 for each channel; half as many under a lamp of another temperature."""
+    """Share of pictures with a random gain of 0.5 to 1.2 per channel; half as many get another colour temperature."""
     stain: float = Share
-    """Share of pictures whose haematoxylin and eosin are made stronger or weaker, independently."""
+    """Share of pictures with stronger or weaker haematoxylin and eosin (stain augmentation)."""
     tone: float = Share
-    """Shares of pictures with another gamma and with another tone curve."""
+    """Share of pictures with random gamma, and share with a random tone curve."""
     grey: float = Share
-    """Share of pictures without colour."""
+    """Share of greyscale pictures."""
     uneven_light: float = Share
-    """Share of pictures lit more in one part than in another."""
+    """Share of unevenly lit pictures."""
     few_pixels: float = Share
     """Share of pictures that are downsampled and enlarged again."""
     rotate_90: float = Share
-    """Share of pictures turned by quarter turns; other angles would loosen the boxes."""
+    """Share of pictures rotated by a multiple of 90 degrees; other angles would loosen the boxes."""
     defocus: float = Share
-    """Share of pictures out of focus."""
+    """Share of defocused pictures."""
     noise: float = Share
     """Share of pictures with sensor noise."""
     jpeg: float = Share
-    """Share of pictures compressed once more."""
+    """Share of pictures with JPEG compression."""
     contrast: float = Share
     """Share of pictures with local contrast equalized (CLAHE)."""
 

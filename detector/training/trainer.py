@@ -1,15 +1,19 @@
-"""Ultralytics' trainer as this project uses it; imported only after `framework.prepare`."""
+"""Ultralytics' trainer and loss as this project uses them; imported only after `framework.prepare`."""
 
 from __future__ import annotations
 
 from typing import Any
 
+import torch
+from torch import Tensor, nn
 from ultralytics.data import build
 from ultralytics.models.yolo.detect import DetectionTrainer
+from ultralytics.utils.loss import v8DetectionLoss
+from ultralytics.utils.tal import make_anchors
 from ultralytics.utils.torch_utils import unwrap_model
 
-from detector.training import augment, cpu, loss
-from detector.training.fields import Fields, Mosaic
+from detector.training import cpu, pictures
+from detector.training.pictures import IGNORED
 
 
 class Trainer(DetectionTrainer):  # type: ignore[misc]
@@ -24,7 +28,7 @@ class Trainer(DetectionTrainer):  # type: ignore[misc]
         if self.ddp:
             # Unless it resumes, Ultralytics removes the run folder here, and the list of our fields is in it.
             self.resume = True
-        with augment.cut_like_the_border():
+        with pictures.cut_like_the_border():
             super().train()
 
     def build_dataset(self, img_path: str, mode: str = "train", batch: int | None = None) -> Any:
@@ -32,18 +36,18 @@ class Trainer(DetectionTrainer):  # type: ignore[misc]
         if mode != "train":
             return super().build_dataset(img_path, mode, batch)
         original = build.YOLODataset
-        build.YOLODataset = Fields
+        build.YOLODataset = pictures.TrainingFields
         try:
             fields = super().build_dataset(img_path, mode, batch)
         finally:
             build.YOLODataset = original
-        Mosaic.take(fields.transforms.transforms[0].transforms[0])
+        pictures.Mosaic.take(fields.transforms.transforms[0].transforms[0])
         return fields
 
     def _setup_train(self) -> None:
         super()._setup_train()
         model = unwrap_model(self.model)
-        model.criterion = loss.criterion(model)
+        model.criterion = criterion(model)
 
     def get_dataloader(self, dataset_path: Any, batch_size: int = 16, rank: int = 0, mode: str = "train") -> Any:
         """Batches of fields; those to train on are prepared beside the steps on a CPU too, where Ultralytics would wait."""
@@ -55,3 +59,48 @@ class Trainer(DetectionTrainer):  # type: ignore[misc]
                 return super().get_dataloader(dataset_path, batch_size, rank, mode)
         finally:
             self.args.workers = 0
+
+
+def criterion(model: Any) -> Any:
+    """Ultralytics' loss for a detection model, which asks for nothing at places in ignore regions."""
+    made = getattr(model, "criterion", None) or model.init_criterion()
+    # A head that needs no suppression has a loss for each of its two halves.
+    for part in (made, *vars(made).values()):
+        if type(part) is v8DetectionLoss:
+            part.__class__ = _Loss
+            part.bce = _Scores()
+    return made
+
+
+class _Loss(v8DetectionLoss):  # type: ignore[misc]
+    """A loss that takes labels of class `IGNORED` for ignore regions."""
+
+    def get_assigned_targets_and_loss(self, predicted: dict[str, Any], batch: dict[str, Any], **options: Any) -> Any:
+        """As Ultralytics gives it, on the labelled cells."""
+        region = batch["cls"].view(-1) == IGNORED
+        of_cells = {**batch, **{key: batch[key][~region] for key in ("batch_idx", "cls", "bboxes")}}
+        self.bce.asked = self._asked(predicted["feats"], batch["batch_idx"].view(-1)[region], batch["bboxes"][region])
+        return super().get_assigned_targets_and_loss(predicted, of_cells, **options)
+
+    def _asked(self, features: list[Tensor], picture: Tensor, xywh: Tensor) -> Tensor:
+        """1 at places outside of all regions and 0 within, of shape (pictures, places, 1)."""
+        centre, stride = make_anchors(features, self.stride, 0.5)
+        h, w = features[0].shape[2:]
+        # As shares of the picture, as the regions are.
+        centre = centre * stride / (torch.tensor([w, h], device=centre.device) * self.stride[0])
+        asked = torch.ones(len(features[0]), len(centre), 1, device=centre.device)
+        for i, box in zip(picture.long().tolist(), xywh.to(centre.device), strict=True):
+            asked[i, ((centre - box[:2]).abs() <= box[2:] / 2).all(dim=1)] = 0
+        return asked
+
+
+class _Scores(nn.Module):
+    """Binary cross-entropy at the places where something is asked for, and at those where a cell is."""
+
+    asked: Tensor
+
+    def forward(self, scores: Tensor, targets: Tensor) -> Tensor:
+        """Of shape (pictures, places, classes), as the arguments."""
+        each = nn.functional.binary_cross_entropy_with_logits(scores, targets, reduction="none")
+        cell = (targets.amax(dim=2, keepdim=True) > 0).to(each.dtype)
+        return each * torch.maximum(self.asked, cell)

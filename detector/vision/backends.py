@@ -11,12 +11,10 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from detector.errors import ModelError, UsageError
-from detector.vision import fastest
 
 AUTO = "auto"
 CPU = "cpu"
@@ -41,7 +39,9 @@ PIXELS, LEAST = "pixels", "least"
 PRECISION = "float32"
 """Of every backend: bfloat16 and INT8 count too many fields otherwise (`docs/performance.md`)."""
 NAMES = (AUTO, CPU, *_NEEDS)
-"""What can be asked for; `AUTO` is the faster of those that run on the processor, and never an accelerator."""
+"""What can be asked for; `AUTO` is `CPU`, since no other was found faster (`docs/performance.md`)."""
+EXPERIMENTAL = ("cuda", "coreml", "directml")
+"""Those of `NAMES` that are written, and that nobody has run."""
 
 
 @dataclass(frozen=True)
@@ -73,16 +73,16 @@ def open_network(path: Path, backend: str = AUTO, workers: int = 1, threads: int
     """
     check(backend)
     try:
-        if backend == AUTO:
-            return _fastest(path, workers, threads) if _has_openvino() else _onnxruntime(path, CPU, threads)
-        return _openvino(path, workers, threads) if backend == OPENVINO else _onnxruntime(path, backend, threads)
+        if backend == OPENVINO:
+            return _openvino(path, workers, threads)
+        return _onnxruntime(path, CPU if backend == AUTO else backend, threads)
     except UsageError:
         raise
     # Neither program's exceptions share a base class but Exception.
     except Exception as error:
         reason = " ".join(str(error).split())[:160]
         raise ModelError(
-            f"{path}: is no ONNX model that can be run ({reason}); give an .onnx file made by detector.train or detector.export"
+            f"{path}: is not an ONNX model that can be run ({reason}); give an .onnx file made by detector.train or detector.export"
         ) from None
 
 
@@ -93,9 +93,9 @@ def check(backend: str) -> None:
         UsageError: it is not known or not there.
     """
     if backend not in NAMES:
-        raise UsageError(f"backend {backend!r} is not known; there are {', '.join(available())}")
+        raise UsageError(f"backend {backend!r} is unknown; available: {', '.join(available())}")
     if backend not in available():
-        raise UsageError(f"backend {backend!r} is not there; it needs {_NEEDS[backend]}; there are {', '.join(available())}")
+        raise UsageError(f"backend {backend!r} is not available; it needs {_NEEDS[backend]}; available: {', '.join(available())}")
 
 
 def available() -> list[str]:
@@ -111,29 +111,6 @@ def _has_openvino() -> bool:
     return importlib.util.find_spec("openvino") is not None
 
 
-def _fastest(path: Path, workers: int, threads: int) -> Network:
-    """OpenVINO where it was found faster than ONNX Runtime with such a file on such a processor, else that; timed once."""
-    plain = _onnxruntime(path, CPU, threads)
-    import onnxruntime
-    import platformdirs
-
-    file = platformdirs.user_cache_path("smearcount") / "backends.json"
-    programs = f"ONNX Runtime {onnxruntime.__version__}, OpenVINO {metadata.version('openvino')}"
-    key = f"{programs}, {path.stat().st_size} bytes, {threads} threads, {cv2.getCPUFeaturesLine()}"
-    known = fastest.kept(file, key)
-    if known == CPU:
-        return plain
-    try:
-        other = _openvino(path, workers, threads)
-        chosen = (plain, other)[fastest.of([plain.run, other.run])] if known is None else other
-    # Whatever is wrong with an installation that nobody asked for, or with a file that is none of ours, is no reason to stop here.
-    except Exception:
-        return plain
-    if known is None:
-        fastest.keep(file, key, chosen.backend)
-    return chosen
-
-
 def _onnxruntime(path: Path, backend: str, threads: int) -> Network:
     import onnxruntime
 
@@ -147,7 +124,7 @@ def _onnxruntime(path: Path, backend: str, threads: int) -> Network:
     session = onnxruntime.InferenceSession(str(path), options, providers=[(provider, dict(settings))])
     if session.get_providers()[0] != provider:
         # It goes on with the processor where the provider's own libraries are missing.
-        raise UsageError(f"backend {backend!r} does not start; it needs {_NEEDS[backend]}; there are {', '.join(available())}")
+        raise UsageError(f"backend {backend!r} does not start; it needs {_NEEDS[backend]}; available: {', '.join(available())}")
     lock = threading.Lock()
 
     def run(pixels: NDArray[np.uint8], least: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -146,7 +146,7 @@ def check_hash(path: Path) -> str:
         try:
             expected = json.loads(beside.read_text(encoding="utf-8")).get("sha256")
         except (OSError, ValueError, AttributeError):
-            raise ModelError(f"{beside}: is no model card; restore the card of {path.name} or remove it") from None
+            raise ModelError(f"{beside}: is not a model card; restore the card of {path.name} or remove it") from None
         if expected != found:
             raise ModelError(
                 f"{path}: its SHA-256 is {found[:12]}..., its card says {str(expected)[:12]}...; restore either file"

@@ -1,4 +1,4 @@
-"""What makes a field doubtful, in words: one rule after the other, by what `quality` measured in it and in its smear's others."""
+"""What makes a field doubtful, in words, by what `quality` measured in it and in the other fields of its smear."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ FEWEST_UNSURE_PLATELETS = 3
 doubtful."""
 PLATELETS_TIMES = 2
 MOST_STRAY = 0.55
-"""Width of the largest thing as dark as a nucleus in no white cell's box, in red cells; platelets and overlapping cells are less."""
+"""Greatest width of an object as dark as a nucleus in no white cell's box, in red cells; platelets and overlaps are smaller."""
 
 FEWEST_TO_COMPARE = 5
 """Fields of a smear from which on each is compared with the others."""
@@ -49,7 +49,7 @@ LESS_SHARP = 0.7
 OTHER_COLOUR = 10.0
 """Distance of the background's colour from the smear's median, in CIELAB units, from which on the same holds."""
 _SCATTERS = 3.5
-"""How many standard deviations, told robustly from the median deviation, a smear's own scatter explains."""
+"""Standard deviations, estimated robustly from the median deviation, that a smear's own scatter explains."""
 
 _WHITE_LEVEL = 250
 _NUMBERS = {
@@ -89,22 +89,23 @@ def rules() -> list[str]:
     """The rules of `of`, for people."""
     return [
         f"out of focus: the edges of red cells rise by less than {LEAST_FOCUS:g} contrasts per cell diameter",
-        "no red cell: there is none to judge the focus by",
+        "no red cell: none was counted, so the focus is not known either",
         f"crowded: cells cover more than {100 * MOST_COVERED:.0f} % of the field, or more than {100 * MOST_OVERLAP:.0f} % of their area "
         "lies on another cell",
-        f"uncounted matter: more than {100 * MOST_UNCLAIMED:.0f} % of the field is as dark as cells but lies in none that was counted",
+        f"uncounted matter: more than {100 * MOST_UNCLAIMED:.0f} % of the field is as dark as cells but lies in no counted cell",
         f"dark: between the cells, brightness in green light is below {LEAST_BRIGHTNESS} of 255",
         f"faint or overexposed: cells are darker than the background by less than {100 * LEAST_CONTRAST:.0f} %",
         f"unevenly lit: brightness between the cells varies across the field by more than {100 * MOST_UNEVEN:.0f} %",
-        f"uncertain cells: {FEWEST_UNSURE} or more red cells were nearly counted, and more than {100 * MOST_UNSURE:.0f} % of these and the "
-        f"counted ones; or a white cell was, and {100 * UNSURE_WHITES:.0f} % of them; or {FEWEST_UNSURE_PLATELETS} or more "
-        f"platelets, and more than {PLATELETS_TIMES} times as many as were counted",
-        f"white cells without a nucleus: inside there is less than {nuclei.LEAST_NUCLEUS:g} of a red cell's area that is denser than red "
-        "cells, in any light",
-        f"as dark as a nucleus and in no white cell: {nuclei.DENSER:g} times as dense as red cells, and wider than "
-        f"{100 * MOST_STRAY:.0f} % of one",
-        "unlike the fields that the model was trained on, where its card says what these are like",
-        f"unlike the smear's other fields, where there are {FEWEST_TO_COMPARE} or more and their own scatter does not explain it: focus "
+        f"uncertain cells: cells were nearly counted, that is, scored between a third of the threshold and the threshold. Red cells: "
+        f"{FEWEST_UNSURE} or more, and more than {100 * MOST_UNSURE:.0f} % of these and the counted ones; white cells: one or more, and "
+        f"{100 * UNSURE_WHITES:.0f} % of them or more; platelets: {FEWEST_UNSURE_PLATELETS} or more, and more than {PLATELETS_TIMES} "
+        "times the counted ones",
+        f"white cells without a nucleus: the part that is clearly denser than red cells is smaller than {nuclei.LEAST_NUCLEUS:g} of a red "
+        "cell's area",
+        f"dark as a nucleus but in no white cell: an object at least {nuclei.DENSER:g} times as dense as red cells and wider than "
+        f"{100 * MOST_STRAY:.0f} % of a red cell",
+        "unlike the fields that the model was trained on, if its card holds their ranges",
+        f"unlike the smear's other fields, if there are {FEWEST_TO_COMPARE} or more and their scatter does not explain it: focus "
         f"below {100 * LESS_SHARP:.0f} % of their median; contrast below half of their median; background colour off by more than "
         f"{OTHER_COLOUR:g} units of CIELAB",
     ]
@@ -121,7 +122,7 @@ def _alone(one: Quality) -> list[str]:
     if one.overlap > MOST_OVERLAP:
         reasons.append(f"crowded: {100 * one.overlap:.0f} % of the cells' area lies on another cell")
     if one.unclaimed > MOST_UNCLAIMED:
-        reasons.append(f"uncounted matter: {100 * one.unclaimed:.0f} % of the field")
+        reasons.append(f"uncounted matter: {100 * one.unclaimed:.0f} % of the field is dark but in no counted cell")
     if one.background[1] < LEAST_BRIGHTNESS:
         reasons.append(f"dark: background {one.background[1]} of 255")
     if one.contrast < LEAST_CONTRAST:
@@ -137,15 +138,16 @@ def _cells(one: Quality) -> list[str]:
     whites, plain = one.counted[cells.WBC], one.plain_whites
     reasons = []
     if red >= FEWEST_UNSURE and red > MOST_UNSURE * (red + one.counted[cells.RBC]):
-        reasons.append(f"uncertain cells: {red:,} red cells nearly counted beside {one.counted[cells.RBC]:,}")
+        reasons.append(f"uncertain cells: {red:,} red cells nearly counted, {one.counted[cells.RBC]:,} counted")
     if white and white >= UNSURE_WHITES * (white + whites):
-        reasons.append(f"uncertain cells: {_cells_named(white, 'white cell')} nearly counted beside {whites:,}")
+        reasons.append(f"uncertain cells: {_cells_named(white, 'white cell')} nearly counted, {whites:,} counted")
     if platelets >= FEWEST_UNSURE_PLATELETS and platelets > PLATELETS_TIMES * one.counted[cells.PLATELETS]:
-        reasons.append(f"uncertain cells: {platelets:,} platelets nearly counted beside {one.counted[cells.PLATELETS]:,}")
+        reasons.append(f"uncertain cells: {platelets:,} platelets nearly counted, {one.counted[cells.PLATELETS]:,} counted")
     if plain and plain >= UNSURE_WHITES * whites:
         reasons.append(f"{_cells_named(plain, 'white cell')} without a nucleus darker than the red cells")
     if one.stray > MOST_STRAY:
-        reasons.append(f"as dark as a nucleus and in no white cell: something {100 * one.stray:.0f} % as wide as a red cell")
+        wide = f"{one.stray:.1f}" if one.stray < 10 else f"{one.stray:.0f}"
+        reasons.append(f"dark as a nucleus but in no white cell: an object {wide} red cells wide")
     return reasons
 
 

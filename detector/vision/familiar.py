@@ -1,7 +1,7 @@
-"""Whether a field is like those of a model's training, by a handful of numbers and their ranges, which the model's card holds.
+"""Whether a field is like those of a model's training, by a few measurements and their ranges, which the model's card holds.
 
-A field's distance is how far its numbers lie outside of the training's ranges, each in widths of its range, as the root of their
-squares. Which numbers are looked at, and from which distance on a field is strange, is told by fields whose errors are known.
+A field's distance is how far its measurements lie outside the training ranges: the root of the sum of squares, each in widths of its
+range. Fields with known errors decide which measurements are used, and from which distance on a field is strange.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 from detector.vision import checks
 
 FEWEST_WRONG = 10
-"""Wrong fields from which on they tell which numbers to look at."""
+"""Least number of wrong fields that decide which measurements are used."""
 MOST_RIGHT = 0.02
 """Share of the right fields that may be strange."""
 TAIL = 0.01

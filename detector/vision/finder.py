@@ -26,9 +26,9 @@ from detector.vision.scale import (
     zoom_for,
 )
 
-CONTRADICTED = "by um_per_px red cells are"
+CONTRADICTED = "by the given scale red cells should be"
 """How the note begins of a field whose cells speak against the scale that was given."""
-_UNKNOWN = "scale not known: no red cells to estimate it from"
+_UNKNOWN = "scale not known: too few red cells to estimate it from"
 LARGE_PX = 800
 """A field with a longer side may well show cells too small to be found whole, so where its scale cannot be told the user is."""
 MARGIN_CELLS = 1.6
@@ -86,8 +86,8 @@ def _settled(model: Model, rgb: NDArray[np.uint8], scale: Scale, counted: Detect
     if own.support < SURE_SUPPORT and (fits or seen is None):
         return scale, ""
     if scale.source == GIVEN:
-        return scale, f"{CONTRADICTED} {scale.rbc_px:.0f} px wide, in the field they seem to be {own.rbc_px:.0f} px"
-    note = f"scale of its own: red cells are {own.rbc_px:.0f} px wide here and {scale.rbc_px:.0f} px in the smear's other fields"
+        return scale, f"{CONTRADICTED} {scale.rbc_px:.0f} px wide, but in the field they are about {own.rbc_px:.0f} px"
+    note = f"own scale: red cells are {own.rbc_px:.0f} px wide here, but {scale.rbc_px:.0f} px in the smear's other fields"
     return Scale(own.rbc_px, OF_FIELD), note
 
 

@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import io
+import sys
 import threading
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import cv2
 import numpy as np
 import simplejpeg
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageFile, ImageOps, UnidentifiedImageError
 
 from detector.errors import ImageError
 
 Rgb = NDArray[np.uint8]
 """A picture of shape (h, w, 3), channels red, green, blue."""
+Field = str | PathLike[str] | bytes | IO[bytes] | Image.Image | NDArray[np.uint8] | NDArray[np.uint16]
+"""What a user may give for one field."""
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp", ".gif", ".jp2"})
 """File name endings, lower case, that are taken for images when a folder is searched."""
@@ -146,6 +152,37 @@ def of_picture(picture: Image.Image) -> Rgb:
         raise ImageError(f"is truncated or damaged ({_one_line(error)})") from None
 
 
+def pixels_of(field: Field, bgr: bool = False) -> Callable[[], Rgb]:
+    """What gives a field's pixels, as often as it is asked, and holds no more of them than was given.
+
+    Args:
+        bgr: pixels given as an array have the order blue, green, red.
+
+    Raises:
+        ImageError: what a file gave is empty. TypeError: it is nothing that a field may be.
+    """
+    if isinstance(field, np.ndarray):
+        return partial(of_array, field, bgr)
+    if isinstance(field, Image.Image):
+        return partial(of_picture, field)
+    if isinstance(field, (str, PathLike)):
+        return partial(read, Path(field))
+    content = field if isinstance(field, bytes) else field.read() if hasattr(field, "read") else None
+    if not isinstance(content, bytes):
+        raise TypeError(
+            "a field is a path, bytes, a file opened for reading bytes ('rb'), a picture of Pillow's or an array, "
+            f"got {type(field).__name__}{'' if content is None else ' that gives ' + type(content).__name__}"
+        )
+    if not content:
+        raise ImageError("is empty (0 bytes)")
+    return partial(_decoded, content)
+
+
+def as_jpeg(rgb: Rgb, quality: int) -> bytes:
+    """A picture as a JPEG file, of a quality from 0 to 100."""
+    return cv2.imencode(".jpg", cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
+
+
 def shrink(rgb: Rgb, factor: float) -> Rgb:
     """A picture made smaller, or as it is where `factor` is 1; by whole steps first, which is quick and takes in every pixel."""
     h, w = rgb.shape[:2]
@@ -193,14 +230,25 @@ def is_deep(path: Path) -> bool:
         return False
 
 
+def _decoded(content: bytes) -> Rgb:
+    return decode(content).rgb
+
+
+def opener() -> Callable[..., ImageFile.ImageFile]:
+    """Pillow's own `Image.open`.
+
+    Ultralytics, once imported, puts another in its place, which installs a package for each file that is no image.
+    """
+    return getattr(sys.modules.get("ultralytics.utils.patches"), "_image_open", Image.open)
+
+
 def _identify(content: bytes) -> Image.Image:
     try:
         # Pillow's guard against decompression bombs stays on: it warns first, then refuses at twice the size.
         with _warnings_lock, warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            return Image.open(io.BytesIO(content))
-    # Ultralytics, where it shares the process, looks for a plug-in that is not there before it gives up.
-    except (UnidentifiedImageError, ImportError):
+            return opener()(io.BytesIO(content))
+    except UnidentifiedImageError:
         raise ImageError("is not an image (its content is no known image format)") from None
     except Image.DecompressionBombError:
         limit = most_pixels() // 10**6

@@ -1,8 +1,8 @@
-"""What is as dark as a nucleus, in any light: white cells that hold no such thing, and such things that no white cell holds.
+"""Objects as dark as a nucleus, in any light: white cells without such an object, and such objects outside white cells.
 
-A stain takes away a share of the light, whatever the lamp gives: the logarithm of background over cell, its optical density, stays
-as it is when a channel is brighter or darker by a factor, and in a grey picture. A nucleus is told by a density of several times
-that of the red cells around, in some channel. Of a field without red cells nothing is said.
+A stain absorbs a fixed share of the light. So optical density, the logarithm of background over cell brightness, does not change if a
+channel is brighter or darker by a factor, nor in a grey picture. A nucleus is recognized by a density of several times that of the
+red cells in the field, in some channel. A field without red cells is not judged.
 """
 
 from __future__ import annotations
@@ -20,36 +20,36 @@ from detector.vision.cells import RBC, WBC
 DENSER = 2.25
 """How many times as dense as red cells a nucleus is at least; where two red cells overlap it is twice."""
 _DENSER_INSIDE = 2.0
-"""The same in the box of a white cell, where something is expected."""
+"""The same in the box of a white cell, where a nucleus is expected."""
 LEAST_NUCLEUS = 0.15
-"""Area of what is so dense in a white cell's box, in areas of a red cell, below which it holds no nucleus. In 137 fields of PBC,
-Raabin-WBC, BCCD and BCDD, rightly counted white cells have about 0.2 at the least and mostly more than 1."""
+"""Least area of a nucleus in a white cell's box, in areas of a red cell. In 137 fields of PBC, Raabin-WBC, BCCD and BCDD, correctly
+counted white cells have at least about 0.2 and mostly more than 1."""
 
 _DARK_LEVELS = 4.0
-"""Added to every level, so that the noise of dark pixels is no density."""
+"""Added to every level, so that noise in dark pixels does not count as density."""
 _LEAST_DENSITY = 0.08
-"""Of red cells in a channel: where they take up hardly any light, as in the red, noise is not a part of it."""
+"""Least density of red cells in a channel; where they absorb hardly any light, as in red, noise would dominate."""
 _INNER = 0.1
 _STEP = 2
-"""Every such row and column is looked at: nuclei are large."""
+"""Step between the rows and columns that are examined; nuclei are large."""
 _EVERY = 3
-"""Of the red cells' pixels, so many are one too many to tell their density."""
+"""Step between the red cells' pixels from which their density is measured."""
 _FEWEST_PIXELS = 16
 LEAST_STRAY = 0.25
-"""Diameters of a red cell from which on a disc is looked for."""
+"""Least diameter of a disc that is looked for, in diameters of a red cell."""
 
 
 @dataclass(frozen=True, slots=True)
 class Dark:
-    """What is as dark as a nucleus in a field."""
+    """The objects of a field that are as dark as a nucleus."""
 
     density: tuple[float, float, float] | None
     """Optical density of the red cells in red, green and blue light, the median over their pixels; None without red cells."""
     plain_whites: int = 0
     """White cells without a nucleus: no darker inside than the red cells."""
     stray: float = 0.0
-    """Diameter of the largest disc that is as dark as a nucleus and in no white cell's box, in diameters of a red cell; 0 where it
-    is less than `LEAST_STRAY`."""
+    """Diameter of the largest disc that is as dark as a nucleus but in no white cell's box, in diameters of a red cell; 0 if less
+    than `LEAST_STRAY`."""
 
 
 def look(

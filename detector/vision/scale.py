@@ -79,7 +79,7 @@ def check(um_per_px: float, source: str) -> None:
     low, high = UM_PER_PX_RANGE
     if not low <= um_per_px <= high:  # nor where it is not a number
         raise UsageError(
-            f"{source}: {um_per_px:g} micrometres per pixel is no scale of a smear, which is {low:g} to {high:g}; "
+            f"{source}: {um_per_px:g} micrometres per pixel is not a scale of a smear, which is {low:g} to {high:g}; "
             f"red cells are {cells.RBC_DIAMETER_UM:g} micrometres wide"
         )
 

@@ -6,6 +6,7 @@ A tile is read, looked at and forgotten; what stays is the list of its cells, so
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import cv2
@@ -41,7 +42,7 @@ _PATCH_PX = 24
 
 
 @dataclass(frozen=True)
-class Scan:
+class SlidePlan:
     """How a slide is gone through."""
 
     zoom: float
@@ -62,7 +63,7 @@ class Scan:
 
 
 @dataclass(frozen=True)
-class Look:
+class TileResult:
     """What one tile showed."""
 
     status: str
@@ -74,8 +75,11 @@ class Look:
     """Of its window, where that was searched for cells."""
 
 
-def check_tile(tile_px: int, card: Card) -> None:
+def check_tile(tile_px: int, card: Card, spelled: Callable[[str], str] = str) -> None:
     """Refuse a tile that is too small to own anything beside the context that its cells need, or too large to be worked on.
+
+    Args:
+        spelled: what the caller calls the option `tile_px`.
 
     Raises:
         UsageError: `tile_px` is out of range; the message says the least.
@@ -84,12 +88,12 @@ def check_tile(tile_px: int, card: Card) -> None:
     least = 3 * math.ceil(finder.MARGIN_CELLS * shown_px)
     if not least <= tile_px <= MOST_TILE_PX:
         raise UsageError(
-            f"--tile-px {tile_px}: a tile must be {least} to {MOST_TILE_PX} px long at the model's scale, at which red cells are "
-            f"{shown_px:.0f} px wide and each tile needs room for whole cells around its part"
+            f"{spelled('tile_px')} {tile_px}: a tile must be {least} to {MOST_TILE_PX} px long at the model's scale, at which red cells "
+            f"are {shown_px:.0f} px wide and each tile needs room for whole cells around its part"
         )
 
 
-def plan(model: Model, slide: Slide, overview: Rgb, um_per_px: float | None, tile_px: int = tiles.TILE_PX) -> Scan:
+def plan(model: Model, slide: Slide, overview: Rgb, um_per_px: float | None, tile_px: int = tiles.TILE_PX) -> SlidePlan:
     """Choose a slide's scale and cut it into tiles.
 
     Args:
@@ -102,7 +106,7 @@ def plan(model: Model, slide: Slide, overview: Rgb, um_per_px: float | None, til
     """
     known, rbc_px, note = _scale(slide, estimate_rbc_px(model, slide, overview), um_per_px)
     zoom = model.card.shown_px / rbc_px
-    return Scan(zoom, rbc_px, finder.cut(slide.size_wh, rbc_px, zoom, tile_px), known, note)
+    return SlidePlan(zoom, rbc_px, finder.cut(slide.size_wh, rbc_px, zoom, tile_px), known, note)
 
 
 def _scale(slide: Slide, seen_px: float | None, um_per_px: float | None) -> tuple[float | None, float, str]:
@@ -114,7 +118,7 @@ def _scale(slide: Slide, seen_px: float | None, um_per_px: float | None) -> tupl
     if known is None:
         if seen_px is None:
             raise ImageError(
-                "its scale is not known: the file does not say it, and no red cells were found to estimate it from; "
+                "its scale is not known: the file does not state it, and no red cells were found to estimate it from; "
                 "give --um-per-px, or a manifest with a um_per_px column"
             )
         note = f"scale estimated from red cells: {seen_px:.0f} px wide, about {cells.RBC_DIAMETER_UM / seen_px:.3g} µm per px"
@@ -123,36 +127,40 @@ def _scale(slide: Slide, seen_px: float | None, um_per_px: float | None) -> tupl
     told = "" if um_per_px is not None else f"scale from {slide.scale_source}: {known:.4g} µm per px"
     if seen_px is None or not scales.contradict(seen_px, rbc_px):
         return known, rbc_px, told
-    doubt = f"{rbc_px:.0f} px wide, on the slide they seem to be {seen_px:.0f} px"
+    doubt = f"{rbc_px:.0f} px wide, but on the slide they are about {seen_px:.0f} px"
     if um_per_px is not None:
         return known, rbc_px, f"{finder.CONTRADICTED} {doubt}"
-    return None, seen_px, f"by {slide.scale_source} red cells are {doubt}; the cells were believed, and no area in mm² is known"
+    return (
+        None,
+        seen_px,
+        f"by {slide.scale_source} red cells should be {doubt}; the measured width was used, and no area in mm² is known",
+    )
 
 
-def look(model: Model, slide: Slide, scan: Scan, tile: Tile) -> Look:
+def look(model: Model, slide: Slide, slide_plan: SlidePlan, tile: Tile) -> TileResult:
     """Read one tile and find its cells, unless it is empty, out of focus or cannot be read."""
     none = Detections.none(slide.size_wh)
     try:
-        glance = slide.factor_for(_GLANCE_PX / scan.rbc_px)
-        near = _around(tile, _NEAR_CELLS * scan.rbc_px)
-        if glance < slide.factor_for(scan.zoom) and skip.is_empty(slide.read(near, glance), scan.rbc_px * glance):
-            return Look(EMPTY, "", none)
-        factor = slide.factor_for(scan.zoom)
+        glance = slide.factor_for(_GLANCE_PX / slide_plan.rbc_px)
+        near = _around(tile, _NEAR_CELLS * slide_plan.rbc_px)
+        if glance < slide.factor_for(slide_plan.zoom) and skip.is_empty(slide.read(near, glance), slide_plan.rbc_px * glance):
+            return TileResult(EMPTY, "", none)
+        factor = slide.factor_for(slide_plan.zoom)
         rgb = slide.read(tile.window, factor)
     except ImageError as error:
-        return Look(UNREADABLE, str(error), none)
-    rbc_px = scan.rbc_px * factor
+        return TileResult(UNREADABLE, str(error), none)
+    rbc_px = slide_plan.rbc_px * factor
     x1, y1, x2, y2 = (round((v - tile.window[i % 2]) * factor) for i, v in enumerate(near))
     if skip.is_empty(rgb[y1:y2, x1:x2], rbc_px):
-        return Look(EMPTY, "", none)
+        return TileResult(EMPTY, "", none)
     if skip.is_unfocused(rgb, rbc_px):
-        return Look(UNFOCUSED, "", none)
-    found = model.detect(rgb, zoom=scan.zoom / factor)
+        return TileResult(UNFOCUSED, "", none)
+    found = model.detect(rgb, zoom=slide_plan.zoom / factor)
     measured = quality.measure(rgb, found)
     window_wh = (tile.window[2] - tile.window[0], tile.window[3] - tile.window[1])
     scale = np.array([window_wh[0] / rgb.shape[1], window_wh[1] / rgb.shape[0]] * 2, dtype=np.float32)
     full = Detections(found.xyxy * scale, found.score, found.label, window_wh, found.class_names, found.saturated)
-    return Look(COUNTED, "", finder.rounded(tiles.kept(tile, full, slide.size_wh, scan.band_px)), measured)
+    return TileResult(COUNTED, "", finder.rounded(tiles.kept(tile, full, slide.size_wh, slide_plan.band_px)), measured)
 
 
 def _around(tile: Tile, reach_px: float) -> Window:
@@ -162,16 +170,16 @@ def _around(tile: Tile, reach_px: float) -> Window:
     return max(x1 - reach, wx1), max(y1 - reach, wy1), min(x2 + reach, wx2), min(y2 + reach, wy2)
 
 
-def settle(model: Model, slide_wh: tuple[int, int], scan: Scan, parts: list[Detections]) -> list[Detections]:
+def settle(model: Model, slide_wh: tuple[int, int], slide_plan: SlidePlan, parts: list[Detections]) -> list[Detections]:
     """The cells that each tile owns, from those that it kept: every cell of the slide once, and no slivers at its border.
 
     Args:
         parts: of all tiles, in their order.
     """
-    stays = tiles.settle(scan.tiles, parts, scan.band_px)
+    stays = tiles.settle(slide_plan.tiles, parts, slide_plan.band_px)
     owned = [part[mask] for part, mask in zip(parts, stays, strict=True)]
     whole = tiles.joined(owned, slide_wh)
-    clear = ~finder.slivers(whole, model, scan.zoom)
+    clear = ~finder.slivers(whole, model, slide_plan.zoom)
     return [one[mask] for one, mask in zip(owned, np.split(clear, np.cumsum([len(one) for one in owned])[:-1]), strict=True)]
 
 

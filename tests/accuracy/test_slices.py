@@ -7,11 +7,11 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from detector.accuracy.agreement import agreement
-from detector.accuracy.bootstrap import Figure
-from detector.accuracy.operating import operating
+from detector.accuracy.counts import agreement
+from detector.accuracy.matching import operating
 from detector.accuracy.slices import BORDER, CROWDING, SIZE, Slice, crowding, slices
 from detector.annotations.records import Record
+from detector.counting.intervals import Interval
 from detector.vision.detections import Detections
 
 Make = Callable[..., tuple[list[Record], list[Detections]]]
@@ -30,7 +30,7 @@ def parts(fields: list[tuple[Record, Detections]], by: str, groups: list[str] | 
     return {one.name: one for one in slices(records, found, groups) if one.by == by}
 
 
-def value(figure: Figure | None) -> float:
+def value(figure: Interval | None) -> float:
     assert figure is not None
     return figure.value
 
@@ -104,7 +104,7 @@ def test_too_little_says_so() -> None:
     assert (few.classes["RBC"].truth, few.classes["RBC"].counted) == (9, 4)
     assert (few.classes["RBC"].recall, few.classes["RBC"].precision, few.classes["RBC"].mae) == (None, None, None)
     one = parts([field(WHOLE + CUT, list(range(12)))], BORDER)["all cells"].classes["RBC"]
-    assert one.recall == Figure(1)
+    assert one.recall == Interval(1)
     assert one.mae is None
 
 

@@ -1,64 +1,158 @@
-"""Figures for people at a terminal."""
+"""Counts from tables and labels: what is read, and what is refused with its place."""
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 
-from rich.console import Console
+import numpy as np
+import pytest
 
-from detector.accuracy import tables
-from detector.accuracy.comparison import compare
-from detector.accuracy.counts_table import CountsTable
-from detector.accuracy.tabled import evaluate_tables
-
-
-def printed(folder: Path, counts: str, truth: str, against: str | None = None) -> str:
-    paths = []
-    for name, text in (("counts", counts), ("truth", truth), ("against", against)):
-        if text is not None:
-            paths.append(folder / f"{name}.csv")
-            paths[-1].write_text(text, encoding="utf-8")
-    out = io.StringIO()
-    tables.print_tables(Console(file=out, width=120), evaluate_tables(*paths))
-    return " ".join(out.getvalue().split())
+from detector.accuracy.tables import counts_of_records, read_counts, read_table
+from detector.annotations.records import Record
+from detector.errors import AnnotationError, ManifestError
+from detector.output.files import write_csv
 
 
-def test_figures_differences_and_what_is_in_none_of_them(tmp_path: Path) -> None:
-    said = printed(
-        tmp_path,
-        "field,smear,status,reason,RBC,saturated\na,s,ok,,5,true\nb,t,ok,,7,false\n[bold],t,unread,torn,,\n",
-        "field,RBC,WBC\na,4,1\nb,7,1\nz,1,1\n",
-        "field,RBC\nb,8\nq,1\n",
-    )
-    for text in (
-        "Against truth, 2 fields",
-        "totals of 2 smears",
-        "The other table against truth, 1 field",
-        "These counts less the other table's",
-        "1 truth without a counted field: z",
-        "1 classes on one side only: WBC",
-        "1 unread: [bold] (torn)",
-        "1 with more cells than could be counted: a",
-        "1 counted without truth: q",
-        "in one of the two tables only, in no difference: a",
-        "undefined",
-    ):
-        assert text in said
+def written(folder: Path, text: str | bytes) -> Path:
+    path = folder / "manual.csv"
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return path
 
 
-def test_whole_smears_and_counts_that_are_no_whole_numbers(tmp_path: Path) -> None:
-    said = printed(tmp_path, "smear,RBC\ns,4610000.5\nt,5.2e6\n", "smear,RBC\ns,4.6e6\nt,5e6\n")
-    assert "Against truth, 2 smears" in said
-    assert "9.81e+06 9600000" in said
+def test_classes_by_alias_in_any_order(tmp_path: Path) -> None:
+    path = written(tmp_path, "Thrombocytes,note,field,Red blood cells\n3,x,a/b.png,12\n0,,c d.png,7.0\n\n")
+    assert read_table(path).counts == {"a/b.png": {"RBC": 12, "Platelets": 3}, "c d.png": {"RBC": 7, "Platelets": 0}}
 
 
-def test_tables_are_as_wide_as_a_page() -> None:
-    one = CountsTable(
-        {f"{s}{i}": {"RBC": 11 + i % 3, "WBC": i % 2} for s in "abcd" for i in range(9)},
-        smears={f"{s}{i}": s for s in "abcd" for i in range(9)},
-    )
-    other = CountsTable({name: {"RBC": 10, "WBC": 1} for name in one.counts})
-    console = Console(width=200)
-    for table in tables.of_comparison(compare(one, other), "Against truth"):
-        assert console.measure(table).maximum <= 120
+def test_byte_order_mark_quotes_and_letters(tmp_path: Path) -> None:
+    path = written(tmp_path, '\ufefffield,WBC\r\n"Größe, 1.png",2\r\n')
+    assert read_table(path).counts == {"Größe, 1.png": {"WBC": 2}}
+
+
+def test_a_counts_table_of_ours_can_be_truth(tmp_path: Path) -> None:
+    path = written(tmp_path, "field,smear,status,reason,RBC,WBC,Platelets,RBC_frame\na.png,s,ok,,5,1,0,4\n")
+    assert read_table(path).counts == {"a.png": {"RBC": 5, "WBC": 1, "Platelets": 0}}
+
+
+def test_what_our_counts_table_tells_of_its_fields(tmp_path: Path) -> None:
+    path = tmp_path / "counts.csv"
+    rows = [
+        ("=a.png", "s", "ok", "", 5, True),
+        ("b.png", "-t", "unread", "not an image", None, None),
+        ("c.png", "", "ok", "", 0, False),
+    ]
+    write_csv(path, ("field", "smear", "status", "reason", "RBC", "saturated"), rows)
+    table = read_table(path)
+    assert table.counts == {"=a.png": {"RBC": 5}, "c.png": {"RBC": 0}}
+    assert table.smears == {"=a.png": "s", "b.png": "-t"}
+    assert table.unread == {"b.png": "not an image"}
+    assert (table.saturated, table.of_smears) == (["=a.png"], False)
+
+
+@pytest.mark.parametrize(
+    ("cell", "count"),
+    [("4.61e6", 4_610_000), ("12.5", 12.5), ("12,5", 12.5), ("0,125", 0.125), ("4,6125", 4.6125), ("7,0", 7), ("007", 7)],
+)
+def test_counts_need_not_be_whole(tmp_path: Path, cell: str, count: float) -> None:
+    assert read_table(written(tmp_path, f"field;RBC\na;{cell}\n")).counts == {"a": {"RBC": count}}
+
+
+def test_rows_of_whole_smears(tmp_path: Path) -> None:
+    table = read_table(written(tmp_path, "smear\tPLT\tWBC\ns1\t212\t6,5\n"))
+    assert table.of_smears
+    assert table.counts == {"s1": {"WBC": 6.5, "Platelets": 212}}
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("field,RBC\nb,\n", r"manual.csv: holds no counts \(all cells of 'RBC' are empty\)"),
+        ("field,RBC\na,-1\n", r"line 2, column 'RBC'.*'-1'"),
+        ("field,RBC\na,many\n", r"line 2, column 'RBC'.*'many'"),
+        ('field,RBC\na,"1,234"\n', r"line 2, column 'RBC'.*'1,234'; leave the comma out"),
+        ("field;RBC\na;1,234,567\n", r"line 2, column 'RBC'.*'1,234,567'"),
+        ("field,RBC\na,12,5\n", r"line 2: has 3 cells where the first line has 2 columns"),
+        ("field;RBC\na;1.234\n", r"line 2, column 'RBC': '1.234' can be 1234 or, with a decimal point, 1.234"),
+        ("field;RBC\na;1.234.567\n", r"'1.234.567' can be 1234567"),
+        ("field;RBC\na;1.234,5\n", r"line 2, column 'RBC'.*'1.234,5'"),
+        ("field,RBC\na,nan\n", r"line 2, column 'RBC'.*'nan'"),
+        ("field,RBC\na,inf\n", r"line 2, column 'RBC'.*'inf'"),
+        ("field,RBC\na,1\n ,2\n", r"line 3.*'field' is empty"),
+        ("field,RBC\na,1\nb,1\na,2\n", r"line 4.*'a' is counted twice, first in line 2"),
+        ("image,RBC\na,1\n", r"line 1.*needs one column 'field'.*image, RBC"),
+        ("field,field,RBC\na,b,1\n", r"line 1.*needs one column 'field'"),
+        ("field,RBC\n\n", r"holds no counts.*each line must be of a field"),
+        ("smear,RBC\na,1\n,2\n", r"line 3: column 'smear' is empty; it names the smear"),
+        ("field,remark\na,1\n", r"line 1.*needs a column of counts.*RBC, WBC, Platelets"),
+        ("field,RBC,erythrocytes\na,1,1\n", r"'RBC' and 'erythrocytes' both count RBC"),
+        ("", r"line 1.*found columns none"),
+        (b"field,RBC\n\x81\x8d,1\n", r"is not text in UTF-8, UTF-16 or Windows-1252"),
+        (b"field,RBC\na\x00b,1\n", r"line 2: holds a NUL character"),
+    ],
+)
+def test_what_is_refused_is_named_with_its_place(tmp_path: Path, text: str | bytes, said: str) -> None:
+    with pytest.raises(ManifestError, match=said):
+        read_table(written(tmp_path, text))
+
+
+def test_an_empty_cell_is_not_counted_and_told(tmp_path: Path) -> None:
+    table = read_table(written(tmp_path, "status,field,RBC,PLT\nunknown,a,,3\nb,b,7\n,c,,\n"))
+    assert table.counts == {"a": {"Platelets": 3}, "b": {"RBC": 7}, "c": {}}
+    assert table.remarks == [
+        "column 'RBC' is empty in 2 rows (line 2, 4): not counted there",
+        "column 'PLT' is empty in 2 rows (line 3, 4): not counted there",
+    ]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "cp1252"])
+def test_encodings_of_spreadsheets(tmp_path: Path, encoding: str) -> None:
+    table = read_table(written(tmp_path, "Field;rbc;Mean\r\nGröße_1.png;12,5;\r\n".encode(encoding)))
+    assert table.counts == {"Größe_1.png": {"RBC": 12.5}}
+    assert table.remarks[-1] == "columns that are not used: 'Mean'"
+    assert ("Windows-1252" in table.remarks[0]) == (encoding == "cp1252")
+
+
+def test_the_line_by_which_excel_is_told_the_separator(tmp_path: Path) -> None:
+    path = written(tmp_path, '"sep=;"\r\nfield;RBC\r\na,b;3\r\n')
+    assert read_table(path).counts == {"a,b": {"RBC": 3}}
+    with pytest.raises(ManifestError, match=r"line 3, column 'RBC'"):
+        read_table(written(tmp_path, "sep=;\nfield;RBC\na;x\n"))
+
+
+def test_columns_of_ours_are_no_remark_and_others_are_one(tmp_path: Path) -> None:
+    assert read_table(written(tmp_path, "field,smear,RBC,RBC_frame,focus\na,s,1,1,0.5\n")).remarks == []
+    assert read_table(written(tmp_path, "field,RBC,Platlets,Note\na,1,3,x\nb,1,3,y\n")).remarks == [
+        "columns that are not used: 'Platlets', 'Note'"
+    ]
+
+
+def test_an_absent_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ManifestError, match="cannot be read"):
+        read_table(tmp_path / "nowhere.csv")
+    with pytest.raises(ManifestError, match="cannot be read"):
+        read_table(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["manual.csv", "manual.TSV", "manual.txt"])
+def test_a_table_is_told_by_its_ending(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text("field\tRBC\na\t3\n", encoding="utf-8")
+    assert read_counts(tmp_path / name).counts == {"a": {"RBC": 3}}
+
+
+def test_what_is_no_truth_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ManifestError, match=r"gone.csv: cannot be read"):
+        read_counts(tmp_path / "gone.csv")
+    with pytest.raises(AnnotationError, match="holds no label set"):
+        read_counts(tmp_path)
+    (tmp_path / "counts.csv").write_text("field,RBC\na,3\n", encoding="utf-8")
+    with pytest.raises(ManifestError, match=r"is a folder of results; give .*counts\.csv"):
+        read_counts(tmp_path)
+
+
+def test_counts_of_records_name_every_class() -> None:
+    xyxy = np.zeros((3, 4), np.float32)
+    records = [Record("a", None, (9, 9), xyxy, np.array([0, 2, 0])), Record("b", None, (9, 9), xyxy[:0], np.zeros(0, np.int64))]
+    assert counts_of_records(records) == {
+        "a": {"RBC": 2, "WBC": 0, "Platelets": 1},
+        "b": {"RBC": 0, "WBC": 0, "Platelets": 0},
+    }

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from detector.accuracy import truth
+from detector.accuracy import tables
 from detector.annotations import splits
 from detector.annotations.conversion import Request, convert
 from detector.errors import AnnotationError
@@ -38,7 +38,7 @@ def test_a_set_that_is_read_right(case: Path, tmp_path: Path) -> None:
     audit = convert(Request(case, tmp_path / "out", plan=splits.plan("1/0/0")))
     assert audit.splits["train"].boxes == RIGHT
     assert audit.failed == ()
-    counts = truth.read(case).counts.values()
+    counts = tables.read_counts(case).counts.values()
     assert {name: sum(field[name] for field in counts) for name in RIGHT} == RIGHT
 
 
@@ -52,6 +52,6 @@ def test_a_set_that_is_read_right(case: Path, tmp_path: Path) -> None:
     indirect=["case"],
 )
 def test_a_set_that_is_refused_with_the_remedy(case: Path, tmp_path: Path, said: str) -> None:
-    for read in (lambda: convert(Request(case, tmp_path / "out")), lambda: truth.read(case)):
+    for read in (lambda: convert(Request(case, tmp_path / "out")), lambda: tables.read_counts(case)):
         with pytest.raises(AnnotationError, match=said):
             read()

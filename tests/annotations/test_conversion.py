@@ -155,7 +155,7 @@ def test_labels_of_another_set_replace_those_of_the_same_name(make: Any, bccd: P
     shutil.rmtree(other / "images")
     audit = convert(Request(bccd, tmp_path / "mixed", labels=other))
     assert audit.splits["train"].boxes["RBC"] == 4
-    assert [(note.file, note.reason) for note in audit.remarks] == [("z", "has replacement labels and is not in the source")]
+    assert [(note.file, note.reason) for note in audit.remarks] == [("z", "has replacement labels but is not in the source")]
     audit = convert(Request(bccd, tmp_path / "only", labels=other, only_relabelled=True))
     assert {split: t.images for split, t in audit.splits.items()} == {"train": 1, "val": 0, "test": 0}
     assert len(audit.left_out) == 4
@@ -228,7 +228,7 @@ def test_an_earlier_conversion_is_replaced_and_nothing_else(make: Any, bccd: Pat
     assert not (out / "labels" / "train.cache").exists()
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("years", encoding="utf-8")
-    with pytest.raises(OutputError, match="no earlier conversion"):
+    with pytest.raises(OutputError, match="not an earlier conversion"):
         convert(Request(bccd, tmp_path / "mine"))
     assert (tmp_path / "mine" / "thesis.txt").read_text(encoding="utf-8") == "years"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["bccd", "mine", "out"]

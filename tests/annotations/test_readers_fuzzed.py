@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from detector.accuracy import truth
+from detector.accuracy import tables
 from detector.annotations import corrections, dataset, sources
 from detector.engines import manifest
 from detector.errors import SmearcountError
@@ -101,12 +101,12 @@ def test_coco(make: Any, tmp_path: Path) -> None:
 
 def test_voc(make: Any, tmp_path: Path) -> None:
     root = make.voc(tmp_path, {"a": make.CELLS})
-    fuzz(bytes_of(root / "Annotations" / "a.xml"), lambda: truth.read(root))
+    fuzz(bytes_of(root / "Annotations" / "a.xml"), lambda: tables.read_counts(root))
 
 
 def test_yolo(make: Any, tmp_path: Path) -> None:
     root = make.yolo(tmp_path, {"a": make.CELLS})
-    fuzz(bytes_of(root / "labels" / "a.txt"), lambda: truth.read(root))
+    fuzz(bytes_of(root / "labels" / "a.txt"), lambda: tables.read_counts(root))
 
 
 def test_a_file_of_class_names(make: Any, tmp_path: Path) -> None:
@@ -118,7 +118,7 @@ def test_a_file_of_class_names(make: Any, tmp_path: Path) -> None:
 def test_tables_of_counts(tmp_path: Path) -> None:
     path = tmp_path / "truth.csv"
     path.write_text("field;smear;RBC;WBC;note\na.png;s;12,5;3;x\nb.png;s;7;;y\n", encoding="utf-8")
-    fuzz(bytes_of(path), lambda: truth.read(path))
+    fuzz(bytes_of(path), lambda: tables.read_counts(path))
 
 
 def test_manifests(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from benchmarks import laboratories, sources
-from detector.accuracy.figures import Fields
+from detector.accuracy.figures import EvaluatedFields
 from detector.annotations.records import Record
 from detector.errors import AnnotationError
 from detector.vision.cells import CLASSES
@@ -27,7 +27,9 @@ def looked() -> laboratories.Looked:
     record = Record("1", None, (200, 200), xyxy, np.zeros(3, np.int64))
     found = Detections(xyxy[[2]], np.full(1, 0.9, np.float32), np.zeros(1, np.int64), (200, 200), CLASSES)
     source = sources.Source("lab", [record] * 10, [Record("2", None, (200, 200), xyxy[:2], np.zeros(2, np.int64))])
-    return laboratories.Looked(source, laboratories.GIVEN, Fields([record] * 10, [found] * 10, [found] * 10), [found] * 10)
+    return laboratories.Looked(
+        source, laboratories.GIVEN, EvaluatedFields([record] * 10, [found] * 10, [found] * 10), [found] * 10
+    )
 
 
 def test_errors_recall_and_the_guess_are_of_the_source(looked: laboratories.Looked) -> None:

@@ -29,7 +29,7 @@ def test_a_row_tells_the_error_the_difference_and_whether_the_limit_is_met() -> 
     assert rows[0].less_plain is None
     assert [row.less_plain.value for row in rows[1:] if row.less_plain] == pytest.approx([0, 1])
     assert [row.met for row in rows] == [True, True, False]
-    assert rows[2].cells()[2:] == ["+1.00", "0.58", "2.41", "MISSED"]
+    assert rows[2].texts()[2:] == ["+1.00", "0.58", "2.41", "MISSED"]
     assert light.rows(errors, 2) == []
 
 

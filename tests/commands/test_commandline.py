@@ -65,7 +65,7 @@ def test_options_and_other_words_come_in_any_order(parser: Parser, words: list[s
         (["a", "--times", "1", "--share", "nan"], "--share: must be a number from 0 to 1, got 'nan'"),
         (["a", "--times", "1", "--size", "wide"], "--size: must be a number, got 'wide'"),
         (["a", "--times", "1", "--how", "ill"], "--how: invalid choice: 'ill' (choose from"),
-        (["a", "--times", "1", "--dr"], "unknown option --dr; did you mean --dry? python -m detector.try --help tells"),
+        (["a", "--times", "1", "--dr"], "unknown option --dr; did you mean --dry? python -m detector.try --help lists"),
         (["a", "--times", "1", "--no-dry"], "unknown option --no-dry"),
         (["a", "--times", "1", "--tmies=3"], "unknown option --tmies; did you mean --times?"),
         (["a", "--times", "1", "--dry=yes"], "--dry: ignored explicit argument 'yes'"),
@@ -84,8 +84,8 @@ def test_what_is_wrong_is_named_in_one_line(parser: Parser, words: list[str], me
         (count, ["slides", "--overlay"], "unknown option --overlay; did you mean --overlays? "),
         (count, ["slides", "--weights", "a.onnx"], "unknown option --weights; did you mean --model? "),
         (count, ["--source=slides"], "unknown option --source; did you mean INPUT? "),
-        (count, ["slides", "--conf", "0.5"], "unknown option --conf; thresholds are not given but tuned, and stand on the card"),
-        (count, ["slides", "--imgsz", "640"], "unknown option --imgsz; python -m detector.count --help tells"),
+        (count, ["slides", "--conf", "0.5"], "unknown option --conf; thresholds are tuned, not given; they are on the model"),
+        (count, ["slides", "--imgsz", "640"], "unknown option --imgsz; python -m detector.count --help lists"),
         (train, ["--imgsz", "640"], "unknown option --imgsz; did you mean --image-px? "),
         (train, ["--batch-size", "4"], "unknown option --batch-size; did you mean --batch? "),
         (train, ["--lr0", "0.1"], "unknown option --lr0; did you mean --learning-rate? "),
@@ -143,7 +143,7 @@ def test_all_commands_are_listed_and_called_by_one_name(
     with pytest.raises(SystemExit) as ended:
         commands.main()
     assert ended.value.code == 2
-    assert "smearcount synth --help tells" in capsys.readouterr().err
+    assert "smearcount synth --help lists" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

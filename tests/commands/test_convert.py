@@ -115,7 +115,7 @@ def test_some_inputs_failed(
         (["{source}/classes.txt", "--out", "out"], 3, "not a label set"),
         (["{source}", "--out", "{source}/classes.txt/out"], 2, "lies in or around"),
         (["{source}", "--out", "file/out"], 3, "cannot be written"),
-        (["{source}", "--out", "file"], 3, "exists and is no earlier conversion"),
+        (["{source}", "--out", "file"], 3, "exists and is not an earlier conversion"),
     ],
 )
 def test_wrong_use(

@@ -15,7 +15,7 @@ from detector import count
 
 Run = Callable[..., int]
 SAMPLES = Path(__file__).parents[2] / "datasets" / "samples"
-WARNING = "the scale that was given does not fit the cells"
+WARNING = "the given scale contradicts the cells"
 
 
 def rows(path: Path) -> list[dict[str, str]]:
@@ -44,7 +44,7 @@ def test_tables_say_how_wide_red_cells_are_and_what_tells_it(smear: Path, run_co
     (rbc_px,) = {row["rbc_px"] for row in three}
     assert float(other["rbc_px"]) == pytest.approx(2 * float(rbc_px), rel=0.15)
     assert [row["scale"] for row in (*three, other)] == ["cells of the smear"] * 3 + ["cells of the field"]
-    assert other["reason"].startswith("scale of its own: red cells are ")
+    assert other["reason"].startswith("own scale: red cells are ")
     assert [(one["smear"], one["source"], one["fields"]) for one in scales("out")] == [
         ("s", "cells of the smear", 3),
         ("s", "cells of the field", 1),
@@ -79,7 +79,9 @@ def test_a_given_scale_that_the_cells_contradict_is_used_and_warned_of_once(
     assert run_command(count.main, fields, "--out", "out", "--um-per-px", "0.3") == 0
     assert {(row["rbc_px"], row["scale"]) for row in rows(Path("out/counts.csv"))} == {("25", "given")}
     printed = capsys.readouterr()
-    warning = rf"warning: {WARNING} in [34] of 4 fields: in smear_a/field_0\d\.jpg by um_per_px red cells are 25 px wide"
+    warning = (
+        rf"warning: {WARNING} in [34] of 4 fields: in smear_a/field_0\d\.jpg, by the given scale red cells should be 25 px wide"
+    )
     assert re.match(warning, " ".join(printed.err.split()))
     assert (printed.err + printed.out).count(WARNING) == 1
     report = Path("out/report.html").read_text(encoding="utf-8")

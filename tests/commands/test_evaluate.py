@@ -15,11 +15,11 @@ import numpy as np
 import pytest
 
 from detector import evaluate
-from detector.accuracy.report import drawn
+from detector.accuracy.report import drawings
 from detector.annotations import dataset
 from detector.annotations.records import Record
-from detector.commandline import EXIT_DONE, console
-from detector.errors import ConfigError, MissingExtraError, NothingToDoError, OutputError, UsageError
+from detector.commandline import console
+from detector.errors import EXIT_DONE, ConfigError, MissingExtraError, NothingToDoError, OutputError, UsageError
 from detector.vision.cells import CLASSES
 from detector.vision.detections import Detections
 from detector.vision.model import Model
@@ -79,12 +79,12 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
     """Plots take most of the time, and have tests of their own."""
     for name in ("of_evaluation", "of_tables"):
-        monkeypatch.setattr(drawn, name, lambda target, result: defaultdict(list))
+        monkeypatch.setattr(drawings, name, lambda target, result: defaultdict(list))
 
 
 def figures(data: Path, **options: Any) -> dict[str, Any]:
     out = data.parent / "made" / f"{len(list(data.parent.glob('made/*')))}"
-    assert evaluate.command(data, out=out, **options) == EXIT_DONE
+    assert evaluate.command(evaluate.EvaluateOptions(data, out=out, **options)) == EXIT_DONE
     document: dict[str, Any] = json.loads((out / "metrics.json").read_text(encoding="utf-8"))
     return document
 
@@ -186,7 +186,7 @@ def test_domains_can_be_told(data: Path, tmp_path: Path, undrawn: None) -> None:
     assert {row["field"]: row["domain"] for row in rows} == {"b": "giemsa", "c": "wright", "d": "of no known domain"}
     manifest.write_text("field,domain\na_b.png,giemsa\n", encoding="utf-8")
     with pytest.raises(UsageError, match="names none of the fields to evaluate; they are named like 'b'"):
-        evaluate.command(data, smears=manifest)
+        evaluate.command(evaluate.EvaluateOptions(data, smears=manifest))
 
 
 def test_names_can_be_left_out(data: Path, tmp_path: Path, undrawn: None, capsys: pytest.CaptureFixture[str]) -> None:
@@ -196,32 +196,32 @@ def test_names_can_be_left_out(data: Path, tmp_path: Path, undrawn: None, capsys
     assert (found["figures"]["fields"], found["left_out"]) == (2, 1)
     names.write_text("b\nc\nd\n", encoding="utf-8")
     with pytest.raises(NothingToDoError, match="no fields to evaluate"):
-        evaluate.command(data, exclude=names)
+        evaluate.command(evaluate.EvaluateOptions(data, exclude=names))
     with pytest.raises(ConfigError, match="cannot be read"):
-        evaluate.command(data, exclude=tmp_path / "absent.txt")
+        evaluate.command(evaluate.EvaluateOptions(data, exclude=tmp_path / "absent.txt"))
 
 
 def test_an_empty_split_is_nothing_to_do(data: Path) -> None:
     with pytest.raises(NothingToDoError, match="'val'"):
-        evaluate.command(data, split="val")
+        evaluate.command(evaluate.EvaluateOptions(data, split="val"))
     with pytest.raises(UsageError, match="no such split"):
-        evaluate.command(data, split="exam")
+        evaluate.command(evaluate.EvaluateOptions(data, split="exam"))
 
 
 def test_an_output_that_cannot_be_written_is_said_before_any_work(data: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match="cannot be written"):
-        evaluate.command(data, out=tmp_path / "file" / "out")
+        evaluate.command(evaluate.EvaluateOptions(data, out=tmp_path / "file" / "out"))
 
 
 def test_results_that_stand_already_are_not_overwritten(data: Path, tmp_path: Path, undrawn: None) -> None:
     out = tmp_path / "out"
     out.mkdir()
     (out / "notes.txt").write_text("mine")
-    assert evaluate.command(data, out=out) == EXIT_DONE
+    assert evaluate.command(evaluate.EvaluateOptions(data, out=out)) == EXIT_DONE
     before = {path.name: path.read_bytes() for path in out.iterdir() if path.is_file()}
     with pytest.raises(OutputError, match=r"holds metrics\.json, fields\.csv, report\.html already; choose another --out$"):
-        evaluate.command(data, out=out)
+        evaluate.command(evaluate.EvaluateOptions(data, out=out))
     assert {path.name: path.read_bytes() for path in out.iterdir() if path.is_file()} == before
 
 
@@ -234,9 +234,9 @@ def test_what_ends_early_leaves_nothing_half(
         (target / "plots" / "a.png").write_bytes(b"a")
         raise ended
 
-    monkeypatch.setattr(drawn, "of_evaluation", draw)
+    monkeypatch.setattr(drawings, "of_evaluation", draw)
     with console.capture() as capture, pytest.raises((KeyboardInterrupt, OutputError)):
-        evaluate.command(data, out=tmp_path / "out")
+        evaluate.command(evaluate.EvaluateOptions(data, out=tmp_path / "out"))
     assert not (tmp_path / "out").exists()
     # The figures were told before they could not be written.
     assert "counts per field" in capture.get()
@@ -253,7 +253,9 @@ def test_tables_of_counts_are_compared_without_a_model(tmp_path: Path, undrawn: 
     truth = counts(tmp_path / "truth.csv", "a,10,1", "b,13,0", "c,9,2", "d,8,1")
     other = counts(tmp_path / "other.csv", "a,11,1", "b,13,0", "c,9,2")
     with console.capture() as capture:
-        assert evaluate.command(counts=mine, truth=truth, against=other, out=tmp_path / "out") == EXIT_DONE
+        assert (
+            evaluate.command(evaluate.EvaluateOptions(counts=mine, truth=truth, against=other, out=tmp_path / "out")) == EXIT_DONE
+        )
     found = json.loads((tmp_path / "out" / "metrics.json").read_text(encoding="utf-8"))
     assert (found["kind"], found["figures"]["fields"], found["figures"]["per"]) == ("tables", 3, "field")
     assert found["only_counted"] == ["e"]
@@ -270,7 +272,7 @@ def test_tables_of_counts_are_compared_without_a_model(tmp_path: Path, undrawn: 
         "Counted, but not in the truth",
         "In the truth, but not counted",
         "Compared with the other counts",
-        "Yardsticks",
+        "Reference values",
     ):
         assert told in page
     assert "Against truth" in capture.get()
@@ -289,10 +291,12 @@ def test_tables_of_counts_are_compared_without_a_model(tmp_path: Path, undrawn: 
 )
 def test_options_that_do_not_go_together_say_what_does(options: dict[str, str], told: str) -> None:
     with pytest.raises(UsageError, match=told):
-        evaluate.command(**{name: text if name == "split" else Path(text) for name, text in options.items()})
+        evaluate.command(
+            evaluate.EvaluateOptions(**{name: text if name == "split" else Path(text) for name, text in options.items()})
+        )
 
 
 def test_without_matplotlib_it_says_what_to_install_before_any_work(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(MissingExtraError, match=r"needs matplotlib.*\[evaluate\]"):
-        evaluate.command(data)
+        evaluate.command(evaluate.EvaluateOptions(data))

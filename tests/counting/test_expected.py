@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from benchmarks.simulated_counts import SCENARIOS, WRONG, Scenario, simulate
 from detector.counting.expected import Correction, corrections
-from detector.counting.intervals import Estimate, rate
+from detector.counting.intervals import Interval, rate
 from detector.vision.sums import FieldSums
 
 
@@ -58,7 +58,7 @@ def test_what_validation_fields_do_not_tell_is_not_known() -> None:
 def test_no_cells_counted_leave_room_for_one_that_was_missed(fields: int) -> None:
     correction = known(*[sums(30, 19, 0, 1)] * 3)
     total, mean = correction.total(0, 17 * fields), correction.mean([0] * fields, 17 * fields)
-    assert total == Estimate(0, 0, 1)
+    assert total == Interval(0, 0, 1)
     assert mean is not None
     assert (mean.value, mean.low) == (0, 0)
     # Garwood's limit for none, and a little for what is missed.

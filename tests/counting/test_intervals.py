@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import special, stats
 
-from detector.counting.intervals import Estimate, rate, ratio, share
+from detector.counting.intervals import Interval, rate, ratio, share
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ def test_counts_must_fit() -> None:
 
 
 def test_times_changes_the_unit() -> None:
-    assert Estimate(2.0, 1.0, 4.0).times(3) == Estimate(6.0, 3.0, 12.0)
+    assert Interval(2.0, 1.0, 4.0).times(3) == Interval(6.0, 3.0, 12.0)
 
 
 counts = st.lists(st.integers(0, 400), min_size=1, max_size=30)

@@ -12,7 +12,7 @@ from detector.counting import density
 from detector.counting.expected import corrections
 from detector.counting.fields import FieldCount, UnreadField
 from detector.counting.intervals import rate, ratio
-from detector.counting.smears import SmearCount, aggregate
+from detector.counting.smears import ClassCount, SmearCount, aggregate
 from detector.errors import UsageError
 from detector.vision.sums import FieldSums
 
@@ -108,8 +108,8 @@ def test_expected_true_counts_stand_beside_the_raw_ones_where_they_are_known() -
 )
 def test_many_doubtful_fields_lead_and_withhold_the_expected_count(number: int, doubtful: int, warning: str) -> None:
     val = FieldSums(fields=30, true=450, false=0, missed=150, counted_squared=6750, truth_squared=12000, counted_truth=9000)
-    fields = [field(f"{i:02}", rbc=20) for i in range(number)]
-    (smear,) = aggregate(fields, (), corrections({"RBC": {"a": val}}), {f"{i:02}" for i in range(doubtful)})
+    fields = [replace(field(f"{i:02}", rbc=20), doubt="blurred" * (i < doubtful)) for i in range(number)]
+    (smear,) = aggregate(fields, (), corrections({"RBC": {"a": val}}))
     assert (smear.doubtful, smear.warning) == (doubtful, warning)
     rbc = smear.classes["RBC"]
     assert (rbc.expected_total is None, rbc.expected_mean is None) == (bool(warning), bool(warning))
@@ -136,30 +136,43 @@ def test_order_of_fields_does_not_matter(fields: list[FieldCount]) -> None:
     assert aggregate(fields) == aggregate(fields[::-1])
 
 
+def known(smear: SmearCount) -> dict[str, ClassCount]:
+    """The classes of which cells per µL are known."""
+    return {name: count for name, count in smear.classes.items() if count.per_ul is not None}
+
+
 def test_per_microlitre_from_red_cells() -> None:
     smear = one(field("a", rbc=501, wbc=1, plt=25), field("b", rbc=501, wbc=1, plt=25))
-    found = {e.class_name: e for e in density.from_red_cells(smear, 5e6)}
+    found = known(density.from_red_cells(smear, 5e6))
     assert found.keys() == {"WBC", "Platelets"}
-    assert found["WBC"].estimate.value == pytest.approx(10_000)
-    assert found["Platelets"].estimate.value == pytest.approx(250_000)
+    assert found["WBC"].per_ul is not None
+    assert found["WBC"].per_ul.value == pytest.approx(10_000)
+    assert found["Platelets"].per_ul is not None
+    assert found["Platelets"].per_ul.value == pytest.approx(250_000)
     per_rbc = smear.classes["WBC"].per_rbc
     assert per_rbc is not None
-    assert found["WBC"].estimate == per_rbc.times(5e6)
-    assert "5e+06 red cells per µL" in found["WBC"].source
+    assert found["WBC"].per_ul == per_rbc.times(5e6)
+    assert "5e+06 red cells per µL" in found["WBC"].per_ul_source
+    assert found["WBC"] == replace(smear.classes["WBC"], per_ul=found["WBC"].per_ul, per_ul_source=found["WBC"].per_ul_source)
 
 
 def test_per_microlitre_from_a_factor() -> None:
     calibrated = one(field("a", plt=20, um=0.1))
-    found = {e.class_name: e for e in density.from_area(calibrated, 12.5)}
+    found = known(density.from_area(calibrated, 12.5))
     per_mm2 = calibrated.classes["Platelets"].per_mm2
     assert per_mm2 is not None
-    assert found["Platelets"].estimate == per_mm2.times(12.5)
-    assert "12.5 mm² per µL" in found["Platelets"].source
-    assert density.from_area(one(field("a", plt=20)), 12.5) == []
+    assert found["Platelets"].per_ul == per_mm2.times(12.5)
+    assert "12.5 mm² per µL" in found["Platelets"].per_ul_source
+    assert known(density.from_area(one(field("a", plt=20)), 12.5)) == {}
 
 
 def test_no_red_cells_give_no_estimate() -> None:
-    assert density.from_red_cells(one(field("a", wbc=3)), 5e6) == []
+    assert known(density.from_red_cells(one(field("a", wbc=3)), 5e6)) == {}
+
+
+def test_nothing_given_leaves_a_smear_as_it_is() -> None:
+    smear = one(field("a", rbc=5, um=0.1))
+    assert density.per_ul(smear, None, None) == smear
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from detector.engines import inputs, job
 from detector.engines.inputs import FieldInput
+from detector.engines.local import Work
 from detector.output import coco, tables
 from detector.output.journal import Journal
 from detector.synthetic.layout import plan
@@ -49,11 +50,11 @@ def _files(fields: Sequence[FieldInput], model: Model, workers: int, folder: Pat
     """What a count writes, with the fields back in the order of their names."""
     ordered = sorted(fields, key=lambda one: one.field)
     with Journal(folder / "journal", job.journal_key(model), resume=False) as journal:
-        job.count(fields, model, workers, journal)
-        outcome = job.count(ordered, model, workers, journal)
+        job.count(fields, Work(model, workers, journal))
+        outcome = job.count(ordered, Work(model, workers, journal))
         coco.write(folder / "detections.json", job.entries(ordered, journal))
-    tables.write_counts(folder / "counts.csv", outcome.fields, outcome.notes, outcome.doubts)
-    tables.write_smears(folder / "smears.csv", outcome.smears, {})
+    tables.of_fields(outcome.fields).write(folder / "counts.csv")
+    tables.of_smears(outcome.smears).write(folder / "smears.csv")
     return [(folder / name).read_bytes() for name in ("counts.csv", "smears.csv", "detections.json")]
 
 

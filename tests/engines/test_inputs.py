@@ -151,9 +151,9 @@ def test_without_inputs_a_manifest_looks_beside_itself(tmp_path: Path) -> None:
         ("field,smear\n1.jpg,a\n1.jpg,b\n", "line 3: 1.jpg stands in line 2"),
         ("field,smear\na/1.jpg,a\n./a/1.jpg,b\n", "line 3: a/1.jpg stands in line 2"),
         ("field,smear,um_per_px\n1.jpg,a,wide\n", "line 2: um_per_px is 'wide'"),
-        ("field,smear,um_per_px\n1.jpg,a,0\n", "line 2: 0 micrometres per pixel is no scale"),
-        ("field,smear,um_per_px\n1.jpg,a,13.3\n", "line 2: 13.3 micrometres per pixel is no scale"),
-        ("field,smear,um_per_px\n1.jpg,a,nan\n", "nan micrometres per pixel is no scale"),
+        ("field,smear,um_per_px\n1.jpg,a,0\n", "line 2: 0 micrometres per pixel is not a scale"),
+        ("field,smear,um_per_px\n1.jpg,a,13.3\n", "line 2: 13.3 micrometres per pixel is not a scale"),
+        ("field,smear,um_per_px\n1.jpg,a,nan\n", "nan micrometres per pixel is not a scale"),
     ],
 )
 def test_a_manifest_that_is_wrong_says_where(tmp_path: Path, text: str, message: str) -> None:
@@ -185,7 +185,7 @@ def test_domains_stand_beside_smears_or_in_their_place(tmp_path: Path) -> None:
 
 def test_with_a_manifest_inputs_are_folders(tmp_path: Path) -> None:
     _make(tmp_path, "1.jpg")
-    with pytest.raises(UsageError, match="is no folder"):
+    with pytest.raises(UsageError, match="is not a folder"):
         inputs.find([str(tmp_path / "1.jpg")], _manifest(tmp_path, "field,smear\n1.jpg,s\n"))
 
 

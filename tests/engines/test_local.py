@@ -96,5 +96,5 @@ def test_what_a_user_gives_is_taken_and_tells_the_others_nothing(model: Model, t
     scales = SmearScales(model, [*given, *fields[1:]])
     assert scales.of(given[0]) == Scale(15.0, scale.GIVEN)
     assert scales.of(fields[1]) is None
-    with pytest.raises(UsageError, match="no scale of a smear"):
+    with pytest.raises(UsageError, match="not a scale of a smear"):
         scales.of(replace(fields[0], um_per_px=20.0))

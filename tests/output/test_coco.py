@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
+from detector.counting.result import FieldResult
 from detector.output import coco
-from detector.output.journal import Entry
 from detector.vision.detections import Detections, Unread
 
 
@@ -14,8 +14,8 @@ def test_what_is_written_is_valid_and_holds_every_cell(tmp_path: Path) -> None:
     xyxy = np.array([[0, 0.25, 10.5, 20], [100.13, 1e-7, 130.2, 4.06]], dtype=np.float32)
     found = Detections(xyxy, np.array([0.5, 1e-5], np.float32), np.array([0, 2]), (640, 480))
     lost = Unread("c.jpg", "is empty")
-    entries = [Entry('a "1".jpg', "s", None, None, found), Entry("b.jpg", "s", None, None, Detections.none((5, 4))),
-               Entry("c.jpg", "s", None, None, lost), Entry("d.jpg", "s", None, None, found[:1])]  # fmt: skip
+    entries = [FieldResult('a "1".jpg', "s", None, found), FieldResult("b.jpg", "s", None, Detections.none((5, 4))),
+               FieldResult("c.jpg", "s", None, lost), FieldResult("d.jpg", "s", None, found[:1])]  # fmt: skip
     coco.write(tmp_path / "detections.json", entries)
     content = json.loads((tmp_path / "detections.json").read_text(encoding="utf-8"))
     assert content["annotations"] == [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -9,35 +10,39 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from detector.counting.result import FieldResult
 from detector.errors import OutputError
-from detector.output.html import as_base64
-from detector.output.journal import Entry, Journal
+from detector.output.journal import Journal
 from detector.vision.detections import Detections, Unread
 from detector.vision.quality import Quality
+from detector.vision.scale import Scale
 
 KEY = {"model_sha256": "abc"}
+STAMP = (12, 34)
+FORMER = Path(__file__).with_name("former_journal.jsonl")
+"""A field, an unread one and a slide as version 0.1.0 wrote them down before its results had one type."""
 
 
-def _entry(name: str, n: int, seed: int = 0) -> Entry:
+def _entry(name: str, n: int, seed: int = 0) -> FieldResult:
     generator = np.random.default_rng(seed)
     corner = generator.uniform(0, 500, (n, 2)).round(2)
     xyxy = np.concatenate([corner, corner + generator.uniform(1, 90, (n, 2)).round(2)], axis=1).round(2)
-    found = Detections(xyxy, generator.uniform(0, 1, n).round(4), generator.integers(0, 3, n), (640, 480), saturated=n > 5)
+    cells = Detections(xyxy, generator.uniform(0, 1, n).round(4), generator.integers(0, 3, n), (640, 480), saturated=n > 5)
     quality = Quality(
         generator.uniform(3, 12) if n else None, *generator.uniform(0, 1, 3), (200, 195, n), *generator.uniform(0, 1, 2),
         (n, 1, 2), (0, n, 1),
         plain_whites=n, stray=0.3, density=(0.1, 0.2, 0.3) if n else None, score=0.9 if n else None,
     )  # fmt: skip
-    return Entry(name, "smear", 0.1, (12, 34), found, "a note", quality, as_base64(generator.bytes(7 * n)))
+    return FieldResult(name, "smear", 0.1, cells, "a note", quality, generator.bytes(7 * n))
 
 
-def _equal(a: Entry, b: Entry) -> bool:
-    if isinstance(a.found, Unread) or isinstance(b.found, Unread):
+def _equal(a: FieldResult, b: FieldResult) -> bool:
+    if isinstance(a.cells, Unread) or isinstance(b.cells, Unread):
         return a == b
-    arrays = all(np.array_equal(getattr(a.found, k), getattr(b.found, k)) for k in ("xyxy", "score", "label"))
-    keys = ("field", "smear", "um_per_px", "stamp", "note", "quality", "picture")
-    found = all(getattr(a.found, k) == getattr(b.found, k) for k in ("size_wh", "saturated"))
-    return arrays and found and all(getattr(a, k) == getattr(b, k) for k in keys)
+    arrays = all(np.array_equal(getattr(a.cells, k), getattr(b.cells, k)) for k in ("xyxy", "score", "label"))
+    keys = ("field", "smear", "um_per_px", "note", "quality", "picture")
+    cells = all(getattr(a.cells, k) == getattr(b.cells, k) for k in ("size_wh", "saturated"))
+    return arrays and cells and all(getattr(a, k) == getattr(b, k) for k in keys)
 
 
 @settings(max_examples=30, deadline=None)
@@ -46,36 +51,37 @@ def test_an_entry_comes_back_as_it_was(tmp_path_factory: pytest.TempPathFactory,
     path = tmp_path_factory.mktemp("j") / "j.jsonl"
     entry = _entry(name, n, seed)
     with Journal(path, KEY, resume=False) as journal:
-        journal.add(entry)
+        journal.add(entry, STAMP)
         assert _equal(journal.read(name), entry)
     with Journal(path, KEY, resume=True) as journal:
-        assert journal.has(name, (12, 34))
+        assert journal.has(name, STAMP)
         assert not journal.has(name, (12, 35))
         assert _equal(journal.read(name), entry)
 
 
 def test_a_journal_cut_anywhere_keeps_its_whole_lines(tmp_path: Path) -> None:
     path = tmp_path / "j.jsonl"
-    entries = [_entry("a", 2), Entry("b", "s", None, None, Unread("b", "is empty")), _entry("c", 3)]
+    entries = [_entry("a", 2), FieldResult("b", "s", None, Unread("b", "is empty")), _entry("c", 3)]
+    stamps = [STAMP, None, STAMP]
     with Journal(path, KEY, resume=False) as journal:
-        for entry in entries:
-            journal.add(entry)
+        for entry, stamp in zip(entries, stamps, strict=True):
+            journal.add(entry, stamp)
     whole = path.read_bytes()
     ends = [i + 1 for i, byte in enumerate(whole) if byte == ord("\n")]
     for cut in range(ends[0], len(whole)):
         path.write_bytes(whole[:cut])
         kept = sum(end <= cut for end in ends) - 1
         with Journal(path, KEY, resume=True) as journal:
-            assert [journal.has(e.field, e.stamp) for e in entries] == [i < kept for i in range(3)]
-            journal.add(entries[2])
+            assert [journal.has(e.field, stamp) for e, stamp in zip(entries, stamps, strict=True)] == [i < kept for i in range(3)]
+            journal.add(entries[2], STAMP)
             assert _equal(journal.read("c"), entries[2])
 
 
 def test_a_second_entry_of_a_field_replaces_the_first(tmp_path: Path) -> None:
     path = tmp_path / "j.jsonl"
     with Journal(path, KEY, resume=False) as journal:
-        journal.add(_entry("a", 2))
-        journal.add(_entry("a", 4, seed=1))
+        journal.add(_entry("a", 2), STAMP)
+        journal.add(_entry("a", 4, seed=1), STAMP)
     with Journal(path, KEY, resume=True) as journal:
         assert _equal(journal.read("a"), _entry("a", 4, seed=1))
 
@@ -84,7 +90,7 @@ def test_a_second_entry_of_a_field_replaces_the_first(tmp_path: Path) -> None:
 def test_a_file_that_is_no_journal_is_left_alone(tmp_path: Path, text: str) -> None:
     path = tmp_path / "j.jsonl"
     path.write_text(text, encoding="utf-8")
-    with pytest.raises(OutputError, match="is no journal"):
+    with pytest.raises(OutputError, match="is not a journal"):
         Journal(path, KEY, resume=True)
     assert path.read_text(encoding="utf-8") == text
 
@@ -93,12 +99,12 @@ def test_a_damaged_line_costs_only_its_own_field(tmp_path: Path) -> None:
     path = tmp_path / "j.jsonl"
     with Journal(path, KEY, resume=False) as journal:
         for name in "abc":
-            journal.add(_entry(name, 2))
+            journal.add(_entry(name, 2), STAMP)
     lines = path.read_bytes().splitlines(keepends=True)
     lines[2] = b"\x00damage\n"
     path.write_bytes(b"".join(lines))
     with Journal(path, KEY, resume=True) as journal:
-        assert [journal.has(name, (12, 34)) for name in "abc"] == [True, False, True]
+        assert [journal.has(name, STAMP) for name in "abc"] == [True, False, True]
         assert _equal(journal.read("c"), _entry("c", 2))
 
 
@@ -108,3 +114,27 @@ def test_an_existing_journal_is_not_begun_anew(tmp_path: Path) -> None:
         pass
     with pytest.raises(OutputError, match="exists already"):
         Journal(path, KEY, resume=False)
+
+
+def test_a_journal_of_the_former_version_is_read_and_written_as_it_was(tmp_path: Path) -> None:
+    path = tmp_path / "j.jsonl"
+    shutil.copy(FORMER, path)
+    with Journal(path, KEY, resume=True) as journal:
+        assert journal.has("smear_a/field_01.jpg", STAMP)
+        field, unread, slide = (journal.read(name) for name in ("smear_a/field_01.jpg", "b.jpg", "c.svs"))
+        assert (field.smear, field.um_per_px, field.note, field.picture) == ("smear_a", None, "a remark", b"\xff\xd8\xff\xd9")
+        assert isinstance(field.cells, Detections)
+        np.testing.assert_allclose(field.cells.xyxy, [[10.25, 20, 110.5, 118], [300, 200, 420, 330.75]])
+        np.testing.assert_allclose(field.cells.score, [0.91, 0.8765], atol=1e-6)
+        assert field.cells.label.tolist() == [0, 1]
+        assert field.scale == Scale(100.0, "cells of the field")
+        assert field.quality is not None
+        assert (field.quality.focus, field.quality.density, field.quality.counted) == (9.5, (0.1, 0.2, 0.3), (1, 1, 0))
+        assert unread == FieldResult("b.jpg", "s", 0.1, Unread("b.jpg", "is empty (0 bytes)"))
+        assert slide.slide is not None
+        assert (slide.slide.um_per_px, slide.slide.rbc_px, slide.slide.tiles[0].raw) == (0.25, 30.0, (1, 1, 0))
+        assert slide.slide.tiles[0].quality == field.quality
+        for result, stamp in ((field, STAMP), (unread, None), (slide, (5, 6))):
+            journal.add(result, stamp)
+    lines = path.read_bytes().splitlines()
+    assert lines[4:] == lines[1:4]

@@ -17,9 +17,8 @@ import pytest
 
 from detector.counting import density
 from detector.counting.fields import FieldCount, UnreadField
+from detector.counting.result import FieldResult
 from detector.counting.smears import aggregate
-from detector.output.html import as_base64
-from detector.output.journal import Entry
 from detector.output.outcome import Outcome
 from detector.output.report import charts, content, page, pictures
 from detector.vision.detections import Detections, Unread
@@ -68,46 +67,43 @@ class Reader(HTMLParser):
             self.text.append(data)
 
 
-def entry(name: str, smear: str, n: int, seed: int = 0, um_per_px: float | None = None, saturated: bool = False) -> Entry:
+def entry(name: str, smear: str, n: int, seed: int = 0, um_per_px: float | None = None, saturated: bool = False) -> FieldResult:
     generator = np.random.default_rng(seed)
     corner = generator.uniform(0, 540, (n, 2)) * [1, 0.7]
     xyxy = np.concatenate([corner, corner + generator.uniform(20, 90, (n, 2))], axis=1)
-    found = Detections(xyxy, generator.uniform(0.5, 1, n).round(4), np.arange(n) % 3, (640, 480), saturated=saturated)
+    cells = Detections(xyxy, generator.uniform(0.5, 1, n).round(4), np.arange(n) % 3, (640, 480), saturated=saturated)
     rgb = np.asarray(cv2.resize(generator.integers(0, 255, (48, 64, 3), dtype=np.uint8), (640, 480)), dtype=np.uint8)
-    return Entry(name, smear, um_per_px, None, found, "", SOUND, as_base64(pictures.small(rgb, 3000)))
+    return FieldResult(name, smear, um_per_px, cells, "", SOUND, pictures.small(rgb, 3000))
 
 
-def outcome_of(entries: Iterable[Entry], doubts: dict[str, str]) -> Outcome:
-    fields = [
-        UnreadField(one.field, one.smear, one.found.reason)
-        if isinstance(one.found, Unread)
-        else FieldCount.of(one.found, one.field, one.smear, one.um_per_px, one.quality)
-        for one in entries
-    ]
+def outcome_of(entries: Iterable[FieldResult], doubts: dict[str, str]) -> Outcome:
+    counted = [one.count() for one in entries]
+    fields = [replace(one, doubt=doubts.get(one.field, "")) if isinstance(one, FieldCount) else one for one in counted]
     read = [one for one in fields if isinstance(one, FieldCount)]
-    smears = aggregate(read, [one for one in fields if isinstance(one, UnreadField)], doubtful=doubts)
-    return Outcome(tuple(fields), {}, doubts, tuple(smears))
+    smears = aggregate(read, [one for one in fields if isinstance(one, UnreadField)])
+    return Outcome(tuple(fields), tuple(smears))
 
 
 @pytest.fixture(scope="module")
-def entries() -> list[Entry]:
+def entries() -> list[FieldResult]:
     return [
         entry("a/1.jpg", "a", 12, 1, 0.1),
         entry("a/2.jpg", "a", 20, 2, 0.1, saturated=True),
-        Entry("a/3.jpg", "a", None, None, Unread("a/3.jpg", "is empty (0 bytes)")),
+        FieldResult("a/3.jpg", "a", None, Unread("a/3.jpg", "is empty (0 bytes)")),
         entry(NASTY, "A", 7, 4),
         entry("A/blurred.jpg", "A", 9, 5),
     ]
 
 
 @pytest.fixture(scope="module")
-def outcome(entries: list[Entry]) -> Outcome:
+def outcome(entries: list[FieldResult]) -> Outcome:
     return outcome_of(entries, {"A/blurred.jpg": "out of focus", NASTY: "crowded: cells cover 85 %"})
 
 
 @pytest.fixture(scope="module")
-def text(outcome: Outcome, entries: list[Entry]) -> str:
-    return page.render(outcome, {"a": density.from_area(outcome.smears[1], 500)}, entries, RUN)
+def text(outcome: Outcome, entries: list[FieldResult]) -> str:
+    calibrated = (outcome.smears[0], density.from_area(outcome.smears[1], 500))
+    return page.render(replace(outcome, smears=calibrated), entries, RUN)
 
 
 def test_it_says_what_the_tables_say(text: str, outcome: Outcome) -> None:
@@ -115,7 +111,7 @@ def test_it_says_what_the_tables_say(text: str, outcome: Outcome) -> None:
     assert "4 fields of 2 smears counted, 1 unread, 1 saturated, 2 doubtful." in told
     warning = "A: 2 of 2 fields are doubtful: do not use these counts before looking at them"
     assert told.index(warning) < told.index("4 fields of 2 smears counted")
-    assert "No true number is to be expected of doubtful fields" in told
+    assert "Expected true counts are therefore not given" in told
     assert "a: " not in told[: told.index("4 fields of")]
     assert "a/3.jpg is empty (0 bytes)" in told
     assert "A/blurred.jpg out of focus" in told
@@ -159,17 +155,17 @@ def test_it_asks_nothing_of_a_network(text: str) -> None:
     assert "url(" not in text
 
 
-def test_pictures_and_cells_are_those_of_the_fields(text: str, entries: list[Entry]) -> None:
+def test_pictures_and_cells_are_those_of_the_fields(text: str, entries: list[FieldResult]) -> None:
     packed = json.loads(re.search(r'id="cells">(.*?)</script>', text, re.DOTALL)[1])["fields"]  # type: ignore[index]
     shown = [one for one in sorted(entries, key=lambda one: one.smear) if one.picture]
     numbers = [int(one) for one in re.findall(r'data-number="(\d+)"', text)]
     for place, one in zip(numbers, shown, strict=True):
-        assert isinstance(one.found, Detections)
+        assert isinstance(one.cells, Detections)
         values = np.frombuffer(base64.b64decode(packed[place]), "<u2").reshape(-1, 5).astype(float)
-        assert np.abs(values[:, :2] / 65535 * [640, 480] - one.found.xyxy[:, :2]).max() < 0.02
-        assert np.abs(values[:, 2:4] / 65535 * [640, 480] - (one.found.xyxy[:, 2:] - one.found.xyxy[:, :2])).max() < 0.02
-        assert (values[:, 4] // 1000).tolist() == one.found.label.tolist()
-        assert np.abs(values[:, 4] % 1000 / 100 - one.found.score).max() <= 0.0101
+        assert np.abs(values[:, :2] / 65535 * [640, 480] - one.cells.xyxy[:, :2]).max() < 0.02
+        assert np.abs(values[:, 2:4] / 65535 * [640, 480] - (one.cells.xyxy[:, 2:] - one.cells.xyxy[:, :2])).max() < 0.02
+        assert (values[:, 4] // 1000).tolist() == one.cells.label.tolist()
+        assert np.abs(values[:, 4] % 1000 / 100 - one.cells.score).max() <= 0.0101
     assert text.count("data:image/jpeg") == 4
 
 
@@ -177,13 +173,13 @@ def test_a_thousand_fields_stay_small_and_quick() -> None:
     model = entry("x", "s", 100, um_per_px=0.1)
     noise = np.random.default_rng(0).integers(0, 255, (480, 640, 3), dtype=np.uint8)
     # Noise makes the largest pictures.
-    picture = as_base64(pictures.small(noise, pictures.most_bytes(1000)))
+    picture = pictures.small(noise, pictures.most_bytes(1000))
     many = [
         replace(model, field=f"smear {n // 50}/field {n:04}.jpg", smear=f"smear {n // 50}", picture=picture) for n in range(1000)
     ]
     outcome = outcome_of(many, {many[999].field: "out of focus"})
     started = time.process_time()
-    text = page.render(outcome, {}, many, RUN)
+    text = page.render(outcome, many, RUN)
     assert time.process_time() - started < 20
     assert len(text.encode()) < 15_000_000
     assert text.count("data:image/jpeg") == 1000
@@ -192,10 +188,10 @@ def test_a_thousand_fields_stay_small_and_quick() -> None:
 
 def test_more_than_a_page_holds_is_said_and_doubtful_fields_come_first() -> None:
     model = entry("x", "s", 400)
-    picture = as_base64(b"x" * pictures.most_bytes(4000))
+    picture = b"x" * pictures.most_bytes(4000)
     many = [replace(model, field=f"{n:04}.jpg", picture=picture) for n in range(4000)]
     outcome = outcome_of(many, {many[3998].field: "out of focus"})
-    text = page.render(outcome, {}, many, RUN)
+    text = page.render(outcome, many, RUN)
     assert len(text.encode()) < 15_000_000
     shown = text.count("data:image/jpeg")
     assert 500 < shown < 4000
@@ -207,8 +203,8 @@ def test_more_than_a_page_holds_is_said_and_doubtful_fields_come_first() -> None
 def test_charts_that_are_left_out_are_said() -> None:
     model = entry("x", "s", 5)
     for smears, told in ((60, 0), (61, 1)):
-        many = [replace(model, field=f"{n}/{i}.jpg", smear=str(n), picture="") for n in range(smears) for i in range(2)]
-        text = page.render(outcome_of(many, {}), {}, many, RUN)
+        many = [replace(model, field=f"{n}/{i}.jpg", smear=str(n), picture=b"") for n in range(smears) for i in range(2)]
+        text = page.render(outcome_of(many, {}), many, RUN)
         assert text.count(f"Charts are drawn for the first 60 of {smears} smears") == told
         assert text.count("<h4>Cells in each field</h4>") == 60
 
@@ -225,8 +221,8 @@ def test_a_picture_keeps_to_its_size_and_shape(most: int) -> None:
 
 
 def test_a_count_in_which_nothing_was_read_has_a_report() -> None:
-    lost = [Entry("1.jpg", "s", None, None, Unread("1.jpg", "is empty"))]
-    text = page.render(outcome_of(lost, {}), {}, lost, RUN)
+    lost = [FieldResult("1.jpg", "s", None, Unread("1.jpg", "is empty"))]
+    text = page.render(outcome_of(lost, {}), lost, RUN)
     assert "0 fields of 1 smear counted, 1 unread" in text
     Reader(text)
 
@@ -240,12 +236,14 @@ def test_ticks_are_few_round_and_span_all(low: float, high: float) -> None:
     assert np.allclose(np.diff(found), found[1] - found[0])
 
 
-def test_charts_stay_in_their_frame(outcome: Outcome, entries: list[Entry]) -> None:
+def test_charts_stay_in_their_frame(outcome: Outcome, entries: list[FieldResult]) -> None:
     sizes = content.Sizes()
     for one in entries:
-        if isinstance(one.found, Detections):
-            sizes.add(one.found, one.um_per_px)
-    drawn = [*sizes.charts(), *content.counts_charts(outcome.smears[1], outcome.fields[:3], {"a/1.jpg": "x"})]
+        if isinstance(one.cells, Detections):
+            sizes.add(one.cells, one.um_per_px)
+    doubted = replace(outcome.read[0], doubt="x")
+    assert doubted.field == "a/1.jpg"
+    drawn = [*sizes.charts(), *content.counts_charts(outcome.smears[1], [doubted, *outcome.fields[1:3]])]
     assert len(drawn) == 6
     for chart in drawn:
         for path in (chart.bars, chart.dots, chart.rings, chart.crosses):

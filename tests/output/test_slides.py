@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from detector.counting.result import FieldResult
 from detector.counting.slides import SlideCount, TileCount
 from detector.output import slides
-from detector.output.journal import Entry, Journal
+from detector.output.journal import Journal
 from detector.vision import scan
 from detector.vision.detections import Detections, Unread
 from detector.vision.quality import Quality
@@ -28,10 +29,10 @@ def tile(column: int, row: int, status: str = scan.COUNTED, cells: int = 0, qual
     )
 
 
-def entry(tiles: list[TileCount], um_per_px: float | None = 0.1) -> Entry:
+def entry(tiles: list[TileCount], um_per_px: float | None = 0.1) -> FieldResult:
     size_wh = tiles[-1].owned[2:]
     slide = SlideCount(um_per_px, 75.0, tuple(tiles))
-    return Entry("a/b.svs", "a", None, (1, 2), Detections.none((size_wh[0], size_wh[1])), slide=slide)
+    return FieldResult("a/b.svs", "a", None, Detections.none((size_wh[0], size_wh[1])), slide=slide)
 
 
 MIXED = [tile(0, 0, cells=60), tile(1, 0, scan.EMPTY), tile(2, 0, scan.UNFOCUSED), tile(0, 1, cells=90), tile(1, 1, cells=30),
@@ -39,7 +40,7 @@ MIXED = [tile(0, 0, cells=60), tile(1, 0, scan.EMPTY), tile(2, 0, scan.UNFOCUSED
 
 
 def test_every_tile_is_a_row_and_what_was_not_seen_is_no_zero(tmp_path: Path) -> None:
-    unread = Entry("c.svs", "a", None, None, Unread("c.svs", "is empty"))
+    unread = FieldResult("c.svs", "a", None, Unread("c.svs", "is empty"))
     passed = list(slides.write(tmp_path, [entry(MIXED), unread]))
     assert [one.field for one in passed] == ["a/b.svs", "c.svs"]
     with (tmp_path / "tiles.csv").open(encoding="utf-8") as file:
@@ -53,7 +54,7 @@ def test_every_tile_is_a_row_and_what_was_not_seen_is_no_zero(tmp_path: Path) ->
 
 
 def test_no_slide_leaves_no_table(tmp_path: Path) -> None:
-    assert len(list(slides.write(tmp_path, [Entry("c.jpg", "a", None, None, Detections.none((5, 5)))]))) == 1
+    assert len(list(slides.write(tmp_path, [FieldResult("c.jpg", "a", None, Detections.none((5, 5)))]))) == 1
     assert not list(tmp_path.iterdir())
 
 
@@ -80,16 +81,16 @@ def test_a_slide_says_what_is_missing_in_its_counts() -> None:
 def test_tiles_are_what_the_counts_of_a_slide_scatter_between() -> None:
     one = entry(MIXED)
     assert one.slide is not None
-    field = one.slide.field(one.found, "a/b.svs", "a", None)  # type: ignore[arg-type]
+    field = one.slide.field(one.cells, "a/b.svs", "a", None)  # type: ignore[arg-type]
     assert field.raw == {"RBC": 180, "WBC": 0, "Platelets": 3}
     assert [part.raw["RBC"] for part in field.parts] == [60, 90, 30]
     assert sum(part.area_px for part in field.parts) == pytest.approx(3e6, rel=0.01)
     assert field.um_per_px == 0.1
-    assert one.slide.field(one.found, "a/b.svs", "a", 0.2).um_per_px == 0.2  # type: ignore[arg-type]
+    assert one.slide.field(one.cells, "a/b.svs", "a", 0.2).um_per_px == 0.2  # type: ignore[arg-type]
 
 
 def test_a_slide_and_its_tiles_come_back_from_the_journal(tmp_path: Path) -> None:
-    look = scan.Look(
+    look = scan.TileResult(
         scan.COUNTED,
         "",
         Detections(np.array([[99_999.25, 3, 100_020.5, 17.75]]), np.array([0.5]), np.array([2]), (120_000, 50)),
@@ -97,8 +98,8 @@ def test_a_slide_and_its_tiles_come_back_from_the_journal(tmp_path: Path) -> Non
     )
     with Journal(tmp_path / "j", {}, resume=False) as journal:
         journal.add_tile("a/b.svs", "plan", 7, look)
-        journal.add_tile("a/b.svs", "plan", 8, scan.Look(scan.UNREADABLE, "why", Detections.none((5, 5))))
-        journal.add(entry(MIXED))
+        journal.add_tile("a/b.svs", "plan", 8, scan.TileResult(scan.UNREADABLE, "why", Detections.none((5, 5))))
+        journal.add(entry(MIXED), (1, 2))
     with Journal(tmp_path / "j", {}, resume=True) as journal:
         assert journal.read("a/b.svs").slide == entry(MIXED).slide
         assert journal.tiles("a/b.svs", "other") == {}

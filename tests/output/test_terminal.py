@@ -8,35 +8,33 @@ import re
 import pytest
 from rich.console import Console
 
-from detector.accuracy.printed import grid, show
-from detector.counting.density import PerMicrolitre
+from detector.accuracy.terminal import empty_table, show
 from detector.counting.fields import FieldCount, UnreadField
-from detector.counting.intervals import Estimate
+from detector.counting.intervals import Interval
 from detector.counting.smears import ClassCount, SmearCount
 from detector.output import terminal
 from detector.output.outcome import Outcome
 
-MANY = Estimate(7654321.0, 6543210.0, 8765432.0)
+MANY = Interval(7654321.0, 6543210.0, 8765432.0)
 
 
-def _smears(estimate: Estimate, total: int, with_area: bool) -> list[SmearCount]:
-    count = ClassCount(total, estimate, total, estimate if with_area else None, estimate, estimate, estimate)
+def _smears(estimate: Interval, total: int, extra: bool) -> list[SmearCount]:
+    count = ClassCount(total, estimate, total, estimate if extra else None, estimate, estimate, estimate, MANY if extra else None)
     classes = dict.fromkeys(("RBC", "WBC", "Platelets"), count)
     return [SmearCount(name, 12345, 0, 0, classes) for name in ("smear_a", "a smear with quite a long name 0123456789")]
 
 
-def _printed(width: int, smears: list[SmearCount], with_volume: bool) -> str:
-    volumes = [PerMicrolitre(name, MANY, "as given") for name in ("RBC", "WBC", "Platelets")]
+def _printed(width: int, smears: list[SmearCount]) -> str:
     console = Console(file=io.StringIO(), width=width, record=True)
-    terminal.print_smears(console, smears, {smear.smear: volumes for smear in smears if with_volume})
+    terminal.print_smears(console, smears)
     return console.export_text()
 
 
 @pytest.mark.parametrize("width", [40, 60, 80, 100, 120, 200])
-@pytest.mark.parametrize("estimate", [Estimate(7.5, 6.25, 8.75), MANY])
+@pytest.mark.parametrize("estimate", [Interval(7.5, 6.25, 8.75), MANY])
 @pytest.mark.parametrize("extra", [False, True])
-def test_no_number_is_cut(width: int, estimate: Estimate, extra: bool) -> None:
-    printed = _printed(width, _smears(estimate, 7654321, extra), extra)
+def test_no_number_is_cut(width: int, estimate: Interval, extra: bool) -> None:
+    printed = _printed(width, _smears(estimate, 7654321, extra))
     assert max(map(len, printed.splitlines())) <= max(width, 49)
     assert "…" not in printed
     words = re.findall(r"[\d,.]*\d", printed)
@@ -52,14 +50,14 @@ def test_no_number_is_cut(width: int, estimate: Estimate, extra: bool) -> None:
 
 
 def test_the_usual_table_is_one_at_80_columns() -> None:
-    printed = _printed(80, _smears(Estimate(14.2, 10.1, 19.6), 57, False), False)
+    printed = _printed(80, _smears(Interval(14.2, 10.1, 19.6), 57, False))
     assert "; total" not in printed
     assert [line.split() for line in printed.splitlines()][2][:4] == ["smear", "fields", "cells", "total"]
     assert max(map(len, printed.splitlines())) <= 80
 
 
 def test_tables_of_agreement_are_whole_too() -> None:
-    table = grid(("class", *(f"figure {i}" for i in range(6))), "Agreement", "as a caption")
+    table = empty_table(("class", *(f"figure {i}" for i in range(6))), "Agreement", "as a caption")
     table.add_row("RBC", *["-1234567.89\n-7654321.00 to 2345678.90"] * 6)
     console = Console(file=io.StringIO(), width=60, record=True)
     show(console, [table])
@@ -71,10 +69,12 @@ def test_tables_of_agreement_are_whole_too() -> None:
 
 def test_doubtful_and_unread_fields_are_named_with_their_reasons() -> None:
     counts = {"RBC": 1, "WBC": 0, "Platelets": 0}
-    fields = [FieldCount(f"[a]/{i}.jpg", "a", (9, 9), counts, counts, saturated=i == 3) for i in range(14)]
-    doubts = {field.field: "out of focus" for field in fields[:12]}
+    fields = [
+        FieldCount(f"[a]/{i}.jpg", "a", (9, 9), counts, counts, saturated=i == 3, doubt="out of focus" if i < 12 else "")
+        for i in range(14)
+    ]
     console = Console(file=io.StringIO(), width=40, record=True)
-    terminal.print_problems(console, Outcome((*fields, UnreadField("b.jpg", "a", "is empty")), {}, doubts, ()))
+    terminal.print_problems(console, Outcome((*fields, UnreadField("b.jpg", "a", "is empty")), ()))
     printed = console.export_text()
     assert printed.count("out of focus") == 10
     assert "doubtful: [a]/0.jpg: out of focus" in printed

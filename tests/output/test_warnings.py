@@ -22,17 +22,19 @@ WARNING = "2 of 4 fields are doubtful: do not use these counts before looking at
 def smears() -> list[SmearCount]:
     """Smear a, half of whose fields are doubtful, and b, which is sound."""
     counts = {"RBC": 20, "WBC": 1, "Platelets": 0}
-    fields = [FieldCount(f"{smear}/{i}.jpg", smear, (640, 480), counts, counts) for smear in "ab" for i in range(4)]
-    return aggregate(fields, (), corrections({"RBC": {"lab": VAL}}), {"a/0.jpg", "a/1.jpg"})
+    doubtful = {"a/0.jpg", "a/1.jpg"}
+    names = [(smear, f"{smear}/{i}.jpg") for smear in "ab" for i in range(4)]
+    fields = [FieldCount(name, smear, (640, 480), counts, counts, doubt="blurred" * (name in doubtful)) for smear, name in names]
+    return aggregate(fields, (), corrections({"RBC": {"lab": VAL}}))
 
 
 def test_the_terminal_leads_with_it(smears: list[SmearCount]) -> None:
     console = Console(width=150, record=True)
-    terminal.print_smears(console, smears, {})
+    terminal.print_smears(console, smears)
     told = console.export_text()
     assert told.splitlines()[0] == f"a: {WARNING}"
     assert "b: " not in told
-    assert "no true number is to be expected of doubtful fields" in told
+    assert "expected true counts are therefore not given" in told
     rows = [[cell.strip() for cell in line.split("│")] for line in told.splitlines() if " RBC " in line]
     assert rows[0][5] == "-"
     assert rows[1][5].startswith("107")
@@ -40,16 +42,16 @@ def test_the_terminal_leads_with_it(smears: list[SmearCount]) -> None:
 
 def test_sound_smears_are_printed_without_it(smears: list[SmearCount]) -> None:
     console = Console(width=150, record=True)
-    terminal.print_smears(console, smears[1:], {})
+    terminal.print_smears(console, smears[1:])
     assert "doubtful" not in console.export_text()
 
 
 def test_the_table_holds_it_and_no_expected_count(smears: list[SmearCount], tmp_path: Path) -> None:
-    tables.write_smears(tmp_path / "smears.csv", smears, {})
+    tables.of_smears(smears).write(tmp_path / "smears.csv")
     with (tmp_path / "smears.csv").open(encoding="utf-8", newline="") as file:
         a, b = (row for row in csv.DictReader(file) if row["class"] == "RBC")
     assert list(a).index("warning") < list(a).index("total")
-    assert (a["fields_doubtful"], a["warning"]) == ("2", f"{WARNING}; no true number is to be expected of doubtful fields")
+    assert (a["fields_doubtful"], a["warning"]) == ("2", f"{WARNING}; expected true counts are therefore not given")
     assert (b["fields_doubtful"], b["warning"]) == ("0", "")
     for name in (name for name in a if name.startswith("expected_")):
         assert a[name] == ""

@@ -12,12 +12,19 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 
 from detector.counting.smears import aggregate
+from detector.errors import SmearcountError
 from detector.output.outcome import Outcome
-from detector.streams.frames import Fault, Frame
-from detector.streams.verdict import ClassTotal, Finished, Totals, Verdict
+from detector.streams.live import Shown
+from detector.streams.placing import registration
+from detector.streams.sources.forms import open_source
+from detector.streams.sources.simulated import SimulatedCamera
+from detector.streams.sources.source import Fault, Frame
+from detector.streams.survey import Finished, Verdict
+from detector.streams.totals import ClassTotal, Totals
 from detector.vision.cells import CLASSES
 from detector.vision.detections import Detections
 
@@ -95,8 +102,41 @@ class StubMode:
         return Totals(classes, self._count, 0.0, 0.0, None, 1, enough, f"{self._count} red cells")
 
     def finish(self) -> Finished:
-        outcome = Outcome((), {}, {}, tuple(aggregate([], [], {})))
+        outcome = Outcome((), tuple(aggregate([], [], {})))
         return Finished(outcome, (), np.zeros((8, 8, 3), np.uint8), (), self.totals(), ())
+
+
+def shown(number: int, time_s: float | None = None, wh: tuple[int, int] = (160, 120)) -> Shown:
+    """A numbered picture that was looked at."""
+    mode = StubMode()
+    frame = Frame(number, number / 25 if time_s is None else time_s, picture(number, wh))
+    return Shown(frame, mode.take(frame), mode.totals(), time.monotonic())
+
+
+def taken(text: object) -> tuple[list[Frame], list[Fault]]:
+    """All frames and faults of a source."""
+    with open_source(str(text)) as source:
+        items = list(source)
+    return [one for one in items if isinstance(one, Frame)], [one for one in items if isinstance(one, Fault)]
+
+
+def refused(text: object) -> str:
+    """What is said where a source is refused."""
+    with pytest.raises(SmearcountError) as told, open_source(str(text)) as source:
+        next(iter(source))
+    assert str(told.value).startswith((str(text).split("@")[0], "camera", "file://", "SOURCE", "rtsp://", "concat"))
+    return str(told.value)
+
+
+def textures(address: str) -> tuple[SimulatedCamera, list[NDArray[np.uint8]]]:
+    """The frames of a simulated camera as small grey pictures."""
+    fake = SimulatedCamera(address)
+    return fake, [registration.grey(item.rgb) for item in fake if isinstance(item, Frame)]
+
+
+def way(fake: SimulatedCamera, i: int, j: int) -> NDArray[np.float64]:
+    """How far the view moved from one frame to another, in px."""
+    return np.array(fake.view(j)[:2]) - np.array(fake.view(i)[:2])
 
 
 class MjpegServer:

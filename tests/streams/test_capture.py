@@ -11,9 +11,8 @@ import numpy as np
 import pytest
 
 from detector.errors import SourceError
-from detector.streams.capture import Capture
-from detector.streams.frames import Fault, Frame, Source
-from detector.streams.items import Gap, Item, Passed, Patience, Received
+from detector.streams.capture import Capture, Gap, Item, Passed, Patience, Received
+from detector.streams.sources.source import Fault, Frame, Source
 
 QUICK = Patience(first_s=1.0, read_s=0.15, file_s=0.3, backoff_s=(0.02, 0.08), frozen_s=0.05, reopen_s=0.1, give_up_s=0.6)
 Script = Callable[[int], Iterator[Frame | Fault]]

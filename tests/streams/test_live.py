@@ -13,12 +13,12 @@ from typing import Any
 import pytest
 from staging import FFMPEG, MjpegServer, StubMode, free_port, until, write_video
 
-from detector.streams import opencv, sources
-from detector.streams.capture import Capture
-from detector.streams.frames import Source
-from detector.streams.items import Patience
+from detector.streams.capture import Capture, Patience
 from detector.streams.live import Live
 from detector.streams.log import FrameLog
+from detector.streams.sources import opencv
+from detector.streams.sources.forms import open_source
+from detector.streams.sources.source import Source
 
 QUICK = Patience(first_s=10.0, read_s=1.0, backoff_s=(0.05, 0.2), give_up_s=20.0)
 
@@ -49,7 +49,7 @@ class Run:
 
 
 def test_each_frame_of_a_video_is_counted_and_accounted_for(tmp_path: Path) -> None:
-    run = Run(sources.open(str(write_video(tmp_path / "v.avi", 50))), tmp_path)
+    run = Run(open_source(str(write_video(tmp_path / "v.avi", 50))), tmp_path)
     rows = run.go()
     assert run.mode.taken == list(range(50))
     assert (run.log.used, dict(run.log.rejected)) == (40, {"blurred": 10})
@@ -62,7 +62,7 @@ def test_each_frame_of_a_video_is_counted_and_accounted_for(tmp_path: Path) -> N
 
 
 def test_a_slow_counter_gets_the_newest_frames_of_a_camera(mjpeg: MjpegServer, tmp_path: Path) -> None:
-    run = Run(sources.open(mjpeg.url), tmp_path, StubMode(pause_s=0.05))
+    run = Run(open_source(mjpeg.url), tmp_path, StubMode(pause_s=0.05))
     run.go(lambda live: (until(lambda: live.log.used > 20), live.stop("stopped", "enough seen")))
     assert run.log.dropped["a newer one came"] > run.log.used
     # A frame waits for the one before it and no longer.
@@ -90,7 +90,7 @@ def test_a_server_that_is_killed_and_started_again_leaves_a_gap(mjpeg: MjpegServ
     gaps = [row for row in rows if row["status"] == "gap"]
     assert len(gaps) == 1
     assert "connected again" in gaps[0]["reason"]
-    assert run.log.told[-1]["kind"] == "gap"
+    assert run.log.incidents[-1]["kind"] == "gap"
     assert float(gaps[0]["reason"].split()[3]) >= 0.3
 
 
@@ -153,20 +153,20 @@ def test_a_stream_over_udp_goes_on_after_its_sender_was_killed(
 
 
 def test_a_size_change_reaches_the_mode(tmp_path: Path) -> None:
-    run = Run(sources.open("fake:still?rest=12&resized=0.5&width=160&height=120"), tmp_path)
+    run = Run(open_source("fake:still?rest=12&resized=0.5&width=160&height=120"), tmp_path)
     run.go()
     assert [one.kind for one in run.mode.faults] == ["resized"]
 
 
 def test_a_frame_that_the_detector_fails_on_costs_only_itself(tmp_path: Path) -> None:
-    run = Run(sources.open(str(write_video(tmp_path / "v.avi", 20))), tmp_path, StubMode(fails=lambda index: index in (3, 4)))
+    run = Run(open_source(str(write_video(tmp_path / "v.avi", 20))), tmp_path, StubMode(fails=lambda index: index in (3, 4)))
     run.go()
     assert run.log.rejected["could not be searched for cells (out of memory)"] == 2
     assert run.log.used == 15
 
 
 def test_a_detector_that_fails_always_ends_the_run(tmp_path: Path) -> None:
-    run = Run(sources.open(str(write_video(tmp_path / "v.avi", 60))), tmp_path, StubMode(fails=lambda index: index > 10))
+    run = Run(open_source(str(write_video(tmp_path / "v.avi", 60))), tmp_path, StubMode(fails=lambda index: index > 10))
     run.go()
     assert run.live.ended.why == "failed"
     assert "25 pictures in a row could not be searched for cells: out of memory" in run.live.ended.reason
@@ -177,14 +177,14 @@ def test_a_detector_that_fails_always_ends_the_run(tmp_path: Path) -> None:
     ("options", "why", "frames"), [({"until_enough": True}, "enough", 12), ({"seconds": 1.0}, "stopped", 26), ({}, "ended", 50)]
 )
 def test_it_ends_when_enough_is_known_or_the_time_is_over(tmp_path: Path, options: dict[str, Any], why: str, frames: int) -> None:
-    run = Run(sources.open(str(write_video(tmp_path / "v.avi", 50))), tmp_path, StubMode(enough_at=10), **options)
+    run = Run(open_source(str(write_video(tmp_path / "v.avi", 50))), tmp_path, StubMode(enough_at=10), **options)
     run.go()
     assert run.live.ended.why == why
     assert len(run.mode.taken) == frames
 
 
 def test_what_was_written_before_a_crash_stays(tmp_path: Path) -> None:
-    run = Run(sources.open(str(write_video(tmp_path / "v.avi", 10))), tmp_path)
+    run = Run(open_source(str(write_video(tmp_path / "v.avi", 10))), tmp_path)
     with run.log:
         with run.capture, run.live:
             until(lambda: run.live.wait(0.05))
@@ -195,11 +195,11 @@ def test_what_was_written_before_a_crash_stays(tmp_path: Path) -> None:
 def test_a_full_disk_ends_the_log_and_not_the_count(tmp_path: Path) -> None:
     if not Path("/dev/full").exists():
         pytest.skip("needs /dev/full")
-    run = Run(sources.open(str(write_video(tmp_path / "v.avi", 20))), tmp_path)
+    run = Run(open_source(str(write_video(tmp_path / "v.avi", 20))), tmp_path)
     run.log._file.close()
     run.log._file = io.FileIO("/dev/full", "w")
     with run.log, run.capture, run.live:
         until(lambda: run.live.wait(0.05))
-    assert run.log.problem == "frames.csv: cannot be written on (No space left on device); the count goes on"
+    assert run.log.problem == "frames.csv: cannot be written any more (No space left on device); the count goes on"
     assert run.log.received == 20
     assert run.mode.totals().classes["RBC"].count == 16

@@ -10,21 +10,22 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmarks.stopping_rule import Case, simulate
 from benchmarks.stream_accuracy import Perfect, follow
 from detector.output import results
 from detector.output.report import page
-from detector.streams import enough, modes
-from detector.streams.fake import Fake
-from detector.streams.fields import Fields
-from detector.streams.frames import Fault, Frame
-from detector.streams.scan import CONFIRMATIONS, Scan
+from detector.streams import modes
+from detector.streams.modes import CONFIRMATIONS, FieldsMode, ScanMode
+from detector.streams.sources.simulated import SimulatedCamera
+from detector.streams.sources.source import Fault, Frame
 from detector.streams.survey import BLURRED, MOVING, NOTHING_NEW, Survey
 from detector.vision.detections import Detections
 from detector.vision.model import Model
 
 SMALL = "width=320&height=240&um_per_px=0.15"
+
+
 LARGE = f"{SMALL}&rows=4&columns=4&speed=16"
+
 
 STREAMS = [
     ("scan", f"fake:serpentine?{LARGE}"),
@@ -39,7 +40,7 @@ STREAMS = [
 def test_cells_are_counted_once_to_two_percent(mode: str, address: str) -> None:
     truth = counted = np.zeros(3, dtype=np.int64)
     for seed in (1, 2):
-        fake = Fake(f"{address}&seed={seed}")
+        fake = SimulatedCamera(f"{address}&seed={seed}")
         run = follow(fake, mode, Perfect(fake, jitter_px=0.75))
         assert run.segments == 1
         truth, counted = truth + run.truth, counted + run.counted
@@ -50,9 +51,9 @@ def test_cells_are_counted_once_to_two_percent(mode: str, address: str) -> None:
 
 @pytest.mark.slow
 def test_the_shipped_model_counts_as_many_on_the_way_as_there_are(model: Model) -> None:
-    fake = Fake("fake:serpentine?rows=2&columns=2&speed=40&vibration=0.3&drift=0.2&seed=1")
+    fake = SimulatedCamera("fake:serpentine?rows=2&columns=2&speed=40&vibration=0.3&drift=0.2&seed=1")
     counting = modes.scan(model)
-    seen = np.zeros(len(fake.smear.label), dtype=bool)
+    seen = np.zeros(len(fake.microscope.smear.label), dtype=bool)
     for item in fake:
         assert isinstance(item, Frame)
         if counting.take(item).status == "used":
@@ -60,15 +61,15 @@ def test_the_shipped_model_counts_as_many_on_the_way_as_there_are(model: Model) 
     assert abs(counting.totals().cells - int(seen.sum())) <= 3
 
 
-def survey(fake: Fake, confirmations: int = CONFIRMATIONS) -> tuple[Survey, Perfect]:
+def survey(fake: SimulatedCamera, confirmations: int = CONFIRMATIONS) -> tuple[Survey, Perfect]:
     search = Perfect(fake, jitter_px=0.75)
-    return Survey(search, confirmations, fake.script.um_per_px), search
+    return Survey(search, confirmations, fake.microscope.script.um_per_px), search
 
 
 def test_every_frame_is_used_or_rejected_with_a_reason_and_a_lost_place_begins_a_segment() -> None:
-    fake = Fake(f"fake:lost?{LARGE}&rows=3&lost=60&seed=3&defocus=0.25")
+    fake = SimulatedCamera(f"fake:lost?{LARGE}&rows=3&lost=60&seed=3&defocus=0.25")
     looked, _ = survey(fake)
-    counting = Scan(looked)
+    counting = ScanMode(looked)
     verdicts = []
     for item in fake:
         if isinstance(item, Fault):
@@ -89,9 +90,9 @@ def test_every_frame_is_used_or_rejected_with_a_reason_and_a_lost_place_begins_a
 
 
 def test_a_view_at_rest_is_taken_once_and_one_that_moves_or_is_blurred_is_not() -> None:
-    fake = Fake(f"fake:fields?{SMALL}&rows=2&columns=2&speed=30&rest=30&seed=4&defocus=0.2")
+    fake = SimulatedCamera(f"fake:fields?{SMALL}&rows=2&columns=2&speed=30&rest=30&seed=4&defocus=0.2")
     looked, search = survey(fake, 1)
-    counting = Fields(looked)
+    counting = FieldsMode(looked)
     verdicts = [counting.take(item) for item in fake if isinstance(item, Frame)]
     reasons = Counter(one.reason for one in verdicts if one.status == "rejected")
     assert {MOVING, BLURRED, NOTHING_NEW} <= set(reasons)
@@ -100,13 +101,13 @@ def test_a_view_at_rest_is_taken_once_and_one_that_moves_or_is_blurred_is_not() 
     assert all(one.new.any() for one in taken)
     assert not any(one.new.any() for one in verdicts if one.status == "rejected")
     for one in taken:
-        assert fake.blur_px(fake.step_of[one.index]) < 1
+        assert fake.microscope.blur_px(fake.step_of[one.index]) < 1
 
 
 def test_a_field_that_overlaps_others_adds_only_its_new_area() -> None:
-    fake = Fake(f"fake:fields?{SMALL}&rows=2&columns=2.4&speed=30&rest=8&seed=2")
+    fake = SimulatedCamera(f"fake:fields?{SMALL}&rows=2&columns=2.4&speed=30&rest=8&seed=2")
     looked, _ = survey(fake, 1)
-    counting = Fields(looked)
+    counting = FieldsMode(looked)
     for item in fake:
         assert isinstance(item, Frame)
         counting.take(item)
@@ -121,9 +122,9 @@ def test_a_field_that_overlaps_others_adds_only_its_new_area() -> None:
 
 
 def test_the_verdict_names_the_cells_in_view_and_those_that_are_new() -> None:
-    fake = Fake(f"fake:pan?{SMALL}&columns=2&speed=16&seed=6")
+    fake = SimulatedCamera(f"fake:pan?{SMALL}&columns=2&speed=16&seed=6")
     looked, _ = survey(fake)
-    counting = Scan(looked)
+    counting = ScanMode(looked)
     new = 0
     for item in fake:
         assert isinstance(item, Frame)
@@ -137,17 +138,17 @@ def test_the_verdict_names_the_cells_in_view_and_those_that_are_new() -> None:
 
 
 def test_not_every_view_is_searched_and_one_at_rest_is_searched_twice() -> None:
-    fake = Fake(f"fake:still?{SMALL}&rest=30&seed=6")
+    fake = SimulatedCamera(f"fake:still?{SMALL}&rest=30&seed=6")
     looked, search = survey(fake)
-    follow_all(Scan(looked), fake)
+    follow_all(ScanMode(looked), fake)
     assert search.views == 2
-    fake = Fake(f"fake:pan?{SMALL}&columns=3&speed=5&seed=6")
+    fake = SimulatedCamera(f"fake:pan?{SMALL}&columns=3&speed=5&seed=6")
     looked, search = survey(fake)
-    follow_all(Scan(looked), fake)
-    assert search.views < len(fake.places) / 3
+    follow_all(ScanMode(looked), fake)
+    assert search.views < len(fake.microscope.places) / 3
 
 
-def follow_all(counting: Scan | Fields, fake: Fake) -> None:
+def follow_all(counting: ScanMode | FieldsMode, fake: SimulatedCamera) -> None:
     for item in fake:
         assert isinstance(item, Frame)
         counting.take(item)
@@ -156,28 +157,28 @@ def follow_all(counting: Scan | Fields, fake: Fake) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("mode", ["scan", "fields"])
 def test_what_is_left_behind_is_what_a_count_leaves(mode: str, tmp_path: Path, model: Model) -> None:
-    fake = Fake(f"fake:fields?{SMALL}&rows=2&columns=2.4&speed=30&rest=8&seed=2")
+    fake = SimulatedCamera(f"fake:fields?{SMALL}&rows=2&columns=2.4&speed=30&rest=8&seed=2")
     looked, _ = survey(fake, CONFIRMATIONS if mode == "scan" else 1)
-    counting = Scan(looked) if mode == "scan" else Fields(looked)
+    counting = ScanMode(looked) if mode == "scan" else FieldsMode(looked)
     follow_all(counting, fake)
     finished = counting.finish()
     run = results.describe_run(model, {}, finished.outcome.fields, 0.0, 1.0)
-    results.write(tmp_path, finished.outcome, {}, run)
+    results.write(tmp_path, finished.outcome, run)
     results.write_cells(tmp_path, finished.entries)
-    page.write(tmp_path / "report.html", finished.outcome, {}, finished.entries, run)
+    page.write(tmp_path / "report.html", finished.outcome, finished.entries, run)
     fields, smears = pd.read_csv(tmp_path / "counts.csv"), pd.read_csv(tmp_path / "smears.csv").set_index("class")
     for name, one in finished.totals.classes.items():
         assert fields[name].sum() == fields[f"{name}_frame"].sum() == smears.loc[name, "total"] == one.count
         assert smears.loc[name, "per_mm2"] == pytest.approx(one.count / finished.totals.area_mm2, rel=1e-4)
-    assert sum(len(entry.found) for entry in finished.entries) == finished.totals.cells  # type: ignore[arg-type]
+    assert sum(len(entry.cells) for entry in finished.entries) == finished.totals.cells  # type: ignore[arg-type]
     assert all(entry.picture for entry in finished.entries)
     assert finished.mosaic.ndim == 3
 
 
 def test_a_stream_without_a_frame_ends_too() -> None:
     for counting in (
-        Scan(Survey(lambda _frame: Detections.none((1, 1)), 2)),
-        Fields(Survey(lambda _frame: Detections.none((1, 1)), 1)),
+        ScanMode(Survey(lambda _frame: Detections.none((1, 1)), 2)),
+        FieldsMode(Survey(lambda _frame: Detections.none((1, 1)), 1)),
     ):
         finished = counting.finish()
         assert finished.totals.cells == 0
@@ -188,10 +189,10 @@ def test_a_stream_without_a_frame_ends_too() -> None:
 
 @pytest.mark.slow
 def test_memory_stays_where_it_is_on_a_bounded_area() -> None:
-    fake = Fake(f"fake:revisit?{SMALL}&columns=2&speed=40&seed=1")
+    fake = SimulatedCamera(f"fake:revisit?{SMALL}&columns=2&speed=40&seed=1")
     taken = [item for item in fake if isinstance(item, Frame)]
     looked, _ = survey(fake)
-    counting = Scan(looked)
+    counting = ScanMode(looked)
     sizes = []
     tracemalloc.start()
     for lap in range(6):
@@ -204,22 +205,3 @@ def test_memory_stays_where_it_is_on_a_bounded_area() -> None:
     cells = counting.totals().cells
     counting.take(taken[0])
     assert counting.totals().cells == cells
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("case", [Case(17, 1.0, 0.2, (0.15, 0.6)), Case(40, 2.0, 0.5, (0.2, 0.6))])
-def test_a_count_that_stops_by_itself_is_as_right_as_it_says(case: Case) -> None:
-    stops = simulate(case, 150)
-    assert stops.stopped == 150
-    assert min(stops.held) >= 0.90  # nominal 0.95, less three standard errors
-
-
-def test_enough_is_not_said_at_once_nor_where_nothing_was_asked_for() -> None:
-    rule = enough.Enough({"RBC": 0.5})
-    known = {"RBC": enough.of_class([100] * 3, [1.0] * 3, 0.5)}
-    assert known["RBC"].enough
-    assert not rule.reached(known, 3.0)
-    assert rule.reached(known, float(enough.LEAST_PARTS))
-    assert "red cells" in rule.sentence(known, True)
-    assert not enough.Enough({}).reached(known, 100.0)
-    assert not enough.of_class([0, 0], [1.0, 1.0], 0.5).enough

@@ -1,15 +1,16 @@
-"""Boxes of cells that a random crop cuts."""
+"""Boxes of cells that a random crop cuts, and what is drawn over the cells of a picture to train on."""
 
 from __future__ import annotations
 
-import pickle
-from pathlib import Path
+import random
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from detector.training import augment, disturb, framework
-from detector.vision.cells import PLATELETS, RBC
+from detector.training import augment
+from detector.training.augment import Disturbance
 
 SIZE = (200, 160)
 
@@ -39,27 +40,70 @@ def test_a_cell_outside_has_no_box() -> None:
     assert ((got[:, 2:] - got[:, :2]).min(axis=1) <= 0).all()
 
 
-def test_ultralytics_crops_follow_the_rule_of_the_border(tmp_path: Path) -> None:
-    pytest.importorskip("ultralytics")
-    framework.prepare(tmp_path)
-    from ultralytics.data import augment as theirs
-    from ultralytics.utils.instance import Instances
+PICTURE_WH = (416, 320)
 
-    original = theirs.RandomPerspective
-    # A shift of 40 px to the left leaves 30, 8 and 8 px of three cells 40 px wide, the last of them a platelet.
-    xyxy = np.array([[30, 50, 70, 90], [8, 100, 48, 140], [8, 20, 48, 60], [100, 20, 140, 60]], dtype=np.float32)
-    label = np.array([RBC, RBC, PLATELETS, RBC], dtype=np.float32).reshape(-1, 1)
-    nothing = disturb.Disturbance(None, 0.1, None)
-    shift = np.array([[1, 0, -41], [0, 1, 0], [0, 0, 1.0]])
-    params = {"M": shift, "scale": 1.0, "orig_shape": (160, 200), "size": SIZE, "disturbance": nothing}
-    with augment.cut_like_the_border():
-        crop = theirs.RandomPerspective()
-        instances = Instances(xyxy.copy(), np.zeros((0, 1000, 2), np.float32), bbox_format="xyxy", normalized=False)
-        labels = crop.apply_instances({"cls": label, "instances": instances}, params)
-    assert theirs.RandomPerspective is original
-    # Processes that load data on Windows and macOS are handed a copy.
-    assert type(pickle.loads(pickle.dumps(crop))) is type(crop)
-    assert labels["cls"].reshape(-1).tolist() == [RBC, PLATELETS, RBC]
-    assert labels["instances"].bboxes[0] == pytest.approx([0, 50, 29, 90])
-    height = labels["instances"].bboxes[1, 3] - labels["instances"].bboxes[1, 1]
-    assert height == pytest.approx(2 * np.sqrt(20**2 - 13**2), abs=0.01)
+
+def blank(value: int = 200) -> np.ndarray:
+    return np.full((PICTURE_WH[1], PICTURE_WH[0], 3), value, np.uint8)
+
+
+@pytest.fixture
+def drawn() -> list[Disturbance]:
+    random.seed(5)
+    return [augment.draw_disturbance(PICTURE_WH) for _ in range(3000)]
+
+
+def test_over_most_pictures_lies_nothing(drawn: list[Disturbance]) -> None:
+    assert np.mean([one.circle is not None for one in drawn]) == pytest.approx(augment.SURROUND, abs=0.02)
+    assert np.mean([one.mark is not None for one in drawn]) == pytest.approx(augment.MARKS, abs=0.02)
+    nothing = next(one for one in drawn if one.circle is None and one.mark is None)
+    picture = blank()
+    nothing.put_on(picture)
+    assert (picture == 200).all()
+    assert nothing.shows(np.array([[0, 0, 9, 9], [-50, 0, -40, 9]], np.float32)).all()
+    assert nothing.shows(np.zeros((0, 4), np.float32)).shape == (0,)
+
+
+@given(st.floats(0, 416), st.floats(0, 320), st.floats(60, 300), st.floats(0.01, 0.25))
+def test_an_eyepiece_leaves_a_disc_and_black_around_it(x: float, y: float, radius: float, softness: float) -> None:
+    over, picture = Disturbance((x, y, radius), softness, None), blank()
+    over.put_on(picture)
+    rows, columns = np.mgrid[: PICTURE_WH[1], : PICTURE_WH[0]]
+    off = np.hypot(columns - x, rows - y) / radius
+    assert not picture[off > 1.001].any()
+    assert (picture[off < 1 - softness - 0.001] == 200).all()
+    # A cell can be seen where at least half of the light is left in its middle.
+    cells = np.stack([columns - 5, rows - 5, columns + 5, rows + 5], axis=2)[::20, ::20].reshape(-1, 4).astype(np.float32)
+    seen, light = over.shows(cells), picture[::20, ::20, 0].reshape(-1)
+    assert (light[seen] >= 99).all()
+    assert (light[~seen] <= 101).all()
+
+
+def test_an_eyepiece_leaves_much_of_a_picture(drawn: list[Disturbance]) -> None:
+    left = []
+    for one in drawn:
+        if one.circle is not None:
+            picture = blank()
+            one.put_on(picture)
+            left.append((picture > 100).mean())
+    assert 0.15 < min(left) < max(left) <= 1
+
+
+def test_letters_and_bars_change_few_pixels(drawn: list[Disturbance]) -> None:
+    shares = []
+    for one in drawn:
+        if one.mark is not None:
+            picture = blank()
+            Disturbance(None, one.softness, one.mark).put_on(picture)
+            shares.append((picture != 200).any(axis=2).mean())
+    assert 0 < np.median(shares) < 0.02
+    assert max(shares) < 0.08
+
+
+@pytest.mark.parametrize("size_wh", [(1, 1), (7, 500), (64, 64)])
+def test_pictures_of_any_size_can_be_drawn_over(size_wh: tuple[int, int]) -> None:
+    random.seed(1)
+    for _ in range(300):
+        picture = np.full((size_wh[1], size_wh[0], 3), 200, np.uint8)
+        augment.draw_disturbance(size_wh).put_on(picture)
+        assert picture.shape == (size_wh[1], size_wh[0], 3)

@@ -108,10 +108,7 @@ def test_a_field_that_contradicts_its_smear_gets_a_scale_of_its_own_and_says_so(
     assert found.scale.source == scale.OF_FIELD
     assert _same(found.cells, alone.cells)
     assert alone.note == ""
-    assert (
-        found.note
-        == f"scale of its own: red cells are {found.scale.rbc_px:.0f} px wide here and 30 px in the smear's other fields"
-    )
+    assert found.note == f"own scale: red cells are {found.scale.rbc_px:.0f} px wide here, but 30 px in the smear's other fields"
 
 
 def test_a_given_scale_that_the_cells_contradict_is_kept_and_told(model: Model) -> None:
@@ -119,7 +116,7 @@ def test_a_given_scale_that_the_cells_contradict_is_kept_and_told(model: Model) 
     given = scale.Scale.given(0.25)
     found = finder.find(model, rgb, given)
     assert found.scale == given
-    assert found.note.startswith(f"{finder.CONTRADICTED} 30 px wide, in the field they seem to be 1")
+    assert found.note.startswith(f"{finder.CONTRADICTED} 30 px wide, but in the field they are about 1")
     assert _same(found.cells, finder.find_at(model, rgb, scale.zoom_for(model.card, 30.0)))
 
 
@@ -127,7 +124,7 @@ def test_a_given_scale_at_which_no_cell_is_found_is_told(model: Model) -> None:
     """Red cells of about 26 px in a field too large to see them in at one look; by the scale given they are 375 px wide."""
     rgb = np.ascontiguousarray(np.tile(cv2.resize(images.read(SAMPLES[0]), None, fx=0.25, fy=0.25), (8, 8, 1)))
     found = finder.find(model, rgb, scale.Scale.given(0.02))
-    assert found.note.startswith(f"{finder.CONTRADICTED} 375 px wide, in the field they seem to be 2")
+    assert found.note.startswith(f"{finder.CONTRADICTED} 375 px wide, but in the field they are about 2")
 
 
 @pytest.mark.parametrize("known", [TOO_SMALL, scale.Scale.given(0.25)])
@@ -144,7 +141,7 @@ def test_where_its_smear_tells_no_scale_a_field_tells_its_own_if_a_glance_shows_
     assert _same(found.cells, alone.cells)
 
 
-@pytest.mark.parametrize(("long_side", "note"), [(800, ""), (801, "scale not known: no red cells to estimate it from")])
+@pytest.mark.parametrize(("long_side", "note"), [(800, ""), (801, "scale not known: too few red cells to estimate it from")])
 def test_without_a_scale_a_field_is_looked_at_whole_and_a_large_one_says_so(model: Model, long_side: int, note: str) -> None:
     found = finder.find(model, np.full((300, long_side, 3), 235, np.uint8), scale.Scale(None, scale.UNKNOWN))
     assert found.scale == scale.Scale(None, scale.UNKNOWN)
@@ -155,4 +152,4 @@ def test_parts_of_cells_as_wide_as_a_wrong_scale_says_do_not_confirm_it(model: M
     """Red cells of 100 px, which by the scale given are 38 px wide."""
     field = render.window(layout.plan((1600, 1200), stain.preset("bccd"), 3), 0, 0, 1600, 1200)
     found = finder.find(model, field.image, scale.Scale.given(0.2))
-    assert found.note.startswith(f"{finder.CONTRADICTED} 38 px wide, in the field they seem to be ")
+    assert found.note.startswith(f"{finder.CONTRADICTED} 38 px wide, but in the field they are about ")

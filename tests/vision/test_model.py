@@ -139,19 +139,22 @@ def test_the_scale_is_seen_where_it_is_not_told(model: Model, stain: str, um_per
 def test_a_large_field_without_cells_says_that_its_scale_is_not_known(model: Model) -> None:
     searched = finder.find(model, np.full((1200, 1600, 3), 230, dtype=np.uint8))
     assert (len(searched.cells), searched.scale) == (0, Scale(None, UNKNOWN))
-    assert "no red cells" in searched.note
+    assert "too few red cells" in searched.note
 
 
 @pytest.mark.parametrize("um_per_px", [0.0, -1.0, 0.001, 13.3, float("nan"), float("inf")])
 def test_a_scale_that_no_smear_has_is_refused(um_per_px: float) -> None:
-    with pytest.raises(UsageError, match="no scale of a smear"):
+    with pytest.raises(UsageError, match="not a scale of a smear"):
         Scale.given(um_per_px)
 
 
 def test_a_scale_that_the_field_contradicts_is_told(model: Model) -> None:
     rgb = images.read(SAMPLES[0])
     assert finder.find(model, rgb, Scale.given(0.075)).note == ""
-    assert "by um_per_px red cells are 30 px wide, in the field they seem" in finder.find(model, rgb, Scale.given(0.25)).note
+    assert (
+        "by the given scale red cells should be 30 px wide, but in the field they are"
+        in finder.find(model, rgb, Scale.given(0.25)).note
+    )
 
 
 def _copy(tmp_path: Path) -> Path:
@@ -169,7 +172,7 @@ def test_a_model_that_is_not_the_one_on_its_card_is_refused(tmp_path: Path) -> N
     with pytest.raises(ModelError, match="its card says 0123"):
         Model.load(path)
     path.with_suffix(".json").write_text("not json", encoding="utf-8")
-    with pytest.raises(ModelError, match="no model card"):
+    with pytest.raises(ModelError, match="not a model card"):
         Model.load(path)
 
 
@@ -177,8 +180,8 @@ def test_a_model_that_is_not_the_one_on_its_card_is_refused(tmp_path: Path) -> N
     ("name", "content", "message"),
     [
         ("none.onnx", None, "no such model file"),
-        ("text.onnx", b"RBC,WBC\n", "no ONNX model"),
-        ("empty.onnx", b"", "no ONNX model"),
+        ("text.onnx", b"RBC,WBC\n", "not an ONNX model"),
+        ("empty.onnx", b"", "not an ONNX model"),
         ("weights.pt", b"PK", "detector.export"),
     ],
 )

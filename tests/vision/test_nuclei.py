@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -56,8 +58,8 @@ def field(white: tuple[int, int, int] | None, stray_px: int = 0) -> tuple[Rgb, D
         (NUCLEUS, 0, ""),
         (PALE, 0, "1 white cell without a nucleus darker than the red cells"),
         (RED, 0, "1 white cell without a nucleus darker than the red cells"),
-        (NUCLEUS, 60, "as dark as a nucleus and in no white cell: something"),
-        (None, 60, "as dark as a nucleus and in no white cell: something"),
+        (NUCLEUS, 60, "dark as a nucleus but in no white cell: an object"),
+        (None, 60, "dark as a nucleus but in no white cell: an object"),
         (None, 20, ""),
     ],
 )
@@ -65,11 +67,17 @@ def test_nuclei_are_told_in_any_light(light: str, white: tuple[int, int, int] | 
     rgb, found = field(white, stray_px)
     seen = quality.measure(np.ascontiguousarray(LIGHTS[light](rgb)), found)
     (doubt,) = doubts.of([seen])
-    for rule in ("without a nucleus", "as dark as a nucleus"):
+    for rule in ("without a nucleus", "dark as a nucleus"):
         assert (rule in doubt) == (rule in said)
     assert said in doubt
     if stray_px == 60:
         assert seen.stray == pytest.approx(1, abs=0.2)
+
+
+@pytest.mark.parametrize(("stray", "wide"), [(0.552, "0.6"), (9.94, "9.9"), (12.26, "12")])
+def test_the_width_of_a_stray_object_is_given_in_red_cells(stray: float, wide: str) -> None:
+    seen = replace(quality.measure(*field(NUCLEUS)), stray=stray)
+    assert doubts.of([seen]) == [f"dark as a nucleus but in no white cell: an object {wide} red cells wide"]
 
 
 def test_without_red_cells_nothing_is_said() -> None:

@@ -84,7 +84,7 @@ def test_widths_contradict_each_other_either_way_round(ratio: float, expected: b
 
 @pytest.mark.parametrize("um_per_px", [0.0, -0.1, 0.009, 1.01, 75.0, math.inf, math.nan])
 def test_a_scale_that_no_photograph_of_a_smear_has_is_refused_by_its_source(um_per_px: float) -> None:
-    with pytest.raises(UsageError, match=r"^row 3: .* is no scale of a smear, which is 0\.01 to 1;"):
+    with pytest.raises(UsageError, match=r"^row 3: .* is not a scale of a smear, which is 0\.01 to 1;"):
         scale.check(um_per_px, "row 3")
     with pytest.raises(UsageError, match="um_per_px"):
         Scale.given(um_per_px)

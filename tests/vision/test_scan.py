@@ -34,7 +34,7 @@ def written(path: Path, rgb: np.ndarray) -> Path:
     return path
 
 
-def searched(model: Model, slide: TiffSlide, um_per_px: float | None) -> tuple[scan.Scan, list[scan.Look], Detections]:
+def searched(model: Model, slide: TiffSlide, um_per_px: float | None) -> tuple[scan.SlidePlan, list[scan.TileResult], Detections]:
     plan = scan.plan(model, slide, slide.overview(512)[0], um_per_px, tile_px=576)
     looks = [scan.look(model, slide, plan, tile) for tile in plan.tiles]
     owned = scan.settle(model, slide.size_wh, plan, [look.found for look in looks])
@@ -102,7 +102,7 @@ def test_a_scale_that_the_cells_speak_against_is_kept_and_told(tmp_path: Path, r
         overview, _ = slide.overview(512)
         kept = scan.plan(model, slide, overview, 0.25)
         assert (kept.um_per_px, kept.rbc_px) == (0.25, 30)
-        assert kept.note.startswith(f"{finder.CONTRADICTED} 30 px wide, on the slide they seem to be 1")
+        assert kept.note.startswith(f"{finder.CONTRADICTED} 30 px wide, but on the slide they are about 1")
         assert scan.plan(model, slide, overview, 0.075).note == ""
 
 
@@ -124,8 +124,8 @@ def test_a_files_scale_is_believed_unless_the_cells_speak_against_it(
     else:
         assert planned.um_per_px is None
         assert planned.rbc_px == pytest.approx(107, rel=0.15)
-        assert planned.note.startswith("by the TIFF resolution red cells are 39 px wide, on the slide they seem to be 1")
-        assert planned.note.endswith("the cells were believed, and no area in mm² is known")
+        assert planned.note.startswith("by the TIFF resolution red cells should be 39 px wide, but on the slide they are about 1")
+        assert planned.note.endswith("the measured width was used, and no area in mm² is known")
 
 
 def test_a_slide_of_a_wrong_unit_is_counted_by_its_cells(model: Model) -> None:
@@ -136,7 +136,7 @@ def test_a_slide_of_a_wrong_unit_is_counted_by_its_cells(model: Model) -> None:
     with TiffSlide(path) as slide:
         planned, _, found = searched(model, slide, None)
     counts = found.counts()
-    assert "the cells were believed" in planned.note
+    assert "the measured width was used" in planned.note
     assert counts["RBC"] == pytest.approx(194, abs=10)
     assert counts["WBC"] == pytest.approx(14, abs=2)
     assert counts["Platelets"] == pytest.approx(25, abs=6)

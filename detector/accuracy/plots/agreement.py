@@ -1,4 +1,4 @@
-"""Plots of counts against truth, a figure for each class."""
+"""Plots of counts against truth, over all fields and in parts of them, a figure for each class."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from detector.accuracy.agreement import Agreement
-from detector.accuracy.bootstrap import Figure as Value
+from detector.accuracy.counts import Agreement
 from detector.accuracy.plots import style
+from detector.counting.intervals import Interval
 from detector.output.figures import fixed, many
 
 if TYPE_CHECKING:
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _SIZE_IN = (4.8, 4.5)
+_ROW_IN = 0.36
+"""Height of a part of the fields."""
 _INTERVAL = 0.18
 _LEAST_HALF = 1.2
 """Half of the fewest cells that an axis spans: less would make much of nothing."""
@@ -34,14 +36,14 @@ def bland_altman(name: str, counted: Sequence[float], truth: Sequence[float], of
     p, t = np.asarray(counted, np.float64), np.asarray(truth, np.float64)
     figure, axes = _begin(name, len(p), per)
     style.dots(axes, (p + t) / 2, p - t, per, color=style.OF_CLASS[name], marker=style.MARKS[name])
-    lines: list[tuple[str, Value | None, Any]] = [
+    lines: list[tuple[str, Interval | None, Any]] = [
         ("upper limit", of.loa_high, (0, (5, 3))), ("bias", of.bias, "solid"), ("lower limit", of.loa_low, (0, (5, 3)))
     ]  # fmt: skip
     for label, value, dash in lines:
         if value is not None:
-            axes.axhline(value.value, color="black", linewidth=1.4, linestyle=dash, zorder=4, label=f"{label} {_told(value)}")
-            if value.low is not None and value.high is not None:
-                axes.axhspan(value.low, value.high, color="black", alpha=_INTERVAL, linewidth=0)
+            axes.axhline(value.value, color="black", linewidth=1.4, linestyle=dash, zorder=4, label=f"{label} {_in_words(value)}")
+            if value.limits is not None:
+                axes.axhspan(*value.limits, color="black", alpha=_INTERVAL, linewidth=0)
     axes.axhline(0, color="black", linewidth=0.6, zorder=1)
     axes.set(xlabel=f"mean of counted and true cells (per {per})", ylabel=f"counted less true cells (per {per})")
     _whole_numbers(axes)
@@ -49,13 +51,15 @@ def bland_altman(name: str, counted: Sequence[float], truth: Sequence[float], of
     return figure
 
 
-def counts(name: str, counted: Sequence[float], truth: Sequence[float], guess: float | None = None, per: str = "field") -> Figure:
+def counted_against_true(
+    name: str, counted: Sequence[float], truth: Sequence[float], baseline: float | None = None, per: str = "field"
+) -> Figure:
     """Counted against true cells of each field, with the line on which they are equal.
 
     Args:
         name: the class.
         counted, truth: cells in each field, at least one.
-        guess: the constant baseline; None where it is not known.
+        baseline: the constant baseline; None where it is not known.
         per: what the counts are of, field or smear.
     """
     p, t = np.asarray(counted, np.float64), np.asarray(truth, np.float64)
@@ -63,11 +67,36 @@ def counts(name: str, counted: Sequence[float], truth: Sequence[float], guess: f
     style.dots(axes, t, p, per, color=style.OF_CLASS[name], marker=style.MARKS[name])
     end = max(p.max(), t.max(), 1)
     axes.plot([0, end], [0, end], color="black", linewidth=1, label="counted = true", zorder=4)
-    if guess is not None:
-        axes.axhline(guess, color="black", linewidth=1.2, linestyle="dotted", zorder=4, label=f"constant baseline: {guess:g}")
+    if baseline is not None:
+        axes.axhline(
+            baseline, color="black", linewidth=1.2, linestyle="dotted", zorder=4, label=f"constant baseline: {baseline:g}"
+        )
     axes.set(xlabel=f"true cells (per {per})", ylabel=f"counted cells (per {per})")
     _whole_numbers(axes)
     style.legend(figure, axes)
+    return figure
+
+
+def errors_in_parts(name: str, rows: Sequence[tuple[str, Interval]], label: str) -> Figure:
+    """A figure of one class in each part, as a dot with its 95 % interval.
+
+    Args:
+        name: the class.
+        rows: name and figure of each part, the first at the top; at least one.
+        label: what is measured, with its unit.
+    """
+    figure = style.begin(4.8, 1.3 + _ROW_IN * len(rows))
+    axes = figure.subplots()
+    for i, (_, value) in enumerate(rows):
+        if value.limits is not None:
+            axes.plot(value.limits, [i, i], linewidth=2, solid_capstyle="butt", color=style.OF_CLASS[name], zorder=3)
+        axes.plot(
+            value.value, i, marker=style.MARKS[name], markersize=7, markeredgecolor="white", color=style.OF_CLASS[name], zorder=3
+        )
+    axes.set_yticks(range(len(rows)), [part for part, _ in rows])
+    axes.set_ylim(len(rows) - 0.5, -0.5)
+    axes.set_xlim(left=min(0.0, axes.get_xlim()[0]))
+    axes.set(xlabel=label, title=name)
     return figure
 
 
@@ -89,6 +118,6 @@ def _whole_numbers(axes: Axes) -> None:
     axes.yaxis.set_major_locator(MaxNLocator(8, integer=True))
 
 
-def _told(value: Value) -> str:
-    interval = "" if value.low is None or value.high is None else f" ({fixed(value.low, 2)} to {fixed(value.high, 2)})"
-    return fixed(value.value, 2) + interval
+def _in_words(value: Interval) -> str:
+    limits = "" if value.limits is None else f" ({' to '.join(fixed(limit, 2) for limit in value.limits)})"
+    return fixed(value.value, 2) + limits

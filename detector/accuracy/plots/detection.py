@@ -1,21 +1,26 @@
-"""Plots of what was found: precision against recall, figures against the threshold, and which class was taken for which."""
+"""Plots of what was found: precision against recall, rates and count error against the threshold, and which class was taken for which."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from detector.accuracy.plots import style
+from detector.accuracy.thresholds import GRID, ClassTuning, Tuned
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 _SIZE_IN = (4.8, 4.5)
-_LOOKS = dict(zip(style.OF_CLASS, style.DASHES, strict=False))
+_DASHES = dict(zip(style.OF_CLASS, style.DASHES, strict=False))
 """Dash of each class's line."""
+_AROUND = 0.25
+"""The valley around the chosen threshold fills the height; what rises beyond it is cut off."""
 
 
 def precision_recall(
@@ -35,11 +40,17 @@ def precision_recall(
     figure = style.begin(*_SIZE_IN)
     axes = figure.subplots()
     for name, values in precision.items():
-        look: dict[str, Any] = {"color": style.OF_CLASS[name]}
-        axes.plot(recall, values, linestyle=_LOOKS[name], linewidth=2, label=f"{name}, AP50 {ap50[name]:.3f}", **look)
+        colour = style.OF_CLASS[name]
+        axes.plot(recall, values, linestyle=_DASHES[name], linewidth=2, color=colour, label=f"{name}, AP50 {ap50[name]:.3f}")
         if name in at:
             axes.plot(
-                *at[name], marker=style.MARKS[name], markersize=9, markeredgecolor="black", linestyle="none", zorder=4, **look
+                *at[name],
+                marker=style.MARKS[name],
+                markersize=9,
+                markeredgecolor="black",
+                linestyle="none",
+                zorder=4,
+                color=colour,
             )
     if at:
         axes.plot(
@@ -52,7 +63,7 @@ def precision_recall(
     return figure
 
 
-def thresholds(name: str, grid: Sequence[float], rates: Mapping[str, NDArray[np.float64]], chosen: float) -> Figure:
+def rates_by_threshold(name: str, grid: Sequence[float], rates: Mapping[str, NDArray[np.float64]], chosen: float) -> Figure:
     """Precision, recall and F1 of one class against the threshold.
 
     Args:
@@ -70,6 +81,46 @@ def thresholds(name: str, grid: Sequence[float], rates: Mapping[str, NDArray[np.
     axes.set_title(name)
     style.legend(figure, axes)
     return figure
+
+
+def error_by_threshold(tuned: Tuned, target: Path) -> None:
+    """Draw the error of the count against the threshold, a panel a class and a line a domain, into a PNG file.
+
+    Raises:
+        MissingExtraError: matplotlib is not installed.
+    """
+    figure = style.begin(4 * len(tuned.classes), 4.6)
+    panels = figure.subplots(1, len(tuned.classes), squeeze=False)[0]
+    for axes, (name, tuning) in zip(panels, tuned.classes.items(), strict=True):
+        _panel(axes, name, tuning)
+    panels[0].set_ylabel("mean absolute error of the count of\ncells clear of the border (cells per field)")
+    handles, labels = panels[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=min(len(labels), 3), frameon=False)
+    figure.savefig(target, format="png", metadata={"Software": None})
+
+
+def _panel(axes: Axes, name: str, tuning: ClassTuning) -> None:
+    for i, (domain, at) in enumerate(tuning.domains.items()):
+        label = f"{domain} ({at.fields} val fields)"
+        axes.plot(
+            GRID,
+            at.error,
+            color=style.COLOURS[i % len(style.COLOURS)],
+            linestyle=style.DASHES[i % len(style.DASHES)],
+            linewidth=2.2,
+            label=label,
+        )
+    if len(tuning.domains) > 1:
+        mean = np.mean([at.error for at in tuning.domains.values()], axis=0)
+        axes.plot(GRID, mean, color="black", linewidth=1, label="mean of the domains")
+    axes.axvline(tuning.threshold, color="black", linewidth=1.4, linestyle=(0, (6, 3)), label="chosen threshold")
+    axes.axvspan(tuning.low, tuning.high, color="black", alpha=0.09, linewidth=0, label="chosen from 95 % of resampled fields")
+    near = np.abs(GRID - tuning.threshold) <= _AROUND
+    highest = max(float(at.error[near].max()) for at in tuning.domains.values()) or 1.0
+    # A little below 0, where a line would else lie under the frame.
+    axes.set(xlim=(0, 1), ylim=(-0.02 * highest, 1.1 * highest), xlabel="threshold (least score of a counted cell)")
+    axes.set_title(f"{name}: {tuning.threshold:.2f}")
+    axes.grid(alpha=0.3)
 
 
 def confusion(rows: Sequence[str], columns: Sequence[str], cells: NDArray[np.int64]) -> Figure:

@@ -63,7 +63,7 @@ def begin(width_in: float, height_in: float) -> Figure:
     return Figure(figsize=(width_in, height_in), dpi=_DPI, layout="constrained")
 
 
-def look() -> AbstractContextManager[None]:
+def settings() -> AbstractContextManager[None]:
     """Settings under which plots are drawn and written, whatever a user's own configuration says."""
     import matplotlib
 
@@ -126,12 +126,12 @@ def legend(figure: Figure, axes: Axes) -> None:
     from matplotlib.lines import Line2D
 
     entries = list(zip(*axes.get_legend_handles_labels(), strict=True))
-    columns = [[one for one in entries if isinstance(one[0], PathCollection) == dots] for dots in (True, False)]
+    columns = [[entry for entry in entries if isinstance(entry[0], PathCollection) == dots] for dots in (True, False)]
     if not all(columns):
         columns = [entries[: (len(entries) + 1) // 2], entries[(len(entries) + 1) // 2 :]]
     blank = (Line2D([], [], linestyle="none"), "")
-    filled = [[*of, *[blank] * (max(map(len, columns)) - len(of))] for of in columns]
-    handles, labels = zip(*(one for of in filled for one in of), strict=True)
+    filled = [[*column, *[blank] * (max(map(len, columns)) - len(column))] for column in columns]
+    handles, labels = zip(*(entry for column in filled for entry in column), strict=True)
     figure.legend(handles, labels, loc="outside lower center", ncols=2)
 
 

@@ -1,30 +1,32 @@
-"""What the page of an evaluation says, as text that the template puts in its places."""
+"""Tables and lists of which the page of an evaluation is made, as text that the template puts in its places."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import groupby
+from operator import attrgetter
 from typing import Any
 
-from detector.accuracy.agreement import Agreement
-from detector.accuracy.bootstrap import Figure
-from detector.accuracy.report.overlays import Overlay
-from detector.accuracy.undefined import UNDEFINED, WHY
+from detector.accuracy.counts import Agreement, Differences
+from detector.accuracy.intervals import UNDEFINED, WHY
+from detector.accuracy.yardsticks import YARDSTICKS, Yardstick, of_counting
+from detector.counting.intervals import Interval
 from detector.output.figures import fixed
 
-Written = Callable[[float], str]
+Format = Callable[[float], str]
 """How a number is written."""
 MOST_ROWS = 2000
 """Rows of the table of fields."""
 _PERCENT = "\N{NO-BREAK SPACE}%"
 _POINTS = "\N{NO-BREAK SPACE}pp"
-SATURATED = "These hold as many cells as could be counted; the true counts may be higher."
+SATURATED = "The model reported as many cells as it can; the true counts may be higher."
 
 
 @dataclass(frozen=True)
-class Cell:
-    """A figure as text, with the limits of its interval where it has one."""
+class Entry:
+    """What stands in one place of a table: a figure as text, with the limits of its interval where it has one."""
 
     text: str
     interval: tuple[str, str] | None = None
@@ -37,7 +39,7 @@ class Row:
     """One line of a table."""
 
     name: str
-    cells: Sequence[Cell]
+    entries: Sequence[Entry]
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,19 @@ class Yardsticks:
 
 
 @dataclass(frozen=True)
+class Overlay:
+    """A field's picture and the boxes over it."""
+
+    field: str
+    told: str
+    """What is wrong in it."""
+    picture: str
+    size_wh: tuple[int, int]
+    boxes: Sequence[tuple[str, str, str]]
+    """Kind, class and SVG path of boxes in pixels, in the order in which they are drawn."""
+
+
+@dataclass(frozen=True)
 class Page:
     """All that the page of an evaluation shows but its plots; a part that is empty is left out."""
 
@@ -108,71 +123,97 @@ class Page:
     worst: Sequence[Overlay] = ()
 
 
-def number(digits: int) -> Written:
+def as_number(digits: int) -> Format:
     """How a number is written with so many decimals."""
     return partial(fixed, digits=digits)
 
 
-def total(cells: float) -> str:
+def as_total(cells: float) -> str:
     """A number of cells, which tables of means may have in parts."""
     return fixed(cells, 0 if float(cells).is_integer() else 1)
 
 
-def share(value: float) -> str:
+def as_percent(value: float) -> str:
     """A share in hundredths."""
     return fixed(100 * value, 1) + _PERCENT
 
 
-def points(value: float) -> str:
+def as_points(value: float) -> str:
     """A difference of shares in percentage points."""
     return fixed(100 * value, 1) + _POINTS
 
 
-def cell(figure: Figure | None, written: Written, why: str = "") -> Cell:
+def entry(figure: Interval | None, written: Format, why: str = "") -> Entry:
     """A figure in a table; `why` says what is wanting where it is undefined."""
     if figure is None:
-        return Cell(UNDEFINED, why=why)
-    if figure.low is None or figure.high is None:
-        return Cell(written(figure.value))
-    return Cell(written(figure.value), (written(figure.low).removesuffix(_PERCENT).removesuffix(_POINTS), written(figure.high)))
+        return Entry(UNDEFINED, why=why)
+    if figure.limits is None:
+        return Entry(written(figure.value))
+    low, high = map(written, figure.limits)
+    return Entry(written(figure.value), (low.removesuffix(_PERCENT).removesuffix(_POINTS), high))
 
 
-def told(figure: Figure | None, written: Written) -> str:
+def in_words(figure: Interval | None, written: Format) -> str:
     """A figure and its interval in a sentence."""
-    one = cell(figure, written)
-    return one.text if one.interval is None else f"{one.text} ({one.interval[0]} to {one.interval[1]})"
+    text = entry(figure, written)
+    return text.text if text.interval is None else f"{text.text} ({text.interval[0]} to {text.interval[1]})"
 
 
-_AGREEMENT: tuple[tuple[str, str, Written], ...] = (
-    ("mean absolute error per {}", "mae", number(2)),
-    ("root mean square error per {}", "rmse", number(2)),
-    ("bias per {}", "bias", number(2)),
-    ("lower limit of agreement", "loa_low", number(2)),
-    ("upper limit of agreement", "loa_high", number(2)),
-    ("counted exactly", "exact", share),
-    ("within one cell", "within_one", share),
-    ("Pearson's r", "pearson_r", number(3)),
-    ("Lin's concordance", "concordance", number(3)),
-    ("pooled accuracy (flatters)", "pooled_accuracy", share),
+_AGREEMENT: tuple[tuple[str, str, Format], ...] = (
+    ("mean absolute error per {}", "mae", as_number(2)),
+    ("root mean square error per {}", "rmse", as_number(2)),
+    ("bias per {}", "bias", as_number(2)),
+    ("lower limit of agreement", "loa_low", as_number(2)),
+    ("upper limit of agreement", "loa_high", as_number(2)),
+    ("counted exactly", "exact", as_percent),
+    ("within one cell", "within_one", as_percent),
+    ("Pearson's r", "pearson_r", as_number(3)),
+    ("Lin's concordance", "concordance", as_number(3)),
+    ("pooled accuracy (optimistic)", "pooled_accuracy", as_percent),
 )
 
 
-def agreement(name: str, columns: Mapping[str, Agreement], per: str = "field") -> Table:
+def agreement_table(name: str, columns: Mapping[str, Agreement], per: str = "field") -> Table:
     """Counts of one class against truth; a column for each kind of comparison, by its heading.
 
     Args:
         per: what the counts are of, field or smear.
     """
-    of = list(columns.values())
+    kinds = list(columns.values())
     rows = [
-        Row("cells counted", [Cell(total(one.counted)) for one in of]),
-        Row("cells there are", [Cell(total(one.truth)) for one in of]),
+        Row("cells counted", [Entry(as_total(kind.counted)) for kind in kinds]),
+        Row("true cells", [Entry(as_total(kind.truth)) for kind in kinds]),
         *(
-            Row(title.format(per), [cell(getattr(one, key), written, WHY.get(key, "")) for one in of])
+            Row(title.format(per), [entry(getattr(kind, key), written, WHY.get(key, "")) for kind in kinds])
             for title, key, written in _AGREEMENT
         ),
     ]
     return Table(name, ["", *columns], rows)
+
+
+PRECISE = as_number(3)
+"""How what is known to the third decimal is written."""
+_DIFFERENCES = (
+    ("mean absolute error", "mae", as_number(2)), ("root mean square error", "rmse", as_number(2)), ("bias", "bias", as_number(2)),
+    ("size of the bias", "bias_size", as_number(2)), ("counted exactly", "exact", as_points), ("within one cell", "within_one", as_points),
+    ("Lin's concordance", "concordance", PRECISE),
+)  # fmt: skip
+
+
+def difference_table(caption: str, of: Mapping[str, Differences], per: str) -> Table:
+    """Figures of the counts of one side less those of the other, a column a class."""
+    rows: list[tuple[str, list[Entry]]] = [
+        (f"{per}s that both have", [Entry(f"{each.fields:,}") for each in of.values()]),
+        ("nearer to the truth: these", [Entry(f"{each.a_nearer:,}") for each in of.values()]),
+        ("nearer to the truth: the others", [Entry(f"{each.b_nearer:,}") for each in of.values()]),
+        *((title, entries((getattr(each, key) for each in of.values()), written, key)) for title, key, written in _DIFFERENCES),
+    ]
+    return table(caption, ("", *of), rows)
+
+
+def entries(figures: Iterable[Interval | None], written: Format, name: str) -> list[Entry]:
+    """The figure of that name for each class."""
+    return [entry(figure, written, WHY.get(name, "")) for figure in figures]
 
 
 def listed(heading: str, names: Iterable[tuple[str, str]], remark: str = "") -> Listed:
@@ -185,6 +226,20 @@ def named(heading: str, names: Iterable[str], remark: str = "") -> Listed:
     return Listed(heading, remark, [(name, "") for name in names])
 
 
-def table(caption: str, columns: Sequence[str], rows: Iterable[tuple[str, Sequence[Cell]]]) -> Table:
+def table(caption: str, columns: Sequence[str], rows: Iterable[tuple[str, Sequence[Entry]]]) -> Table:
     """A table of any figures."""
-    return Table(caption, columns, [Row(name, cells) for name, cells in rows])
+    return Table(caption, columns, [Row(name, entries) for name, entries in rows])
+
+
+def yardsticks(of: Mapping[str, Agreement]) -> list[Yardsticks]:
+    """What others reached, what laboratories allow, and what chance alone does."""
+    groups = groupby([*YARDSTICKS, *of_counting(of)], key=attrgetter("what", "source", "remark"))
+    return [
+        Yardsticks(what, list(_by_data(some)), source, f"{remark[:1].upper()}{remark[1:]}")
+        for (what, source, remark), some in groups
+    ]
+
+
+def _by_data(of: Iterable[Yardstick]) -> Iterator[tuple[str, str]]:
+    for data, some in groupby(of, key=attrgetter("data")):
+        yield ", ".join(f"{yardstick.class_name} {as_percent(yardstick.value)}" for yardstick in some), data

@@ -1,22 +1,32 @@
-"""The folder that an evaluation leaves."""
+"""The folder that an evaluation leaves: what was evaluated, its files, and its report as one page that asks nothing of a network."""
 
 from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from detector.accuracy.comparison import TableEvaluation
 from detector.accuracy.evaluation import Evaluation
-from detector.accuracy.report import drawn, fields, metrics, model_page, page, tables_page
-from detector.accuracy.tabled import TableEvaluation
-from detector.errors import OutputError
+from detector.accuracy.plots import style
+from detector.accuracy.report import content, drawings, metrics, pages
+from detector.accuracy.report.drawings import Plots
+from detector.errors import writing
 from detector.output import html, results
+from detector.vision.model import Model
 
 REPORT = "report.html"
-FILES = (metrics.NAME, fields.NAME, drawn.FOLDER, REPORT)
+FILES = (metrics.NAME, metrics.FIELDS, drawings.FOLDER, REPORT)
 """What an evaluation leaves in its folder."""
+
+MOST_NAMED = 300
+"""Fields named in a list of those with a fault."""
+_MOST_OPEN = 20
+"""A longer list is folded."""
+_TEMPLATES = Path(__file__).parent / "templates"
 
 
 @contextmanager
@@ -46,10 +56,10 @@ def write_model(target: Path, result: Evaluation, about: Mapping[str, Any]) -> N
     Raises:
         OutputError: one of them cannot be written. MissingExtraError: matplotlib is not installed.
     """
-    with _refused(target):
+    with writing(target):
         metrics.write(target / metrics.NAME, metrics.of_evaluation(result, about))
-        fields.write(target / fields.NAME, fields.of_evaluation(result.per_field, result.unread))
-        html.write(target / REPORT, page.render(model_page.page(result, about), drawn.of_evaluation(target, result)))
+        metrics.write_fields(target / metrics.FIELDS, metrics.rows_of_evaluation(result.per_field, result.unread))
+        html.write(target / REPORT, render(pages.model_page(result, about), drawings.of_evaluation(target, result)))
 
 
 def write_tables(target: Path, result: TableEvaluation, about: Mapping[str, Any]) -> None:
@@ -58,15 +68,88 @@ def write_tables(target: Path, result: TableEvaluation, about: Mapping[str, Any]
     Raises:
         OutputError: one of them cannot be written. MissingExtraError: matplotlib is not installed.
     """
-    with _refused(target):
+    with writing(target):
         metrics.write(target / metrics.NAME, metrics.of_tables(result, about))
-        fields.write(target / fields.NAME, fields.of_tables(result))
-        html.write(target / REPORT, page.render(tables_page.page(result, about), drawn.of_tables(target, result)))
+        metrics.write_fields(target / metrics.FIELDS, metrics.rows_of_tables(result))
+        html.write(target / REPORT, render(pages.tables_page(result, about), drawings.of_tables(target, result)))
 
 
-@contextmanager
-def _refused(target: Path) -> Iterator[None]:
+def render(page: content.Page, plots: Plots) -> str:
+    """The page as HTML."""
+    return html.render(
+        _TEMPLATES,
+        page=page,
+        about=page.about,
+        lists=[listed for listed in page.lists if listed.names],
+        settings=_settings(page.about),
+        plots=plots,
+        colours=style.OF_CLASS,
+        most_named=MOST_NAMED,
+        most_open=_MOST_OPEN,
+    )
+
+
+def _settings(about: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What was compared, as names and values; what does not apply is left out."""
+    rows = [(name, about[name]) for name in ("data", "split", "smears", "also", "counts", "truth") if about.get(name)]
+    rows += [row for title, key in (("model", "model"), ("other model", "other")) for row in _of(title, about.get(key))]
+    return [*rows, ("versions", ", ".join(f"{name} {value}" for name, value in about["versions"].items()))]
+
+
+def _of(title: str, of: Mapping[str, Any] | str | None) -> list[tuple[str, str]]:
+    if of is None:
+        return []
+    if isinstance(of, str):
+        return [("other counts", of)]
+    return [
+        (title, f"{of['name']} ({of['file']})"),
+        ("SHA-256", of["sha256"]),
+        ("thresholds", ", ".join(f"{name} {value:g}" for name, value in of["thresholds"].items())),
+        ("overlap suppressed", f"IoU above {of['nms_iou']:g}"),
+        ("model input", f"{of['image_px']} px"),
+    ]
+
+
+def about_model(
+    data: Path, split: str, left_out: int, smears: Path | None, model: Model, against: Model | None, also: Path | None = None
+) -> dict[str, Any]:
+    """A model, or two, against the labels of a dataset; `left_out` fields of the split were not asked for."""
+    return {
+        "data": portable(data),
+        "split": split,
+        "left_out": left_out,
+        "smears": smears and portable(smears),
+        "also": also and portable(also),
+        "model": results.describe_model(model),
+        "other": against and results.describe_model(against),
+        "versions": versions(),
+    }
+
+
+def about_tables(counts: Path, truth: Path, against: Path | None) -> dict[str, Any]:
+    """A table of counts, or two, against true counts."""
+    return {
+        "counts": portable(counts),
+        "truth": portable(truth),
+        "other": against and portable(against),
+        "versions": versions(),
+    }
+
+
+def versions() -> dict[str, str]:
+    """Versions of what the figures come from."""
     try:
-        yield
-    except OSError as error:
-        raise OutputError(f"{target}: cannot be written ({error.strerror}); free space or choose another --out") from None
+        reference = {"pycocotools": metadata.version("pycocotools")}
+    except metadata.PackageNotFoundError:
+        reference = {}
+    return results.versions() | reference
+
+
+def portable(path: Path) -> str:
+    """A path as it stands below the folder of the call, or else its last two parts, which say enough elsewhere."""
+    if not path.is_absolute() and ".." not in path.parts:
+        return path.as_posix()
+    try:
+        return path.resolve().relative_to(Path.cwd()).as_posix()
+    except ValueError:
+        return Path(*path.resolve().parts[-2:]).as_posix()

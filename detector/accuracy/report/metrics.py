@@ -1,31 +1,56 @@
-"""`metrics.json`: all figures of an evaluation for programs; `docs/metrics.md` says what each key means."""
+"""Figures for programs: `metrics.json` and `fields.csv` of an evaluation, and the tables of a count beside its truth.
+
+`docs/metrics.md` says what each key and column means.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from detector.accuracy.comparison import Comparison
+from detector.accuracy.comparison import Comparison, TableEvaluation
+from detector.accuracy.counts import Agreement
 from detector.accuracy.evaluation import Evaluation
+from detector.accuracy.failures import FieldRow
 from detector.accuracy.figures import Figures
-from detector.accuracy.tabled import TableEvaluation
 from detector.arguments import called
+from detector.counting.intervals import Interval
 from detector.errors import UsageError
-from detector.output.files import write_text
+from detector.output.files import write_csv, write_text
+from detector.output.outcome import AgainstTruth
+from detector.output.tables import Table
+from detector.vision.detections import Unread
 
 FORMAT = "smearcount-metrics"
 VERSION = 2
 NAME = "metrics.json"
 """Under which it stands in the folder of an evaluation."""
+FIELDS = "fields.csv"
+COLUMNS = (
+    "field", "smear", "domain", "class", "status", "truth", "counted", "error", "true", "missed", "false",
+    "clear_truth", "clear_counted", "clear_error", "saturated", "against_counted", "against_error", "reason",
+)  # fmt: skip
+AGREEMENT_FIGURES = (
+    "mae",
+    "rmse",
+    "bias",
+    "pooled_accuracy",
+    "exact",
+    "within_one",
+    "loa_low",
+    "loa_high",
+    "pearson_r",
+    "concordance",
+)
 
 
 def of_evaluation(result: Evaluation, about: Mapping[str, Any]) -> dict[str, Any]:
     """The document of a model against labels; `about` says what was evaluated, as plain values."""
     everything = result.document()
-    figures = {one.name: everything.pop(one.name) for one in dataclasses.fields(Figures)}
+    figures = {field.name: everything.pop(field.name) for field in dataclasses.fields(Figures)}
     return {"format": FORMAT, "version": VERSION, "kind": "model", **about, "figures": figures, **everything}
 
 
@@ -38,7 +63,7 @@ def of_tables(result: TableEvaluation, about: Mapping[str, Any]) -> dict[str, An
         **about,
         **_side(result.comparison, result.unread, result.saturated),
         "against": None if result.against is None else _side(result.against, result.against_unread, result.against_saturated),
-        "differences": {name: dataclasses.asdict(one) for name, one in result.paired.items()},
+        "differences": {name: dataclasses.asdict(of) for name, of in result.paired.items()},
         "unpaired": list(result.unpaired),
         "remarks": list(result.remarks),
     }
@@ -51,9 +76,9 @@ def _side(of: Comparison, unread: Mapping[str, str], saturated: Sequence[str]) -
         "figures": {
             "per": of.per,
             "fields": len(of.fields),
-            **{key: {name: dataclasses.asdict(one) for name, one in each.items()} or None for key, each in agreements.items()},
+            **{key: {name: dataclasses.asdict(of) for name, of in each.items()} or None for key, each in agreements.items()},
         },
-        "smear_totals": [dataclasses.asdict(one) for one in of.smears],
+        "smear_totals": [dataclasses.asdict(smear) for smear in of.smears],
         **{name: list(getattr(of, name)) for name in lists},
         "unread": [{"source": name, "reason": reason} for name, reason in unread.items()],
         "saturated": list(saturated),
@@ -86,3 +111,73 @@ def read(path: Path) -> dict[str, Any]:
             f"{file}: is {known[0]} version {known[1]}, not {FORMAT} version {VERSION}; evaluate anew with {called('evaluate')}"
         )
     return dict(document)
+
+
+def rows_of_evaluation(fields: Iterable[FieldRow], unread: Sequence[Unread]) -> Iterator[Sequence[object]]:
+    """A row per field and class; for a field that could not be read one row, without a class, with the reason."""
+    for field in fields:
+        for name, of in field.classes.items():
+            clear = of.clear_truth, of.clear_counted, of.clear_counted - of.clear_truth
+            found = of.true, of.missed, of.false
+            counts = of.truth, of.counted, of.error
+            against = (None, None) if of.other is None else (of.other, of.other - of.truth)
+            yield field.field, field.smear, field.domain, name, "ok", *counts, *found, *clear, field.saturated, *against, None
+    for lost in unread:
+        yield _lone(lost.source, "unread", lost.reason)
+
+
+def rows_of_tables(result: TableEvaluation) -> Iterator[Sequence[object]]:
+    """A row per field, or smear, and class; one row, without a class, for each that is in no figure."""
+    of, full = result.comparison, set(result.saturated)
+    beside = {} if result.against is None else {field.truth_name: field for field in result.against.fields}
+    for field in of.fields:
+        other = beside.get(field.truth_name)
+        for name, truth in field.truth.items():
+            counts = truth, field.counted[name], field.error[name]
+            against = (other.counted[name], other.error[name]) if other and name in other.truth else (None, None)
+            rest = *[None] * 6, field.field in full, *against, None
+            yield field.field, field.smear, None, name, "ok", *counts, *rest
+    for status, names in (("only counted", of.only_counted), ("only in truth", of.only_truth), ("ambiguous", of.ambiguous)):
+        for lone in names:
+            yield _lone(lone, status, None)
+    for lost, reason in result.unread.items():
+        yield _lone(lost, "unread", reason)
+
+
+def _lone(name: str, status: str, reason: str | None) -> Sequence[object]:
+    return name, None, None, None, status, *[None] * (len(COLUMNS) - 6), reason
+
+
+def write_fields(target: Path, rows: Iterable[Sequence[object]]) -> None:
+    """Write rows of `COLUMNS`.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    write_csv(target, COLUMNS, rows)
+
+
+def against_truth(comparison: Comparison, remarks: Sequence[str]) -> AgainstTruth:
+    """The comparison as a count keeps and writes it.
+
+    Args:
+        remarks: what of the truth could not be used.
+    """
+    errors = [
+        (field.field, field.smear, name, field.counted[name], field.truth[name], error)
+        for field in comparison.fields
+        for name, error in field.error.items()
+    ]
+    columns = [column for name in AGREEMENT_FIGURES for column in (name, f"{name}_low", f"{name}_high")]
+    rows = [(name, of.fields, of.counted, of.truth, *_columns(of)) for name, of in comparison.classes.items()]
+    return AgainstTruth(
+        Table(("field", "smear", "class", "counted", "truth", "error"), errors),
+        Table(("class", "fields", "counted", "truth", *columns), rows),
+        tuple(f"{what}: {', '.join(names)}" for what, names in comparison.left_out(remarks) if names),
+    )
+
+
+def _columns(agreement: Agreement) -> Iterable[float | None]:
+    for name in AGREEMENT_FIGURES:
+        figure: Interval | None = getattr(agreement, name)
+        yield from (None, None, None) if figure is None else (figure.value, figure.low, figure.high)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from detector.counting.intervals import Estimate
+from detector.counting.intervals import Interval
 from detector.output.figures import short, span
 
 WIDTH, HEIGHT = 360, 210
@@ -49,7 +49,7 @@ class Chart:
     """Place of the median along the x axis."""
 
 
-def counts(name: str, colour: str, values: Sequence[int | None], doubtful: Sequence[bool], mean: Estimate | None) -> Chart:
+def counts(name: str, colour: str, values: Sequence[int | None], doubtful: Sequence[bool], mean: Interval | None) -> Chart:
     """Cells of one class in each field of a smear, in their order, with their mean and its interval.
 
     Args:
@@ -57,7 +57,8 @@ def counts(name: str, colour: str, values: Sequence[int | None], doubtful: Seque
         doubtful: which fields are; of the same length.
     """
     known = [value for value in values if value is not None]
-    y_ticks = ticks(0, max([*known, 1, 0 if mean is None else min(mean.high, 2 * max([*known, 1]))]), whole=True)
+    limits = None if mean is None else mean.limits
+    y_ticks = ticks(0, max([*known, 1, 0 if limits is None else min(limits[1], 2 * max([*known, 1]))]), whole=True)
     top = y_ticks[-1]
     x_ticks = [one for one in ticks(1, max(len(values), 2), whole=True) if 1 <= one <= len(values)]
     step = (WIDTH - LEFT - RIGHT) / max(len(values), 1)
@@ -76,7 +77,7 @@ def counts(name: str, colour: str, values: Sequence[int | None], doubtful: Seque
         dot_px=next((px for most, px in _DOT_PX if len(values) <= most), _SMALLEST_DOT_PX),
         rings="".join(f"M{x - 3.5:.1f} {y:.1f}a3.5 3.5 0 1 0 7 0a3.5 3.5 0 1 0-7 0" for (x, y), _, doubt in of if doubt),
         crosses="".join(f"M{x - 3:.1f} {y - 3:.1f}l6 6m0-6l-6 6" for (x, y), value, _ in of if value is None),
-        band=None if mean is None else (high := _y(min(mean.high, top), top), _y(mean.low, top) - high),
+        band=None if limits is None else (high := _y(min(limits[1], top), top), _y(limits[0], top) - high),
         level=None if mean is None else _y(mean.value, top),
     )
 

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from detector.counting.density import PerMicrolitre
 from detector.counting.fields import FieldCount, UnreadField
-from detector.counting.intervals import Estimate
+from detector.counting.intervals import Interval
 from detector.counting.smears import ClassCount, SmearCount
 from detector.output import overlay
-from detector.output.figures import percent, short
+from detector.output.figures import many, percent, short
 from detector.output.outcome import Outcome
 from detector.output.report import charts
 from detector.vision import boxes
@@ -68,21 +67,20 @@ class Sizes:
         return [one for one in drawn if one is not None]
 
 
-def rows(smear: SmearCount, per_ul: Sequence[PerMicrolitre]) -> list[Row]:
+def rows(smear: SmearCount) -> list[Row]:
     """A smear's table; lines in which nothing is known are left out."""
     if not smear.fields:
         return []
     of = [smear.classes[name] for name in CLASSES]
-    volume = {one.class_name: one.estimate for one in per_ul}
     lines = [
         Row("counted", [(f"{one.total:,}", None) for one in of]),
-        _row("expected true number", [one.expected_total for one in of]),
+        _row("expected true count", [one.expected_total for one in of]),
         _row("counted per field", [one.mean for one in of]),
-        _row("expected true number per field", [one.expected_mean for one in of]),
+        _row("expected true count per field", [one.expected_mean for one in of]),
         Row("counting frame", [(f"{one.frame_total:,}", None) for one in of]),
         _row("per red cell", [one.per_rbc for one in of]),
         _row("per mm²", [one.per_mm2 for one in of]),
-        _row("per µL", [volume.get(name) for name in CLASSES]),
+        _row("per µL", [one.per_ul for one in of]),
     ]
     return [line for line in lines if any(value for value, _ in line.cells)]
 
@@ -98,7 +96,7 @@ def quality_rows(fields: Sequence[FieldCount]) -> list[tuple[str, str, str]]:
         ("focus: contrasts per cell diameter", [one.focus for one in seen if one.focus is not None], False),
         ("covered by cells", [one.covered for one in seen], True),
         ("cells that overlap, of their area", [one.overlap for one in seen], True),
-        ("uncounted matter", [one.unclaimed for one in seen], True),
+        ("dark, but in no counted cell", [one.unclaimed for one in seen], True),
         ("contrast of cells to background", [one.contrast for one in seen], True),
         ("unevenness of the light", [one.uneven for one in seen], True),
         (f"width of red cells in px, from: {sources}", [scale.rbc_px for scale in taken if scale.rbc_px is not None], False),
@@ -110,11 +108,11 @@ def quality_rows(fields: Sequence[FieldCount]) -> list[tuple[str, str, str]]:
     ]
 
 
-def counts_charts(smear: SmearCount, fields: Sequence[FieldCount | UnreadField], doubts: Mapping[str, str]) -> list[charts.Chart]:
+def counts_charts(smear: SmearCount, fields: Sequence[FieldCount | UnreadField]) -> list[charts.Chart]:
     """A chart of each class's count per field; none where the smear has one field."""
     if len(fields) < 2:
         return []
-    doubtful = [one.field in doubts for one in fields]
+    doubtful = [isinstance(one, FieldCount) and bool(one.doubt) for one in fields]
     values = {name: [one.raw[name] if isinstance(one, FieldCount) else None for one in fields] for name in CLASSES}
     return [charts.counts(name, COLOURS[name], values[name], doubtful, smear.classes[name].mean) for name in CLASSES]
 
@@ -127,41 +125,45 @@ def by_smear(fields: Iterable[FieldCount | UnreadField]) -> dict[str, list[Field
     return found
 
 
-def field_row(one: FieldCount | UnreadField, outcome: Outcome) -> list[str]:
+def field_row(one: FieldCount | UnreadField) -> list[str]:
     """A field's line in the table of fields: name, counts, focus, cover, and what is to be said of it."""
     if isinstance(one, UnreadField):
         return [one.field, *[""] * (len(CLASSES) + 2), f"unread: {one.reason}"]
     seen = one.quality
     quality = ["", ""] if seen is None else ["" if seen.focus is None else short(seen.focus), percent(seen.covered)]
-    told = ["saturated"] * one.saturated + [outcome.doubts.get(one.field, ""), outcome.notes.get(one.field, "")]
-    return [one.field, *(str(one.raw[name]) for name in CLASSES), *quality, "; ".join(filter(None, told))]
+    remarks = filter(None, ("saturated" * one.saturated, one.doubt, one.note))
+    return [one.field, *(str(one.raw[name]) for name in CLASSES), *quality, "; ".join(remarks)]
 
 
 def sentence(outcome: Outcome) -> str:
     """The whole count in one sentence."""
-    parts = [f"{_number(len(outcome.read), 'field')} of {_number(len(outcome.smears), 'smear')} counted"]
+    parts = [f"{many(len(outcome.read), 'field')} of {many(len(outcome.smears), 'smear')} counted"]
     parts += [f"{len(outcome.unread):,} unread"] * bool(outcome.unread)
     parts += [f"{len(outcome.saturated):,} saturated"] * bool(outcome.saturated)
-    return ", ".join([*parts, f"{len(outcome.doubts):,} doubtful" if outcome.doubts else "none doubtful"]) + "."
+    doubtful = len(outcome.doubtful)
+    return ", ".join([*parts, f"{doubtful:,} doubtful" if doubtful else "none doubtful"]) + "."
 
 
-def summary(smear: SmearCount, doubtful: int) -> list[str]:
+def summary(smear: SmearCount) -> list[str]:
     """A smear's line in the table of smears."""
     totals = [_total(smear, smear.classes[name]) for name in CLASSES]
-    return [smear.smear, f"{smear.fields:,}", *totals, f"{smear.unread:,}", f"{doubtful:,}"]
+    return [smear.smear, f"{smear.fields:,}", *totals, f"{smear.unread:,}", f"{smear.doubtful:,}"]
 
 
 def _total(smear: SmearCount, one: ClassCount) -> str:
     return f"{one.total:,}" if smear.fields else "–"
 
 
-def _row(name: str, of: Sequence[Estimate | None]) -> Row:
-    return Row(name, [("", None) if one is None else (short(one.value), (short(one.low), short(one.high))) for one in of])
+def _row(name: str, of: Sequence[Interval | None]) -> Row:
+    return Row(name, [("", None) if one is None else (short(one.value), _limits(one)) for one in of])
+
+
+def _limits(interval: Interval) -> tuple[str, str] | None:
+    if interval.limits is None:
+        return None
+    low, high = interval.limits
+    return short(low), short(high)
 
 
 def _share(value: float, share: bool) -> str:
     return percent(value) if share else short(value)
-
-
-def _number(count: int, noun: str) -> str:
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"

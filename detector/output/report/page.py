@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from detector.counting import quantiles
-from detector.counting.density import PerMicrolitre
 from detector.counting.fields import FieldCount
+from detector.counting.result import FieldResult
 from detector.counting.smears import WITHHELD
 from detector.output import html
-from detector.output.journal import Entry
 from detector.output.outcome import Outcome
 from detector.output.report import charts, content, pictures
 from detector.output.slides import density_map
@@ -32,45 +31,41 @@ def prepare() -> None:
 def write(
     target: Path,
     outcome: Outcome,
-    per_ul: Mapping[str, Sequence[PerMicrolitre]],
-    entries: Iterable[Entry],
+    results: Iterable[FieldResult],
     run: Mapping[str, Any],
     mosaic: bytes = b"",
 ) -> None:
     """Write `report.html`.
 
     Args:
-        per_ul: estimates per µL by smear, where there are any.
-        entries: what was found in the fields, with their pictures; gone through once.
+        results: the fields with their cells and pictures; gone through once.
         run: what `run.json` holds; what stands there of a stream gets a part of its own.
         mosaic: JPEG of all that a stream has seen; empty where there is none.
 
     Raises:
         OutputError: it cannot be written.
     """
-    html.write_pieces(target, _pieces(outcome, per_ul, entries, run, mosaic))
+    html.write_pieces(target, _pieces(outcome, results, run, mosaic))
 
 
 def render(
     outcome: Outcome,
-    per_ul: Mapping[str, Sequence[PerMicrolitre]],
-    entries: Iterable[Entry],
+    results: Iterable[FieldResult],
     run: Mapping[str, Any],
     mosaic: bytes = b"",
 ) -> str:
     """The page as HTML; arguments as in `write`."""
-    return "".join(_pieces(outcome, per_ul, entries, run, mosaic))
+    return "".join(_pieces(outcome, results, run, mosaic))
 
 
 def _pieces(
     outcome: Outcome,
-    per_ul: Mapping[str, Sequence[PerMicrolitre]],
-    entries: Iterable[Entry],
+    results: Iterable[FieldResult],
     run: Mapping[str, Any],
     mosaic: bytes,
 ) -> Iterator[str]:
-    seen: list[Entry] = []
-    figures, packed, sizes = _pictures(outcome, _aside(entries, seen))
+    seen: list[FieldResult] = []
+    figures, packed, sizes = _pictures(outcome, _aside(results, seen))
     return html.pieces(
         _TEMPLATES,
         warnings=[smear for smear in outcome.smears if smear.warning],
@@ -78,15 +73,15 @@ def _pieces(
         sentence=content.sentence(outcome),
         classes=CLASSES,
         colours=content.COLOURS,
-        summaries=_summaries(outcome),
-        smears=_smears(outcome, per_ul, sizes),
+        summaries=[content.summary(smear) for smear in outcome.smears[: content.MOST_ROWS]],
+        smears=_smears(outcome, sizes),
         most_charts=content.MOST_CHARTS,
         outcome=outcome,
         read=len(outcome.read),
         most_named=content.MOST_NAMED,
         slides=_slides(outcome, seen),
         figures=figures,
-        field_rows=[content.field_row(one, outcome) for one in outcome.fields[: content.MOST_ROWS]],
+        field_rows=[content.field_row(field) for field in outcome.fields[: content.MOST_ROWS]],
         cells={"classes": CLASSES, "colours": content.COLOURS, "fields": packed, "thresholds": run["model"]["thresholds"]},
         rules=doubts.rules(),
         run=run,
@@ -96,81 +91,73 @@ def _pieces(
     )
 
 
-def _aside(entries: Iterable[Entry], slides: list[Entry]) -> Iterator[Entry]:
-    """The entries, and those of slides into a list without their cells, which may be a million."""
-    for entry in entries:
-        if entry.slide is not None and not isinstance(entry.found, Unread):
-            slides.append(replace(entry, found=entry.found[:0]))
-        yield entry
+def _aside(results: Iterable[FieldResult], slides: list[FieldResult]) -> Iterator[FieldResult]:
+    """The results, and those of slides into a list without their cells, which may be a million."""
+    for result in results:
+        if result.slide is not None and not isinstance(result.cells, Unread):
+            slides.append(replace(result, cells=result.cells[:0]))
+        yield result
 
 
-def _slides(outcome: Outcome, entries: Sequence[Entry]) -> list[dict[str, Any]]:
+def _slides(outcome: Outcome, slides: Sequence[FieldResult]) -> list[dict[str, Any]]:
     """What is shown of each slide."""
-    maps = entries[: content.MOST_MAPS]
+    counted = {field.field: field for field in outcome.read}
     return [
         {
-            "name": entry.field,
-            "note": outcome.notes.get(entry.field, ""),
-            "doubt": outcome.doubts.get(entry.field, ""),
-            "picture": html.data_uri(pictures.small(density_map(entry), pictures.MAP_BYTES, pictures.MAP_PX), "image/jpeg"),
+            "name": slide.field,
+            "note": counted[slide.field].note,
+            "doubt": counted[slide.field].doubt,
+            "picture": html.data_uri(pictures.small(density_map(slide), pictures.MAP_BYTES, pictures.MAP_PX), "image/jpeg"),
         }
-        for entry in maps
+        for slide in slides[: content.MOST_MAPS]
     ]
 
 
-def _pictures(outcome: Outcome, entries: Iterable[Entry]) -> tuple[list[dict[str, Any]], list[str], dict[str, content.Sizes]]:
+def _pictures(
+    outcome: Outcome, results: Iterable[FieldResult]
+) -> tuple[list[dict[str, Any]], list[str], dict[str, content.Sizes]]:
     """Fields with pictures, their packed cells in the same order, and the sizes of all cells by smear."""
-    faulty = {*outcome.doubts, *(field.field for field in outcome.saturated)}
-    shown = pictures.shown(outcome.read, faulty)
+    doubts = {field.field: field.doubt for field in outcome.doubtful}
+    shown = pictures.shown(outcome.read, {*doubts, *(field.field for field in outcome.saturated)})
     figures: list[dict[str, Any]] = []
     packed: list[str] = []
     sizes: dict[str, content.Sizes] = {}
-    for entry in entries:
-        if isinstance(entry.found, Unread):
+    for result in results:
+        if isinstance(result.cells, Unread):
             continue
-        scale = entry.um_per_px if entry.slide is None or entry.um_per_px is not None else entry.slide.um_per_px
-        sizes.setdefault(entry.smear, content.Sizes()).add(entry.found, scale)
-        if entry.field in shown and entry.picture and entry.slide is None:
-            told = ["saturated"] * entry.found.saturated + [outcome.doubts.get(entry.field, "")]
+        scale = result.um_per_px if result.slide is None or result.um_per_px is not None else result.slide.um_per_px
+        sizes.setdefault(result.smear, content.Sizes()).add(result.cells, scale)
+        if result.field in shown and result.picture and result.slide is None:
+            remarks = ("saturated" * result.cells.saturated, doubts.get(result.field))
             figures.append(
                 {
                     "number": len(packed),
-                    "smear": entry.smear,
-                    "name": entry.field,
-                    "size_wh": entry.found.size_wh,
-                    "counts": ", ".join(f"{count} {name}" for name, count in entry.found.counts().items()),
-                    "doubt": "; ".join(filter(None, told)),
-                    "picture": html.data_uri(entry.picture, "image/jpeg"),
+                    "smear": result.smear,
+                    "name": result.field,
+                    "size_wh": result.cells.size_wh,
+                    "counts": ", ".join(f"{count} {name}" for name, count in result.cells.counts().items()),
+                    "doubt": "; ".join(filter(None, remarks)),
+                    "picture": html.data_uri(result.picture, "image/jpeg"),
                 }
             )
-            packed.append(pictures.packed(entry.found))
+            packed.append(pictures.packed(result.cells))
     return figures, packed, sizes
 
 
-def _summaries(outcome: Outcome) -> list[list[str]]:
-    doubtful: dict[str, int] = {}
-    for field in outcome.read:
-        doubtful[field.smear] = doubtful.get(field.smear, 0) + (field.field in outcome.doubts)
-    return [content.summary(smear, doubtful.get(smear.smear, 0)) for smear in outcome.smears[: content.MOST_ROWS]]
-
-
-def _smears(
-    outcome: Outcome, per_ul: Mapping[str, Sequence[PerMicrolitre]], sizes: Mapping[str, content.Sizes]
-) -> list[dict[str, Any]]:
+def _smears(outcome: Outcome, sizes: Mapping[str, content.Sizes]) -> list[dict[str, Any]]:
     """What stands in each smear's section."""
     fields = content.by_smear(outcome.fields)
     sections = []
     for number, smear in enumerate(outcome.smears[: content.MOST_SMEARS]):
         own = fields[smear.smear]
         drawn = number < content.MOST_CHARTS
-        volume = per_ul.get(smear.smear, ())
         sections.append(
             {
                 "smear": smear,
-                "rows": content.rows(smear, volume),
-                "source": volume[0].source if volume else "",
-                "quality": content.quality_rows([one for one in own if isinstance(one, FieldCount)]),
-                "counts": content.counts_charts(smear, own, outcome.doubts) if drawn else [],
+                "rows": content.rows(smear),
+                "source": next((count.per_ul_source for count in smear.classes.values() if count.per_ul_source), ""),
+                "quality": content.quality_rows([field for field in own if isinstance(field, FieldCount)]),
+                "counts": content.counts_charts(smear, own) if drawn else [],
                 "sizes": sizes[smear.smear].charts() if drawn and smear.smear in sizes else [],
             }
         )

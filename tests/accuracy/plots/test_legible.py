@@ -11,10 +11,10 @@ import cv2
 import numpy as np
 import pytest
 
-from detector.accuracy.agreement import agreement
-from detector.accuracy.bootstrap import Figure
+from detector.accuracy.counts import agreement
 from detector.accuracy.plots import agreement as agreement_plots
-from detector.accuracy.plots import detection, slices, style
+from detector.accuracy.plots import detection, style
+from detector.counting.intervals import Interval
 from detector.vision.cells import CLASSES
 
 pytest.importorskip("matplotlib", reason="needs the evaluate extra: pip install -e '.[evaluate]'")
@@ -32,14 +32,14 @@ COUNTS = {
 LEVELS = np.linspace(0, 1, 101).tolist()
 FALLING = {name: np.linspace(1, i / 3, 101).tolist() for i, name in enumerate(CLASSES)}
 GRID = np.arange(1, 100) / 100
-SLICES = [(f"a part with a long name {i}", Figure(i / 7, i / 9, i / 5)) for i in range(9)]
+SLICES = [(f"a part with a long name {i}", Interval(i / 7, i / 9, i / 5)) for i in range(9)]
 
 
 def of_counts(counted: Any, truth: Any) -> dict[str, Callable[[], Any]]:
     of = agreement(counted.tolist(), truth.tolist())
     return {
         "bland_altman": lambda: agreement_plots.bland_altman("Platelets", counted, truth, of),
-        "counts": lambda: agreement_plots.counts("RBC", counted, truth, 17.0, "smear"),
+        "counts": lambda: agreement_plots.counted_against_true("RBC", counted, truth, 17.0, "smear"),
     }
 
 
@@ -50,7 +50,7 @@ DRAWN: dict[str, Callable[[], Any]] = {
         LEVELS, FALLING, dict.fromkeys(CLASSES, 0.5), {"RBC": (0.9, 0.8), "WBC": (1.0, 1.0)}
     ),
     "precision-recall of one class": lambda: detection.precision_recall(LEVELS, {"WBC": FALLING["WBC"]}, {"WBC": 0.5}, {}),
-    "thresholds": lambda: detection.thresholds(
+    "thresholds": lambda: detection.rates_by_threshold(
         "RBC", GRID.tolist(), {"F1": GRID, "precision": np.where(GRID > 0.5, np.nan, GRID), "recall": 1 - GRID}, 0.53
     ),
     "confusion": lambda: detection.confusion(
@@ -58,8 +58,10 @@ DRAWN: dict[str, Callable[[], Any]] = {
         (*CLASSES, "missed"),
         np.array([[123456, 0, 1, 2], [0, 7, 8, 9], [0, 0, 0, 0], [5, 6, 7, -1]]),
     ),
-    "slices": lambda: slices.errors("WBC", SLICES, "mean absolute error (cells per field)"),
-    "one slice": lambda: slices.errors("WBC", [("all", Figure(0.0))], "mean absolute error (cells per field)"),
+    "slices": lambda: agreement_plots.errors_in_parts("WBC", SLICES, "mean absolute error (cells per field)"),
+    "one slice": lambda: agreement_plots.errors_in_parts(
+        "WBC", [("all", Interval(0.0))], "mean absolute error (cells per field)"
+    ),
 }
 
 
@@ -68,7 +70,7 @@ DRAWN: dict[str, Callable[[], Any]] = {
 def test_texts_are_whole_and_apart(name: str) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-    with style.look():
+    with style.settings():
         figure = DRAWN[name]()
         FigureCanvasAgg(figure).draw()
         boxes = [(one.get_text(), one.get_window_extent()) for one in texts(figure) if one.get_text().strip()]
@@ -96,7 +98,7 @@ def texts(figure: Any) -> list[Any]:
 def test_files_are_the_same_each_time_and_say_no_date(tmp_path: Path) -> None:
     for folder in ("a", "b"):
         (tmp_path / folder).mkdir()
-        with style.look():
+        with style.settings():
             style.write(DRAWN["counts forty"](), tmp_path / folder, "plot")
     for kind in ("png", "svg"):
         first, second = ((tmp_path / folder / f"plot.{kind}").read_bytes() for folder in ("a", "b"))
@@ -108,8 +110,8 @@ def test_files_are_the_same_each_time_and_say_no_date(tmp_path: Path) -> None:
 
 
 def test_dots_tell_how_many_fields_they_stand_for() -> None:
-    with style.look():
-        figure = agreement_plots.counts("RBC", [3] * 50 + [9], [3] * 50 + [4])
+    with style.settings():
+        figure = agreement_plots.counted_against_true("RBC", [3] * 50 + [9], [3] * 50 + [4])
         axes = figure.axes[0]
         areas = axes.collections[0].get_sizes()
         assert len(areas) == 2
@@ -120,8 +122,8 @@ def test_dots_tell_how_many_fields_they_stand_for() -> None:
 def test_a_users_own_configuration_changes_nothing(tmp_path: Path) -> None:
     import matplotlib
 
-    with style.look():
+    with style.settings():
         style.write(DRAWN["slices"](), tmp_path, "plain")
-    with matplotlib.rc_context({"font.size": 30, "savefig.dpi": 30, "axes.facecolor": "red"}), style.look():
+    with matplotlib.rc_context({"font.size": 30, "savefig.dpi": 30, "axes.facecolor": "red"}), style.settings():
         style.write(DRAWN["slices"](), tmp_path, "own")
     assert (tmp_path / "plain.png").read_bytes() == (tmp_path / "own.png").read_bytes()

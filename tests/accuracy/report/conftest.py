@@ -9,7 +9,7 @@ import pytest
 
 from detector import evaluate
 from detector.annotations import dataset, sources
-from detector.commandline import EXIT_DONE, EXIT_SOME_FAILED
+from detector.errors import EXIT_DONE, EXIT_SOME_FAILED
 from detector.vision.model import SHIPPED
 
 SAMPLES = Path(__file__).parents[3] / "datasets" / "samples" / "truth.json"
@@ -34,11 +34,13 @@ def of_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     lines = [f'"{name}.jpg",smear {i % 3}' for i, name in enumerate(names[:5])]
     manifest.write_text("\n".join(["field,smear", *lines, ""]), encoding="utf-8")
     ended = evaluate.command(
-        folder / "first" / "data.yaml",
-        smears=manifest,
-        also=folder / "second" / "data.yaml",
-        against=SHIPPED,
-        out=folder / "out",
+        evaluate.EvaluateOptions(
+            folder / "first" / "data.yaml",
+            smears=manifest,
+            also=folder / "second" / "data.yaml",
+            against=SHIPPED,
+            out=folder / "out",
+        )
     )
     assert ended == EXIT_SOME_FAILED
     return folder / "out"
@@ -57,5 +59,7 @@ def of_tables(tmp_path_factory: pytest.TempPathFactory) -> Path:
         lines = [f'"{field}",smear {i % 2},{rbc},{wbc}' for i, (field, rbc, wbc) in enumerate(rows)]
         (folder / f"{name}.csv").write_text("\n".join(["field,smear,RBC,WBC", *lines, ""]), encoding="utf-8")
     counts, truth, against = (folder / f"{name}.csv" for name in ("mine", "truth", "other"))
-    assert evaluate.command(counts=counts, truth=truth, against=against, out=folder / "out") == EXIT_DONE
+    assert (
+        evaluate.command(evaluate.EvaluateOptions(counts=counts, truth=truth, against=against, out=folder / "out")) == EXIT_DONE
+    )
     return folder / "out"

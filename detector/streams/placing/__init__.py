@@ -1,0 +1,1 @@
+"""Where each view lies on the smear, and whether it is sharp."""

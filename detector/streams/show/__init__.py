@@ -1,0 +1,1 @@
+"""What is seen of a stream while it runs: terminal, page, window and video."""

@@ -1,0 +1,27 @@
+"""How well the cells are known so far, and when that is enough."""
+
+from __future__ import annotations
+
+import pytest
+
+from benchmarks.stopping_rule import Case, simulate
+from detector.streams import totals
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", [Case(17, 1.0, 0.2, (0.15, 0.6)), Case(40, 2.0, 0.5, (0.2, 0.6))])
+def test_a_count_that_stops_by_itself_is_as_right_as_it_says(case: Case) -> None:
+    stops = simulate(case, 150)
+    assert stops.stopped == 150
+    assert min(stops.held) >= 0.90  # nominal 0.95, less three standard errors
+
+
+def test_enough_is_not_said_at_once_nor_where_nothing_was_asked_for() -> None:
+    rule = totals.Enough({"RBC": 0.5})
+    known = {"RBC": totals.class_total([100] * 3, [1.0] * 3, 0.5)}
+    assert known["RBC"].enough
+    assert not rule.reached(known, 3.0)
+    assert rule.reached(known, float(totals.LEAST_PARTS))
+    assert "red cells" in rule.sentence(known, True)
+    assert not totals.Enough({}).reached(known, 100.0)
+    assert not totals.class_total([0, 0], [1.0, 1.0], 0.5).enough
