@@ -13,7 +13,7 @@ from rich.console import Console
 
 from detector.arguments import option
 from detector.commandline import console, errors, progress_bar
-from detector.engines import job
+from detector.engines import job, manifest
 from detector.engines.local import Work
 from detector.engines.options import CountOptions
 from detector.engines.pool import handed_on, workers_for
@@ -41,6 +41,8 @@ def count(options: CountOptions, opened: Callable[[], Model], started: float) ->
     Raises:
         SmearcountError: nothing can be counted so.
     """
+    for remark in manifest.read(options.manifest).remarks if options.manifest else ():
+        errors.print(f"{options.manifest}: {remark}", markup=False, soft_wrap=True)
     searched = job.search(options, option)
     fields = searched.fields
     # Done while the interpreter idles, because the model is opened and works.

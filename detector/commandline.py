@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import signal
@@ -12,7 +13,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from detector.arguments import Parser
-from detector.errors import EXIT_DONE, EXIT_INTERRUPTED, SmearcountError
+from detector.errors import EXIT_DONE, EXIT_INTERRUPTED, SmearcountError, UsageError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -54,6 +55,11 @@ def run(command: Callable[..., int | None], parser: Parser, options: Callable[..
     except SmearcountError as error:
         _say("error: ", str(error), style="bold red")
         code = error.exit_code
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        _say("error: ", f"{str(error.filename)[:60]}...: the name is longer than the system takes", style="bold red")
+        code = UsageError.exit_code
     except KeyboardInterrupt:
         _say("", "interrupted")
         code = EXIT_INTERRUPTED

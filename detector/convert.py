@@ -89,6 +89,7 @@ def _show(audit: Audit, out: Path) -> None:
     if audit.left_out:
         console.print(f"left out: {len(audit.left_out)} fields")
     _warn("could not be used", [f"{note.file}: {note.reason}" for note in audit.failed])
+    _warn("need a look", [f"{note.file}: {note.reason}" for note in audit.remarks])
     if audit.corrections is not None:
         _show_corrections(audit.corrections)
     console.print(f"audit: {escape((out / 'audit.md').as_posix())}", soft_wrap=True)

@@ -98,8 +98,9 @@ def _model(options: EvaluateOptions, data: Path) -> int:
 
 def _of_manifest(path: Path | None, records: Sequence[Record]) -> list[dict[str, str]]:
     """The smear and the domain of each field by its name; empty where they are not told."""
-    rows = manifest.read(path, domains=True).rows if path else ()
-    groups = [groups_by_name(((row.field, getattr(row, what)) for row in rows), what) for what in ("smear", "domain")]
+    listed = manifest.read(path, domains=True) if path else manifest.Manifest(Path(), ())
+    terminal.print_names(errors, f"remarks on {path}", listed.remarks)
+    groups = [groups_by_name(((row.field, getattr(row, what)) for row in listed.rows), what) for what in ("smear", "domain")]
     if path and not any(record.name in of for record in records for of in groups):
         raise UsageError(f"{path}: names none of the fields to evaluate; they are named like {records[0].name!r}")
     return groups

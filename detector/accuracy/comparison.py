@@ -5,12 +5,11 @@ The counts may be ours, by hand, by an analyser or by another program: all are c
 
 from __future__ import annotations
 
-import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from operator import attrgetter
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -19,8 +18,8 @@ from detector.accuracy.counts import Agreement, Differences, agreement, differen
 from detector.accuracy.intervals import groups_by_smear
 from detector.accuracy.tables import Counts, CountsTable, read_counts
 from detector.errors import ManifestError, NothingToDoError
+from detector.vision import names
 from detector.vision.cells import CLASSES
-from detector.vision.images import SUFFIXES
 
 
 @dataclass(frozen=True)
@@ -103,20 +102,19 @@ class Comparison:
 def compare(counts: CountsTable, truth: CountsTable) -> Comparison:
     """Join counts and truth by name, and say how far they agree; lists are in the order of names.
 
-    A name of truth is that of a field if both have the same relative path, else the same path without the image's ending,
-    else the same file name without it; in each step only where the name stands once on either side. Where one side's rows are whole
-    smears, smears are compared, with the other side's totals over its fields.
+    Names are joined as `names.joined` does. Where one side's rows are whole smears, smears are compared, with the other side's totals
+    over its fields.
 
     Raises:
         ManifestError: one side's rows are whole smears, and the other's fields are of no known smear.
     """
     of_smears = counts.of_smears or truth.of_smears
     mine, theirs = (in_smears(side).counts if of_smears else side.counts for side in (counts, truth))
-    pairs = _join(mine, theirs)
+    pairs = names.joined(mine, theirs)
     smears = {} if of_smears else {n: counts.smears.get(n) or truth.smears.get(key) for n, key in pairs.items()}
     fields = [_field(name, key, mine[name], theirs[key], smears.get(name)) for name, key in sorted(pairs.items())]
     lone_fields, lone_truth = mine.keys() - pairs.keys(), theirs.keys() - set(pairs.values())
-    unclear = {_stem(name) for name in lone_fields} & {_stem(key) for key in lone_truth}
+    unclear = {names.stem(name) for name in lone_fields} & {names.stem(key) for key in lone_truth}
     of_smear = _smears(fields)
     classes = [name for name in CLASSES if any(name in f.truth for f in fields)]
     ever = ({name for known in side.values() for name in known} for side in (mine, theirs))
@@ -128,9 +126,9 @@ def compare(counts: CountsTable, truth: CountsTable) -> Comparison:
         guess={name: _baseline(fields, name) for name in classes},
         smears=of_smear,
         per_smear={n: _agreement(of_smear, n) for n in classes if sum(n in smear.truth for smear in of_smear) > 1},
-        only_counted=sorted(n for n in lone_fields if _stem(n) not in unclear),
-        only_truth=sorted(n for n in lone_truth if _stem(n) not in unclear),
-        ambiguous=sorted(n for n in lone_fields | lone_truth if _stem(n) in unclear),
+        only_counted=sorted(n for n in lone_fields if names.stem(n) not in unclear),
+        only_truth=sorted(n for n in lone_truth if names.stem(n) not in unclear),
+        ambiguous=sorted(n for n in lone_fields | lone_truth if names.stem(n) in unclear),
         classes_apart=sorted(set.symmetric_difference(*ever), key=CLASSES.index),
         incomplete=sorted(set(missing)) if of_smears else [],
     )
@@ -195,43 +193,6 @@ def _baseline(fields: Sequence[FieldComparison], name: str) -> Agreement:
     median = float(np.median(truth))
     constant = round(median) if whole(np.asarray(truth, dtype=np.float64)) else median
     return agreement([constant] * len(truth), truth, smears_of(having))
-
-
-def _join(fields: Iterable[str], keys: Iterable[str]) -> dict[str, str]:
-    """The name of truth of each field that has one."""
-    pairs: dict[str, str] = {}
-    for reduced in (_path, _bare, _stem):
-        of_fields, of_keys = _grouped(fields, reduced), _grouped(keys, reduced)
-        taken = set(pairs.values())
-        for name in of_fields.keys() & of_keys.keys():
-            # Unique among all names, not only among those left over: a leftover would be paired by elimination.
-            if len(of_fields[name]) == len(of_keys[name]) == 1:
-                (field,), (key,) = of_fields[name], of_keys[name]
-                if field not in pairs and key not in taken:
-                    pairs[field] = key
-    return pairs
-
-
-def _grouped(names: Iterable[str], reduced: Callable[[str], str]) -> dict[str, list[str]]:
-    groups: dict[str, list[str]] = {}
-    for name in names:
-        groups.setdefault(reduced(name), []).append(name)
-    return groups
-
-
-def _path(name: str) -> str:
-    # Names from a Mac may have their accents apart.
-    return str(PurePosixPath(unicodedata.normalize("NFC", name).replace("\\", "/")))
-
-
-def _bare(name: str) -> str:
-    path = PurePosixPath(_path(name))
-    # A name such as "slide.3" ends in no image suffix: all of it is the name.
-    return str(path.with_suffix("")) if path.suffix.lower() in SUFFIXES else str(path)
-
-
-def _stem(name: str) -> str:
-    return PurePosixPath(_bare(name)).name
 
 
 @dataclass(frozen=True)

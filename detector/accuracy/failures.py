@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from detector.accuracy.counts import clear_of_border_zone
 from detector.accuracy.matching import IOU, Match, match
-from detector.annotations.labels import is_image, name_of
 from detector.annotations.records import Record
 from detector.errors import ManifestError
 from detector.vision import boxes
 from detector.vision.cells import CLASSES
 from detector.vision.detections import Detections
+from detector.vision.names import stem
 
 AT_BORDER, OTHER_CLASS, CROWDED, ALONE = "at the border", "taken for another class", "among touching cells", "by itself"
 KINDS = (AT_BORDER, OTHER_CLASS, CROWDED, ALONE)
@@ -208,8 +207,7 @@ def groups_by_name(pairs: Iterable[tuple[str, str]], what: str) -> dict[str, str
     for path, group in pairs:
         if not group:
             continue
-        # A name such as "slide.3" ends in no image suffix: all of it is the name.
-        name = name_of(path) if is_image(Path(path)) else name_of(f"{path}.x")
+        name = stem(path)
         if of.setdefault(name, group) != group:
             raise ManifestError(
                 f"{path}: a field named {name!r} is of {what} {of[name]!r} and of {what} {group!r}; name each field once"

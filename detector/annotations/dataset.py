@@ -14,11 +14,12 @@ from pathlib import Path
 import cv2
 import yaml
 
+from detector import texts
 from detector.annotations import repair, yolo
 from detector.annotations.labels import SPLITS, Item, Source
 from detector.annotations.layouts import read_yolo
 from detector.annotations.records import Record
-from detector.annotations.sources import require_known_names
+from detector.annotations.sources import require_known_names, settle
 from detector.arguments import called
 from detector.errors import AnnotationError, ImageError, OutputError, UnknownClassError, writing
 from detector.vision import images
@@ -31,6 +32,7 @@ _TRAINED = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp",
 """Name endings that training takes for images."""
 _JPEGS = frozenset({".jpe", ".jfif", ".jif"})
 """Those of JPEG that it does not know."""
+_MOST_AUDIT = 512 * texts.MEBIBYTE
 
 
 @contextmanager
@@ -188,8 +190,9 @@ def _source(data_yaml: Path) -> Source:
     source = read_yolo(data_yaml.parent)
     if source is None:
         raise AnnotationError(f"{data_yaml}: there are no label files in 'labels' beside it")
-    require_known_names(data_yaml, [item.labels for item in source.items if item.labels is not None])
-    return source
+    items, _ = settle(data_yaml, source, source.items, [None] * len(source.items))
+    require_known_names(data_yaml, [item.labels for item in items if item.labels is not None])
+    return replace(source, items=tuple(items))
 
 
 def require(data_yaml: Path) -> None:
@@ -210,8 +213,8 @@ def require(data_yaml: Path) -> None:
 def is_ours(folder: Path) -> bool:
     """Whether a folder is a conversion of ours, by its audit."""
     try:
-        document = json.loads((folder / AUDIT).read_bytes())
-    except (OSError, ValueError):
+        document = json.loads(texts.content(folder / AUDIT, _MOST_AUDIT))
+    except (OSError, ValueError, RecursionError):
         return False
     return isinstance(document, dict) and document.get("format") == FORMAT
 

@@ -24,6 +24,8 @@ class Picture:
     sha256: str
     grey: NDArray[np.float32]
     """Grey thumbnail squeezed into a square, of shape (THUMBNAIL_PX, THUMBNAIL_PX)."""
+    orientation: int = 1
+    """How the stored picture is turned for display, as EXIF numbers it; 1 is not at all."""
 
 
 def look(path: Path) -> Picture:
@@ -35,4 +37,5 @@ def look(path: Path) -> Picture:
     content = images.encoded(path)
     rgb = images.decode(content).rgb
     small = cv2.resize(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), (THUMBNAIL_PX, THUMBNAIL_PX), interpolation=cv2.INTER_AREA)
-    return Picture((rgb.shape[1], rgb.shape[0]), hashlib.sha256(content).hexdigest(), np.asarray(small, dtype=np.float32))
+    digest, grey = hashlib.sha256(content).hexdigest(), np.asarray(small, dtype=np.float32)
+    return Picture((rgb.shape[1], rgb.shape[0]), digest, grey, images.header_of(path).orientation)

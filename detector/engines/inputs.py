@@ -13,6 +13,7 @@ from detector.engines.manifest import Manifest
 from detector.errors import NothingToDoError, UsageError
 from detector.output.results import OVERLAYS, is_result
 from detector.output.slides import DENSITY
+from detector.vision import names
 from detector.vision.images import SUFFIXES as PICTURES
 from detector.vision.images import UNREAD
 from detector.vision.slides.formats import VENDOR_SUFFIXES, repeated
@@ -67,7 +68,7 @@ def search(inputs: Sequence[str], manifest: Manifest | None = None, um_per_px: f
 
     Folders are searched with all their subfolders; each subfolder is a smear, and images directly in a folder belong to
     the smear of that folder's name. A name that leads nowhere is a field with a `problem`. A manifest, where one is given,
-    says which images are fields and to which smear they belong.
+    says which images are fields and to which smear they belong; it may name them as true counts do (`names.joined`).
 
     Raises:
         NothingToDoError: there is no field at all; the message says where was looked and for what.
@@ -111,13 +112,37 @@ def _of_manifest(manifest: Manifest, inputs: Sequence[str], um_per_px: float | N
     for folder in folders:
         if not folder.is_dir():
             raise UsageError(f"{folder}: is not a folder; with --manifest, INPUT is the folder that its fields are named from")
+    places = {row.field: _place(row.field, folders) for row in manifest.rows}
+    if None in places.values():
+        pictures = _below(folders)
+        others = names.joined(pictures, places)
+        places |= {row: pictures[picture] for picture, row in others.items() if places[row] is None}
     found = []
     for row in manifest.rows:
-        places = [folder / row.field for folder in folders]
-        path = next((place for place in places if place.is_file()), None)
-        problem = "" if path else f"does not exist; named in line {row.line} of {manifest.path.name}"
+        place = places[row.field]
+        field, path = place or (row.field, folders[0] / row.field)
+        problem = "" if place else f"does not exist; named in line {row.line} of {manifest.path.name}"
         scale = row.um_per_px if row.um_per_px is not None else um_per_px
-        found.append(FieldInput(path or places[0], row.field, row.smear, scale, problem))
+        found.append(FieldInput(path, field, row.smear, scale, problem))
+    return found
+
+
+def _place(field: str, folders: Sequence[Path]) -> tuple[str, Path] | None:
+    """The file at that path in the first folder that has one, and its name."""
+    try:
+        return next(((field, folder / field) for folder in folders if (folder / field).is_file()), None)
+    except OSError:  # a name longer than the system takes
+        return None
+
+
+def _below(folders: Sequence[Path]) -> dict[str, tuple[str, Path]]:
+    """Pictures in the folders, by their paths in them; a path that several folders have is the first one's."""
+    found: dict[str, tuple[str, Path]] = {}
+    for folder in folders:
+        for path, problem in _images(folder, set()):
+            name = path.relative_to(folder).as_posix()
+            if not problem:
+                found.setdefault(name, (name, path))
     return found
 
 
@@ -139,7 +164,7 @@ def _images(root: Path, skipped: set[Path]) -> Iterator[tuple[Path, str]]:
         return
     closed: list[OSError] = []
     visited: set[str] = set()
-    for place, subfolders, names in os.walk(root, onerror=closed.append, followlinks=True):
+    for place, subfolders, files in os.walk(root, onerror=closed.append, followlinks=True):
         folder = Path(place)
         # A link may lead back to a folder above it.
         real = os.path.realpath(folder)
@@ -152,7 +177,7 @@ def _images(root: Path, skipped: set[Path]) -> Iterator[tuple[Path, str]]:
         subfolders[:] = sorted(name for name in subfolders if not name.startswith(".") and name not in left_out)
         # A slide of this format has a folder beside it, of which its reader takes what it needs.
         silent = own_result or folder.with_name(folder.name + ".mrxs").is_file()
-        for name in sorted(names):
+        for name in sorted(files):
             if name.startswith(".") or name.lower() in _OF_THE_SYSTEM:
                 continue
             # A format that is not read is told so by its reader.

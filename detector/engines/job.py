@@ -52,9 +52,10 @@ def search(options: CountOptions, spelled: Callable[[str], str] = str) -> Found:
     """
     if options.um_per_px is not None:
         scale.check(options.um_per_px, spelled("um_per_px"))
-    for name, value in (("rbc_per_ul", options.rbc_per_ul), ("ul_factor", options.ul_factor)):
-        if value is not None:
-            density.check(value, spelled(name))
+    if options.rbc_per_ul is not None:
+        density.check_red_cells(options.rbc_per_ul, spelled("rbc_per_ul"))
+    if options.ul_factor is not None:
+        density.check(options.ul_factor, spelled("ul_factor"))
     if options.rbc_per_ul is not None and options.ul_factor is not None:
         raise UsageError(f"{spelled('rbc_per_ul')} and {spelled('ul_factor')} are two ways to counts per µL; give one of them")
     listed = manifest.read(options.manifest) if options.manifest else None

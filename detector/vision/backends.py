@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -112,7 +111,7 @@ def _has_openvino() -> bool:
     return importlib.util.find_spec("openvino") is not None
 
 
-def _runtime() -> ModuleType:
+def _runtime() -> Any:
     """ONNX Runtime, told to report nothing to its maker.
 
     From version 1.32 on Linux it sends what computer it runs on after ten seconds, whatever its own switch says; only this variable, set

@@ -332,6 +332,7 @@ def _unwritable(tmp_path: Path) -> Path:
         (["fields", "--um-per-px", "nan"], 2, "--um-per-px: must be a number, got 'nan'"),
         (["fields", "--um-per-px", "wide"], 2, "--um-per-px: must be a number, got 'wide'"),
         (["fields", "--rbc-per-ul", "inf"], 2, "--rbc-per-ul must be a positive number"),
+        (["fields", "--rbc-per-ul", "4.6"], 2, "--rbc-per-ul must be in cells per µL, between"),
         (["fields", "--ul-factor", "3"], 2, "--ul-factor needs cells per mm²"),
         (["fields", "--ul-factor", "3", "--um-per-px", "1", "--rbc-per-ul", "4e6"], 2, "two ways"),
         (["fields", "--resume"], 2, "--resume needs --out"),

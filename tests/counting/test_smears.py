@@ -175,6 +175,16 @@ def test_nothing_given_leaves_a_smear_as_it_is() -> None:
     assert density.per_ul(smear, None, None) == smear
 
 
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [(4.6, "millions per µL.*give 4600000"), (4600, "thousands per µL: give 4600000"), (4.6e12, "per litre: give 4600000"),
+     (0.02, "between 10,000 and 50,000,000, got 0.02$")],
+)  # fmt: skip
+def test_red_cells_in_another_unit_are_refused_with_the_unit_wanted(value: float, said: str) -> None:
+    with pytest.raises(UsageError, match=f"must be in cells per µL.*{said}"):
+        density.from_red_cells(one(field("a", rbc=5)), value)
+
+
 @pytest.mark.parametrize("value", [0.0, -1.0, float("nan"), float("inf")])
 def test_sources_must_be_positive(value: float) -> None:
     smear = one(field("a", rbc=5, um=0.1))

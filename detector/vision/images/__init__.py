@@ -12,9 +12,12 @@ from detector.vision.images.pixels import (
     to_eight_bits,
 )
 from detector.vision.images.reading import (
+    SWAPS_SIDES,
     Field,
+    Header,
     Picture,
     decode,
+    header_of,
     is_deep,
     load,
     of_array,
@@ -28,8 +31,10 @@ from detector.vision.images.room import room
 
 __all__ = [
     "SUFFIXES",
+    "SWAPS_SIDES",
     "UNREAD",
     "Field",
+    "Header",
     "Picture",
     "Rgb",
     "as_jpeg",
@@ -37,6 +42,7 @@ __all__ = [
     "camera_depth",
     "decode",
     "encoded",
+    "header_of",
     "is_deep",
     "load",
     "most_pixels",

@@ -27,6 +27,8 @@ from detector.vision.images.pixels import Rgb
 Field = str | PathLike[str] | bytes | IO[bytes] | Image.Image | NDArray[np.uint8] | NDArray[np.uint16]
 """What a user may give for one field."""
 
+SWAPS_SIDES = (5, 6, 7, 8)
+"""Orientations in which a picture lies on its side as stored."""
 _FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "DIB", "WEBP", "GIF", "JPEG2000", "AVIF", "PPM")
 """What Pillow opens. It knows some thirty formats more, and starts another program for one of them."""
 
@@ -41,6 +43,16 @@ _warnings_lock = threading.Lock()
 
 class _UnknownFormatError(ImageError):
     """Pillow knows no such picture."""
+
+
+@dataclass(frozen=True)
+class Header:
+    """What is known of an image without decoding it."""
+
+    size_wh: tuple[int, int]
+    """Width and height as displayed, after EXIF rotation."""
+    orientation: int
+    """How the stored picture is turned for display, as EXIF numbers it; 1 is not at all."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -162,8 +174,8 @@ def _decoded(content: bytes) -> Rgb:
     return decode(content).rgb
 
 
-def size_of(path: Path) -> tuple[int, int]:
-    """Width and height as displayed, from the file's header.
+def header_of(path: Path) -> Header:
+    """Size and orientation, from the head of the file.
 
     Raises:
         ImageError: the file is no image.
@@ -174,8 +186,18 @@ def size_of(path: Path) -> tuple[int, int]:
         except _UnknownFormatError:
             raise ImageError("is not an image") from None
         width, height = image.size
-        turned = image.getexif().get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8)
-    return (height, width) if turned else (width, height)
+        orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
+    turned = orientation in SWAPS_SIDES
+    return Header((height, width) if turned else (width, height), orientation if orientation in range(1, 9) else 1)
+
+
+def size_of(path: Path) -> tuple[int, int]:
+    """Width and height as displayed, from the head of the file.
+
+    Raises:
+        ImageError: the file is no image.
+    """
+    return header_of(path).size_wh
 
 
 def is_deep(path: Path) -> bool:
