@@ -94,12 +94,14 @@ def print_summary(console: Console, outcome: Outcome, folder: Path, seconds: flo
 
 
 def print_whole(console: Console, tables: Sequence[Table]) -> None:
-    """Print the first of these tables that fits the console with each number whole; where none does, the rows of the last as lines."""
+    """Print the first of these tables that fits the console with each word whole; where none does, the rows of the last as lines."""
     unlimited = console.options.update(width=_UNLIMITED)
     for table in tables:
         needed = Measurement.get(console, unlimited, table)
         unbroken = any(column.no_wrap for column in table.columns)
-        if (needed.maximum if unbroken else needed.minimum) <= console.width:
+        fits = (needed.maximum if unbroken else needed.minimum) <= console.width
+        # Where it is narrow, rich may take more from a column than the column has to spare, and cuts its words.
+        if fits and not any("…" in segment.text for segment in console.render(table)):
             console.print(table)
             return
     _print_lines(console, tables[-1])

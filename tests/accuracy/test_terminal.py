@@ -76,6 +76,17 @@ Make = Callable[..., tuple[list[Record], list[Detections]]]
 THRESHOLDS = {"RBC": 0.5, "WBC": 0.5, "Platelets": 0.5}
 
 
+@pytest.mark.parametrize("width", [60, 80, 100, 120])
+def test_no_word_is_cut(width: int) -> None:
+    truth = {f"{smear}/{i}.png": {"RBC": 12 + i, "Platelets": i} for smear in "ab" for i in range(4)}
+    smears = {name: name[0] for name in truth}
+    counted = {name: {"RBC": 13 + i % 3, "Platelets": i % 2} for i, name in enumerate(truth)}
+    comparison = compare(CountsTable(counted, smears=smears), CountsTable(truth, smears=smears))
+    terminal.print_comparison(Console(file=(out := io.StringIO()), width=width), comparison, ())
+    assert "…" not in out.getvalue()
+    assert "totals of 2 smears" in out.getvalue()
+
+
 @pytest.fixture
 def result(make: Make, tmp_path: Path) -> Evaluation:
     """Six fields without platelets, of two smears and two domains, beside a worse detector and other labels."""
