@@ -79,7 +79,7 @@ def _counted(fields: Sequence[FieldInput], model: Model, at_a_time: int) -> dict
             with Journal(folder / results.JOURNAL, job.journal_key(model), False) as journal:
                 with _timed() as spent:
                     work = Work(model, at_a_time, journal, picture_bytes=pictures.most_bytes(len(fields)))
-                    outcome = job.count(fields, work)
+                    outcome = job.count_fields(fields, work)
                 with _timed() as written:
                     _write(folder, outcome, fields, model, journal)
     finally:

@@ -155,7 +155,7 @@ def _guess(source: sources.Source, truth: NDArray[np.int64], label: int) -> str:
 
 def recall(fields: EvaluatedFields, label: int) -> Interval | None:
     """Share of the labelled cells of a class that were found, each by a box of its own."""
-    pairs = [match(found, of.xyxy, of.label) for found, of in zip(fields.found, fields.records, strict=True)]
+    pairs = [match(found, of.xyxy, of.label) for found, of in zip(fields.detections, fields.records, strict=True)]
     counts = [
         [int((of.label[which] == label).sum()) for which in (pair.truth, pair.missed)]
         for pair, of in zip(pairs, fields.records, strict=True)

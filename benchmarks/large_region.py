@@ -149,7 +149,7 @@ def search(path: Path) -> dict[str, Any]:
     before = peak_mb()
     began = time.perf_counter()
     with Journal(journal_path, {}, resume=False) as journal:
-        outcome = job.count(fields, Work(model, processors(), journal))
+        outcome = job.count_fields(fields, Work(model, processors(), journal))
         seconds = time.perf_counter() - began
         result = journal.read(fields[0].field)
     assert result.slide is not None, outcome.unread

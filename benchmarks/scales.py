@@ -97,7 +97,7 @@ def _figures(fields: Sequence[Field], found: Sequence[Detections]) -> list[str]:
             whole = clear_of_border_zone(seen, size_wh).sum() - clear_of_border_zone(truth, size_wh).sum()
             clear.setdefault(field.domain, []).append(abs(int(whole)))
             pairs = match(one, field.record.xyxy, field.record.label)
-            paired += int((one.label[pairs.found] == label).sum())
+            paired += int((one.label[pairs.matched] == label).sum())
             number += len(seen) + len(truth)
         errors = (float(np.mean([np.mean(of) for of in part.values()])) for part in (every, clear))
         cells += [" / ".join(f"{error:.2f}" for error in errors), f"{2 * paired / number:.3f}" if number else f"no {name}"]

@@ -145,7 +145,7 @@ def test_the_worst_are_wrong_by_the_most_cells() -> None:
     ]
     assert [one.row.off for one in made] == [6, 2, 1, 1, 1, 0]
     assert made[2].record.name == "one off and more mistakes"
-    assert (made[2].match.false.tolist(), made[2].match.missed.tolist(), len(made[2].found)) == ([0], [0, 1], 1)
+    assert (made[2].match.false.tolist(), made[2].match.missed.tolist(), len(made[2].detections)) == ([0], [0, 1], 1)
 
 
 def test_no_more_than_can_be_looked_at(make: Make) -> None:
