@@ -129,7 +129,7 @@ class Detector:
         known = None if options.truth is None else job.truth_of(options.truth)
         results: list[FieldResult] = []
         work = Work(self.model, self._workers, picture_bytes=pictures.most_bytes(len(fields)), tile_px=tile_px)
-        outcome = job.completed(job.count(fields, work, each=results.append), options, self.model, started)
+        outcome = job.completed(job.count_fields(fields, work, on_result=results.append), options, self.model, started)
         outcome = replace(outcome, results=tuple(results))
         if known is None:
             return outcome

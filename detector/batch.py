@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from detector.accuracy.tables import CountsTable
 
 
-def count(options: CountOptions, opened: Callable[[], Model], started: float) -> int:
+def count_into_folder(options: CountOptions, opened: Callable[[], Model], started: float) -> int:
     """Count what is asked for, and give the exit code.
 
     Args:
@@ -68,7 +68,7 @@ def count(options: CountOptions, opened: Callable[[], Model], started: float) ->
                 progress_bar("counting", len(fields), options.quiet) as advance,
                 handed_on(partial(results.write_cells, folder)) as each,
             ):
-                outcome = job.count(fields, work, advance, each)
+                outcome = job.count_fields(fields, work, advance, each)
             outcome = job.completed(outcome, options, model, started)
             results.write(folder, outcome, outcome.run)
             preparing.join()

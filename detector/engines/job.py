@@ -66,11 +66,11 @@ def fields_of(options: CountOptions, spelled: Callable[[str], str] = str) -> lis
     return fields
 
 
-def count(
+def count_fields(
     fields: Sequence[FieldInput],
     work: Work,
     progress: Progress | None = None,
-    each: Callable[[FieldResult], None] | None = None,
+    on_result: Callable[[FieldResult], None] | None = None,
 ) -> Outcome:
     """Count fields, and write each into the journal as soon as it is done.
 
@@ -78,13 +78,13 @@ def count(
     smear or scale has changed. Slides are searched one by one, each with all workers.
 
     Args:
-        each: called with what became of each field, in the order of the fields.
+        on_result: called with what became of each field, in the order of the fields.
     """
     counted: list[FieldCount | UnreadField] = []
     for result in _counted(fields, work, progress or (lambda _done: None)):
         counted.append(result.count())
-        if each is not None:
-            each(result)
+        if on_result is not None:
+            on_result(result)
     read = judge([field for field in counted if isinstance(field, FieldCount)], work.model.card.familiar)
     unread = [field for field in counted if isinstance(field, UnreadField)]
     smears = aggregate(read, unread, expected.corrections(work.model.card.val_sums))
@@ -146,7 +146,7 @@ def _counted(fields: Sequence[FieldInput], work: Work, tell: Progress) -> Iterat
             if journal is not None and field.field not in todo:
                 yield journal.read(field.field)
                 continue
-            result = slides.count(field, work, tell) if field.field in large else next(done)
+            result = slides.count_slide(field, work, tell) if field.field in large else next(done)
             if journal is not None:
                 journal.add(result, stamp_of(field.path))
             if field.field not in large:

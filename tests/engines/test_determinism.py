@@ -50,8 +50,8 @@ def _files(fields: Sequence[FieldInput], model: Model, workers: int, folder: Pat
     """What a count writes, with the fields back in the order of their names."""
     ordered = sorted(fields, key=lambda one: one.field)
     with Journal(folder / "journal", job.journal_key(model), resume=False) as journal:
-        job.count(fields, Work(model, workers, journal))
-        outcome = job.count(ordered, Work(model, workers, journal))
+        job.count_fields(fields, Work(model, workers, journal))
+        outcome = job.count_fields(ordered, Work(model, workers, journal))
         coco.write(folder / "detections.json", job.entries(ordered, journal))
     tables.of_fields(outcome.fields).write(folder / "counts.csv")
     tables.of_smears(outcome.smears).write(folder / "smears.csv")
