@@ -35,7 +35,7 @@ REASONS = (
     "dark as a nucleus",
     "that the model was trained on",
 )
-"""How the reasons of `doubts.of` for a field by itself are known."""
+"""How the reasons of `doubts.of_fields` for a field by itself are known."""
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,7 @@ def _made_familiar(seen: Sequence[Seen], trained: Sequence[familiar.Numbers]) ->
 
 def report(seen: Sequence[Seen], known: Familiar | None) -> str:
     """The tables as Markdown."""
-    judged = [(one, Doubted(doubts.of([one.quality], known)[0], one.wrong)) for one in seen]
+    judged = [(one, Doubted(doubts.of_fields([one.quality], known)[0], one.wrong)) for one in seen]
     lines = ["| fields | light | wrong | of them doubtful | right | of them doubtful | precision |", "|" + "---|" * 7]
     for domain in [*sorted({one.domain for one in seen}), "all"]:
         for light in LIGHTS:

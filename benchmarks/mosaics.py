@@ -72,7 +72,7 @@ def together(model: Model, fields: list[Field]) -> np.ndarray:
         with TiffSlide(path) as slide:
             plan = scan.plan(model, slide, slide.overview(scan.OVERVIEW_PX)[0], None)
             looks = [scan.look(model, slide, plan, tile) for tile in plan.tiles]
-            owned = scan.settle(model, slide.size_wh, plan, [look.found for look in looks])
+            owned = scan.settle(model, slide.size_wh, plan, [look.detections for look in looks])
             return np.array(list(tiles.joined(owned, slide.size_wh).counts().values()))
 
 

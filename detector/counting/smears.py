@@ -82,7 +82,7 @@ def judge(fields: Sequence[FieldCount], familiar: Familiar | None = None) -> lis
     for field in fields:
         if field.quality is not None:
             by_smear.setdefault(field.smear, {})[field.field] = field.quality
-    judged = ((smear, doubts.of(list(smear.values()), familiar)) for smear in by_smear.values())
+    judged = ((smear, doubts.of_fields(list(smear.values()), familiar)) for smear in by_smear.values())
     reasons = {name: reason for smear, field_reasons in judged for name, reason in zip(smear, field_reasons, strict=True)}
     return [replace(field, doubt="; ".join(filter(None, (field.doubt, reasons.get(field.field))))) for field in fields]
 

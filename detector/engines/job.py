@@ -136,7 +136,7 @@ def entries(fields: Sequence[FieldInput], journal: Journal) -> Iterator[FieldRes
 def _counted(fields: Sequence[FieldInput], work: Work, tell: Progress) -> Iterator[FieldResult]:
     """What becomes of each field, in their order; what is not in the journal is counted and written there."""
     journal = work.journal
-    todo = {field.field: field for field in fields if journal is None or not _known(journal, field, work.overlays)}
+    todo = {field.field: field for field in fields if journal is None or not _in_journal(journal, field, work.overlays)}
     tell(len(fields) - len(todo))
     large = {field.field for field in todo.values() if not field.problem and formats.is_slide(field.path)}
     small = [field for field in todo.values() if field.field not in large]
@@ -167,7 +167,7 @@ def _warnings(read: Sequence[FieldCount]) -> tuple[str, ...]:
     )
 
 
-def _known(journal: Journal, field: FieldInput, overlays: Path | None) -> bool:
+def _in_journal(journal: Journal, field: FieldInput, overlays: Path | None) -> bool:
     if not journal.has(field.field, stamp_of(field.path)):
         return False
     result = journal.read(field.field)

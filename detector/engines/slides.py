@@ -56,7 +56,7 @@ def _count(given: FieldInput, work: Work, slide: Slide, tell: Callable[[float], 
     overview, _ = slide.overview(scan.OVERVIEW_PX)
     plan = scan.plan(work.model, slide, overview, given.um_per_px, work.tile_px)
     looks = _looks(given, work, slide, plan, tell)
-    owned = scan.settle(work.model, slide.size_wh, plan, [look.found for look in looks])
+    owned = scan.settle(work.model, slide.size_wh, plan, [look.detections for look in looks])
     counted = SlideCount.of(plan, looks, owned, slide.size_wh)
     lost = counted.number(scan.UNREADABLE) + counted.number(scan.UNFOCUSED)
     if lost and not counted.number(scan.COUNTED):

@@ -113,7 +113,7 @@ class Journal:
             OutputError: it cannot be written.
         """
         quality = None if look.quality is None else asdict(look.quality)
-        detections = look.found
+        detections = look.detections
         content = {"tile_of": field, "plan": plan, "number": number, "status": look.status, "reason": look.reason, "quality": quality,
                    "size_wh": detections.size_wh, "saturated": detections.saturated, "cells": _packed(detections)}  # fmt: skip
         self._tiles.setdefault((field, plan), {})[number] = self._append(content)

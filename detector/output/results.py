@@ -122,7 +122,7 @@ def write(folder: Path, outcome: Outcome, run: Mapping[str, Any]) -> None:
     Raises:
         OutputError: one of them cannot be written.
     """
-    with _told(folder):
+    with _write_errors(folder):
         tables.of_fields(outcome.fields).write(folder / COUNTS)
         tables.of_smears(outcome.smears).write(folder / SMEARS)
         write_text(folder / RUN, json.dumps(run, indent=2, ensure_ascii=False) + "\n")
@@ -134,7 +134,7 @@ def write_truth(folder: Path, truth: AgainstTruth) -> None:
     Raises:
         OutputError: one of them cannot be written.
     """
-    with _told(folder):
+    with _write_errors(folder):
         truth.errors.write(folder / "errors.csv")
         truth.agreement.write(folder / "agreement.csv")
 
@@ -148,12 +148,12 @@ def write_cells(folder: Path, results: Iterable[FieldResult]) -> None:
     Raises:
         OutputError: one of them cannot be written.
     """
-    with _told(folder):
+    with _write_errors(folder):
         coco.write(folder / "detections.json", slides.write(folder, results))
 
 
 @contextmanager
-def _told(folder: Path) -> Iterator[None]:
+def _write_errors(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:

@@ -105,5 +105,5 @@ def test_a_slide_and_its_tiles_come_back_from_the_journal(tmp_path: Path) -> Non
         assert journal.tiles("a/b.svs", "other") == {}
         back = journal.tiles("a/b.svs", "plan")
     assert list(back) == [7, 8]
-    np.testing.assert_allclose(back[7].found.xyxy, look.found.xyxy, atol=0.01)
+    np.testing.assert_allclose(back[7].detections.xyxy, look.detections.xyxy, atol=0.01)
     assert (back[7].quality, back[8].reason) == (GOOD, "why")

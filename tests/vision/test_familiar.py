@@ -61,8 +61,8 @@ def test_without_anything_to_tell_it_there_is_none(
 def test_a_strange_field_is_doubtful_where_the_card_tells_and_says_by_what() -> None:
     strange = replace(SOUND, score=0.55)
     known = Familiar({"score": (0.8, 0.95)}, 0.5)
-    assert doubts.of([SOUND, strange]) == ["", ""]
-    assert doubts.of([SOUND, strange], known) == [
+    assert doubts.of_fields([SOUND, strange]) == ["", ""]
+    assert doubts.of_fields([SOUND, strange], known) == [
         "",
         "unlike the fields that the model was trained on: scores of the red cells",
     ]

@@ -66,7 +66,7 @@ def field(white: tuple[int, int, int] | None, stray_px: int = 0) -> tuple[Rgb, D
 def test_nuclei_are_told_in_any_light(light: str, white: tuple[int, int, int] | None, stray_px: int, said: str) -> None:
     rgb, found = field(white, stray_px)
     seen = quality.measure(np.ascontiguousarray(LIGHTS[light](rgb)), found)
-    (doubt,) = doubts.of([seen])
+    (doubt,) = doubts.of_fields([seen])
     for rule in ("without a nucleus", "dark as a nucleus"):
         assert (rule in doubt) == (rule in said)
     assert said in doubt
@@ -77,7 +77,7 @@ def test_nuclei_are_told_in_any_light(light: str, white: tuple[int, int, int] | 
 @pytest.mark.parametrize(("stray", "wide"), [(0.552, "0.6"), (9.94, "9.9"), (12.26, "12")])
 def test_the_width_of_a_stray_object_is_given_in_red_cells(stray: float, wide: str) -> None:
     seen = replace(quality.measure(*field(NUCLEUS)), stray=stray)
-    assert doubts.of([seen]) == [f"dark as a nucleus but in no white cell: an object {wide} red cells wide"]
+    assert doubts.of_fields([seen]) == [f"dark as a nucleus but in no white cell: an object {wide} red cells wide"]
 
 
 def test_without_red_cells_nothing_is_said() -> None:

@@ -62,13 +62,13 @@ def grid(step: float, cell_px: float = 60) -> tuple[Rgb, Detections]:
 
 
 def doubt(rgb: Rgb, found: Detections) -> str:
-    return doubts.of([quality.measure(rgb, found)])[0]
+    return doubts.of_fields([quality.measure(rgb, found)])[0]
 
 
 def test_a_sound_field_is_not_doubtful() -> None:
     rgb, found = grid(90)
     seen = quality.measure(rgb, found)
-    assert doubts.of([seen]) == [""]
+    assert doubts.of_fields([seen]) == [""]
     assert seen.covered == pytest.approx(len(found.label) * math.pi * 30**2 / rgb[:, :, 0].size, rel=0.05)
     assert seen.overlap == pytest.approx(0, abs=0.02)
     assert seen.background == pytest.approx(GROUND, abs=2)
@@ -142,7 +142,7 @@ def test_uncounted_matter_is_seen_where_green_light_tells_nothing() -> None:
     ],
 )
 def test_cells_that_nearly_were_counted_make_doubt(counted: tuple[int, ...], unsure: tuple[int, ...], reason: str) -> None:
-    assert doubts.of([replace(_sound(0), counted=counted, unsure=unsure)]) == [reason]
+    assert doubts.of_fields([replace(_sound(0), counted=counted, unsure=unsure)]) == [reason]
 
 
 def test_what_is_measured_counts_the_unsure_cells() -> None:
@@ -172,7 +172,7 @@ def test_a_field_unlike_its_smears_others_is_doubtful() -> None:
         replace(_sound(0), background=(200, 160, 205)),
         replace(_sound(0), contrast=0.12),
     ]
-    assert doubts.of([*usual, *odd]) == [
+    assert doubts.of_fields([*usual, *odd]) == [
         *[""] * 9,
         "less sharp than the smear's other fields",
         "stain or light unlike the smear's other fields",
@@ -182,11 +182,11 @@ def test_a_field_unlike_its_smears_others_is_doubtful() -> None:
 
 def test_few_fields_are_not_compared_and_scatter_explains_itself() -> None:
     odd = replace(_sound(0), focus=4.5)
-    assert doubts.of([odd, *[_sound(number) for number in range(doubts.FEWEST_TO_COMPARE - 2)]]) == [""] * 4
+    assert doubts.of_fields([odd, *[_sound(number) for number in range(doubts.FEWEST_TO_COMPARE - 2)]]) == [""] * 4
     scattered = [replace(_sound(0), focus=focus) for focus in (4.5, 5.5, 7, 8, 9, 10.5, 12)]
-    assert doubts.of(scattered) == [""] * 7
+    assert doubts.of_fields(scattered) == [""] * 7
     alike = [_sound(0)] * 6
-    assert doubts.of(alike) == [""] * 6
+    assert doubts.of_fields(alike) == [""] * 6
 
 
 def test_focus_tells_blur_whatever_the_scale() -> None:

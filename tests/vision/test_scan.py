@@ -37,7 +37,7 @@ def written(path: Path, rgb: np.ndarray) -> Path:
 def searched(model: Model, slide: TiffSlide, um_per_px: float | None) -> tuple[scan.SlidePlan, list[scan.TileResult], Detections]:
     plan = scan.plan(model, slide, slide.overview(512)[0], um_per_px, tile_px=576)
     looks = [scan.look(model, slide, plan, tile) for tile in plan.tiles]
-    owned = scan.settle(model, slide.size_wh, plan, [look.found for look in looks])
+    owned = scan.settle(model, slide.size_wh, plan, [look.detections for look in looks])
     return plan, looks, tiles.joined(owned, slide.size_wh)
 
 
