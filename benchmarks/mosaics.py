@@ -78,8 +78,8 @@ def together(model: Model, fields: list[Field]) -> np.ndarray:
 
 def show(name: str, counted: np.ndarray) -> None:
     """Print one line."""
-    told = "   ".join(f"{one} {' / '.join(str(n) for n in counted[:, i])}" for i, one in enumerate(CLASSES))
-    print(f"{name}: labelled / in fields / as a slide: {told}")
+    shown = "   ".join(f"{name} {' / '.join(str(n) for n in counted[:, i])}" for i, name in enumerate(CLASSES))
+    print(f"{name}: labelled / in fields / as a slide: {shown}")
 
 
 if __name__ == "__main__":
