@@ -190,13 +190,13 @@ class Browser:
         return json.loads(line)
 
     def _note(self, event: Any) -> None:
-        of = event.get("params", {})
+        parameters = event.get("params", {})
         if event.get("sessionId") != self._session:
             return
         if event.get("method") in ("Runtime.consoleAPICalled", "Runtime.exceptionThrown", "Log.entryAdded"):
-            self.complaints.append(json.dumps(of)[:500])
-        if event.get("method") == "Network.requestWillBeSent" and not of["request"]["url"].startswith(self._own):
-            self.complaints.append(f"asked for {of['request']['url'][:200]}")
+            self.complaints.append(json.dumps(parameters)[:500])
+        if event.get("method") == "Network.requestWillBeSent" and not parameters["request"]["url"].startswith(self._own):
+            self.complaints.append(f"asked for {parameters['request']['url'][:200]}")
 
 
 @pytest.fixture(scope="session")

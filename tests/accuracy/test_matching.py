@@ -40,22 +40,22 @@ def pair(
 
 
 def test_the_better_score_takes_the_cell() -> None:
-    found = pair([(0, 0, 10, 9), (0, 0, 10, 10)], [0.9, 0.8], [(0, 0, 10, 10)])
-    assert (found.matched.tolist(), found.truth.tolist()) == ([0], [0])
-    assert (found.false.tolist(), found.missed.tolist()) == ([1], [])
+    pairs = pair([(0, 0, 10, 9), (0, 0, 10, 10)], [0.9, 0.8], [(0, 0, 10, 10)])
+    assert (pairs.matched.tolist(), pairs.truth.tolist()) == ([0], [0])
+    assert (pairs.false.tolist(), pairs.missed.tolist()) == ([1], [])
 
 
 def test_the_second_takes_the_next_best_cell() -> None:
     """Both overlap the first cell most; the one with the lower score still overlaps the other enough."""
-    found = pair([(1, 0, 11, 10), (2, 0, 12, 10)], [0.7, 0.9], [(2, 0, 12, 10), (0, 0, 10, 10)])
-    assert found.matched.tolist() == [1, 0]
-    assert found.truth.tolist() == [0, 1]
+    pairs = pair([(1, 0, 11, 10), (2, 0, 12, 10)], [0.7, 0.9], [(2, 0, 12, 10), (0, 0, 10, 10)])
+    assert pairs.matched.tolist() == [1, 0]
+    assert pairs.truth.tolist() == [0, 1]
 
 
 def test_classes_do_not_mix() -> None:
-    found = pair([(0, 0, 10, 10)], [0.9], [(0, 0, 10, 10)], labels=[1], truth_labels=[0])
-    assert found.false.tolist() == [0]
-    assert found.missed.tolist() == [0]
+    pairs = pair([(0, 0, 10, 10)], [0.9], [(0, 0, 10, 10)], labels=[1], truth_labels=[0])
+    assert pairs.false.tolist() == [0]
+    assert pairs.missed.tolist() == [0]
 
 
 def test_the_threshold_itself_is_enough() -> None:
@@ -105,8 +105,8 @@ def confused(labelled: list[tuple[int, int]], found: list[tuple[int, int, float]
     """Of cells as (place, class) and finds as (place, class, score)."""
     record = Record("f", None, (200, 100), PLACES[[i for i, _ in labelled]], np.array([c for _, c in labelled], np.int64))
     score, label = np.array([s for *_, s in found]), np.array([c for _, c, _ in found], np.int64)
-    one = Detections(PLACES[[i for i, *_ in found]].reshape(-1, 4) + shift, score, label, (200, 100))
-    return confusion(confusions([record], [one]))
+    cells = Detections(PLACES[[i for i, *_ in found]].reshape(-1, 4) + shift, score, label, (200, 100))
+    return confusion(confusions([record], [cells]))
 
 
 def test_hits_wrong_names_misses_and_false_finds() -> None:
@@ -262,7 +262,7 @@ def test_sums_are_those_of_the_counts_of_each_domain(make: Make) -> None:
     for label, (name, by_domain) in enumerate(sums.items()):
         assert [(domain, one.fields) for domain, one in by_domain.items()] == [("a", 6), ("b", 4)]
         for key in ("true", "false", "missed"):
-            assert sum(getattr(one, key) for one in by_domain.values()) == getattr(figures[name], key)
+            assert sum(getattr(domain, key) for domain in by_domain.values()) == getattr(figures[name], key)
         for domain, one in by_domain.items():
             mine = [i for i, other in enumerate(domains) if other == domain]
             counted = np.array([found[i].counts()[name] for i in mine])

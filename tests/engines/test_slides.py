@@ -80,11 +80,11 @@ def test_a_slide_beside_fields_is_a_row_with_its_tiles_and_a_picture(
     report = Path("out/report.html").read_text(encoding="utf-8")
     assert 'alt="Density of each cell class over smear_a/slide.svs"' in report
     assert report.count('<figure class="mosaic">') == 1
-    found = json.loads(Path("out/detections.json").read_text(encoding="utf-8"))
-    numbers = {one["file_name"]: one["id"] for one in found["images"]}
-    mine = [one for one in found["annotations"] if one["image_id"] == numbers["smear_a/slide.svs"]]
+    document = json.loads(Path("out/detections.json").read_text(encoding="utf-8"))
+    numbers = {image["file_name"]: image["id"] for image in document["images"]}
+    mine = [annotation for annotation in document["annotations"] if annotation["image_id"] == numbers["smear_a/slide.svs"]]
     assert len(mine) == sum(int(slide[name]) for name in truth)
-    assert [one["id"] for one in found["annotations"]] == list(range(1, len(found["annotations"]) + 1))
+    assert [annotation["id"] for annotation in document["annotations"]] == list(range(1, len(document["annotations"]) + 1))
     # Its tiles are what the counts of its smear scatter between.
     smear = next(row for row in rows(Path("out/smears.csv")) if (row["smear"], row["class"]) == ("smear_a", "RBC"))
     assert float(smear["mean_per_field"]) == pytest.approx(int(smear["total"]) / 3, rel=1e-4)
@@ -132,13 +132,13 @@ def test_a_slide_interrupted_in_the_middle_goes_on_where_it_was(
         job.count_fields(fields, Work(model, 1, journal, tile_px=TILE_PX))
     again: list[object] = []
     monkeypatch.setattr(scan, "look", lambda *arguments: again.append(arguments[-1]) or look(*arguments))
-    told: list[float] = []
+    shares: list[float] = []
     with Journal(tmp_path / "j.jsonl", {"key": 1}, resume=True) as journal:
-        resumed = job.count_fields(fields, Work(model, 1, journal, tile_px=TILE_PX), told.append)
+        resumed = job.count_fields(fields, Work(model, 1, journal, tile_px=TILE_PX), shares.append)
         assert resumed == whole
         assert len(again) + len(seen) <= 5
         assert again[0] not in seen[:2]
-        assert sum(told) == pytest.approx(1)
+        assert sum(shares) == pytest.approx(1)
         # The finished slide comes from the journal, and another tile is another count.
         again.clear()
         assert job.count_fields(fields, Work(model, 1, journal, tile_px=TILE_PX)) == whole
@@ -170,14 +170,14 @@ def test_slides_that_cannot_be_opened_cost_no_other_its_count(
     (tmp_path / "empty.ndpi").write_bytes(b"")
     cv2.imwrite(str(tmp_path / "field.png"), region.image[:480, :640, ::-1])
     outcome = job.count_fields(inputs.find([str(tmp_path)]), Work(model, 2))
-    assert [one.field for one in outcome.read] == ["field.png"]
-    assert {one.field: one.reason.split(" (")[0] for one in outcome.unread} == {
+    assert [field.field for field in outcome.read] == ["field.png"]
+    assert {field.field: field.reason.split(" (")[0] for field in outcome.unread} == {
         "empty.ndpi": "is empty",
         "text.svs": "cannot be opened by OpenSlide",
     }
     monkeypatch.setitem(sys.modules, "openslide", None)
     outcome = job.count_fields(inputs.find([str(tmp_path)]), Work(model, 2))
-    reason = next(one.reason for one in outcome.unread if one.field == "text.svs")
+    reason = next(field.reason for field in outcome.unread if field.field == "text.svs")
     assert "pip install 'smearcount[slides]'" in reason
 
 
@@ -198,6 +198,6 @@ def test_a_given_scale_that_a_slides_cells_contradict_warns(tmp_path: Path, regi
         outcome = job.count_fields(inputs.find([str(tmp_path / "a.tif")], um_per_px=um_per_px), Work(model, 1))
         assert len(outcome.warnings) == warnings
         assert all(
-            "in 1 of 1 fields: in a.tif, by the given scale red cells should be 30 px wide, but on" in one
-            for one in outcome.warnings
+            "in 1 of 1 fields: in a.tif, by the given scale red cells should be 30 px wide, but on" in field
+            for field in outcome.warnings
         )
