@@ -38,8 +38,9 @@ from scipy import special
 
 from detector.accuracy.counts import agreement, differences, statistics
 from detector.arguments import Number, Parser
-from detector.commandline import EXIT_DONE, console, run
+from detector.commandline import console, run
 from detector.counting.intervals import Interval
+from detector.errors import EXIT_DONE
 
 FIGURES = ("mae", "rmse", "bias", "pooled_accuracy", "exact", "within_one", "loa_low", "loa_high", "pearson_r", "concordance")
 DIFFERENCES = ("mae", "rmse", "bias", "bias_size", "exact", "within_one", "concordance")

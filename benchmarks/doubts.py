@@ -10,8 +10,8 @@ from pathlib import Path
 from detector.annotations import dataset, domains
 from detector.annotations.records import Record
 from detector.arguments import Number, Parser
-from detector.commandline import EXIT_DONE, console, progress_bar, run
-from detector.errors import NothingToDoError
+from detector.commandline import console, progress_bar, run
+from detector.errors import EXIT_DONE, NothingToDoError
 from detector.vision import border, doubts, familiar, finder, images, quality
 from detector.vision.familiar import Familiar
 from detector.vision.images import Rgb

@@ -12,9 +12,9 @@ from benchmarks.simulated_counts import SCENARIOS, WRONG, simulate, sums_of
 from detector.accuracy.matching import hit_counts
 from detector.annotations import dataset, domains
 from detector.arguments import Number, Parser
-from detector.commandline import EXIT_DONE, console, progress_bar, run
+from detector.commandline import console, progress_bar, run
 from detector.counting.expected import corrections
-from detector.errors import AnnotationError
+from detector.errors import EXIT_DONE, AnnotationError
 from detector.vision import finder, images
 from detector.vision.cells import CLASSES, RBC
 from detector.vision.model import Model

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from detector.commandline import EXIT_DONE, EXIT_SOME_FAILED, errors
+from detector.commandline import errors
 from detector.counting.intervals import Interval
+from detector.errors import EXIT_DONE, EXIT_SOME_FAILED
 from detector.vision.detections import Unread
 
 

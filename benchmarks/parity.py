@@ -13,9 +13,9 @@ from rich.table import Table
 from benchmarks.machine import described
 from detector.annotations import dataset
 from detector.arguments import Parser
-from detector.commandline import EXIT_DONE, EXIT_SOME_FAILED, console, progress_bar, run
+from detector.commandline import console, progress_bar, run
 from detector.engines import inputs
-from detector.errors import NothingToDoError
+from detector.errors import EXIT_DONE, EXIT_SOME_FAILED, NothingToDoError
 from detector.vision import backends, finder, images
 from detector.vision.model import Model
 

@@ -17,8 +17,8 @@ from detector.accuracy.precision import MIN_SCORE, average_precision
 from detector.annotations import dataset
 from detector.annotations.records import Record
 from detector.arguments import Parser
-from detector.commandline import EXIT_DONE, console, progress_bar, run
-from detector.errors import NothingToDoError
+from detector.commandline import console, progress_bar, run
+from detector.errors import EXIT_DONE, NothingToDoError
 from detector.vision import finder, images
 from detector.vision.cells import CLASSES
 from detector.vision.detections import Detections

@@ -27,8 +27,8 @@ from rich.table import Table
 from benchmarks.machine import described
 from benchmarks.processes import Measured, Stock, counting, measure, own_peak_mb
 from detector.arguments import Number, Parser
-from detector.commandline import EXIT_DONE, console, run
-from detector.errors import NothingToDoError, UsageError
+from detector.commandline import console, run
+from detector.errors import EXIT_DONE, NothingToDoError, UsageError
 from detector.vision import backends
 from detector.vision.images import SUFFIXES
 

@@ -16,8 +16,8 @@ from detector.accuracy.matching import match
 from detector.annotations import dataset, domains
 from detector.annotations.records import Record
 from detector.arguments import Number, Parser
-from detector.commandline import EXIT_DONE, console, progress_bar, run
-from detector.errors import NothingToDoError
+from detector.commandline import console, progress_bar, run
+from detector.errors import EXIT_DONE, NothingToDoError
 from detector.vision import border, finder, images
 from detector.vision.cells import CLASSES
 from detector.vision.detections import Detections

@@ -17,8 +17,8 @@ from detector.accuracy.thresholds import ALL_WEIGHT, GRID, LEAST_SCORE, middle_o
 from detector.annotations import dataset, domains
 from detector.annotations.records import Record
 from detector.arguments import Parser
-from detector.commandline import EXIT_DONE, console, progress_bar, run
-from detector.errors import AnnotationError
+from detector.commandline import console, progress_bar, run
+from detector.errors import EXIT_DONE, AnnotationError
 from detector.vision import finder, images
 from detector.vision.cells import CLASSES
 from detector.vision.detections import Detections

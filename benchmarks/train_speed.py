@@ -22,8 +22,8 @@ from rich import box
 from rich.table import Table
 
 from detector.arguments import Number, Parser
-from detector.commandline import EXIT_DONE, console, run
-from detector.errors import NothingToDoError
+from detector.commandline import console, run
+from detector.errors import EXIT_DONE, NothingToDoError
 from detector.training import cpu, fit, framework, settings
 
 TARGET_RATIO, TARGET_DIFFERENCE = 2.0, 0.01

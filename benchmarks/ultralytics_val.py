@@ -19,8 +19,8 @@ from detector.accuracy import precision
 from detector.annotations import dataset
 from detector.annotations.records import Record
 from detector.arguments import Parser
-from detector.commandline import EXIT_DONE, console, progress_bar, run
-from detector.errors import NothingToDoError
+from detector.commandline import console, progress_bar, run
+from detector.errors import EXIT_DONE, NothingToDoError
 from detector.training import framework
 from detector.vision import finder, images
 from detector.vision.card import Card

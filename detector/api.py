@@ -37,7 +37,7 @@ class Detector:
 
         Args:
             model: an `.onnx` file made by detector.train or detector.export; None is the one shipped.
-            backend: what runs it, one of `detector.vision.backends.NAMES`.
+            backend: what runs it, one of `detector.vision.backends.NAMES`; nobody has run those of `backends.EXPERIMENTAL`.
             threads: fields, or tiles of a large one, that are worked on at a time; None is one more than there are processors.
 
         Raises:
@@ -124,7 +124,7 @@ class Detector:
         options = CountOptions(
             names, listed, um_per_px, rbc_per_ul, ul_factor, labels, self._backend, self._threads, tile_px=tile_px
         )
-        fields = job.fields_of(options)
+        fields = job.search(options).fields
         scan.check_tile(tile_px, self.model.card)
         true_counts = None if options.truth is None else job.truth_of(options.truth)
         results: list[FieldResult] = []

@@ -12,19 +12,12 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from detector.arguments import option
-from detector.commandline import (
-    EXIT_DONE,
-    EXIT_INTERRUPTED,
-    EXIT_NOTHING_DONE,
-    EXIT_SOME_FAILED,
-    console,
-    errors,
-    progress_bar,
-)
+from detector.commandline import console, errors, progress_bar
 from detector.engines import job
 from detector.engines.local import Work
 from detector.engines.options import CountOptions
 from detector.engines.pool import handed_on, workers_for
+from detector.errors import EXIT_DONE, EXIT_INTERRUPTED, EXIT_NOTHING_DONE, EXIT_SOME_FAILED
 from detector.output import results, tables, terminal
 from detector.output.journal import Journal
 from detector.output.outcome import Outcome
@@ -48,7 +41,8 @@ def count_into_folder(options: CountOptions, opened: Callable[[], Model], starte
     Raises:
         SmearcountError: nothing can be counted so.
     """
-    fields = job.fields_of(options, option)
+    searched = job.search(options, option)
+    fields = searched.fields
     # Done while the interpreter idles, because the model is opened and works.
     preparing = threading.Thread(target=page.prepare)
     preparing.start()
@@ -82,6 +76,7 @@ def count_into_folder(options: CountOptions, opened: Callable[[], Model], starte
     if truth is not None:
         _report_truth(words, folder, outcome, truth)
     terminal.print_problems(errors, outcome)
+    terminal.print_skipped(errors, searched.skipped_lines())
     terminal.print_summary(words, outcome, folder, time.time() - started)
     if options.json:
         print(json.dumps(tables.document(outcome, folder), indent=2))

@@ -9,8 +9,8 @@ from typing import Any
 
 from detector.accuracy.report import metrics
 from detector.arguments import Parser, called
-from detector.commandline import EXIT_DONE, console, run
-from detector.errors import ModelError, OutputError, UsageError
+from detector.commandline import console, run
+from detector.errors import EXIT_DONE, ModelError, OutputError, UsageError
 from detector.output.files import write_text
 from detector.training import page
 from detector.vision import card as cards

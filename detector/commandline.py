@@ -1,4 +1,4 @@
-"""What all commands share: one-line errors, exit codes, and a console for people."""
+"""What all commands share: one-line errors, how they end, and a console for people."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from detector.arguments import Parser
-from detector.errors import SmearcountError
+from detector.errors import EXIT_DONE, EXIT_INTERRUPTED, SmearcountError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     """For results, on standard output."""
     errors: Console
     """For progress, warnings and errors, on standard error."""
-
-EXIT_DONE, EXIT_SOME_FAILED, EXIT_WRONG_USE, EXIT_NOTHING_DONE, EXIT_INTERRUPTED = 0, 1, 2, 3, 130
 
 
 def __getattr__(name: str) -> Any:

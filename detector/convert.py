@@ -14,8 +14,8 @@ from detector.annotations.audit import Audit
 from detector.annotations.corrections import ADD, COLUMNS, RELABEL, REMOVE, Outcome
 from detector.annotations.repair import DROPPED, REPAIRED
 from detector.arguments import Number, Parser
-from detector.commandline import EXIT_DONE, EXIT_SOME_FAILED, console, errors, progress_bar, run
-from detector.errors import UsageError
+from detector.commandline import console, errors, progress_bar, run
+from detector.errors import EXIT_DONE, EXIT_SOME_FAILED, UsageError
 from detector.vision.cells import CLASSES
 
 _DOWNLOADS = Path("datasets/downloads")

@@ -18,9 +18,9 @@ from detector.annotations import dataset, domains
 from detector.annotations.labels import SPLITS
 from detector.annotations.records import Record
 from detector.arguments import Parser, option
-from detector.commandline import EXIT_DONE, EXIT_SOME_FAILED, console, errors, progress_bar, run
+from detector.commandline import console, errors, progress_bar, run
 from detector.engines import manifest
-from detector.errors import UsageError
+from detector.errors import EXIT_DONE, EXIT_SOME_FAILED, UsageError
 from detector.vision.model import Model
 
 

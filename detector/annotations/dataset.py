@@ -14,19 +14,23 @@ from pathlib import Path
 import cv2
 import yaml
 
-from detector.annotations import pictures, repair, yolo
+from detector.annotations import repair, yolo
 from detector.annotations.labels import SPLITS, Item, Source
 from detector.annotations.layouts import read_yolo
 from detector.annotations.records import Record
 from detector.annotations.sources import require_known_names
 from detector.arguments import called
-from detector.errors import AnnotationError, ImageError, OutputError, UnknownClassError
+from detector.errors import AnnotationError, ImageError, OutputError, UnknownClassError, writing
 from detector.vision import images
 from detector.vision.cells import CLASSES, IGNORE
 from detector.vision.detections import Unread
 
 AUDIT = "audit.json"
 FORMAT = "smearcount-audit"
+_TRAINED = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp", ".jp2"})
+"""Name endings that training takes for images."""
+_JPEGS = frozenset({".jpe", ".jfif", ".jif"})
+"""Those of JPEG that it does not know."""
 
 
 @contextmanager
@@ -40,11 +44,9 @@ def fresh(out: Path) -> Iterator[Path]:
     """
     refuse_foreign(out)
     partial = out.parent / f".{out.name}.{os.getpid()}.partial"
-    try:
+    with writing(out, "choose another --out"):
         out.parent.mkdir(parents=True, exist_ok=True)
         partial.mkdir()
-    except OSError as error:
-        raise OutputError(f"{out}: cannot be written: {error.strerror}; choose another --out") from None
     try:
         yield partial
         _swap(partial, out)
@@ -98,13 +100,14 @@ def ignore_file(image: Path) -> Path:
 
 
 def _copy(image: Path, folder: Path, name: str) -> None:
-    if images.is_deep(image):
-        # Training would keep the high byte of 16 bits, which leaves a 12-bit camera black.
+    suffix = image.suffix.lower()
+    if images.is_deep(image) or suffix not in _TRAINED | _JPEGS:
+        # Training would keep the high byte of 16 bits, which leaves a 12-bit camera black, and passes over other endings.
         bgr = images.read(image)[:, :, ::-1]
         (folder / f"{name}.png").write_bytes(cv2.imencode(".png", bgr)[1].tobytes())
     else:
         # Only the content is copied, so that the copy of a read-only file can be written.
-        shutil.copyfile(image, folder / f"{name}{image.suffix}")
+        shutil.copyfile(image, folder / f"{name}{'.jpg' if suffix in _JPEGS else image.suffix}")
 
 
 @dataclass(frozen=True)
@@ -167,7 +170,7 @@ def _record(item: Item, split: str) -> Record:
         raise UnknownClassError(f"has boxes of unknown class: {', '.join(unknown)}; known: {', '.join(CLASSES)}")
     if item.image is None:
         raise ImageError("has labels and no image")
-    mended = repair.mend(item.labels, pictures.size_of(item.image))
+    mended = repair.mend(item.labels, images.size_of(item.image))
     return replace(mended.record(item.name, item.image), split=split)
 
 

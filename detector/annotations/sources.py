@@ -9,11 +9,12 @@ from pathlib import Path
 
 import numpy as np
 
-from detector.annotations import pictures, repair
+from detector.annotations import repair
 from detector.annotations.labels import Item, Labels, Source
 from detector.annotations.layouts import read_cbc, read_coco, read_images, read_voc, read_yolo
 from detector.annotations.records import Record
 from detector.errors import AnnotationError, ImageError, UnknownClassError
+from detector.vision import images
 from detector.vision.cells import CLASSES
 
 _LAYOUTS = (read_voc, read_cbc, read_yolo, read_coco)
@@ -123,7 +124,7 @@ def _record(key: str, item: Item, labels: Labels) -> Record:
 
 def _size_of(item: Item) -> tuple[int, int] | None:
     try:
-        return pictures.size_of(item.image) if item.image is not None else None
+        return images.size_of(item.image) if item.image is not None else None
     except ImageError:
         return None
 

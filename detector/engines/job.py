@@ -14,7 +14,7 @@ from detector.counting.fields import FieldCount, UnreadField
 from detector.counting.result import FieldResult
 from detector.counting.smears import aggregate, judge
 from detector.engines import inputs, local, manifest, slides
-from detector.engines.inputs import FieldInput
+from detector.engines.inputs import FieldInput, Found
 from detector.engines.local import Work
 from detector.engines.options import CountOptions
 from detector.errors import UsageError
@@ -40,8 +40,8 @@ def journal_key(model: Model) -> dict[str, Any]:
     return {"model_sha256": model.sha256, "backend": model.network.backend, "smearcount": version()}
 
 
-def fields_of(options: CountOptions, spelled: Callable[[str], str] = str) -> list[FieldInput]:
-    """The fields that a count is asked for.
+def search(options: CountOptions, spelled: Callable[[str], str] = str) -> Found:
+    """The fields that a count is asked for, and what was skipped.
 
     Args:
         spelled: what the caller calls an option, from its name in `CountOptions`.
@@ -58,12 +58,13 @@ def fields_of(options: CountOptions, spelled: Callable[[str], str] = str) -> lis
     if options.rbc_per_ul is not None and options.ul_factor is not None:
         raise UsageError(f"{spelled('rbc_per_ul')} and {spelled('ul_factor')} are two ways to counts per µL; give one of them")
     listed = manifest.read(options.manifest) if options.manifest else None
-    fields = inputs.find(options.inputs, listed, options.um_per_px)
+    searched = inputs.search(options.inputs, listed, options.um_per_px)
+    fields = searched.fields
     if options.ul_factor is not None and all(field.um_per_px is None and not formats.is_slide(field.path) for field in fields):
         raise UsageError(
             f"{spelled('ul_factor')} needs cells per mm²: give {spelled('um_per_px')} too, or a manifest with a um_per_px column"
         )
-    return fields
+    return searched
 
 
 def count_fields(

@@ -10,12 +10,12 @@ from pathlib import Path
 from detector.counting.result import FieldResult
 from detector.engines.inputs import FieldInput
 from detector.engines.pool import in_order
-from detector.errors import ImageError, OutputError, SmearcountError
+from detector.errors import ImageError, SmearcountError, writing
 from detector.output import overlay
 from detector.output.journal import Journal
 from detector.output.report import pictures
 from detector.vision import finder, images, quality, tiles
-from detector.vision.detections import Detections, Unread
+from detector.vision.detections import Unread
 from detector.vision.model import Model
 from detector.vision.scale import Estimate, Scale, estimate, of_smear, probes
 
@@ -87,6 +87,12 @@ def detect_field(given: FieldInput, work: Work, scales: SmearScales, workers: in
     """
     if given.problem:
         return unread(given, given.problem)
+    with images.room(given.path):
+        return _detected(given, work, scales, workers)
+
+
+def _detected(given: FieldInput, work: Work, scales: SmearScales, workers: int) -> FieldResult:
+    """The same of a field for which there is room."""
     try:
         picture = images.load(given.path)
     except ImageError as error:
@@ -101,17 +107,12 @@ def detect_field(given: FieldInput, work: Work, scales: SmearScales, workers: in
     except Exception as error:
         return unread(given, not_searched(error))
     if work.overlays is not None:
-        _draw(picture.rgb, cells, overlay.path_of(work.overlays, given.field))
+        target = overlay.path_of(work.overlays, given.field)
+        with writing(target):
+            overlay.write(picture.rgb, cells, target)
     small = pictures.small(picture.rgb, work.picture_bytes) if work.picture_bytes else b""
     note = "; ".join(filter(None, (picture.note, searched.note)))
     return FieldResult(given.field, given.smear, given.um_per_px, cells, note, measured, small, scale=searched.scale)
-
-
-def _draw(rgb: images.Rgb, cells: Detections, target: Path) -> None:
-    try:
-        overlay.write(rgb, cells, target)
-    except OSError as error:
-        raise OutputError(f"{target}: cannot be written ({error.strerror or error})") from None
 
 
 def unread(given: FieldInput, reason: str) -> FieldResult:

@@ -20,7 +20,7 @@ import numpy as np
 
 from detector.counting.result import FieldResult
 from detector.counting.slides import SlideCount, TileCount
-from detector.errors import OutputError
+from detector.errors import OutputError, writing
 from detector.output.html import as_base64
 from detector.vision.detections import Detections, Unread
 from detector.vision.quality import Quality
@@ -51,13 +51,12 @@ class Journal:
         self._tiles: dict[tuple[str, str], dict[int, int]] = {}
         existing = resume and path.is_file()
         length = self._index(key) if existing else 0
-        try:
-            self._file = path.open("r+b" if existing else "x+b")
+        with writing(path):
+            try:
+                self._file = path.open("r+b" if existing else "x+b")
+            except FileExistsError:
+                raise OutputError(f"{path}: exists already; choose another --out, or continue with --resume") from None
             self._file.truncate(length)
-        except FileExistsError:
-            raise OutputError(f"{path}: exists already; choose another --out, or continue with --resume") from None
-        except OSError as error:
-            raise OutputError(f"{path}: cannot be written ({error.strerror})") from None
         self._synced = time.monotonic()
         if not length:
             self._append({"layout": LAYOUT, "key": dict(key)})
@@ -157,12 +156,10 @@ class Journal:
 
     def _append(self, content: Mapping[str, Any]) -> int:
         line = json.dumps(content, separators=(",", ":")) + "\n"
-        try:
+        with writing(self.path, "what was counted so far is kept"):
             offset = self._file.seek(0, os.SEEK_END)
             self._file.write(line.encode("ascii"))
             self._file.flush()
-        except OSError as error:
-            raise OutputError(f"{self.path}: cannot be written ({error.strerror}); what was counted so far is kept") from None
         return offset
 
     def _sync(self) -> None:

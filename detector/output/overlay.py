@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detector.output.files import write_bytes
+from detector.vision import images
 from detector.vision.detections import Detections
 from detector.vision.drawing import COLOURS as COLOURS
 from detector.vision.drawing import Colour as Colour
@@ -40,6 +41,5 @@ def write(rgb: NDArray[np.uint8], detections: Detections, target: Path) -> None:
             detections.xyxy * np.float32(shrink), detections.score, detections.label, wh, detections.class_names
         )
     drawn = draw(rgb, detections)
-    _, encoded = cv2.imencode(".jpg", cv2.cvtColor(drawn, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
     target.parent.mkdir(parents=True, exist_ok=True)
-    write_bytes(target, encoded.tobytes())
+    write_bytes(target, images.as_jpeg(drawn, _JPEG_QUALITY))

@@ -79,6 +79,12 @@ def print_problems(console: Console, outcome: Outcome) -> None:
         )
 
 
+def print_skipped(console: Console, lines: Sequence[str]) -> None:
+    """Name the files that were passed over when folders were searched."""
+    for line in lines:
+        console.print(f"skipped: {line}", markup=False, soft_wrap=True)
+
+
 def print_summary(console: Console, outcome: Outcome, folder: Path, seconds: float) -> None:
     """Print how many fields were counted, how fast, and where the results are."""
     rate = len(outcome.fields) / max(seconds, 1e-9)

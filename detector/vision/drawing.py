@@ -64,5 +64,4 @@ def _strip(width: int, unit: int, texts: Sequence[tuple[str, Colour]]) -> NDArra
 def as_html(drawn: NDArray[np.uint8], text: str) -> str:
     """An `img` element that holds a drawn field, of shape (h, w, 3), RGB, as JPEG, made smaller where it is larger than a page."""
     small = images.shrink(drawn, min(1.0, _PAGE_PX / drawn.shape[1]))
-    _, encoded = cv2.imencode(".jpg", cv2.cvtColor(small, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, _PAGE_QUALITY])
-    return f'<img alt="{text}" src="data:image/jpeg;base64,{base64.b64encode(encoded.tobytes()).decode()}">'
+    return f'<img alt="{text}" src="data:image/jpeg;base64,{base64.b64encode(images.as_jpeg(small, _PAGE_QUALITY)).decode()}">'

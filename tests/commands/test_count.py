@@ -111,6 +111,12 @@ def test_the_backend_is_chosen_told_and_kept_to(fields: Path, run_command: Run, 
     assert "different settings (backend)" in " ".join(capsys.readouterr().err.split())
 
 
+def test_the_help_says_which_backends_are_experimental(run_command: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command(count.main, "--help") == 0
+    help_text = " ".join(capsys.readouterr().out.split())
+    assert "auto, cpu, openvino; experimental, never run yet: cuda, coreml, directml" in help_text
+
+
 @pytest.mark.slow
 def test_the_report_shows_all_and_is_the_same_after_an_interruption(fields: Path, run_command: Run) -> None:
     name = "<img src=x onerror=alert(1)>&'.png" if os.name != "nt" else "&'.png"
@@ -218,6 +224,19 @@ def _odd_images(folder: Path, sample: Path) -> list[str]:
     Image.new("RGB", (1, 1), "white").save(folder / "dot.png")
     shutil.copy(sample, folder / "name with spaces äß 細胞.jpg")
     return ["grey.png", "alpha.png", "cmyk.jpg", "turned.jpg", "deep.png", "dot.png", "name with spaces äß 細胞.jpg"]
+
+
+def test_no_file_of_a_folder_is_passed_over_in_silence(
+    fields: Path, run_command: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (fields / "smear_a" / "field_02.jpg").rename(fields / "smear_a" / "field_02.jfif")
+    (fields / "smear_b" / "notes.txt").write_text("RBC 12\n", encoding="utf-8")
+    assert run_command(count.main, fields, "--out", "out") == 0
+    assert [row["status"] for row in rows(Path("out/counts.csv"))] == ["ok"] * 4
+    assert "skipped: smear_b/notes.txt: its name does not end as a picture's does" in capsys.readouterr().err
+    (fields / "smear_b" / "phone.heic").write_bytes(b"\0\0\0\x1cftypheic\0\0\0\0mif1heic")
+    assert run_command(count.main, fields, "--out", "out2") == 1
+    assert "smear_b/phone.heic: is HEIC, which is not read; save it as JPEG" in capsys.readouterr().err
 
 
 def test_bad_images_get_their_line_and_cost_no_other_its_count(
@@ -403,7 +422,7 @@ def test_inputs_are_left_as_they_are(fields: Path, run_command: Run) -> None:
 def test_an_interrupted_count_says_how_to_go_on_and_ends_the_same(fields: Path, tmp_path: Path, run_command: Run) -> None:
     many = tmp_path / "many"
     many.mkdir()
-    for number in range(300):
+    for number in range(120):
         shutil.copy(fields / "smear_a" / "field_01.jpg", many / f"{number:03}.jpg")
     command = [sys.executable, "-m", "detector.count", str(many), "--out", "out", "--threads", "1"]
     process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
@@ -418,9 +437,9 @@ def test_an_interrupted_count_says_how_to_go_on_and_ends_the_same(fields: Path, 
     assert "--out out --resume" in printed
     assert "Traceback" not in printed
     done = journal.read_bytes().count(b"\n") - 1
-    assert 5 <= done < 300
+    assert 5 <= done < 120
     assert [one.name for one in journal.parent.iterdir()] == ["journal.jsonl"]
     assert run_command(count.main, many, "--out", "out", "--threads", "2", "--resume") == 0
     counts = rows(Path("out/counts.csv"))
-    assert len(counts) == 300
+    assert len(counts) == 120
     assert len({tuple(row[name] for name in ("RBC", "WBC", "Platelets")) for row in counts}) == 1

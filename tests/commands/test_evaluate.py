@@ -18,8 +18,8 @@ from detector import evaluate
 from detector.accuracy.report import drawings
 from detector.annotations import dataset
 from detector.annotations.records import Record
-from detector.commandline import EXIT_DONE, console
-from detector.errors import ConfigError, MissingExtraError, NothingToDoError, OutputError, UsageError
+from detector.commandline import console
+from detector.errors import EXIT_DONE, ConfigError, MissingExtraError, NothingToDoError, OutputError, UsageError
 from detector.vision.cells import CLASSES
 from detector.vision.detections import Detections
 from detector.vision.model import Model

@@ -59,6 +59,32 @@ def test_a_pattern_reaches_into_folders_and_odd_names(tmp_path: Path) -> None:
     assert _named(inputs.find([str(tmp_path / "**" / "*.jpg")])) == [("s 1/ä.jpg", "s 1"), ("s 2/細胞.jpg", "s 2")]
 
 
+def test_no_file_of_a_folder_vanishes(tmp_path: Path) -> None:
+    names = ["a.jpg", "b.jfif", "c.JPE", "d.avif", "e.heic", "f.czi", "g.nd2", "h.LIF", "i.nef", "j.psd"]
+    others = ["labels.xml", "x/notes.txt", "x/no_ending"]
+    hidden = [".DS_Store", ".git/config", "Thumbs.db", "x/desktop.ini", "._a.jpg"]
+    slide = ["s.mrxs", "s/Data0001.dat", "s/Slidedat.ini"]
+    _make(tmp_path / "slides", *names, *others, *hidden, *slide)
+    found = inputs.search([str(tmp_path / "slides")])
+    assert sorted(one.field for one in found.fields) == sorted([*names, "s.mrxs"])
+    assert not any(one.problem for one in found.fields)
+    assert found.skipped == ["labels.xml", "x/no_ending", "x/notes.txt"]
+    assert found.skipped_lines()[0] == "labels.xml: its name does not end as a picture's does"
+
+
+def test_many_skipped_files_are_told_by_their_endings(tmp_path: Path) -> None:
+    _make(tmp_path, "a.jpg", "readme", *(f"{number:02}.xml" for number in range(30)))
+    lines = inputs.search([str(tmp_path)]).skipped_lines()
+    assert len(lines) == 11
+    assert lines[-1] == "and 21 more whose names do not end as pictures' do: 20 .xml, 1 no ending"
+    assert inputs.search([str(tmp_path / "a.jpg")]).skipped == []
+
+
+def test_files_beside_results_are_not_told(tmp_path: Path) -> None:
+    _make(tmp_path, "a.jpg", "journal.jsonl", "counts.csv", "report.html", "x/notes.txt")
+    assert inputs.search([str(tmp_path)]).skipped == ["x/notes.txt"]
+
+
 def test_results_of_an_earlier_count_are_no_fields(tmp_path: Path) -> None:
     _make(tmp_path, "a/1.jpg", "out/journal.jsonl", "out/overlays/a/1.jpg")
     assert _named(inputs.find([str(tmp_path)])) == [("a/1.jpg", "a")]

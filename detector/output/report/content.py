@@ -12,7 +12,7 @@ from detector.counting.fields import FieldCount, UnreadField
 from detector.counting.intervals import Interval
 from detector.counting.smears import ClassCount, SmearCount
 from detector.output import overlay
-from detector.output.figures import percent, short
+from detector.output.figures import many, percent, short
 from detector.output.outcome import Outcome
 from detector.output.report import charts
 from detector.vision import boxes
@@ -137,7 +137,7 @@ def field_row(field: FieldCount | UnreadField) -> list[str]:
 
 def sentence(outcome: Outcome) -> str:
     """The whole count in one sentence."""
-    parts = [f"{_number(len(outcome.read), 'field')} of {_number(len(outcome.smears), 'smear')} counted"]
+    parts = [f"{many(len(outcome.read), 'field')} of {many(len(outcome.smears), 'smear')} counted"]
     parts += [f"{len(outcome.unread):,} unread"] * bool(outcome.unread)
     parts += [f"{len(outcome.saturated):,} saturated"] * bool(outcome.saturated)
     doubtful = len(outcome.doubtful)
@@ -167,7 +167,3 @@ def _limits(interval: Interval) -> tuple[str, str] | None:
 
 def _share(value: float, share: bool) -> str:
     return percent(value) if share else short(value)
-
-
-def _number(count: int, noun: str) -> str:
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
