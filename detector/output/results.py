@@ -205,7 +205,9 @@ def describe_model(model: Model) -> dict[str, Any]:
 
 def versions() -> dict[str, str]:
     """Versions of this package, of Python, and of the packages that decide what is counted."""
-    packages = {name: metadata.version(name) for name in ("numpy", "opencv-python-headless", "onnxruntime", "pillow", "simplejpeg")}
+    packages = {
+        name: metadata.version(name) for name in ("numpy", "opencv-python-headless", "onnxruntime", "pillow", "simplejpeg")
+    }
     return {"smearcount": version(), "python": platform.python_version(), **packages}
 
 
