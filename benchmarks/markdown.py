@@ -40,6 +40,6 @@ def percent(share: Interval | None) -> str:
 
 def tell(unread: Sequence[Unread]) -> int:
     """List on standard error what could not be read; gives the exit code of a command that did the rest."""
-    for one in unread:
-        errors.print(f"{one.source}: {one.reason}", markup=False, soft_wrap=True)
+    for lost in unread:
+        errors.print(f"{lost.source}: {lost.reason}", markup=False, soft_wrap=True)
     return EXIT_SOME_FAILED if unread else EXIT_DONE

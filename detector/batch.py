@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from detector.accuracy.tables import CountsTable
 
 
-def count(options: CountOptions, opened: Callable[[], Model], started: float) -> int:
+def count_into_folder(options: CountOptions, opened: Callable[[], Model], started: float) -> int:
     """Count what is asked for, and give the exit code.
 
     Args:
@@ -62,9 +62,9 @@ def count(options: CountOptions, opened: Callable[[], Model], started: float) ->
             # What is found is written down while the rest is counted.
             with (
                 progress_bar("counting", len(fields), options.quiet) as advance,
-                handed_on(partial(results.write_cells, folder)) as each,
+                handed_on(partial(results.write_cells, folder)) as write_down,
             ):
-                outcome = job.count(fields, work, advance, each)
+                outcome = job.count_fields(fields, work, advance, write_down)
             outcome = job.completed(outcome, options, model, started)
             results.write(folder, outcome, outcome.run)
             preparing.join()

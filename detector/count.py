@@ -40,7 +40,7 @@ def count(options: CountOptions) -> int:
         # Imported while the model is opened, which mostly leaves the interpreter free.
         from detector import batch
 
-        return batch.count(options, opening.result, started)
+        return batch.count_into_folder(options, opening.result, started)
 
 
 def parser() -> Parser:

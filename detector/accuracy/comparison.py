@@ -117,7 +117,7 @@ def compare(counts: CountsTable, truth: CountsTable) -> Comparison:
     unclear = {names.stem(name) for name in lone_fields} & {names.stem(key) for key in lone_truth}
     of_smear = _smears(fields)
     classes = [name for name in CLASSES if any(name in f.truth for f in fields)]
-    ever = ({name for known in side.values() for name in known} for side in (mine, theirs))
+    ever = ({name for field_counts in side.values() for name in field_counts} for side in (mine, theirs))
     missing = [side.smears[name] for side in (counts, truth) for name in side.unread if name in side.smears]
     return Comparison(
         per="smear" if of_smears else "field",
@@ -165,8 +165,14 @@ def _totals(counts: Mapping[str, Counts], smears: Mapping[str, str]) -> dict[str
 
 
 def _field(name: str, key: str, counted: Counts, truth: Counts, smear: str | None) -> FieldComparison:
-    both = [of for of in CLASSES if of in counted and of in truth]
-    return FieldComparison(name, smear, key, {of: counted[of] for of in both}, {of: truth[of] for of in both})
+    both = [class_name for class_name in CLASSES if class_name in counted and class_name in truth]
+    return FieldComparison(
+        name,
+        smear,
+        key,
+        {class_name: counted[class_name] for class_name in both},
+        {class_name: truth[class_name] for class_name in both},
+    )
 
 
 def _smears(fields: Sequence[FieldComparison]) -> list[SmearComparison]:
@@ -181,9 +187,9 @@ def _sum_of(fields: Sequence[Counts]) -> Counts:
 
 
 def _agreement(compared: Sequence[FieldComparison] | Sequence[SmearComparison], name: str) -> Agreement:
-    having = [each for each in compared if name in each.truth]
-    fields = [each for each in having if isinstance(each, FieldComparison)]
-    counted, truth = ([side(each)[name] for each in having] for side in _SIDES)
+    having = [row for row in compared if name in row.truth]
+    fields = [row for row in having if isinstance(row, FieldComparison)]
+    counted, truth = ([side(row)[name] for row in having] for side in _SIDES)
     return agreement(counted, truth, smears_of(fields) if fields else None)
 
 
@@ -230,12 +236,12 @@ def evaluate_tables(counts: Path, truth: Path, against: Path | None = None) -> T
     tables = [read_counts(path) for path in paths]
     if any(table.of_smears for table in tables):
         tables = [in_smears(table, path) for table, path in zip(tables, paths, strict=True)]
-    mine, known, other = tables[0], tables[1], tables[2] if against is not None else None
-    first = _compared(mine, known, counts, truth)
+    mine, truth_table, other = tables[0], tables[1], tables[2] if against is not None else None
+    first = _compared(mine, truth_table, counts, truth)
     # A table of another program mostly does not say which smear a field is of.
     smears = {field.truth_name: field.smear for field in first.fields if field.smear is not None}
-    known = replace(known, smears={**smears, **known.smears})
-    second = None if other is None or against is None else _compared(other, known, against, truth)
+    truth_table = replace(truth_table, smears={**smears, **truth_table.smears})
+    second = None if other is None or against is None else _compared(other, truth_table, against, truth)
     return TableEvaluation(
         comparison=first,
         unread=mine.unread,
@@ -253,8 +259,10 @@ def _compared(counts: CountsTable, truth: CountsTable, of_counts: Path, of_truth
     compared = compare(counts, truth)
     if not compared.fields:
         names = [min(table.counts, default=None) for table in (counts, truth)]
-        told = [f"{path} has {'none' if n is None else repr(n)}" for path, n in zip((of_counts, of_truth), names, strict=True)]
-        raise NothingToDoError(f"no {compared.per} stands in both tables under one name; for example, {' and '.join(told)}")
+        examples = [
+            f"{path} has {'none' if n is None else repr(n)}" for path, n in zip((of_counts, of_truth), names, strict=True)
+        ]
+        raise NothingToDoError(f"no {compared.per} stands in both tables under one name; for example, {' and '.join(examples)}")
     if not compared.classes:
         raise NothingToDoError(f"{of_counts} and {of_truth} count no class in common: {', '.join(compared.classes_apart)}")
     return compared

@@ -78,9 +78,11 @@ def check(value: float, name: str) -> None:
         raise UsageError(f"{name} must be a positive number, got {value:g}")
 
 
-def _times(smear: SmearCount, of: Callable[[ClassCount], Interval | None], factor: float, source: str) -> SmearCount:
+def _times(smear: SmearCount, interval_of: Callable[[ClassCount], Interval | None], factor: float, source: str) -> SmearCount:
     classes = {
-        name: count if (estimate := of(count)) is None else replace(count, per_ul=estimate.times(factor), per_ul_source=source)
+        name: count
+        if (estimate := interval_of(count)) is None
+        else replace(count, per_ul=estimate.times(factor), per_ul_source=source)
         for name, count in smear.classes.items()
     }
     return replace(smear, classes=classes)

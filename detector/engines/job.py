@@ -68,11 +68,11 @@ def search(options: CountOptions, spelled: Callable[[str], str] = str) -> Found:
     return searched
 
 
-def count(
+def count_fields(
     fields: Sequence[FieldInput],
     work: Work,
     progress: Progress | None = None,
-    each: Callable[[FieldResult], None] | None = None,
+    on_result: Callable[[FieldResult], None] | None = None,
 ) -> Outcome:
     """Count fields, and write each into the journal as soon as it is done.
 
@@ -80,13 +80,13 @@ def count(
     smear or scale has changed. Slides are searched one by one, each with all workers.
 
     Args:
-        each: called with what became of each field, in the order of the fields.
+        on_result: called with what became of each field, in the order of the fields.
     """
     counted: list[FieldCount | UnreadField] = []
     for result in _counted(fields, work, progress or (lambda _done: None)):
         counted.append(result.count())
-        if each is not None:
-            each(result)
+        if on_result is not None:
+            on_result(result)
     read = judge([field for field in counted if isinstance(field, FieldCount)], work.model.card.familiar)
     unread = [field for field in counted if isinstance(field, UnreadField)]
     smears = aggregate(read, unread, expected.corrections(work.model.card.val_sums))
@@ -138,7 +138,7 @@ def entries(fields: Sequence[FieldInput], journal: Journal) -> Iterator[FieldRes
 def _counted(fields: Sequence[FieldInput], work: Work, tell: Progress) -> Iterator[FieldResult]:
     """What becomes of each field, in their order; what is not in the journal is counted and written there."""
     journal = work.journal
-    todo = {field.field: field for field in fields if journal is None or not _known(journal, field, work.overlays)}
+    todo = {field.field: field for field in fields if journal is None or not _in_journal(journal, field, work.overlays)}
     tell(len(fields) - len(todo))
     large = {field.field for field in todo.values() if not field.problem and formats.is_slide(field.path)}
     small = [field for field in todo.values() if field.field not in large]
@@ -148,7 +148,7 @@ def _counted(fields: Sequence[FieldInput], work: Work, tell: Progress) -> Iterat
             if journal is not None and field.field not in todo:
                 yield journal.read(field.field)
                 continue
-            result = slides.count(field, work, tell) if field.field in large else next(done)
+            result = slides.count_slide(field, work, tell) if field.field in large else next(done)
             if journal is not None:
                 journal.add(result, stamp_of(field.path))
             if field.field not in large:
@@ -169,7 +169,7 @@ def _warnings(read: Sequence[FieldCount]) -> tuple[str, ...]:
     )
 
 
-def _known(journal: Journal, field: FieldInput, overlays: Path | None) -> bool:
+def _in_journal(journal: Journal, field: FieldInput, overlays: Path | None) -> bool:
     if not journal.has(field.field, stamp_of(field.path)):
         return False
     result = journal.read(field.field)

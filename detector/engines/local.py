@@ -54,7 +54,7 @@ class SmearScales:
             if given.um_per_px is None and not given.problem:
                 self._fields.setdefault(given.smear, []).append(given)
         self._locks = {smear: threading.Lock() for smear in self._fields}
-        self._known: dict[str, Scale] = {}
+        self._scales: dict[str, Scale] = {}
 
     def of(self, given: FieldInput) -> Scale | None:
         """The scale of a field as its user gave it, or of its smear; None where the field alone is to tell it."""
@@ -64,9 +64,9 @@ class SmearScales:
         if len(own) < _FEWEST_FIELDS:
             return None
         with self._locks[given.smear]:
-            if given.smear not in self._known:
-                self._known[given.smear] = of_smear([self._estimate(own[i]) for i in probes(len(own))])
-        return self._known[given.smear]
+            if given.smear not in self._scales:
+                self._scales[given.smear] = of_smear([self._estimate(own[i]) for i in probes(len(own))])
+        return self._scales[given.smear]
 
     def _estimate(self, given: FieldInput) -> Estimate | None:
         try:

@@ -168,7 +168,7 @@ def describe_run(
         "versions": versions(),
         "model": {
             **describe_model(model),
-            "true_per_counted": {name: one and asdict(one.factor) for name, one in corrected.items()},
+            "true_per_counted": {name: correction and asdict(correction.factor) for name, correction in corrected.items()},
         },
         "backend": {"name": model.network.backend, "program": model.network.program, "precision": backends.PRECISION},
         "settings": dict(settings),
@@ -205,8 +205,10 @@ def describe_model(model: Model) -> dict[str, Any]:
 
 def versions() -> dict[str, str]:
     """Versions of this package, of Python, and of the packages that decide what is counted."""
-    of = {name: metadata.version(name) for name in ("numpy", "opencv-python-headless", "onnxruntime", "pillow", "simplejpeg")}
-    return {"smearcount": version(), "python": platform.python_version(), **of}
+    packages = {
+        name: metadata.version(name) for name in ("numpy", "opencv-python-headless", "onnxruntime", "pillow", "simplejpeg")
+    }
+    return {"smearcount": version(), "python": platform.python_version(), **packages}
 
 
 def _utc(seconds: float) -> str:

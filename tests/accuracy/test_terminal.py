@@ -91,14 +91,14 @@ def test_no_word_is_cut(width: int) -> None:
 def result(make: Make, tmp_path: Path) -> Evaluation:
     """Six fields without platelets, of two smears and two domains, beside a worse detector and other labels."""
     pytest.importorskip("pycocotools", reason="needs the evaluate extra: pip install -e '.[evaluate]'")
-    records, found = make(4, fields=6, per_class=(10, 1, 0))
+    records, detections = make(4, fields=6, per_class=(10, 1, 0))
     named = []
     for i, record in enumerate(records):
         path = tmp_path / f"{i}.png"
         w, h = record.size_wh
         cv2.imwrite(str(path), np.full((h, w, 3), i, np.uint8))
         named.append(replace(record, image=path))
-    full, half = (Candidate(lambda rgb, k=k: (found[rgb[0, 0, 0]][::k],) * 2, THRESHOLDS) for k in (1, 2))
+    full, half = (Candidate(lambda rgb, k=k: (detections[rgb[0, 0, 0]][::k],) * 2, THRESHOLDS) for k in (1, 2))
     return evaluate(
         named,
         full,

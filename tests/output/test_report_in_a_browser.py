@@ -78,12 +78,12 @@ def test_texts_of_charts_are_legible_and_do_not_overlap(report: Path, chromium: 
 def test_boxes_are_filtered_by_class_and_score(report: Path, chromium: Window) -> None:
     chromium.open(report, 1280)
     chromium.run("document.getElementById('fields').scrollIntoView({behavior: 'instant'})")
-    told = chromium.run("new Promise(done => setTimeout(() => done(document.getElementById('tally').textContent), 300))")
+    printed = chromium.run("new Promise(done => setTimeout(() => done(document.getElementById('tally').textContent), 300))")
     drawn = "[0, 1, 2].map(i => (document.querySelectorAll('figure.field svg')[0].children[i].getAttribute('d').match(/M/g) || []).length)"
     numbers = chromium.run(drawn)
     shown = chromium.run("document.querySelector('figure.field .numbers').textContent")
     assert [int(one.split()[0]) for one in shown.split(", ")] == numbers
-    assert told.endswith("boxes in 5 fields")
+    assert printed.endswith("boxes in 5 fields")
     chromium.run("document.querySelectorAll('input[name=class]')[0].click()")
     assert chromium.run(drawn) == [0, *numbers[1:]]
     chromium.run("document.getElementById('score').value = 100")

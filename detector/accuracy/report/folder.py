@@ -92,21 +92,21 @@ def render(page: content.Page, plots: Plots) -> str:
 def _settings(about: Mapping[str, Any]) -> list[tuple[str, str]]:
     """What was compared, as names and values; what does not apply is left out."""
     rows = [(name, about[name]) for name in ("data", "split", "smears", "also", "counts", "truth") if about.get(name)]
-    rows += [row for title, key in (("model", "model"), ("other model", "other")) for row in _of(title, about.get(key))]
+    rows += [row for title, key in (("model", "model"), ("other model", "other")) for row in _side(title, about.get(key))]
     return [*rows, ("versions", ", ".join(f"{name} {value}" for name, value in about["versions"].items()))]
 
 
-def _of(title: str, of: Mapping[str, Any] | str | None) -> list[tuple[str, str]]:
-    if of is None:
+def _side(title: str, side: Mapping[str, Any] | str | None) -> list[tuple[str, str]]:
+    if side is None:
         return []
-    if isinstance(of, str):
-        return [("other counts", of)]
+    if isinstance(side, str):
+        return [("other counts", side)]
     return [
-        (title, f"{of['name']} ({of['file']})"),
-        ("SHA-256", of["sha256"]),
-        ("thresholds", ", ".join(f"{name} {value:g}" for name, value in of["thresholds"].items())),
-        ("overlap suppressed", f"IoU above {of['nms_iou']:g}"),
-        ("model input", f"{of['image_px']} px"),
+        (title, f"{side['name']} ({side['file']})"),
+        ("SHA-256", side["sha256"]),
+        ("thresholds", ", ".join(f"{name} {value:g}" for name, value in side["thresholds"].items())),
+        ("overlap suppressed", f"IoU above {side['nms_iou']:g}"),
+        ("model input", f"{side['image_px']} px"),
     ]
 
 

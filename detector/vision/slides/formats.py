@@ -56,7 +56,7 @@ def repeated(paths: Iterable[Path]) -> set[Path]:
             series = vendor.series(path)
             if series is not None:
                 files.setdefault(series, []).append(path)
-    return {path for group in files.values() for path in sorted(group, key=lambda one: -one.stat().st_size)[1:]}
+    return {path for group in files.values() for path in sorted(group, key=lambda path: -path.stat().st_size)[1:]}
 
 
 def open_slide(path: Path) -> Slide:

@@ -122,12 +122,12 @@ def test_small_views_come_from_the_pyramid_and_show_the_same(tmp_path: Path, mon
     with TiffSlide(tmp_path / "a.tif") as slide:
         assert slide.factors == (1.0, 0.5, 0.25)
         assert slide.factor_for(0.3) == 0.5
-        asked: list[int] = []
+        calls: list[int] = []
         level = slide.level
-        monkeypatch.setattr(slide, "level", lambda index, window: asked.append(index) or level(index, window))
+        monkeypatch.setattr(slide, "level", lambda index, window: calls.append(index) or level(index, window))
         quarter = slide.read((40, 40, 280, 160), 0.25)
         small, factor = slide.overview(75)
-        assert set(asked) == {2}
+        assert set(calls) == {2}
     mean = rgb[40:160, 40:280].reshape(30, 4, 60, 4, 3).mean(axis=(1, 3))
     assert np.abs(quarter - mean).mean() < 1.5
     assert (small.shape, factor) == ((50, 75, 3), 0.25)
