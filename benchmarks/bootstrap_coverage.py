@@ -38,8 +38,9 @@ from scipy import special
 
 from detector.accuracy.counts import agreement, differences, statistics
 from detector.arguments import Number, Parser
-from detector.commandline import EXIT_DONE, console, run
+from detector.commandline import console, run
 from detector.counting.intervals import Interval
+from detector.errors import EXIT_DONE
 
 FIGURES = ("mae", "rmse", "bias", "pooled_accuracy", "exact", "within_one", "loa_low", "loa_high", "pearson_r", "concordance")
 DIFFERENCES = ("mae", "rmse", "bias", "bias_size", "exact", "within_one", "concordance")
@@ -72,7 +73,7 @@ class Scenario:
 def _all() -> tuple[Scenario, ...]:
     kinds = {"red cells": {}, "platelets": {"cells": 1.2, "scatter": 1.0, "recall": 0.93, "false": 0.08, "other_recall": 0.85}}
     sizes = [(n, 0) for n in (5, 10, 20, 40, 72)] + [(PER_SMEAR * s, s) for s in (2, 3, 4, 6, 10, 20)]
-    return tuple(Scenario(name, n, s, **of) for name, of in kinds.items() for n, s in sizes)
+    return tuple(Scenario(name, n, s, **settings) for name, settings in kinds.items() for n, s in sizes)
 
 
 SCENARIOS = _all()
@@ -92,25 +93,31 @@ def simulate(scenario: Scenario, studies: int, seed: int = 0) -> tuple[dict[str,
     """Coverage of the figures of one detector, and of their differences to the other's."""
     rng = np.random.default_rng(seed)
     truth, *counts = _drawn(scenario, MANY, rng)
-    one, other = (_true(of, truth) for of in counts)
-    found: list[dict[str, Interval | None]] = []
+    first, second = (_true(counted, truth) for counted in counts)
+    agreements: list[dict[str, Interval | None]] = []
     differ: list[dict[str, Interval | None]] = []
     groups = [str(i // PER_SMEAR) for i in range(scenario.fields)] if scenario.smears else None
     for _ in range(studies):
-        t, a, b = (of.tolist() for of in _drawn(scenario, scenario.fields, rng))
-        found.append(vars(agreement(a, t, groups)))
+        t, a, b = (numbers.tolist() for numbers in _drawn(scenario, scenario.fields, rng))
+        agreements.append(vars(agreement(a, t, groups)))
         differ.append(vars(differences(a, b, t, groups)))
-    apart = {name: one[name] - other[name] for name in DIFFERENCES}
-    return _coverage(found, FIGURES, one), _coverage(differ, DIFFERENCES, apart)
+    apart = {name: first[name] - second[name] for name in DIFFERENCES}
+    return _coverage(agreements, FIGURES, first), _coverage(differ, DIFFERENCES, apart)
 
 
 def _true(counted: Ints, truth: Ints) -> dict[str, float]:
     """The figures over so many fields that chance no longer counts."""
     p, t = counted.astype(np.float64), truth.astype(np.float64)
-    of = {name: float(value[0]) for name, value in statistics(np.ones((1, len(t))), p, t).items()}
+    figures = {name: float(value[0]) for name, value in statistics(np.ones((1, len(t))), p, t).items()}
     error = np.abs(p - t)
     shares = {"exact": float((error == 0).mean()), "within_one": float((error <= 1).mean())}
-    return {**of, **shares, "bias_size": abs(of["bias"]), "loa_low": of["bias"] - of["half"], "loa_high": of["bias"] + of["half"]}
+    return {
+        **figures,
+        **shares,
+        "bias_size": abs(figures["bias"]),
+        "loa_low": figures["bias"] - figures["half"],
+        "loa_high": figures["bias"] + figures["half"],
+    }
 
 
 def _coverage(studies: Sequence[dict[str, Interval | None]], names: Sequence[str], true: dict[str, float]) -> dict[str, Coverage]:
@@ -134,21 +141,22 @@ def _drawn(scenario: Scenario, fields: int, rng: np.random.Generator) -> tuple[I
     rate = scenario.cells * rng.gamma(shape, 1 / shape, fields) * np.exp(0.3 * smear[0])
     truth = rng.poisson(rate)
     false = rng.poisson(scenario.false * np.exp(0.5 * smear[2]), fields)
-    found = [
+    hits = [
         rng.binomial(truth, special.expit(special.logit(recall) + 0.5 * smear[1]))
         for recall in (scenario.recall, scenario.other_recall)
     ]
-    return truth, found[0] + false, found[1] + false
+    return truth, hits[0] + false, hits[1] + false
 
 
 def command(*, studies: int) -> int:
     """Print in what share of studies the 95 % intervals hold the true figure, and, where it is not all, in what share there is one."""
     for i, scenario in enumerate(SCENARIOS):
-        of = f"{scenario.smears} smears of {PER_SMEAR}" if scenario.smears else f"{scenario.fields} fields"
-        console.print(f"{scenario.name}, {of}")
+        size = f"{scenario.smears} smears of {PER_SMEAR}" if scenario.smears else f"{scenario.fields} fields"
+        console.print(f"{scenario.name}, {size}")
         for title, figures in zip(("agreement", "difference"), simulate(scenario, studies, i), strict=True):
             shown = (
-                f"{name} {one.held:.3f}" + ("" if one.given > 0.995 else f" ({one.given:.2f})") for name, one in figures.items()
+                f"{name} {figure.held:.3f}" + ("" if figure.given > 0.995 else f" ({figure.given:.2f})")
+                for name, figure in figures.items()
             )
             console.print(f"  {title}: " + "  ".join(shown), soft_wrap=True)
     return EXIT_DONE

@@ -10,8 +10,8 @@ from pathlib import Path
 from detector.annotations import dataset, domains
 from detector.annotations.records import Record
 from detector.arguments import Number, Parser
-from detector.commandline import EXIT_DONE, console, progress_bar, run
-from detector.errors import NothingToDoError
+from detector.commandline import console, progress_bar, run
+from detector.errors import EXIT_DONE, NothingToDoError
 from detector.vision import border, doubts, familiar, finder, images, quality
 from detector.vision.familiar import Familiar
 from detector.vision.images import Rgb
@@ -35,7 +35,7 @@ REASONS = (
     "dark as a nucleus",
     "that the model was trained on",
 )
-"""How the reasons of `doubts.of` for a field by itself are known."""
+"""How the reasons of `doubts.of_fields` for a field by itself are known."""
 
 
 @dataclass(frozen=True)
@@ -94,43 +94,43 @@ class Seen:
 def command(*, data: Sequence[Path], trained: Sequence[Path], model: Path | None, every: int, card: Path | None) -> int:
     """Print which share of wrong and of right fields is doubtful, by domain and light and by reason, as Markdown."""
     loaded = Model.load(model)
-    chosen = [one for file in data for one in _chosen(file, every)]
+    chosen = [field for file in data for field in _chosen(file, every)]
     if not chosen:
         raise NothingToDoError(f"{', '.join(map(str, data))}: no val or train fields with labels")
     with progress_bar("counting", len(chosen) * len(LIGHTS)) as advance:
-        seen = [one for domain, record in chosen for one in _looked_at(loaded, domain, record, advance)]
+        seen = [field for domain, record in chosen for field in _looked_at(loaded, domain, record, advance)]
     console.print(report(seen, loaded.card.familiar), markup=False, soft_wrap=True)
     if trained:
-        known, judged = _made_familiar(seen, [one.quality.numbers() for one in _plain(loaded, trained, every)])
-        told = "nothing" if known is None else f"{', '.join(known.ranges)}; limit {known.limit:.3g}"
+        ranges, judged = _made_familiar(seen, [field.quality.numbers() for field in _plain(loaded, trained, every)])
+        summary = "nothing" if ranges is None else f"{', '.join(ranges.ranges)}; limit {ranges.limit:.3g}"
         console.print(
-            f"\nWith what is familiar by half of these fields ({told}), the other half:\n", markup=False, soft_wrap=True
+            f"\nWith what is familiar by half of these fields ({summary}), the other half:\n", markup=False, soft_wrap=True
         )
-        console.print(report(judged, known), markup=False, soft_wrap=True)
-        if known is not None and card is not None:
-            card.write_text(json.dumps(asdict(known), indent=2) + "\n", encoding="utf-8")
+        console.print(report(judged, ranges), markup=False, soft_wrap=True)
+        if ranges is not None and card is not None:
+            card.write_text(json.dumps(asdict(ranges), indent=2) + "\n", encoding="utf-8")
     return EXIT_DONE
 
 
 def _made_familiar(seen: Sequence[Seen], trained: Sequence[familiar.Numbers]) -> tuple[Familiar | None, list[Seen]]:
     """What every other field tells of what is familiar, and the fields that told nothing."""
     by_field = [seen[i : i + len(LIGHTS)] for i in range(0, len(seen), len(LIGHTS))]
-    known = familiar.calibrate(trained, [(one.quality.numbers(), one.wrong) for field in by_field[::2] for one in field])
-    return known, [one for field in by_field[1::2] for one in field]
+    ranges = familiar.calibrate(trained, [(view.quality.numbers(), view.wrong) for field in by_field[::2] for view in field])
+    return ranges, [view for field in by_field[1::2] for view in field]
 
 
-def report(seen: Sequence[Seen], known: Familiar | None) -> str:
+def report(seen: Sequence[Seen], ranges: Familiar | None) -> str:
     """The tables as Markdown."""
-    judged = [(one, Doubted(doubts.of([one.quality], known)[0], one.wrong)) for one in seen]
+    judged = [(view, Doubted(doubts.of_fields([view.quality], ranges)[0], view.wrong)) for view in seen]
     lines = ["| fields | light | wrong | of them doubtful | right | of them doubtful | precision |", "|" + "---|" * 7]
-    for domain in [*sorted({one.domain for one in seen}), "all"]:
+    for domain in [*sorted({view.domain for view in seen}), "all"]:
         for light in LIGHTS:
-            tally = Tally.of([doubt for one, doubt in judged if domain in (one.domain, "all") and one.light == light])
+            tally = Tally.of([doubt for view, doubt in judged if domain in (view.domain, "all") and view.light == light])
             lines.append(f"| {domain} | {light} | {_numbers(tally)} | {_share(tally.precision)} |")
     lines += ["", "| reason | plain: wrong | right | other light: wrong | right |", "|" + "---|" * 5]
     for reason in REASONS:
-        parts = [Tally.of([doubt for one, doubt in judged if (one.light == PLAIN) is plain], reason) for plain in (True, False)]
-        figures = [f"{one.wrong_doubtful} of {one.wrong} | {one.right_doubtful} of {one.right}" for one in parts]
+        parts = [Tally.of([doubt for view, doubt in judged if (view.light == PLAIN) is plain], reason) for plain in (True, False)]
+        figures = [f"{part.wrong_doubtful} of {part.wrong} | {part.right_doubtful} of {part.right}" for part in parts]
         lines.append(f"| {reason.strip(' :')} | {' | '.join(figures)} |")
     return "\n".join(lines)
 
@@ -154,7 +154,7 @@ def _chosen(file: Path, every: int) -> Iterator[tuple[str, Record]]:
 
 
 def _plain(model: Model, trained: Sequence[Path], every: int) -> Iterator[Seen]:
-    fields = [one for file in trained for one in dataset.read(file, "train")[:: max(every // 4, 1)] if one.image]
+    fields = [record for file in trained for record in dataset.read(file, "train")[:: max(every // 4, 1)] if record.image]
     with progress_bar("looking at the training fields", len(fields)) as advance:
         for record in fields:
             if record.image is not None:
@@ -173,8 +173,8 @@ def _looked_at(model: Model, domain: str, record: Record, advance: Callable[[flo
 
 
 def _measured(model: Model, domain: str, record: Record, light: str, rgb: Rgb) -> Seen:
-    found = finder.find(model, rgb).cells
-    return Seen(domain, light, quality.measure(rgb, found), record.miscounted(found))
+    detections = finder.find(model, rgb).cells
+    return Seen(domain, light, quality.measure(rgb, detections), record.miscounted(detections))
 
 
 def parser() -> Parser:

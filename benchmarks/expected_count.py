@@ -12,9 +12,9 @@ from benchmarks.simulated_counts import SCENARIOS, WRONG, simulate, sums_of
 from detector.accuracy.matching import hit_counts
 from detector.annotations import dataset, domains
 from detector.arguments import Number, Parser
-from detector.commandline import EXIT_DONE, console, progress_bar, run
+from detector.commandline import console, progress_bar, run
 from detector.counting.expected import corrections
-from detector.errors import AnnotationError
+from detector.errors import EXIT_DONE, AnnotationError
 from detector.vision import finder, images
 from detector.vision.cells import CLASSES, RBC
 from detector.vision.model import Model
@@ -38,7 +38,7 @@ def command(*, data: Sequence[Path], model: Path | None, calibrations: int) -> i
         got = simulate(scenario, calibrations)
         console.print(f"  {scenario.name:34s} {got.total:.3f}  {got.mean:.3f}  {got.width:.2f}")
     if tallied:
-        fields = ", ".join(f"{name} {len(one)}" for name, one in tallied.items())
+        fields = ", ".join(f"{name} {len(numbers)}" for name, numbers in tallied.items())
         console.print(f"val fields: {fields}", soft_wrap=True)
         _print_held_out("half of each domain held out", [half for seed in range(20) for half in _halves(tallied, seed)])
     if len(tallied) > 1:
@@ -59,8 +59,8 @@ def _tallied(model: Model, data: Sequence[Path]) -> Tallied:
     with progress_bar("counting", len(named)) as advance:
         for domain_of, record in named:
             if record.image is not None:
-                found = finder.find(model, images.read(record.image)).cells
-                by_domain.setdefault(domain_of(record.name), []).append(hit_counts([record], [found])[0])
+                detections = finder.find(model, images.read(record.image)).cells
+                by_domain.setdefault(domain_of(record.name), []).append(hit_counts([record], [detections])[0])
             advance(1)
     return {name: np.stack(fields) for name, fields in sorted(by_domain.items())}
 
@@ -68,26 +68,28 @@ def _tallied(model: Model, data: Sequence[Path]) -> Tallied:
 def _halves(tallied: Tallied, seed: int) -> Iterator[tuple[Tallied, Tallied]]:
     """Fields to measure the error on, and fields of the same domains to count, at random and the other way round."""
     rng = np.random.default_rng(seed)
-    orders = {name: rng.permutation(len(one)) for name, one in tallied.items()}
-    first = {name: one[orders[name][: len(one) // 2]] for name, one in tallied.items()}
-    second = {name: one[orders[name][len(one) // 2 :]] for name, one in tallied.items()}
+    orders = {name: rng.permutation(len(numbers)) for name, numbers in tallied.items()}
+    first = {name: numbers[orders[name][: len(numbers) // 2]] for name, numbers in tallied.items()}
+    second = {name: numbers[orders[name][len(numbers) // 2 :]] for name, numbers in tallied.items()}
     yield first, second
     yield second, first
 
 
 def _left_out(tallied: Tallied) -> Iterator[tuple[Tallied, Tallied]]:
-    for name, one in tallied.items():
-        yield {other: fields for other, fields in tallied.items() if other != name}, {name: one}
+    for name, numbers in tallied.items():
+        yield {other: fields for other, fields in tallied.items() if other != name}, {name: numbers}
 
 
 def _print_held_out(title: str, parts: Sequence[tuple[Tallied, Tallied]]) -> None:
     console.print(f"{title}: the same, by fields of a smear")
     for label, name in enumerate(CLASSES):
-        cells = []
+        entries = []
         for fields in FIELDS:
-            held = np.array([one for measured, counted in parts for one in _held(measured, counted, label, fields, len(parts))])
-            cells.append("not known" if not len(held) else "{:.3f} {:.3f} {:.2f}".format(*_summed_up(held)))
-        console.print(f"  {name:10s} " + "   ".join(f"{n}: {cell}" for n, cell in zip(FIELDS, cells, strict=True)))
+            held = np.array(
+                [smear for measured, counted in parts for smear in _held(measured, counted, label, fields, len(parts))]
+            )
+            entries.append("not known" if not len(held) else "{:.3f} {:.3f} {:.2f}".format(*_summed_up(held)))
+        console.print(f"  {name:10s} " + "   ".join(f"{n}: {entry}" for n, entry in zip(FIELDS, entries, strict=True)))
 
 
 def _summed_up(held: NDArray[np.float64]) -> tuple[float, float, float]:
@@ -97,16 +99,16 @@ def _summed_up(held: NDArray[np.float64]) -> tuple[float, float, float]:
 
 def _held(measured: Tallied, counted: Tallied, label: int, fields: int, parts: int) -> Iterator[tuple[float, ...]]:
     """Of smears drawn from the fields held out: whether the intervals hold the cells and their mean, the width, the cells."""
-    sums = {CLASSES[one]: {name: sums_of(*f[:, :, one].T) for name, f in measured.items()} for one in {label, RBC}}
+    sums = {CLASSES[i]: {name: sums_of(*f[:, :, i].T) for name, f in measured.items()} for i in {label, RBC}}
     correction = corrections(sums)[CLASSES[label]]
     if correction is None:
         return
     rng = np.random.default_rng(fields)
-    for one in counted.values():
-        true, false, missed = one[:, :, label].T
-        red = one[:, 0, RBC] + one[:, 1, RBC]
+    for numbers in counted.values():
+        true, false, missed = numbers[:, :, label].T
+        red = numbers[:, 0, RBC] + numbers[:, 1, RBC]
         for _ in range(max(DRAWN // (parts * len(counted)), 1)):
-            drawn = rng.integers(0, len(one), fields)
+            drawn = rng.integers(0, len(numbers), fields)
             counts, truth = (true + false)[drawn].tolist(), int((true + missed)[drawn].sum())
             total, mean = correction.total(sum(counts), int(red[drawn].sum())), correction.mean(counts, int(red[drawn].sum()))
             in_mean = mean is not None and mean.low <= (true + missed).mean() <= mean.high

@@ -40,11 +40,11 @@ def command(*, folder: Path, backend: str, repeats: int, threads: int | None) ->
     fields = inputs.find([str(folder)])
     model = Model.load(None, backend, cores)
     alone = Model.load(None, backend, 1, cores)
-    crops = [canvas(images.read(one.path), model.card)[0] for one in fields[:: max(1, len(fields) // DISTINCT)]]
+    crops = [canvas(images.read(field.path), model.card)[0] for field in fields[:: max(1, len(fields) // DISTINCT)]]
     page.prepare()
     rows = []
-    for one, at_a_time in ((model, cores), (alone, 1)):
-        _bare(one, crops, at_a_time, min(len(fields), 40))
+    for loaded, at_a_time in ((model, cores), (alone, 1)):
+        _bare(loaded, crops, at_a_time, min(len(fields), 40))
     for repeat in range(repeats):
         order: list[Callable[[], dict[str, float]]] = [
             lambda: _named("bare", _bare(model, crops, cores, len(fields))),
@@ -52,8 +52,8 @@ def command(*, folder: Path, backend: str, repeats: int, threads: int | None) ->
             lambda: _named("alone", _bare(alone, crops, 1, len(fields))),
         ]
         row: dict[str, float] = {}
-        for each in order if repeat % 2 == 0 else order[::-1]:
-            row.update(each())
+        for measured in order if repeat % 2 == 0 else order[::-1]:
+            row.update(measured())
         rows.append(row)
     print(json.dumps({"backend": model.network.backend, "program": model.network.program, "fields": len(fields), "runs": rows}))
 
@@ -79,7 +79,7 @@ def _counted(fields: Sequence[FieldInput], model: Model, at_a_time: int) -> dict
             with Journal(folder / results.JOURNAL, job.journal_key(model), False) as journal:
                 with _timed() as spent:
                     work = Work(model, at_a_time, journal, picture_bytes=pictures.most_bytes(len(fields)))
-                    outcome = job.count(fields, work)
+                    outcome = job.count_fields(fields, work)
                 with _timed() as written:
                     _write(folder, outcome, fields, model, journal)
     finally:

@@ -81,40 +81,40 @@ def command(
 
     A source is a dataset, or a domain of one (`txl_pbc/pbc`).
     """
-    found, unread = sources.load(data, split)
-    others = _others(found, left_out)
-    marked = read_points(points, [record.name for source in found for record in source.records]) if points else {}
+    domains, unread = sources.load(data, split)
+    others = _others(domains, left_out)
+    marked = read_points(points, [record.name for source in domains for record in source.records]) if points else {}
     loaded = Model.load(model)
-    looked = _look(found, loaded, {name: Model.load(path) for name, path in others.items()}, unread)
+    looked = _look(domains, loaded, {name: Model.load(path) for name, path in others.items()}, unread)
     tables = [class_table(looked, label) for label in range(len(CLASSES))]
     print("\n".join([*tables, point_table(looked, marked)] if marked else tables))
     return markdown.tell(unread)
 
 
-def _others(found: Sequence[sources.Source], left_out: Sequence[tuple[str, Path]]) -> dict[str, Path]:
+def _others(domains: Sequence[sources.Source], left_out: Sequence[tuple[str, Path]]) -> dict[str, Path]:
     """The model that never saw it, for each source of which one is given."""
     others: dict[str, Path] = {}
     for name, path in left_out:
-        meant = [source.name for source in found if source.name == name or source.name.startswith(f"{name}/")]
+        meant = [source.name for source in domains if source.name == name or source.name.startswith(f"{name}/")]
         if not meant:
-            raise UsageError(f"--left-out {name}: is no source; there are {', '.join(source.name for source in found)}")
+            raise UsageError(f"--left-out {name}: is no source; there are {', '.join(source.name for source in domains)}")
         others.update(dict.fromkeys(meant, path))
     return others
 
 
-def _look(found: Sequence[sources.Source], model: Model, others: Mapping[str, Model], unread: list[Unread]) -> list[Looked]:
+def _look(domains: Sequence[sources.Source], model: Model, others: Mapping[str, Model], unread: list[Unread]) -> list[Looked]:
     looked = []
-    with progress_bar("counting", sum(len(source.records) for source in found)) as advance:
-        for source in found:
+    with progress_bar("counting", sum(len(source.records) for source in domains)) as advance:
+        for source in domains:
             models = {GIVEN: model} | ({LEFT_OUT: others[source.name]} if source.name in others else {})
             records, seen = [], []
             for record, rgb in sources.pictures(source.records, unread):
                 records.append(record)
-                seen.append([finder.find(each, rgb).cells for each in models.values()])
+                seen.append([finder.find(loaded, rgb).cells for loaded in models.values()])
                 advance(1)
-            for name, of in zip(models, zip(*seen, strict=True), strict=False):
-                judged = [record.judged(one) for record, one in zip(records, of, strict=True)]
-                looked.append(Looked(source, name, EvaluatedFields(records, judged, judged), of))
+            for name, detections in zip(models, zip(*seen, strict=True), strict=False):
+                judged = [record.judged(cells) for record, cells in zip(records, detections, strict=True)]
+                looked.append(Looked(source, name, EvaluatedFields(records, judged, judged), detections))
     if not looked:
         raise NothingToDoError("none of the labelled fields has an image that can be read")
     return looked
@@ -124,25 +124,25 @@ def class_table(looked: Sequence[Looked], label: int) -> str:
     """A row for each source and model; a class that nobody labelled there has `-`."""
     head = [CLASSES[label], "model", "fields", "cells", "error, all", "error, clear", "guess", "found, %"]
     rows = []
-    for one in looked:
-        labelled = bool(one.source.labelled[label])
-        cells = _figures(one, label) if labelled else ["-"] * 5
-        rows.append([one.source.name, one.model, str(len(one.fields.records)), *cells])
+    for result in looked:
+        labelled = bool(result.source.labelled[label])
+        entries = _figures(result, label) if labelled else ["-"] * 5
+        rows.append([result.source.name, result.model, str(len(result.fields.records)), *entries])
     title = (
         f"{CLASSES[label]}: mean absolute error of the count per field, all cells and those clear of the border; 95 % intervals"
     )
     return markdown.table(title, head, rows, words=2)
 
 
-def _figures(one: Looked, label: int) -> list[str]:
-    fields = one.fields
+def _figures(result: Looked, label: int) -> list[str]:
+    fields = result.fields
     truth = fields.truth()[:, label]
     every, clear = (
         agreement(fields.counted(part)[:, label].tolist(), fields.truth(part)[:, label].tolist()).mae for part in (False, True)
     )
-    guess = _guess(one.source, truth, label)
-    told = [markdown.shown(figure) for figure in (every, clear)]
-    return [str(truth.sum()), *told, guess, markdown.percent(recall(fields, label))]
+    guess = _guess(result.source, truth, label)
+    errors = [markdown.shown(figure) for figure in (every, clear)]
+    return [str(truth.sum()), *errors, guess, markdown.percent(recall(fields, label))]
 
 
 def _guess(source: sources.Source, truth: NDArray[np.int64], label: int) -> str:
@@ -155,10 +155,10 @@ def _guess(source: sources.Source, truth: NDArray[np.int64], label: int) -> str:
 
 def recall(fields: EvaluatedFields, label: int) -> Interval | None:
     """Share of the labelled cells of a class that were found, each by a box of its own."""
-    pairs = [match(found, of.xyxy, of.label) for found, of in zip(fields.found, fields.records, strict=True)]
+    pairs = [match(cells, record.xyxy, record.label) for cells, record in zip(fields.detections, fields.records, strict=True)]
     counts = [
-        [int((of.label[which] == label).sum()) for which in (pair.truth, pair.missed)]
-        for pair, of in zip(pairs, fields.records, strict=True)
+        [int((record.label[which] == label).sum()) for which in (pair.truth, pair.missed)]
+        for pair, record in zip(pairs, fields.records, strict=True)
     ]
     part, rest = np.array(counts, dtype=np.int64).T
     return share(part, rest)
@@ -214,24 +214,32 @@ def point_table(looked: Sequence[Looked], marked: Mapping[str, Points]) -> str:
     """By source, model and type of cell, how many labelled points lie in a counted red cell's box, and in a white cell's."""
     head = ["points", "type", "model", "fields", "points", "in a red cell's box, %", "in a white cell's box"]
     rows = []
-    for one in looked:
-        pairs = [(marked[r.name], f) for r, f in zip(one.fields.records, one.all_found, strict=True) if r.name in marked]
+    for result in looked:
+        pairs = [(marked[r.name], f) for r, f in zip(result.fields.records, result.all_found, strict=True) if r.name in marked]
         kinds = {int(kind) for points, _ in pairs for kind in points.kind}
         for kind in (None, *sorted(kinds)) if pairs else ():
-            counts = np.array([_points_in(points, found, kind) for points, found in pairs], dtype=np.int64)
+            counts = np.array([_points_in(points, cells, kind) for points, cells in pairs], dtype=np.int64)
             counts = counts[counts[:, 0] > 0]
             name = "all" if kind is None else POINT_TYPES[kind]
             in_red = markdown.percent(share(counts[:, 1], counts[:, 0] - counts[:, 1]))
             rows.append(
-                [one.source.name, name, one.model, str(len(counts)), str(counts[:, 0].sum()), in_red, str(counts[:, 2].sum())]
+                [
+                    result.source.name,
+                    name,
+                    result.model,
+                    str(len(counts)),
+                    str(counts[:, 0].sum()),
+                    in_red,
+                    str(counts[:, 2].sum()),
+                ]
             )
     return markdown.table("Labelled points of red cells that lie in a box that was counted; 95 % intervals", head, rows, words=3)
 
 
-def _points_in(points: Points, found: Detections, kind: int | None) -> tuple[int, int, int]:
+def _points_in(points: Points, detections: Detections, kind: int | None) -> tuple[int, int, int]:
     """Points of one field, of one type or all: how many, how many in red cells' boxes, how many in white cells'."""
     xy = points.xy if kind is None else points.xy[points.kind == kind]
-    red, white = (within(xy, found.xyxy[found.label == label]) for label in (RBC, WBC))
+    red, white = (within(xy, detections.xyxy[detections.label == label]) for label in (RBC, WBC))
     return len(xy), int(red.sum()), int(white.sum())
 
 

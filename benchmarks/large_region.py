@@ -66,9 +66,13 @@ def main() -> None:
         np.savez(truth_path, xyxy=np.concatenate(region.xyxy), label=np.concatenate(region.label))
     command = [sys.executable, "-m", "benchmarks.large_region", "--search", str(path)]
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)  # noqa: S603
-    found = json.loads(done.stdout.splitlines()[-1])
-    known = np.load(truth_path)
-    result = {"side_px": options.side, "file_bytes": path.stat().st_size, **compare(path, known["xyxy"], known["label"], found)}
+    measured = json.loads(done.stdout.splitlines()[-1])
+    truth = np.load(truth_path)
+    result = {
+        "side_px": options.side,
+        "file_bytes": path.stat().st_size,
+        **compare(path, truth["xyxy"], truth["label"], measured),
+    }
     result["machine"] = {"processor": platform.processor() or platform.machine(), "processors": processors()}
     show(result)
     write_text(FOLDER / f"{name}.json", json.dumps(result, indent=2) + "\n")
@@ -149,7 +153,7 @@ def search(path: Path) -> dict[str, Any]:
     before = peak_mb()
     began = time.perf_counter()
     with Journal(journal_path, {}, resume=False) as journal:
-        outcome = job.count(fields, Work(model, processors(), journal))
+        outcome = job.count_fields(fields, Work(model, processors(), journal))
         seconds = time.perf_counter() - began
         result = journal.read(fields[0].field)
     assert result.slide is not None, outcome.unread
@@ -173,17 +177,17 @@ def peak_mb() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-def compare(path: Path, xyxy: np.ndarray, label: np.ndarray, found: dict[str, Any]) -> dict[str, Any]:
+def compare(path: Path, xyxy: np.ndarray, label: np.ndarray, measured: dict[str, Any]) -> dict[str, Any]:
     """Found and true cells, within a cell's width of the seams and elsewhere."""
     cells = np.load(path.with_suffix(".found.npz"))
-    seams = np.array(found.pop("seams"), dtype=np.float32)
+    seams = np.array(measured.pop("seams"), dtype=np.float32)
 
     def at_seam(boxes_px: np.ndarray) -> np.ndarray:
         centre = boxes.centre(boxes_px)
         order = np.clip(np.searchsorted(seams, centre), 1, max(len(seams) - 1, 1))
         off = np.stack([centre - seams[order - 1], centre - seams[np.minimum(order, len(seams) - 1)]])
         # Half-open, for true centres lie on whole and half pixels, also on the band's very edges.
-        return np.asarray(((off >= -found["rbc_px"]) & (off < found["rbc_px"])).any(axis=(0, 2)))
+        return np.asarray(((off >= -measured["rbc_px"]) & (off < measured["rbc_px"])).any(axis=(0, 2)))
 
     near, true_near = at_seam(cells["xyxy"]), at_seam(xyxy)
     missed, extra = unmatched(xyxy, label, cells["xyxy"], cells["label"])
@@ -199,14 +203,16 @@ def compare(path: Path, xyxy: np.ndarray, label: np.ndarray, found: dict[str, An
             }
             for place, here, true_here in (("at seams", near, true_near), ("elsewhere", ~near, ~true_near))
         }
-    return {**found, "cells": table, "pairs_that_are_one_cell": pairs(cells["xyxy"], cells["label"])}
+    return {**measured, "cells": table, "pairs_that_are_one_cell": pairs(cells["xyxy"], cells["label"])}
 
 
-def unmatched(xyxy: np.ndarray, label: np.ndarray, found: np.ndarray, found_label: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def unmatched(
+    xyxy: np.ndarray, label: np.ndarray, counted: np.ndarray, counted_label: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """Which true cells no found one of their class lies on (IoU `MATCH`, best pairs first), and which found ones lie on no true cell."""
-    missed, extra = np.ones(len(label), bool), np.ones(len(found_label), bool)
-    for chunk, others in near_each_other(xyxy, found):
-        overlap = boxes.iou(xyxy[chunk], found[others]) * (label[chunk][:, None] == found_label[others])
+    missed, extra = np.ones(len(label), bool), np.ones(len(counted_label), bool)
+    for chunk, others in near_each_other(xyxy, counted):
+        overlap = boxes.iou(xyxy[chunk], counted[others]) * (label[chunk][:, None] == counted_label[others])
         for i, j in sorted(zip(*np.nonzero(overlap >= MATCH), strict=True), key=lambda pair: -overlap[pair]):
             if missed[chunk[i]] and extra[others[j]]:
                 missed[chunk[i]] = extra[others[j]] = False
@@ -238,11 +244,11 @@ def show(result: dict[str, Any]) -> None:
     )
     print(f"{'':10} {'':10} {'true':>7} {'found':>7} {'error':>8} {'missed':>8} {'extra':>8}")
     for name, by_place in result["cells"].items():
-        whole = {key: sum(one[key] for one in by_place.values()) for key in ("true", "found", "missed", "extra")}
-        for place, one in {"all": whole, **by_place}.items():
-            shares = [(one["found"] - one["true"], "+"), (one["missed"], ""), (one["extra"], "")]
-            told = " ".join(f"{part / max(one['true'], 1):{sign}8.2%}" for part, sign in shares)
-            print(f"{name:10} {place:10} {one['true']:7d} {one['found']:7d} {told}")
+        whole = {key: sum(numbers[key] for numbers in by_place.values()) for key in ("true", "found", "missed", "extra")}
+        for place, numbers in {"all": whole, **by_place}.items():
+            shares = [(numbers["found"] - numbers["true"], "+"), (numbers["missed"], ""), (numbers["extra"], "")]
+            shown = " ".join(f"{part / max(numbers['true'], 1):{sign}8.2%}" for part, sign in shares)
+            print(f"{name:10} {place:10} {numbers['true']:7d} {numbers['found']:7d} {shown}")
     print(f"pairs of boxes that are one cell: {result['pairs_that_are_one_cell']}")
 
 

@@ -78,16 +78,16 @@ def command(*, data: Sequence[Path], model: Path | None, split: str, every: int,
 
     With `--sizes`, print instead how many cells are counted in the same fields made smaller and larger.
     """
-    found, unread = sources.load(data, split, every)
+    domains, unread = sources.load(data, split, every)
     loaded = Model.load(model)
-    names = f"{', '.join(source.name for source in found)}; {split}" + (f", one field in {every}" if every > 1 else "")
-    print(resized(loaded, found, names, unread) if sizes else changed(loaded, found, names, unread))
+    names = f"{', '.join(source.name for source in domains)}; {split}" + (f", one field in {every}" if every > 1 else "")
+    print(resized(loaded, domains, names, unread) if sizes else changed(loaded, domains, names, unread))
     return markdown.tell(unread)
 
 
-def changed(model: Model, of: Sequence[sources.Source], names: str, unread: list[Unread]) -> str:
+def changed(model: Model, domains: Sequence[sources.Source], names: str, unread: list[Unread]) -> str:
     """A table of each class."""
-    errors = _under_each(model, of, unread)
+    errors = _under_each(model, domains, unread)
     tables = []
     missed: list[str] = []
     for label, name in enumerate(CLASSES):
@@ -107,12 +107,12 @@ def rows(errors: Mapping[str, Errors], label: int) -> list[Row]:
         errors: by the name of the change, with `PLAIN` among them, of the same fields.
         label: the class.
     """
-    known = np.isfinite(errors[PLAIN][:, label])
-    plain = errors[PLAIN][known, label].tolist()
+    labelled = np.isfinite(errors[PLAIN][:, label])
+    plain = errors[PLAIN][labelled, label].tolist()
     none = [0.0] * len(plain)
     made = []
-    for light, of in errors.items():
-        error = of[known, label].tolist()
+    for light, field_errors in errors.items():
+        error = field_errors[labelled, label].tolist()
         mae, base = agreement(error, none).mae, agreement(plain, none).mae
         if mae is not None and base is not None:
             # Errors stand for counts, with a truth of nothing: what is labelled differs where a part of the field is seen.
@@ -121,11 +121,11 @@ def rows(errors: Mapping[str, Errors], label: int) -> list[Row]:
     return made
 
 
-def _under_each(model: Model, of: Sequence[sources.Source], unread: list[Unread]) -> dict[str, Errors]:
+def _under_each(model: Model, domains: Sequence[sources.Source], unread: list[Unread]) -> dict[str, Errors]:
     """Errors of the fields, plain and under each change."""
     errors: dict[str, list[NDArray[np.float64]]] = {name: [] for name in (PLAIN, *lights.CHANGES)}
-    with progress_bar("counting", sum(len(source.records) for source in of)) as advance:
-        for source in of:
+    with progress_bar("counting", sum(len(source.records) for source in domains)) as advance:
+        for source in domains:
             unlabelled = np.where(source.labelled, 0.0, np.nan)
             for record, rgb in sources.pictures(source.records, unread):
                 errors[PLAIN].append(_error(model, record, rgb) + unlabelled)
@@ -151,16 +151,16 @@ def _error(model: Model, record: Record, rgb: images.Rgb) -> NDArray[np.float64]
     return (_count(counted) - _count(record)).astype(np.float64)
 
 
-def _count(of: Record | Detections) -> Counts:
-    return np.bincount(of.label, minlength=len(CLASSES))
+def _count(cells: Record | Detections) -> Counts:
+    return np.bincount(cells.label, minlength=len(CLASSES))
 
 
-def resized(model: Model, of: Sequence[sources.Source], names: str, unread: list[Unread]) -> str:
+def resized(model: Model, domains: Sequence[sources.Source], names: str, unread: list[Unread]) -> str:
     """A table of the counts at each size beside those of the fields as they are."""
     plain: list[Counts] = []
     at: dict[float, list[tuple[int, Counts]]] = {size: [] for size in SIZES}
-    with progress_bar("counting", sum(len(source.records) for source in of)) as advance:
-        for record, rgb in sources.pictures([record for source in of for record in source.records], unread):
+    with progress_bar("counting", sum(len(source.records) for source in domains)) as advance:
+        for record, rgb in sources.pictures([record for source in domains for record in source.records], unread):
             plain.append(_count(finder.find(model, rgb).cells))
             rbc_px = border.rbc_px(record.xyxy, record.label, record.size_wh) or 0.0
             for size in SIZES:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from detector.commandline import EXIT_DONE, EXIT_SOME_FAILED, errors
+from detector.commandline import errors
 from detector.counting.intervals import Interval
+from detector.errors import EXIT_DONE, EXIT_SOME_FAILED
 from detector.vision.detections import Unread
 
 
@@ -39,6 +40,6 @@ def percent(share: Interval | None) -> str:
 
 def tell(unread: Sequence[Unread]) -> int:
     """List on standard error what could not be read; gives the exit code of a command that did the rest."""
-    for one in unread:
-        errors.print(f"{one.source}: {one.reason}", markup=False, soft_wrap=True)
+    for lost in unread:
+        errors.print(f"{lost.source}: {lost.reason}", markup=False, soft_wrap=True)
     return EXIT_SOME_FAILED if unread else EXIT_DONE

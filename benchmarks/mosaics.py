@@ -72,14 +72,14 @@ def together(model: Model, fields: list[Field]) -> np.ndarray:
         with TiffSlide(path) as slide:
             plan = scan.plan(model, slide, slide.overview(scan.OVERVIEW_PX)[0], None)
             looks = [scan.look(model, slide, plan, tile) for tile in plan.tiles]
-            owned = scan.settle(model, slide.size_wh, plan, [look.found for look in looks])
+            owned = scan.settle(model, slide.size_wh, plan, [look.detections for look in looks])
             return np.array(list(tiles.joined(owned, slide.size_wh).counts().values()))
 
 
 def show(name: str, counted: np.ndarray) -> None:
     """Print one line."""
-    told = "   ".join(f"{one} {' / '.join(str(n) for n in counted[:, i])}" for i, one in enumerate(CLASSES))
-    print(f"{name}: labelled / in fields / as a slide: {told}")
+    shown = "   ".join(f"{name} {' / '.join(str(n) for n in counted[:, i])}" for i, name in enumerate(CLASSES))
+    print(f"{name}: labelled / in fields / as a slide: {shown}")
 
 
 if __name__ == "__main__":

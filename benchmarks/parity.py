@@ -13,9 +13,9 @@ from rich.table import Table
 from benchmarks.machine import described
 from detector.annotations import dataset
 from detector.arguments import Parser
-from detector.commandline import EXIT_DONE, EXIT_SOME_FAILED, console, progress_bar, run
+from detector.commandline import console, progress_bar, run
 from detector.engines import inputs
-from detector.errors import NothingToDoError
+from detector.errors import EXIT_DONE, EXIT_SOME_FAILED, NothingToDoError
 from detector.vision import backends, finder, images
 from detector.vision.model import Model
 
@@ -49,19 +49,19 @@ class Parity:
         return self.same >= LEAST_SAME and self.largest <= MOST_DIFFERENCE
 
 
-def compare(backend: str, program: str, names: Sequence[str], reference: Sequence[Counts], found: Sequence[Counts]) -> Parity:
+def compare(backend: str, program: str, names: Sequence[str], reference: Sequence[Counts], counts: Sequence[Counts]) -> Parity:
     """Counts of the same fields, in the same order, compared."""
-    differences = [{name: two[name] - one[name] for name in one} for one, two in zip(reference, found, strict=True)]
-    differing = tuple(name for name, each in zip(names, differences, strict=True) if any(each.values()))
+    differences = [{name: second[name] - first[name] for name in first} for first, second in zip(reference, counts, strict=True)]
+    differing = tuple(name for name, difference in zip(names, differences, strict=True) if any(difference.values()))
     number = len(names)
     return Parity(
         backend,
         program,
         number,
         1 - len(differing) / number,
-        max(abs(value) for each in differences for value in each.values()),
-        {name: sum(abs(each[name]) for each in differences) / number for name in reference[0]},
-        {name: sum(each[name] for each in differences) / number for name in reference[0]},
+        max(abs(value) for difference in differences for value in difference.values()),
+        {name: sum(abs(difference[name]) for difference in differences) / number for name in reference[0]},
+        {name: sum(difference[name] for difference in differences) / number for name in reference[0]},
         differing,
     )
 
@@ -71,40 +71,46 @@ def command(
 ) -> int:
     """Count the same fields with every backend; ends with 1 where one differs by more than is allowed."""
     paths = [record.image for file in data for record in dataset.read(file, split) if record.image is not None]
-    paths += [one.path for one in inputs.find(fields)] if fields else []
+    paths += [field.path for field in inputs.find(fields)] if fields else []
     if not paths:
         raise NothingToDoError("no fields; give --data datasets/NAME/data.yaml or --fields FOLDER")
     others = backend or [name for name in backends.available() if name not in (backends.AUTO, backends.CPU)]
     names = [path.name for path in paths]
     _, reference = _counts(backends.CPU, model, paths)
     compared = []
-    for each in others:
-        loaded, found = _counts(each, model, paths)
-        compared.append(compare(each, loaded.network.program, names, reference, found))
+    for name in others:
+        loaded, counts = _counts(name, model, paths)
+        compared.append(compare(name, loaded.network.program, names, reference, counts))
     _show(compared, len(paths))
     out.parent.mkdir(parents=True, exist_ok=True)
-    content = {"machine": described(), "fields": len(paths), "parity": [{**asdict(one), "met": one.met} for one in compared]}
+    content = {
+        "machine": described(),
+        "fields": len(paths),
+        "parity": [{**asdict(parity), "met": parity.met} for parity in compared],
+    }
     out.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
     console.print(f"written to {out}", markup=False)
-    return EXIT_DONE if all(one.met for one in compared) else EXIT_SOME_FAILED
+    return EXIT_DONE if all(parity.met for parity in compared) else EXIT_SOME_FAILED
 
 
 def _counts(backend: str, model: Path | None, paths: Sequence[Path]) -> tuple[Model, list[Counts]]:
     loaded = Model.load(model, backend)
-    found: list[Counts] = []
+    counts: list[Counts] = []
     with progress_bar(backend, len(paths)) as advance:
         for path in paths:
-            found.append(finder.find(loaded, images.read(path)).cells.counts())
+            counts.append(finder.find(loaded, images.read(path)).cells.counts())
             advance(1)
-    return loaded, found
+    return loaded, counts
 
 
 def _show(compared: Sequence[Parity], fields: int) -> None:
     title = f"{fields} fields against ONNX Runtime, float32, on the processor"
     table = Table("backend", "same count", "largest difference", "mean absolute difference", "", title=title, box=box.SIMPLE_HEAD)
-    for one in compared:
-        by_class = ", ".join(f"{name} {value:.3f}" for name, value in one.mean_absolute.items())
-        table.add_row(one.program, f"{100 * one.same:.1f} %", str(one.largest), by_class, "met" if one.met else "MISSED")
+    for parity in compared:
+        by_class = ", ".join(f"{name} {value:.3f}" for name, value in parity.mean_absolute.items())
+        table.add_row(
+            parity.program, f"{100 * parity.same:.1f} %", str(parity.largest), by_class, "met" if parity.met else "MISSED"
+        )
     console.print(table)
 
 

@@ -17,8 +17,8 @@ from detector.accuracy.precision import MIN_SCORE, average_precision
 from detector.annotations import dataset
 from detector.annotations.records import Record
 from detector.arguments import Parser
-from detector.commandline import EXIT_DONE, console, progress_bar, run
-from detector.errors import NothingToDoError
+from detector.commandline import console, progress_bar, run
+from detector.errors import EXIT_DONE, NothingToDoError
 from detector.vision import finder, images
 from detector.vision.cells import CLASSES
 from detector.vision.detections import Detections
@@ -91,15 +91,15 @@ def command(*, data: Sequence[Path], model: Path | None) -> int:
 
 def _figures(model: Model, records: Sequence[Record], spoiler: str, change: Change) -> list[str]:
     least = np.array(model.card.minimum())
-    found, counted = [], []
+    detections, counted = [], []
     for record in records:
         assert record.image is not None
         rgb = change(_spoilt(spoiler, images.read(record.image), zlib.crc32(record.name.encode())))
         every = finder.find(model, rgb, min_score=MIN_SCORE).cells
-        found.append(every)
+        detections.append(every)
         counted.append(_at(every, least))
     plain = [replace(record, image=None) for record in records]
-    ap = average_precision(plain, found).mean_ap50_95
+    ap = average_precision(plain, detections).mean_ap50_95
     errors = [
         agreement([c.counts()[name] for c in counted], [int((r.label == k).sum()) for r in records]).mae
         for k, name in enumerate(CLASSES)
@@ -107,9 +107,9 @@ def _figures(model: Model, records: Sequence[Record], spoiler: str, change: Chan
     return ["-" if ap is None else f"{ap.value:.3f}", *("-" if e is None else f"{e.value:.2f}" for e in errors)]
 
 
-def _at(found: Detections, least: np.ndarray) -> Detections:
+def _at(detections: Detections, least: np.ndarray) -> Detections:
     """Cells from the model's thresholds on."""
-    return found[found.score >= least[found.label]]
+    return detections[detections.score >= least[detections.label]]
 
 
 def parser() -> Parser:

@@ -96,21 +96,21 @@ class Stock:
         """Run it over a folder of fields; it draws and saves each of them, as it does unless told otherwise."""
         out = self._folder / "predicted"
         shutil.rmtree(out, ignore_errors=True)
-        told = {"model": model, "source": fields, "imgsz": IMAGE_PX, "device": "cpu", "project": out}
-        return measure(self._command("predict", told), self._folder, self._environment)
+        options = {"model": model, "source": fields, "imgsz": IMAGE_PX, "device": "cpu", "project": out}
+        return measure(self._command("predict", options), self._folder, self._environment)
 
     def exported(self) -> Path:
         """Its own ONNX export of the same weights."""
         made = self.weights.with_suffix(".onnx")
         if not made.exists():
-            told = {"model": self.weights, "format": "onnx", "imgsz": IMAGE_PX, "device": "cpu"}
-            measure(self._command("export", told), self._folder, self._environment)
+            options = {"model": self.weights, "format": "onnx", "imgsz": IMAGE_PX, "device": "cpu"}
+            measure(self._command("export", options), self._folder, self._environment)
         return made
 
-    def _command(self, mode: str, told: Mapping[str, object]) -> list[str]:
+    def _command(self, mode: str, options: Mapping[str, object]) -> list[str]:
         return [
             str(self._yolo),
             *(["detect"] if mode == "predict" else []),
             mode,
-            *(f"{key}={value}" for key, value in told.items()),
+            *(f"{key}={value}" for key, value in options.items()),
         ]

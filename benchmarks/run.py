@@ -27,8 +27,8 @@ from rich.table import Table
 from benchmarks.machine import described
 from benchmarks.processes import Measured, Stock, counting, measure, own_peak_mb
 from detector.arguments import Number, Parser
-from detector.commandline import EXIT_DONE, console, run
-from detector.errors import NothingToDoError, UsageError
+from detector.commandline import console, run
+from detector.errors import EXIT_DONE, NothingToDoError, UsageError
 from detector.vision import backends
 from detector.vision.images import SUFFIXES
 
@@ -88,9 +88,9 @@ def stock_onnx(setting: Setting) -> Figures:
 
 def cold(setting: Setting) -> Figures:
     """One field: the whole process against `yolo predict` with the weights."""
-    one = _linked(setting, 1)
+    field = _linked(setting, 1)
     rival = Stock(setting.folder)
-    return _against(setting, "one field, stock .pt / ours", 5.0, lambda: rival.predict(one, rival.weights), one)
+    return _against(setting, "one field, stock .pt / ours", 5.0, lambda: rival.predict(field, rival.weights), field)
 
 
 def bare(setting: Setting) -> Figures:
@@ -101,14 +101,14 @@ def bare(setting: Setting) -> Figures:
     """
     inside = _inside(setting, setting.backend)
     runs = inside["runs"]
-    alone = tuple(one["alone_s"] / one["count_s"] for one in runs)
-    share = tuple(one["bare_s"] / one["count_s"] for one in runs)
-    cpu = tuple(one["bare_cpu_s"] / one["count_cpu_s"] for one in runs)
-    aside = tuple((one["measured_cpu_s"] + one["written_cpu_s"]) / (one["count_cpu_s"] + one["written_cpu_s"]) for one in runs)
-    rate = statistics.median(inside["fields"] / one["count_s"] for one in runs)
-    told = f"{rate:.1f} fields/s, {inside['program']}"
+    alone = tuple(run["alone_s"] / run["count_s"] for run in runs)
+    share = tuple(run["bare_s"] / run["count_s"] for run in runs)
+    cpu = tuple(run["bare_cpu_s"] / run["count_cpu_s"] for run in runs)
+    aside = tuple((run["measured_cpu_s"] + run["written_cpu_s"]) / (run["count_cpu_s"] + run["written_cpu_s"]) for run in runs)
+    rate = statistics.median(inside["fields"] / run["count_s"] for run in runs)
+    remark = f"{rate:.1f} fields/s, {inside['program']}"
     return [
-        Ratio("throughput, ours / bare model, a field at a time", alone, 0.85, remark=told),
+        Ratio("throughput, ours / bare model, a field at a time", alone, 0.85, remark=remark),
         Ratio("throughput, ours / bare model, fields side by side", share),
         Ratio("processor time, bare model / ours", cpu, None),
         Ratio("report and quality, share of processor time", aside, 0.10, at_least=False),
@@ -128,24 +128,28 @@ def memory(setting: Setting) -> Figures:
     if len(grown) > 1:
         least, most = min(grown), max(grown)
         growth = grown[most].peak_mb / grown[least].peak_mb
-        told = ", ".join(f"{number:,} fields {one.peak_mb:.0f} MB" for number, one in grown.items())
-        ratios.append(Ratio(f"peak memory, {most:,} / {least:,} fields", (growth,), 1.15, at_least=False, remark=told))
-    told_runs = {"stock": _plain(theirs), "ours": _plain(ours), "many": {str(n): asdict(one) for n, one in grown.items()}}
-    return ratios, told_runs
+        remark = ", ".join(f"{number:,} fields {measured.peak_mb:.0f} MB" for number, measured in grown.items())
+        ratios.append(Ratio(f"peak memory, {most:,} / {least:,} fields", (growth,), 1.15, at_least=False, remark=remark))
+    all_runs = {
+        "stock": _plain(theirs),
+        "ours": _plain(ours),
+        "many": {str(n): asdict(measured) for n, measured in grown.items()},
+    }
+    return ratios, all_runs
 
 
 def each_backend(setting: Setting) -> Figures:
     """Every backend that is there against ONNX Runtime on the processor: the bare model, and the count."""
-    told = {name: _inside(setting, name) for name in backends.available() if name != backends.AUTO}
+    measured = {name: _inside(setting, name) for name in backends.available() if name != backends.AUTO}
     ratios = []
-    for name, inside in told.items():
+    for name, inside in measured.items():
         if name == backends.CPU:
             continue
         for what in ("bare_s", "count_s"):
-            pairs = zip(told[backends.CPU]["runs"], inside["runs"], strict=True)
-            values = tuple(base[what] / one[what] for base, one in pairs)
+            pairs = zip(measured[backends.CPU]["runs"], inside["runs"], strict=True)
+            values = tuple(base[what] / run[what] for base, run in pairs)
             ratios.append(Ratio(f"{what.removesuffix('_s')}, cpu / {name}", values, remark=inside["program"]))
-    return ratios, told
+    return ratios, measured
 
 
 KINDS: dict[str, Callable[[Setting], Figures]] = {
@@ -164,7 +168,7 @@ def command(
         raise UsageError(f"--fields {fields}: is not a folder")
     backends.check(backend)
     machine = described()
-    found: dict[str, Any] = {}
+    results: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         used = fields.resolve() if fields else _synthetic(folder, synthetic)
@@ -175,10 +179,10 @@ def command(
         for name in only or KINDS:
             load = os.getloadavg()[0]
             ratios, runs = KINDS[name](setting)
-            found[name] = {"load_before": load, "ratios": [asdict(one) for one in ratios], "runs": runs}
+            results[name] = {"load_before": load, "ratios": [asdict(ratio) for ratio in ratios], "runs": runs}
             _show(ratios)
     out.parent.mkdir(parents=True, exist_ok=True)
-    content = {"machine": machine, "fields": str(fields or f"{synthetic} synthetic"), "repeats": repeats, "measured": found}
+    content = {"machine": machine, "fields": str(fields or f"{synthetic} synthetic"), "repeats": repeats, "measured": results}
     out.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
     console.print(f"written to {out}", markup=False)
     return EXIT_DONE
@@ -186,7 +190,7 @@ def command(
 
 def _against(setting: Setting, name: str, limit: float, rival: Callable[[], Measured], fields: Path) -> Figures:
     theirs, ours = _in_turn(setting.repeats, rival, lambda: _count(setting, fields))
-    seconds = f"{statistics.median(one.wall_s for one in theirs):.2f} s and {statistics.median(one.wall_s for one in ours):.2f} s"
+    seconds = " s and ".join(f"{statistics.median(run.wall_s for run in runs):.2f}" for runs in (theirs, ours)) + " s"
     ratios = [
         _ratio(name, theirs, ours, "wall_s", limit, remark=seconds),
         _ratio("  processor time", theirs, ours, "cpu_s", None),
@@ -200,7 +204,7 @@ def _in_turn(repeats: int, *kinds: Callable[[], Measured]) -> list[list[Measured
     for repeat in range(repeats):
         for i in range(len(kinds)) if repeat % 2 == 0 else reversed(range(len(kinds))):
             done[i].append(kinds[i]())
-    if own_peak_mb() > min(one.peak_mb for each in done for one in each):
+    if own_peak_mb() > min(measured.peak_mb for kind in done for measured in kind):
         raise NothingToDoError("this process holds more memory than what it measures, which hides their peak")
     return done
 
@@ -234,8 +238,8 @@ def _inside(setting: Setting, backend: str) -> dict[str, Any]:
         str(setting.repeats),
     ]
     measure(inside, setting.folder, {"PYTHONPATH": str(Path(__file__).parents[1])})
-    told: dict[str, Any] = json.loads((setting.folder / "said.txt").read_text(encoding="utf-8").splitlines()[-1])
-    return told
+    measured: dict[str, Any] = json.loads((setting.folder / "said.txt").read_text(encoding="utf-8").splitlines()[-1])
+    return measured
 
 
 def _images(folder: Path) -> list[Path]:
@@ -260,14 +264,18 @@ def _synthetic(folder: Path, fields: int) -> Path:
 
 
 def _plain(measured: Sequence[Measured]) -> list[dict[str, float]]:
-    return [asdict(one) for one in measured]
+    return [asdict(measurement) for measurement in measured]
 
 
 def _show(ratios: Sequence[Ratio]) -> None:
     table = Table("", "median", "least to most", "limit", "", box=box.SIMPLE_HEAD, show_header=False)
-    for one in ratios:
-        limit = "" if one.limit is None else f"{'≥' if one.at_least else '≤'} {one.limit:g} {'met' if one.met else 'MISSED'}"
-        table.add_row(one.name, f"{one.median:.3g}", f"{min(one.values):.3g} to {max(one.values):.3g}", limit, one.remark)
+    for ratio in ratios:
+        limit = (
+            "" if ratio.limit is None else f"{'≥' if ratio.at_least else '≤'} {ratio.limit:g} {'met' if ratio.met else 'MISSED'}"
+        )
+        table.add_row(
+            ratio.name, f"{ratio.median:.3g}", f"{min(ratio.values):.3g} to {max(ratio.values):.3g}", limit, ratio.remark
+        )
     console.print(table)
 
 

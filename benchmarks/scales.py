@@ -16,8 +16,8 @@ from detector.accuracy.matching import match
 from detector.annotations import dataset, domains
 from detector.annotations.records import Record
 from detector.arguments import Number, Parser
-from detector.commandline import EXIT_DONE, console, progress_bar, run
-from detector.errors import NothingToDoError
+from detector.commandline import console, progress_bar, run
+from detector.errors import EXIT_DONE, NothingToDoError
 from detector.vision import border, finder, images
 from detector.vision.cells import CLASSES
 from detector.vision.detections import Detections
@@ -51,28 +51,28 @@ def command(*, data: Sequence[Path], model: Path | None, from_px: float | None) 
     table = Table("share", "px", *columns, title=title, box=box.SIMPLE_HEAD)
     with progress_bar("showing", len(fields) * (1 + len(SHARES))) as advance:
         for share in (None, *SHARES):
-            found = []
+            detections = []
             for field in fields:
                 zoom = None if share is None else share * loaded.card.rbc_px / field.rbc_px
-                found.append(finder.find_at(loaded, field.rgb, zoom))
+                detections.append(finder.find_at(loaded, field.rgb, zoom))
                 advance(1)
-            told = ("whole", "as it comes") if share is None else (f"{share:g}", f"{share * loaded.card.rbc_px:.0f}")
-            table.add_row(*told, *_figures(fields, found))
+            shown = ("whole", "as it comes") if share is None else (f"{share:g}", f"{share * loaded.card.rbc_px:.0f}")
+            table.add_row(*shown, *_figures(fields, detections))
     console.print(table)
     return EXIT_DONE
 
 
 def _fields(data: Sequence[Path], from_px: float | None) -> list[Field]:
     """Fields that tell their scale; made smaller where their red cells are wider than `from_px`."""
-    found = []
+    fields = []
     for file in data:
         domain_of = domains.of_dataset(file)
         for record in dataset.read(file, "val"):
             rbc_px = border.rbc_px(record.xyxy, record.label, record.size_wh)
             if rbc_px is not None and record.image is not None:
                 field = Field(domain_of(record.name), record, images.read(record.image), rbc_px)
-                found.append(field if from_px is None or from_px >= rbc_px else _shrunk(field, from_px / rbc_px))
-    return found
+                fields.append(field if from_px is None or from_px >= rbc_px else _shrunk(field, from_px / rbc_px))
+    return fields
 
 
 def _shrunk(field: Field, factor: float) -> Field:
@@ -84,24 +84,24 @@ def _shrunk(field: Field, factor: float) -> Field:
     return Field(field.domain, replace(field.record, size_wh=size_wh, xyxy=xyxy), rgb, field.rbc_px * factor)
 
 
-def _figures(fields: Sequence[Field], found: Sequence[Detections]) -> list[str]:
-    cells = []
+def _figures(fields: Sequence[Field], detections: Sequence[Detections]) -> list[str]:
+    entries = []
     for label, name in enumerate(CLASSES):
         every: dict[str, list[int]] = {}
         clear: dict[str, list[int]] = {}
         paired = number = 0
-        for field, one in zip(fields, found, strict=True):
-            truth, seen = field.record.xyxy[field.record.label == label], one.xyxy[one.label == label]
+        for field, cells in zip(fields, detections, strict=True):
+            truth, seen = field.record.xyxy[field.record.label == label], cells.xyxy[cells.label == label]
             size_wh = field.record.size_wh
             every.setdefault(field.domain, []).append(abs(len(seen) - len(truth)))
             whole = clear_of_border_zone(seen, size_wh).sum() - clear_of_border_zone(truth, size_wh).sum()
             clear.setdefault(field.domain, []).append(abs(int(whole)))
-            pairs = match(one, field.record.xyxy, field.record.label)
-            paired += int((one.label[pairs.found] == label).sum())
+            pairs = match(cells, field.record.xyxy, field.record.label)
+            paired += int((cells.label[pairs.matched] == label).sum())
             number += len(seen) + len(truth)
-        errors = (float(np.mean([np.mean(of) for of in part.values()])) for part in (every, clear))
-        cells += [" / ".join(f"{error:.2f}" for error in errors), f"{2 * paired / number:.3f}" if number else f"no {name}"]
-    return cells
+        errors = (float(np.mean([np.mean(field_errors) for field_errors in part.values()])) for part in (every, clear))
+        entries += [" / ".join(f"{error:.2f}" for error in errors), f"{2 * paired / number:.3f}" if number else f"no {name}"]
+    return entries
 
 
 def parser() -> Parser:

@@ -30,7 +30,7 @@ class Source:
     @property
     def labelled(self) -> NDArray[np.bool_]:
         """Which classes have a label in any of these fields; where a class has none, nobody looked for it; of shape (3,)."""
-        return np.bincount(np.concatenate([of.label for of in (*self.records, *self.train)]), minlength=len(CLASSES)) > 0
+        return np.bincount(np.concatenate([record.label for record in (*self.records, *self.train)]), minlength=len(CLASSES)) > 0
 
 
 def load(data: Sequence[Path], split: str, every: int = 1) -> tuple[list[Source], list[Unread]]:
@@ -42,7 +42,7 @@ def load(data: Sequence[Path], split: str, every: int = 1) -> tuple[list[Source]
     Raises:
         AnnotationError: a data file is no dataset's. NothingToDoError: no field is left.
     """
-    found: list[Source] = []
+    sources: list[Source] = []
     unread: list[Unread] = []
     for file in data:
         domain_of, loaded = domains.of_dataset(file), dataset.load(file, split)
@@ -50,11 +50,11 @@ def load(data: Sequence[Path], split: str, every: int = 1) -> tuple[list[Source]
         unread += loaded.unusable
         taken = loaded.records[::every]
         for name in sorted({domain_of(record.name) for record in taken}):
-            mine, of_train = ([r for r in of if domain_of(r.name) == name] for of in (taken, train))
-            found.append(Source(name, mine, of_train))
-    if not found:
+            mine, of_train = ([r for r in records if domain_of(r.name) == name] for records in (taken, train))
+            sources.append(Source(name, mine, of_train))
+    if not sources:
         raise NothingToDoError(f"{', '.join(map(str, data))}: no fields of the split {split!r} that can be used")
-    return found, unread
+    return sources, unread
 
 
 def pictures(records: Sequence[Record], unread: list[Unread]) -> Iterator[tuple[Record, images.Rgb]]:

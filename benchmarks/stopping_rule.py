@@ -66,11 +66,16 @@ def simulate(case: Case, smears: int, seed: int = 0) -> Stops:
         counts = rng.poisson(rates * np.array([[case.red], [case.white]]))
         for n in range(1, MOST_VIEWS + 1):
             rows = [counts[i, :n].tolist() for i in range(2)]
-            known = {name: class_total(rows[i], [1.0] * n, targets[name]) for i, name in enumerate(targets)}
-            if rule.reached(known, float(n)):
-                limits = [one.per_field for one in known.values()]
+            totals = {name: class_total(rows[i], [1.0] * n, targets[name]) for i, name in enumerate(targets)}
+            if rule.reached(totals, float(n)):
+                limits = [total.per_field for total in totals.values()]
                 truths = (case.red, case.white)
-                held.append([one is not None and one.low <= true <= one.high for one, true in zip(limits, truths, strict=True)])
+                held.append(
+                    [
+                        interval is not None and interval.low <= true <= interval.high
+                        for interval, true in zip(limits, truths, strict=True)
+                    ]
+                )
                 views.append(n)
                 break
     shares = np.mean(held, axis=0).tolist() if held else [0.0, 0.0]

@@ -73,10 +73,10 @@ class Perfect:
         cut = cut[there]
         moved = cut + self._rng.normal(0, self.jitter_px, cut.shape).astype(np.float32)
         border = (cut == 0) | (cut == np.array([w, h, w, h]))
-        found = boxes.clip(np.where(border, cut, moved).astype(np.float32), (w, h))
-        real = boxes.area(found) > 0
+        xyxy = boxes.clip(np.where(border, cut, moved).astype(np.float32), (w, h))
+        real = boxes.area(xyxy) > 0
         score = np.full(int(real.sum()), 0.9, dtype=np.float32)
-        return Detections(found[real], score, self.fake.microscope.smear.label[there][real], (w, h))
+        return Detections(xyxy[real], score, self.fake.microscope.smear.label[there][real], (w, h))
 
 
 def follow(fake: SimulatedCamera, mode: str, search: Searching) -> Run:
@@ -96,16 +96,16 @@ def follow(fake: SimulatedCamera, mode: str, search: Searching) -> Run:
             x, y, w, h = fake.view(item.index)
             seen[round(y) : round(y) + h, round(x) : round(x) + w] = True
     finished = counting.finish()
-    counted = np.array([one.count for one in finished.totals.classes.values()])
+    counted = np.array([total.count for total in finished.totals.classes.values()])
     return Run(_by_label(fake.microscope.smear.label[centred]), counted, seen, len(finished.segments), frames, used)
 
 
 def at_rest(fake: SimulatedCamera, model: Model, seen: NDArray[np.bool_]) -> NDArray[np.int64]:
     """What the model finds in the whole smear at once, at the scale of a view, of the cells whose centre was seen, by label."""
     script = fake.microscope.script
-    found = finder.find_at(model, fake.microscope.smear.rgb, model.card.image_px / max(script.width, script.height))
-    x, y = np.floor(boxes.centre(found.xyxy)).astype(int).T
-    return _by_label(found.label[seen[y, x]])
+    cells = finder.find_at(model, fake.microscope.smear.rgb, model.card.image_px / max(script.width, script.height))
+    x, y = np.floor(boxes.centre(cells.xyxy)).astype(int).T
+    return _by_label(cells.label[seen[y, x]])
 
 
 def real_field(folder: Path, columns: int = 4, rows: int = 4) -> Smear:
@@ -159,8 +159,8 @@ def _one(sums: dict[str, list[NDArray[np.int64]]], mode: str, address: str, mode
 
 def _line(name: str, detector: str, row: NDArray[np.int64]) -> None:
     truth, counted, rest = row[0:3], row[3:6], row[6:9]
-    to_truth, to_rest = (100 * (counted.sum() / one.sum() - 1) for one in (truth, rest))
-    shown = " ".join(f"{'/'.join(map(str, one)):>14}" for one in (truth, counted, rest))
+    to_truth, to_rest = (100 * (counted.sum() / counts.sum() - 1) for counts in (truth, rest))
+    shown = " ".join(f"{'/'.join(map(str, counts)):>14}" for counts in (truth, counted, rest))
     print(f"{name:34} {detector:9} {shown}  {to_truth:+.2f} %, {to_rest:+.2f} %; {row[9]}, {row[10]} of {row[11]}")
 
 

@@ -65,7 +65,7 @@ def stream_speed(*, seconds: float, fps: float, speed: float) -> None:
     """Play frames at a camera's pace, and print what was used of them and how late."""
     rows = math.ceil(seconds * fps * speed / _ROW_PX)
     source = SimulatedCamera(f"fake:serpentine?speed={speed:g}&rest=1&columns={1 + _ROW_PX / 640:g}&rows={rows}")
-    rendered = [one for one in islice(source, round(seconds * fps)) if isinstance(one, Frame)]
+    rendered = [item for item in islice(source, round(seconds * fps)) if isinstance(item, Frame)]
     model = Model.load()
     machine = described()
     console.print(f"{len(rendered)} frames of 640x480, {fps:g} a second; {machine['processors']} x {machine['processor']}")
@@ -83,8 +83,12 @@ def stream_speed(*, seconds: float, fps: float, speed: float) -> None:
         counted, shown = log.latency_ms(), display.latency_ms()
         share = log.dropped.total() / max(log.received, 1)
         looked = log.used + log.rejected.total()
-        told = (f"{looked / took_s:.1f}", f"{share:.1%}", *(f"{one:.0f}" for one in (*counted.values(), *shown.values())))
-        table.add_row(mode, *told, f"{busy_s / took_s:.2f}")
+        entries = (
+            f"{looked / took_s:.1f}",
+            f"{share:.1%}",
+            *(f"{latency_ms:.0f}" for latency_ms in (*counted.values(), *shown.values())),
+        )
+        table.add_row(mode, *entries, f"{busy_s / took_s:.2f}")
     console.print(table)
     console.print(f"asked for in scan mode, with nothing beside it: {LEAST_FPS:g} a second, overlays within {MOST_MS:g} ms (p95)")
 

@@ -17,8 +17,8 @@ from detector.accuracy.thresholds import ALL_WEIGHT, GRID, LEAST_SCORE, middle_o
 from detector.annotations import dataset, domains
 from detector.annotations.records import Record
 from detector.arguments import Parser
-from detector.commandline import EXIT_DONE, console, progress_bar, run
-from detector.errors import AnnotationError
+from detector.commandline import console, progress_bar, run
+from detector.errors import EXIT_DONE, AnnotationError
 from detector.vision import finder, images
 from detector.vision.cells import CLASSES
 from detector.vision.detections import Detections
@@ -86,39 +86,47 @@ def command(*, data: Sequence[Path], model: Path | None) -> int:
     fields = [(of_domain[file](record.name), record) for file in data for record in dataset.read(file, "val")]
     if len({domain for domain, _ in fields}) < 3:
         raise AnnotationError(f"{', '.join(map(str, data))}: val fields of three domains are needed to leave one out")
-    loaded, found = Model.load(model), []
+    loaded, detections = Model.load(model), []
     with progress_bar("finding cells", len(fields)) as advance:
         for _, record in fields:
-            found.append(finder.find(loaded, images.read(record.image or Path()), min_score=LEAST_SCORE).cells)
+            detections.append(finder.find(loaded, images.read(record.image or Path()), min_score=LEAST_SCORE).cells)
             advance(1)
-    report([domain for domain, _ in fields], [record for _, record in fields], found)
+    report([domain for domain, _ in fields], [record for _, record in fields], detections)
     return EXIT_DONE
 
 
-def report(of: Sequence[str], records: Sequence[Record], found: Sequence[Detections]) -> None:
+def report(domain_of_field: Sequence[str], records: Sequence[Record], detections: Sequence[Detections]) -> None:
     """Print a table for each class; the arguments are parallel, a domain, a record and detections for each field."""
     for label, name in enumerate(CLASSES):
-        errors = {rule: _errors(of, records, found, label, RULES[rule]) for rule in RULES}
+        errors = {rule: _errors(domain_of_field, records, detections, label, RULES[rule]) for rule in RULES}
         title = f"{name}: mean absolute error of the count per field, all cells / clear of the border; domains weigh the same"
         table = Table("rule", "tuned on", "all domains", "left out", "left out less kept", title=title, box=box.SIMPLE_HEAD)
         kept = _left_out(errors[KEPT[0]], KEPT[1])
-        for rule, one in errors.items():
+        for rule, rule_errors in errors.items():
             for goal in GOALS if rule == "common" else list(GOALS)[::2]:
-                chosen = dict.fromkeys(one.all, _chosen(one, goal, list(one.all)))
-                out = _left_out(one, goal)
-                table.add_row(rule, goal, _mean(one, chosen), _mean(one, out), _difference(one, out, errors[KEPT[0]], kept))
+                chosen = dict.fromkeys(rule_errors.all, _chosen(rule_errors, goal, list(rule_errors.all)))
+                out = _left_out(rule_errors, goal)
+                table.add_row(
+                    rule,
+                    goal,
+                    _mean(rule_errors, chosen),
+                    _mean(rule_errors, out),
+                    _difference(rule_errors, out, errors[KEPT[0]], kept),
+                )
         console.print(table)
 
 
-def _errors(of: Sequence[str], records: Sequence[Record], found: Sequence[Detections], label: int, rule: Rule) -> Errors:
-    clear: dict[str, list[Floats]] = {domain: [] for domain in sorted(set(of))}
+def _errors(
+    domain_of_field: Sequence[str], records: Sequence[Record], detections: Sequence[Detections], label: int, rule: Rule
+) -> Errors:
+    clear: dict[str, list[Floats]] = {domain: [] for domain in sorted(set(domain_of_field))}
     every: dict[str, list[Floats]] = {domain: [] for domain in clear}
-    for domain, record, one in zip(of, records, found, strict=True):
-        seen, labelled = one.label == label, record.label == label
-        score = one.score[seen].astype(np.float64)
+    for domain, record, cells in zip(domain_of_field, records, detections, strict=True):
+        seen, labelled = cells.label == label, record.label == label
+        score = cells.score[seen].astype(np.float64)
         least = rule(np.sort(score)) - 1e-9
         inner, truth = (
-            clear_of_border_zone(one.xyxy[seen], one.size_wh),
+            clear_of_border_zone(cells.xyxy[seen], cells.size_wh),
             clear_of_border_zone(record.xyxy[labelled], record.size_wh),
         )
         counts = score[None] >= least[:, None]
@@ -151,7 +159,7 @@ def _difference(a: Errors, of_a: Mapping[str, int], b: Errors, of_b: Mapping[str
         apart = a.all[domain][:, of_a[domain]] - b.all[domain][:, of_b[domain]]
         value += apart.mean() / len(a.all)
         drawn = drawn + resamples(len(apart), seed=i) @ apart / len(apart) / len(a.all)
-    difference = bootstrap(value, drawn, sum(len(of) for of in a.all.values()))
+    difference = bootstrap(value, drawn, sum(len(errors) for errors in a.all.values()))
     # Rules that choose alike leave nothing that scatters, and so no interval.
     return markdown.shown(difference, "+.2f")
 

@@ -22,8 +22,8 @@ from rich import box
 from rich.table import Table
 
 from detector.arguments import Number, Parser
-from detector.commandline import EXIT_DONE, console, run
-from detector.errors import NothingToDoError
+from detector.commandline import console, run
+from detector.errors import EXIT_DONE, NothingToDoError
 from detector.training import cpu, fit, framework, settings
 
 TARGET_RATIO, TARGET_DIFFERENCE = 2.0, 0.01
@@ -72,7 +72,7 @@ class Comparison:
 
 def compare(runs: list[Run]) -> Comparison:
     """The comparison of runs that hold one of each kind in each pair that follows on another."""
-    pairs = [{one.kind: one for one in runs[at : at + 2]} for at in range(0, len(runs), 2)]
+    pairs = [{run.kind: run for run in runs[at : at + 2]} for at in range(0, len(runs), 2)]
     ratios = tuple(pair[STOCK].epoch_seconds / pair[OURS].epoch_seconds for pair in pairs)
     total = {kind: sum(pair[kind].epoch_seconds for pair in pairs) for kind in (STOCK, OURS)}
     return Comparison(ratios, total[STOCK] / total[OURS], max(abs(pair[STOCK].map50 - pair[OURS].map50) for pair in pairs))
@@ -122,7 +122,7 @@ def command(options: Options) -> int:
         "machine": _machine(),
         "fields": str(data) if data else f"{options.fields} synthetic",
         "settings": chosen.model_dump(),
-        "runs": [asdict(one) for one in runs],
+        "runs": [asdict(run) for run in runs],
         **asdict(compared),
         "targets": {"ratio": TARGET_RATIO, "map50_difference": TARGET_DIFFERENCE},
     }
@@ -147,9 +147,9 @@ def _train(kind: str, folder: Path, name: str, chosen: settings.TrainSettings, d
         config.write_text(yaml.safe_dump(chosen.model_dump()), encoding="utf-8")
         command = [sys.executable, "-m", "detector.train", "--data", str(data), "--config", str(config), "--name", name]
     else:
-        told = {key: value for key, value in fit.arguments(chosen, data, runs / name).items() if key not in NOT_LEARNT}
+        options = {key: value for key, value in fit.arguments(chosen, data, runs / name).items() if key not in NOT_LEARNT}
         yolo = shutil.which("yolo", path=str(Path(sys.executable).parent)) or "yolo"
-        command = [yolo, "detect", "train", *(f"{key}={value}" for key, value in {**told, "model": chosen.model}.items())]
+        command = [yolo, "detect", "train", *(f"{key}={value}" for key, value in {**options, "model": chosen.model}.items())]
     _call(folder, command)
     rows = list(csv.DictReader((runs / name / "results.csv").read_text(encoding="utf-8").splitlines()))
     ends = [0.0, *(float(row["time"]) for row in rows)]
@@ -183,8 +183,8 @@ def _show(compared: Comparison, runs: list[Run], machine: Mapping[str, Any]) -> 
     table = Table(
         "training", "s an epoch", "mAP50", title=f"{machine['processors']} x {machine['processor']}", box=box.SIMPLE_HEAD
     )
-    for one in runs:
-        table.add_row(one.kind, f"{one.epoch_seconds:.1f}", f"{one.map50:.3f}")
+    for training in runs:
+        table.add_row(training.kind, f"{training.epoch_seconds:.1f}", f"{training.map50:.3f}")
     console.print(table)
     spread = f"{min(compared.ratios):.2f} to {max(compared.ratios):.2f}"
     console.print(f"ratio {compared.ratio:.2f} ({spread} over pairs): {_met(compared.ratio >= TARGET_RATIO)} {TARGET_RATIO:g}")

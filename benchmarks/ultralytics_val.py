@@ -19,8 +19,8 @@ from detector.accuracy import precision
 from detector.annotations import dataset
 from detector.annotations.records import Record
 from detector.arguments import Parser
-from detector.commandline import EXIT_DONE, console, progress_bar, run
-from detector.errors import NothingToDoError
+from detector.commandline import console, progress_bar, run
+from detector.errors import EXIT_DONE, NothingToDoError
 from detector.training import framework
 from detector.vision import finder, images
 from detector.vision.card import Card
@@ -73,13 +73,13 @@ def steps(weights: Path, model: Model, records: Sequence[Record]) -> list[Step]:
     ]
 
 
-def by_pycocotools(records: Sequence[Record], found: Sequence[Detections]) -> tuple[float, float]:
+def by_pycocotools(records: Sequence[Record], detections: Sequence[Detections]) -> tuple[float, float]:
     """Mean AP50 and AP50-95 as `detector.evaluate` gives them."""
-    value = precision.rank(records, found).precision.mean(axis=2)
+    value = precision.rank(records, detections).precision.mean(axis=2)
     return float(np.nanmean(value[:, 0])), float(np.nanmean(value))
 
 
-def by_ultralytics(records: Sequence[Record], found: Sequence[Detections]) -> tuple[float, float]:
+def by_ultralytics(records: Sequence[Record], detections: Sequence[Detections]) -> tuple[float, float]:
     """The same by Ultralytics' matching and its code for average precision."""
     import torch
     from ultralytics.engine.validator import BaseValidator
@@ -87,11 +87,11 @@ def by_ultralytics(records: Sequence[Record], found: Sequence[Detections]) -> tu
 
     overlaps = SimpleNamespace(iouv=torch.from_numpy(OVERLAPS))
     hits = []
-    for record, one in zip(records, found, strict=True):
-        pair = (torch.from_numpy(np.array(of.xyxy, dtype=np.float32)) for of in (record, one))
-        classes = (torch.from_numpy(np.array(of.label)) for of in (one, record))
+    for record, cells in zip(records, detections, strict=True):
+        pair = (torch.from_numpy(np.array(side.xyxy, dtype=np.float32)) for side in (record, cells))
+        classes = (torch.from_numpy(np.array(side.label)) for side in (cells, record))
         hits.append(BaseValidator.match_predictions(overlaps, *classes, box_iou(*pair)).numpy().reshape(-1, len(OVERLAPS)))
-    score, label = (np.concatenate([getattr(one, name) for one in found]) for name in ("score", "label"))
+    score, label = (np.concatenate([getattr(cells, name) for cells in detections]) for name in ("score", "label"))
     ap = ap_per_class(np.concatenate(hits), score, label, np.concatenate([record.label for record in records]))[5]
     return float(ap[:, 0].mean()), float(ap.mean())
 
@@ -108,7 +108,7 @@ def _validated(
     from ultralytics.models.yolo.detect import DetectionValidator
     from ultralytics.utils import nms
 
-    found: dict[str, Detections] = {}
+    detections: dict[str, Detections] = {}
     sizes = {record.name: record.size_wh[::-1] for record in records}
 
     class Kept(DetectionValidator):  # type: ignore[misc]
@@ -128,12 +128,12 @@ def _validated(
             return [{"bboxes": x[:, :4], "conf": x[:, 4], "cls": x[:, 5], "extra": x[:, 6:]} for x in outputs]
 
         def update_metrics(self, preds: Any, batch: Any) -> None:
-            for i, one in enumerate(preds):
-                of = self._prepare_batch(i, batch)
-                scaled = self.scale_preds(one, of)
-                h, w = of["ori_shape"]
+            for i, predicted in enumerate(preds):
+                prepared = self._prepare_batch(i, batch)
+                scaled = self.scale_preds(predicted, prepared)
+                h, w = prepared["ori_shape"]
                 arrays = (scaled[name].cpu().numpy() for name in ("bboxes", "conf", "cls"))
-                found[Path(of["im_file"]).stem] = Detections(*arrays, (int(w), int(h)))
+                detections[Path(prepared["im_file"]).stem] = Detections(*arrays, (int(w), int(h)))
             super().update_metrics(preds, batch)
 
     with tempfile.TemporaryDirectory() as folder, framework.quiet():
@@ -153,19 +153,19 @@ def _validated(
             verbose=False,
             project=folder,
         )
-    return [found[record.name] for record in records], (float(metrics.box.map50), float(metrics.box.map))
+    return [detections[record.name] for record in records], (float(metrics.box.map50), float(metrics.box.map))
 
 
 def _predicted(weights: Path, records: Sequence[Record], card: Card) -> list[Detections]:
     """What `predict` finds in each record's image, suppressed as ours."""
     from ultralytics import YOLO
 
-    network, found = YOLO(str(weights)), []
+    network, detections = YOLO(str(weights)), []
     settings = {"imgsz": card.image_px, "conf": precision.MIN_SCORE, "iou": card.nms_iou, "max_det": card.max_cells}
     for record in records:
-        of = network.predict(str(record.image), device="cpu", verbose=False, **settings)[0].boxes
-        found.append(Detections(of.xyxy.numpy(), of.conf.numpy(), of.cls.numpy(), record.size_wh))
-    return found
+        predicted = network.predict(str(record.image), device="cpu", verbose=False, **settings)[0].boxes
+        detections.append(Detections(predicted.xyxy.numpy(), predicted.conf.numpy(), predicted.cls.numpy(), record.size_wh))
+    return detections
 
 
 def command(*, data: Sequence[Path], split: str, weights: Path, out: Path | None) -> int:
@@ -179,7 +179,7 @@ def command(*, data: Sequence[Path], split: str, weights: Path, out: Path | None
             if not records:
                 raise NothingToDoError(f"{file}: split {split!r} has no fields")
             made = steps(weights, model, records)
-            document[file.parent.name] = [asdict(one) for one in made]
+            document[file.parent.name] = [asdict(step) for step in made]
             console.print(_table(f"{file.parent.name}, {len(records)} fields", made))
             advance(1)
     if out is not None:
@@ -189,8 +189,8 @@ def command(*, data: Sequence[Path], split: str, weights: Path, out: Path | None
 
 def _table(title: str, made: Sequence[Step]) -> Table:
     table = Table("boxes", "scored by", "mAP50", "mAP50-95", title=f"{title}, classes {', '.join(CLASSES)}", box=box.SIMPLE_HEAD)
-    for one in made:
-        table.add_row(one.boxes, one.scored_by, f"{one.map50:.4f}", f"{one.map50_95:.4f}")
+    for step in made:
+        table.add_row(step.boxes, step.scored_by, f"{step.map50:.4f}", f"{step.map50_95:.4f}")
     return table
 
 

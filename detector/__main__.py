@@ -10,6 +10,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
+from detector.errors import EXIT_WRONG_USE
+
 if TYPE_CHECKING:
     from argparse import ArgumentParser
 
@@ -86,7 +88,7 @@ def _refuse(word: str) -> NoReturn:
     near = [] if word.startswith("-") else get_close_matches(word, COMMANDS, 1)
     hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(COMMANDS)}"
     print(f"error: unknown command {word!r}; {hint}", file=sys.stderr)
-    sys.exit(2)
+    sys.exit(EXIT_WRONG_USE)
 
 
 if __name__ == "__main__":

@@ -37,7 +37,7 @@ class Detector:
 
         Args:
             model: an `.onnx` file made by detector.train or detector.export; None is the one shipped.
-            backend: what runs it, one of `detector.vision.backends.NAMES`.
+            backend: what runs it, one of `detector.vision.backends.NAMES`; nobody has run those of `backends.EXPERIMENTAL`.
             threads: fields, or tiles of a large one, that are worked on at a time; None is one more than there are processors.
 
         Raises:
@@ -77,7 +77,7 @@ class Detector:
         if not isinstance(field, (list, tuple)):
             return self._detect(field, um_per_px, bgr, "image")
         return [
-            self._detect(each, um_per_px, bgr, f"image {number} of {len(field)}") for number, each in enumerate(field, start=1)
+            self._detect(image, um_per_px, bgr, f"image {number} of {len(field)}") for number, image in enumerate(field, start=1)
         ]
 
     def _detect(self, field: Field, um_per_px: float | None, bgr: bool, name: str) -> Detections:
@@ -124,18 +124,18 @@ class Detector:
         options = CountOptions(
             names, listed, um_per_px, rbc_per_ul, ul_factor, labels, self._backend, self._threads, tile_px=tile_px
         )
-        fields = job.fields_of(options)
+        fields = job.search(options).fields
         scan.check_tile(tile_px, self.model.card)
-        known = None if options.truth is None else job.truth_of(options.truth)
+        true_counts = None if options.truth is None else job.truth_of(options.truth)
         results: list[FieldResult] = []
         work = Work(self.model, self._workers, picture_bytes=pictures.most_bytes(len(fields)), tile_px=tile_px)
-        outcome = job.completed(job.count(fields, work, each=results.append), options, self.model, started)
+        outcome = job.completed(job.count_fields(fields, work, on_result=results.append), options, self.model, started)
         outcome = replace(outcome, results=tuple(results))
-        if known is None:
+        if true_counts is None:
             return outcome
         from detector.accuracy.report import metrics  # imports much, which few counts need
 
-        compared = metrics.against_truth(job.compare(outcome, known), known.remarks)
+        compared = metrics.against_truth(job.compare(outcome, true_counts), true_counts.remarks)
         return replace(outcome, against_truth=compared)
 
 

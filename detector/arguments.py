@@ -72,11 +72,11 @@ class Parser(argparse.ArgumentParser):
         if "--" in words:
             # What argparse makes of `--` among mixed words depends on where it stands. ./-name is the same file.
             end = words.index("--")
-            words = words[:end] + [f"./{one}" if one.startswith("-") else one for one in words[end + 1 :]]
-        found, unknown = self.parse_known_intermixed_args(words)
+            words = words[:end] + [f"./{word}" if word.startswith("-") else word for word in words[end + 1 :]]
+        values, unknown = self.parse_known_intermixed_args(words)
         if unknown:
             self._refuse(unknown)
-        return vars(found)
+        return vars(values)
 
     def _refuse(self, words: list[str]) -> NoReturn:
         option = next((word.partition("=")[0] for word in words if word.startswith("-")), None)
@@ -130,7 +130,7 @@ class _Help(argparse.HelpFormatter):
         super().__init__(prog, max_help_position=28, width=min(shutil.get_terminal_size().columns, 120) - 2)
 
     def _fill_text(self, text: str, width: int, indent: str) -> str:
-        return "\n\n".join(super(_Help, self)._fill_text(one, width, indent) for one in text.split("\n\n"))
+        return "\n\n".join(super(_Help, self)._fill_text(paragraph, width, indent) for paragraph in text.split("\n\n"))
 
     def _get_default_metavar_for_optional(self, action: argparse.Action) -> str:
         return f"<{getattr(getattr(action.type, 'kind', action.type), '__name__', 'str').lower()}>"

@@ -12,19 +12,12 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from detector.arguments import option
-from detector.commandline import (
-    EXIT_DONE,
-    EXIT_INTERRUPTED,
-    EXIT_NOTHING_DONE,
-    EXIT_SOME_FAILED,
-    console,
-    errors,
-    progress_bar,
-)
-from detector.engines import job
+from detector.commandline import console, errors, progress_bar
+from detector.engines import job, manifest
 from detector.engines.local import Work
 from detector.engines.options import CountOptions
 from detector.engines.pool import handed_on, workers_for
+from detector.errors import EXIT_DONE, EXIT_INTERRUPTED, EXIT_NOTHING_DONE, EXIT_SOME_FAILED
 from detector.output import results, tables, terminal
 from detector.output.journal import Journal
 from detector.output.outcome import Outcome
@@ -38,7 +31,7 @@ if TYPE_CHECKING:
     from detector.accuracy.tables import CountsTable
 
 
-def count(options: CountOptions, opened: Callable[[], Model], started: float) -> int:
+def count_into_folder(options: CountOptions, opened: Callable[[], Model], started: float) -> int:
     """Count what is asked for, and give the exit code.
 
     Args:
@@ -48,7 +41,10 @@ def count(options: CountOptions, opened: Callable[[], Model], started: float) ->
     Raises:
         SmearcountError: nothing can be counted so.
     """
-    fields = job.fields_of(options, option)
+    for remark in manifest.read(options.manifest).remarks if options.manifest else ():
+        errors.print(f"{options.manifest}: {remark}", markup=False, soft_wrap=True)
+    searched = job.search(options, option)
+    fields = searched.fields
     # Done while the interpreter idles, because the model is opened and works.
     preparing = threading.Thread(target=page.prepare)
     preparing.start()
@@ -66,9 +62,9 @@ def count(options: CountOptions, opened: Callable[[], Model], started: float) ->
             # What is found is written down while the rest is counted.
             with (
                 progress_bar("counting", len(fields), options.quiet) as advance,
-                handed_on(partial(results.write_cells, folder)) as each,
+                handed_on(partial(results.write_cells, folder)) as write_down,
             ):
-                outcome = job.count(fields, work, advance, each)
+                outcome = job.count_fields(fields, work, advance, write_down)
             outcome = job.completed(outcome, options, model, started)
             results.write(folder, outcome, outcome.run)
             preparing.join()
@@ -82,6 +78,7 @@ def count(options: CountOptions, opened: Callable[[], Model], started: float) ->
     if truth is not None:
         _report_truth(words, folder, outcome, truth)
     terminal.print_problems(errors, outcome)
+    terminal.print_skipped(errors, searched.skipped_lines())
     terminal.print_summary(words, outcome, folder, time.time() - started)
     if options.json:
         print(json.dumps(tables.document(outcome, folder), indent=2))

@@ -9,8 +9,8 @@ from typing import Any
 
 from detector.accuracy.report import metrics
 from detector.arguments import Parser, called
-from detector.commandline import EXIT_DONE, console, run
-from detector.errors import ModelError, OutputError, UsageError
+from detector.commandline import console, run
+from detector.errors import EXIT_DONE, ModelError, OutputError, UsageError
 from detector.output.files import write_text
 from detector.training import page
 from detector.vision import card as cards
@@ -50,25 +50,25 @@ def _of(path: Path, digest: str) -> dict[str, Any]:
         return {
             **{key: document[key] for key in ("data", "split", "left_out")},
             **_figures(document["figures"]),
-            "domains": {name: _figures(of) for name, of in document["domains"].items()},
+            "domains": {name: _figures(figures) for name, figures in document["domains"].items()},
             "failures": document["failures"],
         }
     except (KeyError, TypeError, AttributeError):
         raise UsageError(f"{path}: lacks some of the figures; evaluate anew with {called('evaluate')}") from None
 
 
-def _figures(of: Mapping[str, Any]) -> dict[str, Any]:
+def _figures(figures: Mapping[str, Any]) -> dict[str, Any]:
     """What a card says of some fields, all or those of a domain."""
-    ap = of["average_precision"]
+    ap = figures["average_precision"]
     return {
-        "fields": of["fields"],
+        "fields": figures["fields"],
         "map50": ap["mean_ap50"],
         "map50_95": ap["mean_ap50_95"],
         "ap50": ap["ap50"],
         "ap50_95": ap["ap50_95"],
-        **{kind: {name: row["mae"] for name, row in of[kind].items()} for kind in ("all_cells", "clear_cells")},
+        **{kind: {name: row["mae"] for name, row in figures[kind].items()} for kind in ("all_cells", "clear_cells")},
         # There is no guess where the dataset has no training fields.
-        "guess": {name: row["mae"] for name, row in (of["guess"] or {}).items()},
+        "guess": {name: row["mae"] for name, row in (figures["guess"] or {}).items()},
     }
 
 

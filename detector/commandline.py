@@ -1,7 +1,8 @@
-"""What all commands share: one-line errors, exit codes, and a console for people."""
+"""What all commands share: one-line errors, how they end, and a console for people."""
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import signal
@@ -12,7 +13,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from detector.arguments import Parser
-from detector.errors import SmearcountError
+from detector.errors import EXIT_DONE, EXIT_INTERRUPTED, SmearcountError, UsageError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
     """For results, on standard output."""
     errors: Console
     """For progress, warnings and errors, on standard error."""
-
-EXIT_DONE, EXIT_SOME_FAILED, EXIT_WRONG_USE, EXIT_NOTHING_DONE, EXIT_INTERRUPTED = 0, 1, 2, 3, 130
 
 
 def __getattr__(name: str) -> Any:
@@ -56,6 +55,11 @@ def run(command: Callable[..., int | None], parser: Parser, options: Callable[..
     except SmearcountError as error:
         _say("error: ", str(error), style="bold red")
         code = error.exit_code
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        _say("error: ", f"{str(error.filename)[:60]}...: the name is longer than the system takes", style="bold red")
+        code = UsageError.exit_code
     except KeyboardInterrupt:
         _say("", "interrupted")
         code = EXIT_INTERRUPTED

@@ -42,11 +42,11 @@ def validate(kind: type[T], values: Mapping[str, Any], source: str) -> T:
     Raises:
         ConfigError: unknown keys (the nearest known one is named), missing keys or values out of range, all in one line.
     """
-    known = list(kind.model_fields)
+    names = list(kind.model_fields)
     for key in values:
-        if key not in known:
-            near = difflib.get_close_matches(str(key), known, n=1, cutoff=0.5)
-            hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
+        if key not in names:
+            near = difflib.get_close_matches(str(key), names, n=1, cutoff=0.5)
+            hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(names)}"
             raise ConfigError(f"{source}: unknown key {key!r}; {hint}")
     try:
         return kind.model_validate(dict(values))

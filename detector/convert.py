@@ -14,8 +14,8 @@ from detector.annotations.audit import Audit
 from detector.annotations.corrections import ADD, COLUMNS, RELABEL, REMOVE, Outcome
 from detector.annotations.repair import DROPPED, REPAIRED
 from detector.arguments import Number, Parser
-from detector.commandline import EXIT_DONE, EXIT_SOME_FAILED, console, errors, progress_bar, run
-from detector.errors import UsageError
+from detector.commandline import console, errors, progress_bar, run
+from detector.errors import EXIT_DONE, EXIT_SOME_FAILED, UsageError
 from detector.vision.cells import CLASSES
 
 _DOWNLOADS = Path("datasets/downloads")
@@ -89,6 +89,7 @@ def _show(audit: Audit, out: Path) -> None:
     if audit.left_out:
         console.print(f"left out: {len(audit.left_out)} fields")
     _warn("could not be used", [f"{note.file}: {note.reason}" for note in audit.failed])
+    _warn("need a look", [f"{note.file}: {note.reason}" for note in audit.remarks])
     if audit.corrections is not None:
         _show_corrections(audit.corrections)
     console.print(f"audit: {escape((out / 'audit.md').as_posix())}", soft_wrap=True)

@@ -40,7 +40,7 @@ def count(options: CountOptions) -> int:
         # Imported while the model is opened, which mostly leaves the interpreter free.
         from detector import batch
 
-        return batch.count(options, opening.result, started)
+        return batch.count_into_folder(options, opening.result, started)
 
 
 def parser() -> Parser:
@@ -61,7 +61,9 @@ def parser() -> Parser:
     add("--ul-factor", type=Number(float), help="your own factor from cells per mm² to cells per µL, in place of --rbc-per-ul")
     add("--truth", type=Path, help="true counts to compare with: a CSV file, or labels (Pascal VOC, YOLO, COCO)")
     add("--overlays", action="store_true", help="save each field with its boxes drawn, in the folder overlays")
-    add("--backend", default=CountOptions.backend, help=f"what runs the model: {', '.join(backends.NAMES)}")
+    tried, untried = [name for name in backends.NAMES if name not in backends.EXPERIMENTAL], backends.EXPERIMENTAL
+    of_backend = f"program that runs the model: {', '.join(tried)}; experimental, never run yet: {', '.join(untried)}"
+    add("--backend", default=CountOptions.backend, help=of_backend)
     add(
         "--threads",
         type=Number(int, 1),

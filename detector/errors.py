@@ -1,4 +1,4 @@
-"""Everything that can go wrong and is told to a user.
+"""Everything that can go wrong and is told to a user, and the exit codes.
 
 SmearcountError                  exit code 3: nothing could be done
 ├── UsageError                   exit code 2: the command was used wrongly
@@ -19,17 +19,27 @@ Every message names the file or option, says what is wrong, and says what would 
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+EXIT_DONE, EXIT_SOME_FAILED, EXIT_WRONG_USE, EXIT_NOTHING_DONE, EXIT_INTERRUPTED = 0, 1, 2, 3, 130
+"""What a command ends with."""
+
 
 class SmearcountError(Exception):
     """Base of all errors that a user may see; `exit_code` is what a command ends with."""
 
-    exit_code = 3
+    exit_code = EXIT_NOTHING_DONE
 
 
 class UsageError(SmearcountError):
     """The command or function was called wrongly."""
 
-    exit_code = 2
+    exit_code = EXIT_WRONG_USE
 
 
 class ConfigError(UsageError):
@@ -77,3 +87,16 @@ class DownloadError(SmearcountError):
 
 class NothingToDoError(SmearcountError):
     """There is no input left to work on."""
+
+
+@contextmanager
+def writing(target: Path, advice: str = "free space or choose another --out") -> Iterator[None]:
+    """Say of what the block writes that it cannot be written, and what to do.
+
+    Raises:
+        OutputError: the block raised an `OSError`.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise OutputError(f"{target}: cannot be written ({error.strerror or error}); {advice}") from None

@@ -18,9 +18,9 @@ from detector.annotations import dataset, domains
 from detector.annotations.labels import SPLITS
 from detector.annotations.records import Record
 from detector.arguments import Parser, option
-from detector.commandline import EXIT_DONE, EXIT_SOME_FAILED, console, errors, progress_bar, run
+from detector.commandline import console, errors, progress_bar, run
 from detector.engines import manifest
-from detector.errors import UsageError
+from detector.errors import EXIT_DONE, EXIT_SOME_FAILED, UsageError
 from detector.vision.model import Model
 
 
@@ -77,7 +77,7 @@ def _model(options: EvaluateOptions, data: Path) -> int:
     with folder.begun(options.out) as target:
         with progress_bar("evaluating", len(fields.records)) as advance:
             result = evaluate(
-                _told(fields.records, advance),
+                _with_progress(fields.records, advance),
                 Candidate.of(model),
                 train=dataset.load(data, "train").records,
                 domain_of=(lambda name: of_domain.get(name, NO_DOMAIN)) if of_domain else domains.of_dataset(data),
@@ -98,9 +98,10 @@ def _model(options: EvaluateOptions, data: Path) -> int:
 
 def _of_manifest(path: Path | None, records: Sequence[Record]) -> list[dict[str, str]]:
     """The smear and the domain of each field by its name; empty where they are not told."""
-    rows = manifest.read(path, domains=True).rows if path else ()
-    groups = [groups_by_name(((row.field, getattr(row, what)) for row in rows), what) for what in ("smear", "domain")]
-    if path and not any(record.name in of for record in records for of in groups):
+    listed = manifest.read(path, domains=True) if path else manifest.Manifest(Path(), ())
+    terminal.print_names(errors, f"remarks on {path}", listed.remarks)
+    groups = [groups_by_name(((row.field, getattr(row, what)) for row in listed.rows), what) for what in ("smear", "domain")]
+    if path and not any(record.name in group_of for record in records for group_of in groups):
         raise UsageError(f"{path}: names none of the fields to evaluate; they are named like {records[0].name!r}")
     return groups
 
@@ -117,7 +118,7 @@ def _tables(options: EvaluateOptions) -> int:
     return EXIT_SOME_FAILED if result.unread or result.against_unread else EXIT_DONE
 
 
-def _told(records: Sequence[Record], advance: Callable[[int], None]) -> Iterator[Record]:
+def _with_progress(records: Sequence[Record], advance: Callable[[int], None]) -> Iterator[Record]:
     for record in records:
         yield record
         advance(1)

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from detector.arguments import Number, Parser
-from detector.commandline import EXIT_DONE, console, errors, run
-from detector.errors import ModelError, OutputError, UsageError
+from detector.commandline import console, errors, run
+from detector.errors import EXIT_DONE, ModelError, OutputError, UsageError
 from detector.training import framework, settings
 from detector.training.export import Sizes
 from detector.training.finish import PLOT, Finished, finish

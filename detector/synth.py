@@ -75,17 +75,17 @@ def _series(options: SynthOptions) -> Series | Variety:
 
 
 def _size_wh(text: str) -> tuple[int, int]:
-    found = re.fullmatch(r"([1-9]\d{0,5})[xX]([1-9]\d{0,5})", text.strip())
-    if not found:
+    match = re.fullmatch(r"([1-9]\d{0,5})[xX]([1-9]\d{0,5})", text.strip())
+    if not match:
         raise UsageError(f"--size {text}: give width and height in pixels, such as 640x480")
-    return int(found[1]), int(found[2])
+    return int(match[1]), int(match[2])
 
 
 def _widths(text: str) -> tuple[float, float]:
-    found = re.fullmatch(r"(\d{1,4})-(\d{1,4})", text.strip())
-    if not found:
+    match = re.fullmatch(r"(\d{1,4})-(\d{1,4})", text.strip())
+    if not match:
         raise UsageError(f"--variety {text}: give the least and greatest width of red cells in pixels, such as {_WIDTHS}")
-    return float(found[1]), float(found[2])
+    return float(match[1]), float(match[2])
 
 
 def _refuse_full(out: Path) -> None:

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from detector.arguments import Number, Parser, called
-from detector.commandline import EXIT_DONE, EXIT_INTERRUPTED, console, errors, run
-from detector.errors import UsageError
+from detector.commandline import console, errors, run
+from detector.errors import EXIT_DONE, EXIT_INTERRUPTED, UsageError
 from detector.export import make_model
 from detector.training import fit, settings
 from detector.training.export import Sizes

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import base64
-import json
 import os
-import select
 import shutil
-import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import settings
 
 from detector import commandline
 from detector.vision.model import Model
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page, ViewportSize
 
 # How long an example takes says something of the machine, not of the code.
 settings.register_profile("untimed", deadline=None)
@@ -30,6 +27,8 @@ def pytest_configure(config: pytest.Config) -> None:
     """With `-n`, keep the tests of a file in one process, so that what they share is made once."""
     if getattr(config.option, "dist", "no") == "load":
         config.option.dist = "loadfile"
+        # In the order of collection, whose last files are short: files of few tests, the default's last, take long.
+        config.option.loadscopereorder = False
 
 
 ROOT = Path(__file__).parents[1]
@@ -39,6 +38,9 @@ SAMPLES = ROOT / "datasets" / "samples"
 # The console is made while no test has set a width of text; with -n, pytest's workers have one in their environment.
 os.environ.pop("COLUMNS", None)
 assert commandline.console is not None
+
+# Threads of PyTorch that spin while they wait take the time of other processes; a training then lasts several times as long.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 
 @pytest.fixture(scope="session")
@@ -75,141 +77,62 @@ def run_command(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[...
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 """A browser for pages; None where there is none."""
 
-_PATIENCE_S = 60
 
-# Chromium reads commands from descriptor 3 and writes answers to 4, which may be taken.
-_START = """
-import fcntl, os, sys
-ends = [fcntl.fcntl(int(one), fcntl.F_DUPFD_CLOEXEC, 100) for one in sys.argv[1:3]]
-os.dup2(ends[0], 3)
-os.dup2(ends[1], 4)
-os.execv(sys.argv[3], sys.argv[3:])
-"""
+class Window:
+    """A window of Chromium, and what its page complains of."""
 
+    page: Page
+    """What was opened last."""
 
-class Browser:
-    """One page in a browser; as a context manager it is closed however the block ends."""
-
-    def __init__(self, profile: Path) -> None:
-        """Start a browser that keeps its files in the folder `profile`."""
-        assert CHROMIUM is not None
+    def __init__(self, browser: Browser) -> None:
+        """Show nothing yet."""
+        self._browser = browser
         self.complaints: list[str] = []
         """What the page wrote to the console, the exceptions in it, and what it asked of others than its own place."""
-        self._own = ("file:", "data:", "about:")
-        to_read, self._to = os.pipe()
-        self._from, to_write = os.pipe()
-        options = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run"]
-        options += ["--remote-debugging-pipe", f"--user-data-dir={profile}", "about:blank"]
-        self._process = subprocess.Popen(
-            [sys.executable, "-c", _START, str(to_read), str(to_write), CHROMIUM, *options],
-            pass_fds=(to_read, to_write),
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        os.close(to_read)
-        os.close(to_write)
-        self._rest = b""
-        self._number = 0
-        self._session: str | None = None
-        self._target = ""
-        self.renew()
 
-    def __enter__(self) -> Browser:
-        return self
+    def open(self, target: Path | str, width: int, height: int = 900, scripts: bool = True) -> None:
+        """Open a file or an address in a window of so many CSS pixels, with nothing left of the one before."""
+        self.close()
+        url, own = (target.resolve().as_uri(), "file:") if isinstance(target, Path) else (target, target)
+        viewport: ViewportSize = {"width": width, "height": height}
+        context = self._browser.new_context(viewport=viewport, is_mobile=width < 600, java_script_enabled=scripts)
+        self.page = context.new_page()
+        self.page.on("console", lambda message: self.complaints.append(message.text))
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.page.on("request", lambda request: self._note(request.url, (own, "data:")))
+        self.page.goto(url)
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._process.kill()
-        self._process.wait(30)
-        os.close(self._to)
-        os.close(self._from)
-
-    def renew(self) -> None:
-        """A new page, with nothing left of the one before."""
-        self._session, old = None, self._target
-        self._target = self.call("Target.createTarget", url="about:blank")["targetId"]
-        self._session = self.call("Target.attachToTarget", targetId=self._target, flatten=True)["sessionId"]
-        for domain in ("Page", "Runtime", "Log", "Network"):
-            self.call(f"{domain}.enable")
-        if old:
-            self.call("Target.closeTarget", targetId=old)
-        self.complaints.clear()
-
-    def open(self, page: Path | str, width: int, height: int = 900) -> None:
-        """Open a file or an address in a window of so many CSS pixels, and wait until it is there."""
-        self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 600)
-        url = page.resolve().as_uri() if isinstance(page, Path) else page
-        self._own = ("file:", "data:") if isinstance(page, Path) else (url, "data:")
-        self.call("Page.navigate", url=url)
-        # Not by an event, which does not come where scripts are switched off.
-        while self.run("location.protocol !== 'about:' && document.readyState") != "complete":
-            time.sleep(0.02)
+    def _note(self, url: str, own: tuple[str, str]) -> None:
+        if not url.startswith(own):
+            self.complaints.append(f"asked for {url[:200]}")
 
     def run(self, script: str) -> Any:
         """What a JavaScript expression comes to; a promise is waited for."""
-        answer = self.call("Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True)
-        assert "exceptionDetails" not in answer, answer["exceptionDetails"]
-        return answer["result"].get("value")
+        return self.page.evaluate(script)
 
-    def key(self, name: str) -> None:
-        """Press a key by its name, for example `Enter` or `ArrowRight`."""
-        text = {"text": "\r"} if name == "Enter" else {}
-        code = {"Enter": 13, "Escape": 27, "ArrowLeft": 37, "ArrowRight": 39, "Tab": 9}[name]
-        for kind in ("keyDown", "keyUp"):
-            self.call("Input.dispatchKeyEvent", type=kind, key=name, code=name, windowsVirtualKeyCode=code, **text)
-
-    def picture(self, target: Path, whole: bool = False) -> None:
-        """Write what is in the window, or the whole page, as PNG."""
-        target.write_bytes(base64.b64decode(self.call("Page.captureScreenshot", captureBeyondViewport=whole)["data"]))
-
-    def pdf(self) -> bytes:
-        """The page as it is printed on A4."""
-        printed = self.call("Page.printToPDF", paperWidth=8.27, paperHeight=11.69, printBackground=True)
-        return base64.b64decode(printed["data"])
-
-    def call(self, method: str, **parameters: Any) -> Any:
-        """One command of the DevTools protocol and its answer."""
-        self._number += 1
-        message: dict[str, Any] = {"id": self._number, "method": method, "params": parameters}
-        if self._session is not None:
-            message["sessionId"] = self._session
-        os.write(self._to, json.dumps(message).encode() + b"\0")
-        while True:
-            answer = self._read()
-            if answer.get("id") == self._number:
-                assert "error" not in answer, answer["error"]
-                return answer["result"]
-            self._note(answer)
-
-    def _read(self) -> Any:
-        while b"\0" not in self._rest:
-            assert select.select([self._from], [], [], _PATIENCE_S)[0], "the browser does not answer"
-            more = os.read(self._from, 1 << 20)
-            assert more, "the browser ended"
-            self._rest += more
-        line, self._rest = self._rest.split(b"\0", 1)
-        return json.loads(line)
-
-    def _note(self, event: Any) -> None:
-        of = event.get("params", {})
-        if event.get("sessionId") != self._session:
-            return
-        if event.get("method") in ("Runtime.consoleAPICalled", "Runtime.exceptionThrown", "Log.entryAdded"):
-            self.complaints.append(json.dumps(of)[:500])
-        if event.get("method") == "Network.requestWillBeSent" and not of["request"]["url"].startswith(self._own):
-            self.complaints.append(f"asked for {of['request']['url'][:200]}")
+    def close(self) -> None:
+        """Close what is open."""
+        for context in self._browser.contexts:
+            context.close()
+        self.complaints.clear()
 
 
-@pytest.fixture(scope="session")
-def started_chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    """A browser that all tests share, for it takes a while to start."""
+@pytest.fixture(scope="module")
+def started_chromium() -> Iterator[Browser]:
+    """A browser that the tests of a file share, for it takes a while to start; playwright keeps the thread's event loop until it ends."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="needs the dev extra: pip install -e '.[dev]'")
     if CHROMIUM is None:
         pytest.skip("needs Chromium: apt-get install chromium")
-    with Browser(tmp_path_factory.mktemp("chromium")) as started:
+    with (
+        playwright.sync_playwright() as driver,
+        driver.chromium.launch(executable_path=CHROMIUM, args=["--disable-dev-shm-usage"]) as started,
+    ):
         yield started
 
 
 @pytest.fixture
-def chromium(started_chromium: Browser) -> Browser:
-    """A browser with a new page; the test is skipped where there is none."""
-    started_chromium.renew()
-    return started_chromium
+def chromium(started_chromium: Browser) -> Iterator[Window]:
+    """A window of the browser; the test is skipped where there is none."""
+    window = Window(started_chromium)
+    yield window
+    window.close()

@@ -153,11 +153,11 @@ def test_a_field_comes_in_any_form(fields: Path) -> None:
     rgb = images.read(path)
     detector = Detector(threads=1)
     with path.open("rb") as file, Image.open(path) as picture:
-        found = detector.detect([path, str(path), path.read_bytes(), file, picture, rgb])
-    found.append(detector.detect(np.ascontiguousarray(rgb[:, :, ::-1]), bgr=True))
-    assert len(found) == 7
-    for cells in found:
-        assert np.array_equal(cells.xyxy, found[0].xyxy)
-        assert np.array_equal(cells.draw(), found[0].draw())
+        detections = detector.detect([path, str(path), path.read_bytes(), file, picture, rgb])
+    detections.append(detector.detect(np.ascontiguousarray(rgb[:, :, ::-1]), bgr=True))
+    assert len(detections) == 7
+    for cells in detections:
+        assert np.array_equal(cells.xyxy, detections[0].xyxy)
+        assert np.array_equal(cells.draw(), detections[0].draw())
     assert "\n" not in repr(detector)
-    assert repr(found[0]).startswith("Detections(")
+    assert repr(detections[0]).startswith("Detections(")

@@ -67,8 +67,8 @@ def test_a_count_writes_what_the_page_names(counted: Path) -> None:
     for name in ("counts.csv", "smears.csv", "errors.csv", "agreement.csv"):
         assert header(counted / name) == documented(name), name
     assert set(slides.COLUMNS) == documented("tiles.csv")
-    found = set(keys(json.loads((counted / "detections.json").read_text(encoding="utf-8"))))
-    assert found == documented("detections.json")
+    document = set(keys(json.loads((counted / "detections.json").read_text(encoding="utf-8"))))
+    assert document == documented("detections.json")
     run = set(keys(json.loads((counted / "run.json").read_text(encoding="utf-8"))))
     assert run == {one for one in documented("run.json") if not one.startswith("stream")}
     lines = (counted / "journal.jsonl").read_text(encoding="utf-8").splitlines()
@@ -91,11 +91,11 @@ def test_a_stream_writes_what_the_page_names(run_command: Run, monkeypatch: pyte
     assert run_command(stream.main, "v.avi", "--out", "out") in (0, 1)
     for name in ("counts.csv", "smears.csv", "frames.csv"):
         assert header(Path("out") / name) == documented(name), name
-    found = set(keys(json.loads(Path("out/run.json").read_text(encoding="utf-8"))))
+    document = set(keys(json.loads(Path("out/run.json").read_text(encoding="utf-8"))))
     # Of the stub's fields and faults there may be none.
     free = ("scales[]", "stream.segments[]", "stream.frames.told[]", "stream.frames.faults.", "stream.frames.reasons.")
-    missing = {one for one in documented("run.json") - found if not one.startswith(free)}
-    assert (found - documented("run.json"), missing) == (set(), set())
+    missing = {one for one in documented("run.json") - document if not one.startswith(free)}
+    assert (document - documented("run.json"), missing) == (set(), set())
 
 
 def test_a_conversion_writes_what_the_page_names(run_command: Run) -> None:

@@ -23,9 +23,13 @@ def test_figures_of_the_readme_are_those_of_the_page_of_accuracy() -> None:
     assert [one for one in figures if one not in accuracy] == []
 
 
+TESTS = 'pip install -e ".[train,dev]" && pytest -n auto'
+
+
 def test_the_commands_that_the_checks_call_stand_in_the_readme() -> None:
-    for command in ("pip install -e . && python -m detector.count datasets/samples", 'pip install -e ".[train,dev]" && pytest'):
+    for command in ("pip install -e . && python -m detector.count datasets/samples", TESTS):
         assert f"```\n{command}\n```" in README
+    assert TESTS in (ROOT / ".ci" / "run").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

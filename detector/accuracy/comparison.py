@@ -5,12 +5,11 @@ The counts may be ours, by hand, by an analyser or by another program: all are c
 
 from __future__ import annotations
 
-import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from operator import attrgetter
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -19,8 +18,8 @@ from detector.accuracy.counts import Agreement, Differences, agreement, differen
 from detector.accuracy.intervals import groups_by_smear
 from detector.accuracy.tables import Counts, CountsTable, read_counts
 from detector.errors import ManifestError, NothingToDoError
+from detector.vision import names
 from detector.vision.cells import CLASSES
-from detector.vision.images import SUFFIXES
 
 
 @dataclass(frozen=True)
@@ -103,23 +102,22 @@ class Comparison:
 def compare(counts: CountsTable, truth: CountsTable) -> Comparison:
     """Join counts and truth by name, and say how far they agree; lists are in the order of names.
 
-    A name of truth is that of a field if both have the same relative path, else the same path without the image's ending,
-    else the same file name without it; in each step only where the name stands once on either side. Where one side's rows are whole
-    smears, smears are compared, with the other side's totals over its fields.
+    Names are joined as `names.joined` does. Where one side's rows are whole smears, smears are compared, with the other side's totals
+    over its fields.
 
     Raises:
         ManifestError: one side's rows are whole smears, and the other's fields are of no known smear.
     """
     of_smears = counts.of_smears or truth.of_smears
     mine, theirs = (in_smears(side).counts if of_smears else side.counts for side in (counts, truth))
-    pairs = _join(mine, theirs)
+    pairs = names.joined(mine, theirs)
     smears = {} if of_smears else {n: counts.smears.get(n) or truth.smears.get(key) for n, key in pairs.items()}
     fields = [_field(name, key, mine[name], theirs[key], smears.get(name)) for name, key in sorted(pairs.items())]
     lone_fields, lone_truth = mine.keys() - pairs.keys(), theirs.keys() - set(pairs.values())
-    unclear = {_stem(name) for name in lone_fields} & {_stem(key) for key in lone_truth}
+    unclear = {names.stem(name) for name in lone_fields} & {names.stem(key) for key in lone_truth}
     of_smear = _smears(fields)
     classes = [name for name in CLASSES if any(name in f.truth for f in fields)]
-    ever = ({name for known in side.values() for name in known} for side in (mine, theirs))
+    ever = ({name for field_counts in side.values() for name in field_counts} for side in (mine, theirs))
     missing = [side.smears[name] for side in (counts, truth) for name in side.unread if name in side.smears]
     return Comparison(
         per="smear" if of_smears else "field",
@@ -128,9 +126,9 @@ def compare(counts: CountsTable, truth: CountsTable) -> Comparison:
         guess={name: _baseline(fields, name) for name in classes},
         smears=of_smear,
         per_smear={n: _agreement(of_smear, n) for n in classes if sum(n in smear.truth for smear in of_smear) > 1},
-        only_counted=sorted(n for n in lone_fields if _stem(n) not in unclear),
-        only_truth=sorted(n for n in lone_truth if _stem(n) not in unclear),
-        ambiguous=sorted(n for n in lone_fields | lone_truth if _stem(n) in unclear),
+        only_counted=sorted(n for n in lone_fields if names.stem(n) not in unclear),
+        only_truth=sorted(n for n in lone_truth if names.stem(n) not in unclear),
+        ambiguous=sorted(n for n in lone_fields | lone_truth if names.stem(n) in unclear),
         classes_apart=sorted(set.symmetric_difference(*ever), key=CLASSES.index),
         incomplete=sorted(set(missing)) if of_smears else [],
     )
@@ -167,8 +165,14 @@ def _totals(counts: Mapping[str, Counts], smears: Mapping[str, str]) -> dict[str
 
 
 def _field(name: str, key: str, counted: Counts, truth: Counts, smear: str | None) -> FieldComparison:
-    both = [of for of in CLASSES if of in counted and of in truth]
-    return FieldComparison(name, smear, key, {of: counted[of] for of in both}, {of: truth[of] for of in both})
+    both = [class_name for class_name in CLASSES if class_name in counted and class_name in truth]
+    return FieldComparison(
+        name,
+        smear,
+        key,
+        {class_name: counted[class_name] for class_name in both},
+        {class_name: truth[class_name] for class_name in both},
+    )
 
 
 def _smears(fields: Sequence[FieldComparison]) -> list[SmearComparison]:
@@ -183,9 +187,9 @@ def _sum_of(fields: Sequence[Counts]) -> Counts:
 
 
 def _agreement(compared: Sequence[FieldComparison] | Sequence[SmearComparison], name: str) -> Agreement:
-    having = [each for each in compared if name in each.truth]
-    fields = [each for each in having if isinstance(each, FieldComparison)]
-    counted, truth = ([side(each)[name] for each in having] for side in _SIDES)
+    having = [row for row in compared if name in row.truth]
+    fields = [row for row in having if isinstance(row, FieldComparison)]
+    counted, truth = ([side(row)[name] for row in having] for side in _SIDES)
     return agreement(counted, truth, smears_of(fields) if fields else None)
 
 
@@ -195,43 +199,6 @@ def _baseline(fields: Sequence[FieldComparison], name: str) -> Agreement:
     median = float(np.median(truth))
     constant = round(median) if whole(np.asarray(truth, dtype=np.float64)) else median
     return agreement([constant] * len(truth), truth, smears_of(having))
-
-
-def _join(fields: Iterable[str], keys: Iterable[str]) -> dict[str, str]:
-    """The name of truth of each field that has one."""
-    pairs: dict[str, str] = {}
-    for reduced in (_path, _bare, _stem):
-        of_fields, of_keys = _grouped(fields, reduced), _grouped(keys, reduced)
-        taken = set(pairs.values())
-        for name in of_fields.keys() & of_keys.keys():
-            # Unique among all names, not only among those left over: a leftover would be paired by elimination.
-            if len(of_fields[name]) == len(of_keys[name]) == 1:
-                (field,), (key,) = of_fields[name], of_keys[name]
-                if field not in pairs and key not in taken:
-                    pairs[field] = key
-    return pairs
-
-
-def _grouped(names: Iterable[str], reduced: Callable[[str], str]) -> dict[str, list[str]]:
-    groups: dict[str, list[str]] = {}
-    for name in names:
-        groups.setdefault(reduced(name), []).append(name)
-    return groups
-
-
-def _path(name: str) -> str:
-    # Names from a Mac may have their accents apart.
-    return str(PurePosixPath(unicodedata.normalize("NFC", name).replace("\\", "/")))
-
-
-def _bare(name: str) -> str:
-    path = PurePosixPath(_path(name))
-    # A name such as "slide.3" ends in no image suffix: all of it is the name.
-    return str(path.with_suffix("")) if path.suffix.lower() in SUFFIXES else str(path)
-
-
-def _stem(name: str) -> str:
-    return PurePosixPath(_bare(name)).name
 
 
 @dataclass(frozen=True)
@@ -269,12 +236,12 @@ def evaluate_tables(counts: Path, truth: Path, against: Path | None = None) -> T
     tables = [read_counts(path) for path in paths]
     if any(table.of_smears for table in tables):
         tables = [in_smears(table, path) for table, path in zip(tables, paths, strict=True)]
-    mine, known, other = tables[0], tables[1], tables[2] if against is not None else None
-    first = _compared(mine, known, counts, truth)
+    mine, truth_table, other = tables[0], tables[1], tables[2] if against is not None else None
+    first = _compared(mine, truth_table, counts, truth)
     # A table of another program mostly does not say which smear a field is of.
     smears = {field.truth_name: field.smear for field in first.fields if field.smear is not None}
-    known = replace(known, smears={**smears, **known.smears})
-    second = None if other is None or against is None else _compared(other, known, against, truth)
+    truth_table = replace(truth_table, smears={**smears, **truth_table.smears})
+    second = None if other is None or against is None else _compared(other, truth_table, against, truth)
     return TableEvaluation(
         comparison=first,
         unread=mine.unread,
@@ -292,8 +259,10 @@ def _compared(counts: CountsTable, truth: CountsTable, of_counts: Path, of_truth
     compared = compare(counts, truth)
     if not compared.fields:
         names = [min(table.counts, default=None) for table in (counts, truth)]
-        told = [f"{path} has {'none' if n is None else repr(n)}" for path, n in zip((of_counts, of_truth), names, strict=True)]
-        raise NothingToDoError(f"no {compared.per} stands in both tables under one name; for example, {' and '.join(told)}")
+        examples = [
+            f"{path} has {'none' if n is None else repr(n)}" for path, n in zip((of_counts, of_truth), names, strict=True)
+        ]
+        raise NothingToDoError(f"no {compared.per} stands in both tables under one name; for example, {' and '.join(examples)}")
     if not compared.classes:
         raise NothingToDoError(f"{of_counts} and {of_truth} count no class in common: {', '.join(compared.classes_apart)}")
     return compared

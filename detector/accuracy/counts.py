@@ -100,12 +100,12 @@ def agreement(counted: Sequence[float], truth: Sequence[float], groups: Sequence
     p, t = np.asarray(counted, dtype=np.float64), np.asarray(truth, dtype=np.float64)
     if p.shape != t.shape:
         raise ValueError(f"counted and truth must be of the same fields, got {len(p)} and {len(t)}")
-    value = {name: float(of[0]) for name, of in statistics(np.ones((1, len(p))), p, t).items()}
+    value = {name: float(values[0]) for name, values in statistics(np.ones((1, len(p))), p, t).items()}
     drawn = statistics(resamples(len(p), groups=groups), p, t)
     n = units(len(p), groups)
     figures = {name: bootstrap(value[name], drawn[name], n, bounds) for name, bounds in _BOUNDS.items()}
     right = {"exact": p == t, "within_one": np.abs(p - t) <= 1} if whole(p, t) else {}
-    shares = {name: share(of.astype(np.int64), (~of).astype(np.int64), groups) for name, of in right.items()}
+    shares = {name: share(hits.astype(np.int64), (~hits).astype(np.int64), groups) for name, hits in right.items()}
     return Agreement(
         fields=len(p),
         counted=_sum(p),
@@ -121,7 +121,7 @@ def agreement(counted: Sequence[float], truth: Sequence[float], groups: Sequence
 
 def whole(*counts: Floats) -> bool:
     """Whether all are whole numbers: of means and of concentrations none is right to the cell but by chance."""
-    return all(bool((of == np.round(of)).all()) for of in counts)
+    return all(bool((numbers == np.round(numbers)).all()) for numbers in counts)
 
 
 def statistics(weights: Floats, p: Floats, t: Floats) -> dict[str, Floats]:
@@ -136,7 +136,7 @@ def statistics(weights: Floats, p: Floats, t: Floats) -> dict[str, Floats]:
     n = weights.sum(axis=1)
     sum_a, sum_b, sum_t, sum_e = (weights @ x for x in (a, b, t, error))
     sum_a2, sum_b2, sum_e2 = (weights @ x**2 for x in (a, b, error))
-    var_a, var_b = (_positive(n * squares - of**2, n * squares) for squares, of in ((sum_a2, sum_a), (sum_b2, sum_b)))
+    var_a, var_b = (_positive(n * squares - total**2, n * squares) for squares, total in ((sum_a2, sum_a), (sum_b2, sum_b)))
     covariance = n * (weights @ (a * b)) - sum_a * sum_b
     vary = (var_a > 0) & (var_b > 0)
     return {
@@ -155,9 +155,9 @@ def _correlation(value: Floats) -> Floats:
     return np.where(np.abs(value) > 1 - 1e-12, np.sign(value), value)
 
 
-def _positive(difference: Floats, of: Floats) -> Floats:
-    """A difference that is not negative, 0 where it is no more than the rounding of what it is taken of."""
-    return np.where(difference > 1e-12 * of, difference, 0.0)
+def _positive(difference: Floats, minuend: Floats) -> Floats:
+    """A difference that is not negative, 0 where it is no more than the rounding of its minuend."""
+    return np.where(difference > 1e-12 * minuend, difference, 0.0)
 
 
 def _on_scale(to: np.ufunc, back: np.ufunc, value: float, drawn: Floats, n: int) -> Interval | None:
@@ -249,7 +249,10 @@ def differences(
         fields=len(t),
         a_nearer=int((nearer < 0).sum()),
         b_nearer=int((nearer > 0).sum()),
-        **{name: bootstrap(float(of[0]), drawn[name], n, _DIFFERENCE_BOUNDS.get(name, NO_BOUNDS)) for name, of in value.items()},
+        **{
+            name: bootstrap(float(values[0]), drawn[name], n, _DIFFERENCE_BOUNDS.get(name, NO_BOUNDS))
+            for name, values in value.items()
+        },
     )
 
 
@@ -259,15 +262,15 @@ def _apart(weights: Floats, x: Floats, y: Floats, t: Floats) -> dict[str, Floats
 
 
 def _errors_and_shares(weights: Floats, p: Floats, t: Floats, in_cells: bool) -> dict[str, Floats]:
-    of, n = statistics(weights, p, t), weights.sum(axis=1) if in_cells else np.zeros(len(weights))
+    figures, n = statistics(weights, p, t), weights.sum(axis=1) if in_cells else np.zeros(len(weights))
     return {
-        "mae": of["mae"],
-        "rmse": of["rmse"],
-        "bias": of["bias"],
-        "bias_size": np.abs(of["bias"]),
+        "mae": figures["mae"],
+        "rmse": figures["rmse"],
+        "bias": figures["bias"],
+        "bias_size": np.abs(figures["bias"]),
         "exact": divide(weights @ (p == t), n),
         "within_one": divide(weights @ (np.abs(p - t) <= 1), n),
-        "concordance": of["concordance"],
+        "concordance": figures["concordance"],
     }
 
 

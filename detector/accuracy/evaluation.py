@@ -111,17 +111,17 @@ def evaluate(  # noqa: PLR0913
     if not fields.records:
         raise NothingToDoError("none of the labelled fields has an image that can be read")
     of_domain = _domains(fields.records, domain_of)
-    per_field = field_rows(fields.records, fields.found, fields.smears, of_domain, other.found if against else None)
+    per_field = field_rows(fields.records, fields.detections, fields.smears, of_domain, other.detections if against else None)
     return Evaluation(
         **vars(figures(fields, candidate.thresholds, train)),
         unread=[*unread, *of_no_use],
         saturated=[row.field for row in per_field if row.saturated],
         without_smear=[row.field for row in per_field if row.smear is None] if smears is not None else [],
         domains=_by_domain(fields, of_domain, candidate, train, domain_of) if of_domain and domain_of else {},
-        failures=failures(fields.records, fields.found),
-        slices=slices(fields.records, fields.found, fields.groups),
+        failures=failures(fields.records, fields.detections),
+        slices=slices(fields.records, fields.detections, fields.groups),
         per_field=per_field,
-        worst=worst_fields(per_field, fields.records, fields.found),
+        worst=worst_fields(per_field, fields.records, fields.detections),
         truncated=[record.name for record, cells in zip(fields.records, fields.searched, strict=True) if cells.saturated],
         against=compare_detectors(fields, other, against.thresholds) if against else None,
         relabelled=relabelled(fields, other_labels, candidate.thresholds),
@@ -144,11 +144,12 @@ def _searched(
         read.append(record)
         for detector, seen in zip((candidate, against), seen_by, strict=True):
             if detector is not None:
-                found, searched = detector.find(rgb)
-                seen.append((record.judged(found), record.judged(searched)))
-    known = [smears.get(record.name) for record in read] if smears is not None else None
+                counted, searched = detector.find(rgb)
+                seen.append((record.judged(counted), record.judged(searched)))
+    field_smears = [smears.get(record.name) for record in read] if smears is not None else None
     mine, other = (
-        EvaluatedFields(read, [found for found, _ in seen], [searched for _, searched in seen], known) for seen in seen_by
+        EvaluatedFields(read, [counted for counted, _ in seen], [searched for _, searched in seen], field_smears)
+        for seen in seen_by
     )
     return (mine, other), unread
 
@@ -210,8 +211,8 @@ def load_split(data: Path, split: str, exclude: Path | None = None) -> LabelledS
         sizes = ", ".join(f"{name} has {n}" for name, n in loaded.splits.items()) or "no split has any"
         reasons = "".join(f"; {field.source}: {field.reason}" for field in unusable[:3])
         raise NothingToDoError(f"{data}: split {split!r} has no fields to evaluate (of images {sizes}){reasons}")
-    known = {record.name for record in loaded.records} | {field.source for field in loaded.unusable}
-    return LabelledSplit(records, unusable, len(out & known), sorted(out - known))
+    names = {record.name for record in loaded.records} | {field.source for field in loaded.unusable}
+    return LabelledSplit(records, unusable, len(out & names), sorted(out - names))
 
 
 def load_all_splits(data: Path) -> list[Record]:

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from detector.accuracy.counts import clear_of_border_zone
 from detector.accuracy.matching import IOU, Match, match
-from detector.annotations.labels import is_image, name_of
 from detector.annotations.records import Record
 from detector.errors import ManifestError
 from detector.vision import boxes
 from detector.vision.cells import CLASSES
 from detector.vision.detections import Detections
+from detector.vision.names import stem
 
 AT_BORDER, OTHER_CLASS, CROWDED, ALONE = "at the border", "taken for another class", "among touching cells", "by itself"
 KINDS = (AT_BORDER, OTHER_CLASS, CROWDED, ALONE)
@@ -56,11 +55,11 @@ class Failures:
     """The fields with the largest errors of the count, at most `WORST`, worst first; none that is counted right."""
 
 
-def failures(records: Sequence[Record], found: Sequence[Detections]) -> dict[str, Failures]:
-    """Failures of each class at the operating thresholds, with matches at `matching.IOU`; `found` is parallel to `records`."""
-    kinds = [_kinds_in(record, detections) for record, detections in zip(records, found, strict=True)]
+def failures(records: Sequence[Record], detections: Sequence[Detections]) -> dict[str, Failures]:
+    """Failures of each class at the operating thresholds, with matches at `matching.IOU`; `detections` is parallel to `records`."""
+    kinds = [_kinds_in(record, cells) for record, cells in zip(records, detections, strict=True)]
     return {
-        name: _failures([_failed_field(r, d, k, label) for r, d, k in zip(records, found, kinds, strict=True)])
+        name: _failures([_failed_field(r, d, k, label) for r, d, k in zip(records, detections, kinds, strict=True)])
         for label, name in enumerate(CLASSES)
     }
 
@@ -161,7 +160,7 @@ class WorstField:
     row: FieldRow
     record: Record
     """The labelled cells, and the image."""
-    found: Detections
+    detections: Detections
     """The cells that were counted."""
     match: Match
     """Which of them are which labelled cells."""
@@ -169,21 +168,21 @@ class WorstField:
 
 def field_rows(
     records: Sequence[Record],
-    found: Sequence[Detections],
+    detections: Sequence[Detections],
     smears: Sequence[str | None] | None = None,
     domains: Sequence[str] | None = None,
     other: Sequence[Detections] | None = None,
 ) -> list[FieldRow]:
     """A row a field, in their order; all arguments are parallel, `other` being what another detector found."""
     of_none = [None] * len(records)
-    parallel = zip(records, found, smears or of_none, domains or of_none, other or of_none, strict=True)
+    parallel = zip(records, detections, smears or of_none, domains or of_none, other or of_none, strict=True)
     return [
-        FieldRow(record.name, smear, domain, _classes(record, detections, others), detections.saturated)
-        for record, detections, smear, domain, others in parallel
+        FieldRow(record.name, smear, domain, _classes(record, cells, others), cells.saturated)
+        for record, cells, smear, domain, others in parallel
     ]
 
 
-def worst_fields(fields: Sequence[FieldRow], records: Sequence[Record], found: Sequence[Detections]) -> list[WorstField]:
+def worst_fields(fields: Sequence[FieldRow], records: Sequence[Record], detections: Sequence[Detections]) -> list[WorstField]:
     """The fields whose counts are wrong by the most cells (`FieldRow.off`), at most `WORST`, worst first.
 
     Of equal ones the first is that with the most mistakes (`FieldRow.mistakes`), then that which comes first by name. A field without
@@ -191,7 +190,9 @@ def worst_fields(fields: Sequence[FieldRow], records: Sequence[Record], found: S
     """
     order = sorted(range(len(fields)), key=lambda i: (-fields[i].off, -fields[i].mistakes, fields[i].field))
     wrong = [i for i in order if fields[i].mistakes][:WORST_SHOWN]
-    return [WorstField(fields[i], records[i], found[i], match(found[i], records[i].xyxy, records[i].label)) for i in wrong]
+    return [
+        WorstField(fields[i], records[i], detections[i], match(detections[i], records[i].xyxy, records[i].label)) for i in wrong
+    ]
 
 
 def groups_by_name(pairs: Iterable[tuple[str, str]], what: str) -> dict[str, str]:
@@ -204,17 +205,16 @@ def groups_by_name(pairs: Iterable[tuple[str, str]], what: str) -> dict[str, str
     Raises:
         ManifestError: two fields of one name belong to different ones.
     """
-    of: dict[str, str] = {}
+    group_of: dict[str, str] = {}
     for path, group in pairs:
         if not group:
             continue
-        # A name such as "slide.3" ends in no image suffix: all of it is the name.
-        name = name_of(path) if is_image(Path(path)) else name_of(f"{path}.x")
-        if of.setdefault(name, group) != group:
+        name = stem(path)
+        if group_of.setdefault(name, group) != group:
             raise ManifestError(
-                f"{path}: a field named {name!r} is of {what} {of[name]!r} and of {what} {group!r}; name each field once"
+                f"{path}: a field named {name!r} is of {what} {group_of[name]!r} and of {what} {group!r}; name each field once"
             )
-    return of
+    return group_of
 
 
 def _classes(record: Record, detections: Detections, other: Detections | None) -> dict[str, FieldClass]:
@@ -222,7 +222,9 @@ def _classes(record: Record, detections: Detections, other: Detections | None) -
     true, false, missed = (
         _per_class(label) for label in (record.label[pairs.truth], detections.label[pairs.false], record.label[pairs.missed])
     )
-    clear_truth, clear_counted = (_per_class(of.label[clear_of_border_zone(of.xyxy, of.size_wh)]) for of in (record, detections))
+    clear_truth, clear_counted = (
+        _per_class(side.label[clear_of_border_zone(side.xyxy, side.size_wh)]) for side in (record, detections)
+    )
     of_other = _per_class(other.label) if other is not None else [None] * len(CLASSES)
     parallel = zip(CLASSES, true, false, missed, clear_truth, clear_counted, of_other, strict=True)
     return {name: FieldClass(t + m, t + f, f - m, ct, cc, t, f, m, theirs) for name, t, f, m, ct, cc, theirs in parallel}

@@ -55,31 +55,31 @@ class EvaluatedFields:
     def __init__(
         self,
         records: Sequence[Record],
-        found: Sequence[Detections],
+        detections: Sequence[Detections],
         searched: Sequence[Detections],
         smears: Sequence[str | None] | None = None,
     ) -> None:
         """Take parallel sequences.
 
         Args:
-            found: the cells that count.
+            detections: the cells that count.
             searched: those from `precision.MIN_SCORE` on.
             smears: the smear of each field, or None where that of none is known.
         """
-        self.records, self.found, self.searched, self.smears = records, found, searched, smears
+        self.records, self.detections, self.searched, self.smears = records, detections, searched, smears
 
     def subset(self, chosen: Sequence[int]) -> EvaluatedFields:
         """Some of them, by index."""
         return EvaluatedFields(
             [self.records[i] for i in chosen],
-            [self.found[i] for i in chosen],
+            [self.detections[i] for i in chosen],
             [self.searched[i] for i in chosen],
             None if self.smears is None else [self.smears[i] for i in chosen],
         )
 
     def with_labels(self, records: Sequence[Record]) -> EvaluatedFields:
         """The same with other labels."""
-        return EvaluatedFields(records, self.found, self.searched, self.smears)
+        return EvaluatedFields(records, self.detections, self.searched, self.smears)
 
     @cached_property
     def groups(self) -> list[str] | None:
@@ -101,7 +101,7 @@ class EvaluatedFields:
     @cached_property
     def confusions(self) -> NDArray[np.int64]:
         """What was taken for what, as `matching.confusions` gives it."""
-        return matching.confusions(self.records, self.found)
+        return matching.confusions(self.records, self.detections)
 
     def truth(self, clear: bool = False) -> CountArray:
         """Labelled cells, all or those clear of the border."""
@@ -109,7 +109,7 @@ class EvaluatedFields:
 
     def counted(self, clear: bool = False) -> CountArray:
         """Cells that were found."""
-        return count_cells(self.found, clear)
+        return count_cells(self.detections, clear)
 
 
 def figures(fields: EvaluatedFields, thresholds: Mapping[str, float], train: Sequence[Record] = ()) -> Figures:
@@ -140,7 +140,7 @@ def agreements(counted: CountArray, truth: CountArray, groups: Sequence[str] | N
 
 def count_cells(fields: Sequence[Record] | Sequence[Detections], clear: bool) -> CountArray:
     """Cells of each field and class, all or those clear of the border."""
-    labels = [of.label[clear_of_border_zone(of.xyxy, of.size_wh)] if clear else of.label for of in fields]
+    labels = [field.label[clear_of_border_zone(field.xyxy, field.size_wh)] if clear else field.label for field in fields]
     return np.array([np.bincount(label, minlength=len(CLASSES)) for label in labels])
 
 
@@ -149,11 +149,11 @@ def _baseline(train: Sequence[Record], fields: int) -> CountArray:
 
 
 def _per_smear(counted: CountArray, truth: CountArray, smears: Sequence[str | None] | None) -> dict[str, Agreement] | None:
-    of = np.array([smear or "" for smear in smears or ()])
-    names = sorted(set(of.tolist()) - {""})
+    field_smears = np.array([smear or "" for smear in smears or ()])
+    names = sorted(set(field_smears.tolist()) - {""})
     if len(names) < 2:
         return None
-    p, t = (np.array([counts[of == name].sum(axis=0) for name in names]) for counts in (counted, truth))
+    p, t = (np.array([counts[field_smears == name].sum(axis=0) for name in names]) for counts in (counted, truth))
     return agreements(p, t)
 
 
@@ -208,7 +208,7 @@ def compare_detectors(
         all_cells=_count_differences(fields, other, clear=False),
         clear_cells=_count_differences(fields, other, clear=True),
         other=figures(other, other_thresholds),
-        other_saturated=[r.name for r, found in zip(other.records, other.found, strict=True) if found.saturated],
+        other_saturated=[r.name for r, cells in zip(other.records, other.detections, strict=True) if cells.saturated],
     )
 
 
@@ -221,12 +221,12 @@ def _apart(fields: EvaluatedFields, a: tuple[Floats, Floats], b: tuple[Floats, F
 
 def _rate_differences(fields: EvaluatedFields, other: EvaluatedFields) -> dict[str, RateDifferences]:
     weights = resamples(len(fields.records), groups=fields.groups)
-    of_both = [matching.match_counts(each.confusions) for each in (fields, other)]
+    of_both = [matching.match_counts(side.confusions) for side in (fields, other)]
     made = {}
     for label, name in enumerate(CLASSES):
         a, b = (
-            (matching.operating_rates(of.sum(axis=0)[None].astype(np.float64))[0], matching.operating_rates(weights @ of))
-            for of in (numbers[:, :, label] for numbers in of_both)
+            (matching.operating_rates(counts.sum(axis=0)[None].astype(np.float64))[0], matching.operating_rates(weights @ counts))
+            for counts in (numbers[:, :, label] for numbers in of_both)
         )
         made[name] = RateDifferences(*_apart(fields, a, b))
     return made

@@ -36,7 +36,7 @@ RATES = ("precision", "recall", "f1", "accuracy", "named_right")
 class Match:
     """Detections and truth of one field, paired; all arrays are indices."""
 
-    found: Indices
+    matched: Indices
     """Paired detections, best score first, of shape (m,)."""
     truth: Indices
     """The labelled cell of each, of shape (m,)."""
@@ -58,8 +58,8 @@ def match(detections: Detections, xyxy: boxes.Boxes, label: Indices, iou_thresho
         label: their classes, of shape (n,).
     """
     overlap = boxes.iou(detections.xyxy, xyxy)
-    found, truth = _pairs(np.where(detections.label[:, None] == label[None, :], overlap, -1.0), detections.score, iou_threshold)
-    return Match(found, truth, _others(len(detections), found), _others(len(label), truth))
+    matched, truth = _pairs(np.where(detections.label[:, None] == label[None, :], overlap, -1.0), detections.score, iou_threshold)
+    return Match(matched, truth, _others(len(detections), matched), _others(len(label), truth))
 
 
 def misnamed(detections: Detections, xyxy: boxes.Boxes, pairs: Match, iou_threshold: float = IOU) -> tuple[Indices, Indices]:
@@ -69,8 +69,8 @@ def misnamed(detections: Detections, xyxy: boxes.Boxes, pairs: Match, iou_thresh
         Indices of the detections and of the labelled cell of each, both of shape (m,).
     """
     overlap = boxes.iou(detections.xyxy[pairs.false], xyxy[pairs.missed])
-    found, truth = _pairs(overlap, detections.score[pairs.false], iou_threshold)
-    return pairs.false[found], pairs.missed[truth]
+    wrong, truth = _pairs(overlap, detections.score[pairs.false], iou_threshold)
+    return pairs.false[wrong], pairs.missed[truth]
 
 
 def _pairs(overlap: NDArray[np.float32], score: NDArray[np.float32], iou_threshold: float) -> tuple[Indices, Indices]:
@@ -83,8 +83,8 @@ def _pairs(overlap: NDArray[np.float32], score: NDArray[np.float32], iou_thresho
             if left[i, j] >= iou_threshold:
                 pairs.append((int(i), j))
                 left[:, j] = -1.0
-    found, truth = np.array(pairs, dtype=np.int64).reshape(-1, 2).T
-    return found, truth
+    rows, columns = np.array(pairs, dtype=np.int64).reshape(-1, 2).T
+    return rows, columns
 
 
 def _others(n: int, taken: Indices) -> Indices:
@@ -118,25 +118,25 @@ def confusion(confused: NDArray[np.int64], groups: Sequence[str] | None = None) 
     return Confusion((*CLASSES, NOTHING), (*CLASSES, MISSED), cells, share(right, located.sum(axis=(1, 2)) - right, groups))
 
 
-def confusions(records: Sequence[Record], found: Sequence[Detections]) -> NDArray[np.int64]:
+def confusions(records: Sequence[Record], detections: Sequence[Detections]) -> NDArray[np.int64]:
     """Cells of each field by what is labelled (rows) and what was found (columns), in the order of `Confusion`.
 
     Args:
-        found: detections of each record's image that are counted.
+        detections: detections of each record's image that are counted.
 
     Returns:
         Whole numbers of shape (fields, classes + 1, classes + 1).
     """
     none = len(CLASSES)
     confused = np.zeros((len(records), none + 1, none + 1), dtype=np.int64)
-    for of_field, record, detections in zip(confused, records, found, strict=True):
-        pairs = match(detections, record.xyxy, record.label)
-        wrong, taken = misnamed(detections, record.xyxy, pairs)
-        named, alone = np.full(len(record.label), none), np.ones(len(detections), dtype=bool)
-        for paired, cells in ((pairs.found, pairs.truth), (wrong, taken)):
-            named[cells], alone[paired] = detections.label[paired], False
+    for of_field, record, cells in zip(confused, records, detections, strict=True):
+        pairs = match(cells, record.xyxy, record.label)
+        wrong, taken = misnamed(cells, record.xyxy, pairs)
+        named, alone = np.full(len(record.label), none), np.ones(len(cells), dtype=bool)
+        for paired, labelled in ((pairs.matched, pairs.truth), (wrong, taken)):
+            named[labelled], alone[paired] = cells.label[paired], False
         np.add.at(of_field, (record.label, named), 1)
-        of_field[none, :none] = np.bincount(detections.label[alone], minlength=none)
+        of_field[none, :none] = np.bincount(cells.label[alone], minlength=none)
     return confused
 
 
@@ -164,15 +164,15 @@ class Operating:
 
 
 def operating(
-    records: Sequence[Record], found: Sequence[Detections], groups: Sequence[str] | None = None
+    records: Sequence[Record], detections: Sequence[Detections], groups: Sequence[str] | None = None
 ) -> dict[str, Operating]:
     """Figures of each class over fields, intervals by the scatter between fields (`intervals.share`).
 
     Args:
-        found: detections of each record's image that are counted.
+        detections: detections of each record's image that are counted.
         groups: the smear of each field; where there are two or more, the scatter is that between smears.
     """
-    return operating_of(confusions(records, found), groups)
+    return operating_of(confusions(records, detections), groups)
 
 
 def operating_of(confused: NDArray[np.int64], groups: Sequence[str] | None = None) -> dict[str, Operating]:
@@ -181,9 +181,9 @@ def operating_of(confused: NDArray[np.int64], groups: Sequence[str] | None = Non
     return {name: _operating(counts[:, :, label], groups) for label, name in enumerate(CLASSES)}
 
 
-def hit_counts(records: Sequence[Record], found: Sequence[Detections]) -> NDArray[np.int64]:
+def hit_counts(records: Sequence[Record], detections: Sequence[Detections]) -> NDArray[np.int64]:
     """How many were found truly, found falsely and missed in each field, by class; of shape (fields, 3, classes)."""
-    return match_counts(confusions(records, found))[:, :3]
+    return match_counts(confusions(records, detections))[:, :3]
 
 
 def operating_rates(numbers: Floats) -> Floats:
@@ -230,31 +230,33 @@ def _operating(numbers: NDArray[np.int64], groups: Sequence[str] | None) -> Oper
     )
 
 
-def val_sums(records: Sequence[Record], found: Sequence[Detections], domains: Sequence[str]) -> ValSums:
+def val_sums(records: Sequence[Record], detections: Sequence[Detections], domains: Sequence[str]) -> ValSums:
     """What counts of validation fields tell of a detector's error, as sums of each class and domain that a model file carries.
 
     Args:
-        found: the detections of each record's image that are counted.
+        detections: the detections of each record's image that are counted.
         domains: the domain of each record, such as a dataset, a stain or a camera.
 
     Raises:
         ValueError: the arguments differ in length.
     """
-    if not len(records) == len(found) == len(domains):
-        raise ValueError(f"need equal numbers of records, detections and domains: {len(records)}, {len(found)}, {len(domains)}")
-    hits, domain_of_field = hit_counts(records, found), np.array(domains)
+    if not len(records) == len(detections) == len(domains):
+        raise ValueError(
+            f"need equal numbers of records, detections and domains: {len(records)}, {len(detections)}, {len(domains)}"
+        )
+    hits, domain_of_field = hit_counts(records, detections), np.array(domains)
     return {
         name: {domain: _field_sums(hits[domain_of_field == domain][:, :, label].T.tolist()) for domain in sorted(set(domains))}
         for label, name in enumerate(CLASSES)
     }
 
 
-def precision_recall(records: Sequence[Record], found: Sequence[Detections]) -> dict[str, dict[str, Interval | None]]:
+def precision_recall(records: Sequence[Record], detections: Sequence[Detections]) -> dict[str, dict[str, Interval | None]]:
     """`precision` and `recall` of each class over fields, with intervals from a single field too.
 
     None where there is nothing to be right or wrong about.
     """
-    hits = hit_counts(records, found)
+    hits = hit_counts(records, detections)
     by_class = {}
     for label, name in enumerate(CLASSES):
         true, false, missed = hits[:, :, label].T.tolist()

@@ -93,7 +93,7 @@ class Sampled:
 
 
 def average_precision(
-    records: Sequence[Record], found: Sequence[Detections], groups: Sequence[str] | None = None
+    records: Sequence[Record], detections: Sequence[Detections], groups: Sequence[str] | None = None
 ) -> AveragePrecision:
     """Average precision over fields (Lin et al., ECCV 2014: 101 recall levels), intervals by bootstrap over fields.
 
@@ -101,13 +101,13 @@ def average_precision(
 
     Args:
         records: labelled fields.
-        found: detections from `MIN_SCORE` on, parallel to `records`.
+        detections: detections from `MIN_SCORE` on, parallel to `records`.
         groups: the smear of each field, as `intervals.resamples` takes it.
 
     Raises:
         MissingExtraError: pycocotools is not installed.
     """
-    return with_intervals(sample(rank(records, found), groups))
+    return with_intervals(sample(rank(records, detections), groups))
 
 
 def with_intervals(sampled: Sampled) -> AveragePrecision:
@@ -121,13 +121,13 @@ def with_intervals(sampled: Sampled) -> AveragePrecision:
     )
 
 
-def rank(records: Sequence[Record], found: Sequence[Detections]) -> Ranking:
+def rank(records: Sequence[Record], detections: Sequence[Detections]) -> Ranking:
     """Match and rank detections by the reference.
 
     Raises:
         MissingExtraError: pycocotools is not installed.
     """
-    evaluation = _evaluated(records, found)
+    evaluation = _evaluated(records, detections)
     precision: Floats = evaluation.eval["precision"][:, :, :, 0, 0].transpose(2, 0, 1)  # -1 where undefined
     ranked = tuple(_ranked(evaluation, label, len(records)) for label in range(len(CLASSES)))
     return Ranking(ranked, np.where(precision < 0, np.nan, precision), evaluation.params.recThrs)
@@ -155,7 +155,7 @@ def reference() -> tuple[Any, Any]:
     return COCO, COCOeval
 
 
-def _evaluated(records: Sequence[Record], found: Sequence[Detections]) -> Any:
+def _evaluated(records: Sequence[Record], detections: Sequence[Detections]) -> Any:
     """A finished `COCOeval`; it prints what it does, which is kept from the terminal."""
     coco, coco_eval = reference()
     truth, results = coco(), coco()
@@ -164,13 +164,13 @@ def _evaluated(records: Sequence[Record], found: Sequence[Detections]) -> Any:
         "categories": [{"id": label, "name": name} for label, name in enumerate(CLASSES)],
     }
     truth.dataset = shared | {"annotations": _rows((r.xyxy, r.label, np.ones(len(r.label))) for r in records)}
-    results.dataset = shared | {"annotations": _rows((d.xyxy, d.label, d.score) for d in found)}
+    results.dataset = shared | {"annotations": _rows((d.xyxy, d.label, d.score) for d in detections)}
     with contextlib.redirect_stdout(io.StringIO()):
         truth.createIndex()
         results.createIndex()
         evaluation = coco_eval(truth, results, "bbox")
         evaluation.params.areaRng, evaluation.params.areaRngLbl = [[0.0, np.inf]], ["all"]
-        evaluation.params.maxDets = [max((len(d) for d in found), default=0) or 1]
+        evaluation.params.maxDets = [max((len(d) for d in detections), default=0) or 1]
         evaluation.evaluate()
         evaluation.accumulate()
     return evaluation
@@ -228,7 +228,8 @@ def _weighted(ranked: Ranked, weights: Floats, levels: Floats) -> Floats:
             # COCO's recall is a quotient of the same integers, so equal levels compare equal here too.
             recall = hits / cells[rows, None]
             made[rows, overlap] = [
-                of[np.searchsorted(reached, levels, side="left")].mean() for of, reached in zip(best, recall, strict=True)
+                precision[np.searchsorted(reached, levels, side="left")].mean()
+                for precision, reached in zip(best, recall, strict=True)
             ]
     return made
 
@@ -289,7 +290,7 @@ def _at_thresholds(ranked: Ranked) -> Floats:
 
     Cells are paired best score first, so pairs at a threshold are those of all detections that reach it.
     """
-    found = np.searchsorted(-ranked.score, _ROUNDING - np.array(THRESHOLDS), side="right")
-    true = np.concatenate([[0], np.cumsum(ranked.hit[0])])[found]
-    numbers = np.stack([true, found - true, ranked.truth.sum() - true, np.zeros(len(found))], axis=1)
+    counted = np.searchsorted(-ranked.score, _ROUNDING - np.array(THRESHOLDS), side="right")
+    true = np.concatenate([[0], np.cumsum(ranked.hit[0])])[counted]
+    numbers = np.stack([true, counted - true, ranked.truth.sum() - true, np.zeros(len(counted))], axis=1)
     return operating_rates(numbers.astype(np.float64))

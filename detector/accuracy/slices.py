@@ -71,14 +71,14 @@ class Slice:
     """By class name."""
 
 
-def slices(records: Sequence[Record], found: Sequence[Detections], groups: Sequence[str] | None = None) -> list[Slice]:
+def slices(records: Sequence[Record], detections: Sequence[Detections], groups: Sequence[str] | None = None) -> list[Slice]:
     """Parts by border, cell size and crowding, in the order in which they are shown.
 
     Args:
-        found: detections of each record's image that are counted.
+        detections: detections of each record's image that are counted.
         groups: the smear of each field, as `intervals.resamples` takes it.
     """
-    fields = [_Field(record, detections) for record, detections in zip(records, found, strict=True)]
+    fields = [_Field(record, cells) for record, cells in zip(records, detections, strict=True)]
     return [*_by_border(fields, groups), *_by_size(fields, groups), *_by_crowding(fields, groups)]
 
 
@@ -94,21 +94,21 @@ def crowding(record: Record) -> float:
 class _Field:
     """One field, matched."""
 
-    def __init__(self, record: Record, found: Detections) -> None:
-        self.record, self.found = record, found
-        pairs = match(found, record.xyxy, record.label)
+    def __init__(self, record: Record, detections: Detections) -> None:
+        self.record, self.detections = record, detections
+        pairs = match(detections, record.xyxy, record.label)
         self.hit = np.zeros(len(record.label), dtype=bool)
         self.hit[pairs.truth] = True
-        self.true = np.zeros(len(found), dtype=bool)
-        self.true[pairs.found] = True
+        self.true = np.zeros(len(detections), dtype=bool)
+        self.true[pairs.matched] = True
 
     def clear(self) -> _Masks:
         """What is clear of the border."""
-        labelled, found = (clear_of_border_zone(of.xyxy, of.size_wh) for of in (self.record, self.found))
-        return labelled, found
+        labelled, counted = (clear_of_border_zone(side.xyxy, side.size_wh) for side in (self.record, self.detections))
+        return labelled, counted
 
     def every(self) -> _Masks:
-        return np.ones(len(self.record.label), dtype=bool), np.ones(len(self.found), dtype=bool)
+        return np.ones(len(self.record.label), dtype=bool), np.ones(len(self.detections), dtype=bool)
 
 
 def _by_border(fields: Sequence[_Field], groups: Sequence[str] | None) -> Iterator[Slice]:
@@ -116,17 +116,17 @@ def _by_border(fields: Sequence[_Field], groups: Sequence[str] | None) -> Iterat
     near = f"an edge of the box within {100 * BORDER_SHARE:g} % of the field's side of its border"
     yield _slice(BORDER, "all cells", "every cell", fields, [field.every() for field in fields], groups)
     yield _slice(BORDER, "clear of the border", f"not {near}", fields, clear, groups)
-    yield _slice(BORDER, "at the border", near, fields, [(~labelled, ~found) for labelled, found in clear], groups)
+    yield _slice(BORDER, "at the border", near, fields, [(~labelled, ~counted) for labelled, counted in clear], groups)
 
 
 def _by_size(fields: Sequence[_Field], groups: Sequence[str] | None) -> Iterator[Slice]:
     """Cells clear of the border, by the geometric mean of their box's sides in diameters of the field's red cells."""
-    scales = [border.rbc_px(of.record.xyxy, of.record.label, of.record.size_wh) for of in fields]
-    told = [i for i, scale in enumerate(scales) if scale is not None]
-    chosen, of_chosen = [fields[i] for i in told], groups and [groups[i] for i in told]
+    scales = [border.rbc_px(field.record.xyxy, field.record.label, field.record.size_wh) for field in fields]
+    with_scale = [i for i, scale in enumerate(scales) if scale is not None]
+    chosen, of_chosen = [fields[i] for i in with_scale], groups and [groups[i] for i in with_scale]
     for k, name in enumerate(("small cells", "middle cells", "large cells")):
         ranges = {label: ((0.0, *cuts)[k], (*cuts, np.inf)[k]) for label, cuts in SIZE_CUTS.items()}
-        masks = [_of_size(field, scales[i] or 1.0, ranges) for i, field in zip(told, chosen, strict=True)]
+        masks = [_of_size(field, scales[i] or 1.0, ranges) for i, field in zip(with_scale, chosen, strict=True)]
         rule = "; ".join(f"{CLASSES[label]} {_range(*limits)}" for label, limits in ranges.items())
         yield _slice(SIZE, name, f"{rule} red-cell diameters of the field, clear of the border", chosen, masks, of_chosen)
 
@@ -134,12 +134,12 @@ def _by_size(fields: Sequence[_Field], groups: Sequence[str] | None) -> Iterator
 def _of_size(field: _Field, rbc_px: float, ranges: dict[int, tuple[float, float]]) -> _Masks:
     low, high = (np.array([ranges[label][end] for label in range(len(CLASSES))]) for end in (0, 1))
 
-    def chosen(of: Record | Detections, clear: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        size = np.sqrt(boxes.area(of.xyxy)) / rbc_px
-        return np.asarray(clear & (size >= low[of.label]) & (size < high[of.label]))
+    def chosen(cells: Record | Detections, clear: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        size = np.sqrt(boxes.area(cells.xyxy)) / rbc_px
+        return np.asarray(clear & (size >= low[cells.label]) & (size < high[cells.label]))
 
-    labelled, found = field.clear()
-    return chosen(field.record, labelled), chosen(field.found, found)
+    labelled, counted = field.clear()
+    return chosen(field.record, labelled), chosen(field.detections, counted)
 
 
 def _by_crowding(fields: Sequence[_Field], groups: Sequence[str] | None) -> Iterator[Slice]:
@@ -167,27 +167,27 @@ def _slice(
 ) -> Slice:
     numbers = np.array([_numbers(field, *mask) for field, mask in zip(fields, masks, strict=True)], dtype=np.int64)
     numbers = numbers.reshape(-1, 4, len(CLASSES))
-    classes = {of: _slice_class(numbers[:, :, label], groups) for label, of in enumerate(CLASSES)}
+    classes = {class_name: _slice_class(numbers[:, :, label], groups) for label, class_name in enumerate(CLASSES)}
     return Slice(by, name, rule, len(fields), sum(counts.truth for counts in classes.values()), classes)
 
 
-def _numbers(field: _Field, labelled: NDArray[np.bool_], found: NDArray[np.bool_]) -> list[NDArray[np.int64]]:
+def _numbers(field: _Field, labelled: NDArray[np.bool_], counted: NDArray[np.bool_]) -> list[NDArray[np.int64]]:
     """Labelled cells, those of them that are found, cells found, and those of them that are true; a number for each class."""
-    truth, cells = field.record.label, field.found.label
-    parts = (truth[labelled], truth[labelled & field.hit], cells[found], cells[found & field.true])
+    truth, cells = field.record.label, field.detections.label
+    parts = (truth[labelled], truth[labelled & field.hit], cells[counted], cells[counted & field.true])
     return [np.bincount(label, minlength=len(CLASSES)) for label in parts]
 
 
 def _slice_class(numbers: NDArray[np.int64], groups: Sequence[str] | None) -> SliceClass:
     """From numbers of shape (fields, 4)."""
     truth, hit, counted, true = numbers.T
-    labelled, found, fields = int(truth.sum()), int(counted.sum()), len(truth)
-    tells = max(labelled, found) >= LEAST_CELLS and fields >= LEAST_FIELDS
+    n_labelled, n_counted, fields = int(truth.sum()), int(counted.sum()), len(truth)
+    tells = max(n_labelled, n_counted) >= LEAST_CELLS and fields >= LEAST_FIELDS
     return SliceClass(
-        truth=labelled,
-        counted=found,
-        recall=share(hit, truth - hit, groups) if labelled >= LEAST_CELLS else None,
-        precision=share(true, counted - true, groups) if found >= LEAST_CELLS else None,
+        truth=n_labelled,
+        counted=n_counted,
+        recall=share(hit, truth - hit, groups) if n_labelled >= LEAST_CELLS else None,
+        precision=share(true, counted - true, groups) if n_counted >= LEAST_CELLS else None,
         mae=_mean(np.abs(counted - truth).astype(np.float64), groups) if tells else None,
     )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,16 +9,21 @@ from pathlib import Path
 
 import numpy as np
 
+from detector import texts
 from detector.annotations import sources
 from detector.annotations.records import Record
 from detector.errors import ManifestError, UnknownClassError
 from detector.output.files import rearmed
+from detector.output.tables import COUNTS_COLUMNS, SMEARS_COLUMNS
 from detector.vision.cells import CLASSES, label_of
 
 FIELD = "field"
 """The column that names the image."""
 SMEAR = "smear"
 """The column that names the smear; where there is none that names the image, a row is a whole smear."""
+_SHOWN = 5
+_THOUSANDS = re.compile(r"[1-9]\d{0,2}(\.\d{3})+")
+"""A number whose points may stand between thousands, as in tables whose columns stand apart by semicolons."""
 TABLE_SUFFIXES = (".csv", ".tsv", ".txt")
 """Endings of files that are tables."""
 
@@ -48,104 +52,120 @@ class CountsTable:
 def read_table(path: Path) -> CountsTable:
     """Read counts from a CSV file, such as our own `counts.csv`.
 
-    Columns stand apart by comma, semicolon or tab. There is a column `field` (a relative path or a name), or else `smear`, and at
-    least one of the cell classes, under any name that `cells.label_of` knows; other columns are left alone. A count is a number of
-    0 or more, with a decimal comma too where it cannot be taken for one between thousands. Every row must hold one for each class,
-    for an empty place could mean none or not counted; but for rows of our own whose `status` is `unread`.
+    There is a column `field` (a relative path or a name), or else `smear`, and at least one of the cell classes, under any name that
+    `cells.label_of` knows, in any case; other columns are named in a remark. A count is a number of 0 or more, with a decimal comma
+    too where it cannot be taken for one between thousands. An empty cell was not counted: it is in no count and in a remark.
 
     Raises:
-        ManifestError: the file cannot be read, lacks a column, has no row, names a field twice, or holds something that is no count;
+        ManifestError: the file cannot be read, lacks a column, has no count, names a field twice, or holds a cell that is no count;
             the message names file, line and column.
     """
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as lines:
-            first = lines.readline()
-            lines.seek(0)
-            rows = csv.reader(lines, delimiter=max(",;\t", key=first.count))
-            header = [name.strip() for name in next(rows, [])]
-            return _Reader(path, header).read(rows)
-    except OSError as error:
-        told = f"give a CSV file with a column {FIELD!r} and columns of counts, such as {', '.join(CLASSES)}"
-        raise ManifestError(f"{path}: cannot be read ({error.strerror}); {told}") from None
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise ManifestError(f"{path}: is not a CSV file in UTF-8 ({error})") from None
+    expected = f"give a CSV file with a column {FIELD!r} and columns of counts, such as {', '.join(CLASSES)}"
+    return _Reader(texts.table(path, expected)).read()
 
 
 class _Reader:
     """The columns of one file."""
 
-    def __init__(self, path: Path, header: list[str]) -> None:
-        self.path, self.header = path, header
-        self.name = FIELD if FIELD in header else SMEAR
-        if header.count(self.name) != 1:
+    def __init__(self, table: texts.Table) -> None:
+        self.table, self.path = table, table.path
+        self.header = list(table.columns)
+        self.name = FIELD if FIELD in self.header else SMEAR
+        if self.header.count(self.name) != 1:
             raise ManifestError(
-                f"{path}, line 1: needs one column {FIELD!r}, or {SMEAR!r} where each row is a whole smear; "
-                f"found columns {', '.join(header) or 'none'}"
+                f"{self.path}, line 1: needs one column {FIELD!r}, or {SMEAR!r} where each row is a whole smear; "
+                f"found columns {', '.join(table.written) or 'none'}"
             )
         self.classes = self._classes()
+        self.empty: dict[str, list[int]] = {}
+        """Lines in which a class has an empty cell, by the name of its column."""
 
     def _classes(self) -> dict[str, int]:
         """Place of each class's column, by class name, in the order of `CLASSES`."""
         found: dict[int, int] = {}
-        for place, name in enumerate(self.header):
+        for place, name in enumerate(self.table.written):
             try:
                 label = label_of(name)
             except UnknownClassError:
                 continue
             if label in found:
                 raise ManifestError(
-                    f"{self.path}, line 1: columns {self.header[found[label]]!r} and {name!r} both count {CLASSES[label]}"
+                    f"{self.path}, line 1: columns {self.table.written[found[label]]!r} and {name!r} both count {CLASSES[label]}"
                 )
             found[label] = place
         if not found:
             raise ManifestError(
-                f"{self.path}, line 1: needs a column of counts: {', '.join(CLASSES)} or an alias; found {', '.join(self.header)}"
+                f"{self.path}, line 1: needs a column of counts: {', '.join(CLASSES)} or an alias; found {', '.join(self.table.written)}"
             )
         return {CLASSES[label]: found[label] for label in sorted(found)}
 
-    def read(self, rows: Iterable[list[str]]) -> CountsTable:
+    def read(self) -> CountsTable:
         counts: dict[str, Counts] = {}
         smears: dict[str, str] = {}
         unread: dict[str, str] = {}
         saturated: list[str] = []
         first: dict[str, int] = {}
-        # Counted by hand: a quoted name with a line break is rarer than a reader that looks for the line in an editor.
-        for line, row in enumerate(rows, start=2):
-            if not any(text.strip() for text in row):
-                continue
-            name = rearmed(self._text(row, self.name))
-            if not name:
-                what = "image" if self.name == FIELD else "smear"
-                raise ManifestError(f"{self.path}, line {line}: column {self.name!r} is empty; it names the {what}")
-            if name in first:
-                raise ManifestError(
-                    f"{self.path}, line {line}: {self.name} {name!r} is counted twice, first in line {first[name]}"
-                )
-            first[name] = line
+        for line, row in self.table.rows:
+            name = self._name(line, row, first)
             if self.name == FIELD and self._text(row, SMEAR):
                 smears[name] = rearmed(self._text(row, SMEAR))
             if self._text(row, "status") == "unread":
                 unread[name] = self._text(row, "reason")
                 continue
-            counts[name] = {of: self._count(line, row, place) for of, place in self.classes.items()}
+            counts[name] = self._counts(line, row)
             if self._text(row, "saturated") == "true":
                 saturated.append(name)
-        if not first:
-            raise ManifestError(f"{self.path}: holds no counts; below the first line, each line must be of a {self.name}")
-        return CountsTable(counts, self.name == SMEAR, smears, unread, saturated)
+        if not any(counts.values()) and not unread:
+            empty = f" (all cells of {', '.join(map(repr, self.empty))} are empty)" if self.empty else ""
+            raise ManifestError(f"{self.path}: holds no counts{empty}; below the first line, each line must be of a {self.name}")
+        return CountsTable(counts, self.name == SMEAR, smears, unread, saturated, self._remarks())
 
-    def _text(self, row: list[str], column: str) -> str:
-        place = self.header.index(column) if column in self.header else len(row)
-        return row[place].strip() if place < len(row) else ""
+    def _name(self, line: int, row: Sequence[str], first: dict[str, int]) -> str:
+        """The name of a row, which is put into `first` with its line."""
+        name = rearmed(self._text(row, self.name))
+        if not name:
+            what = "image" if self.name == FIELD else "smear"
+            raise ManifestError(f"{self.path}, line {line}: column {self.name!r} is empty; it names the {what}")
+        if name in first:
+            raise ManifestError(f"{self.path}, line {line}: {self.name} {name!r} is counted twice, first in line {first[name]}")
+        first[name] = line
+        return name
 
-    def _count(self, line: int, row: list[str], place: int) -> float:
-        text = row[place].strip() if place < len(row) else ""
+    def _remarks(self) -> list[str]:
+        used = {*COUNTS_COLUMNS, *SMEARS_COLUMNS, *(self.header[place] for place in self.classes.values())}
+        left_out = []
+        for name, lines in self.empty.items():
+            shown = ", ".join(map(str, lines[:_SHOWN])) + (", ..." if len(lines) > _SHOWN else "")
+            left_out.append(
+                f"column {name!r} is empty in {len(lines)} row{'s' * (len(lines) > 1)} (line {shown}): not counted there"
+            )
+        return [*self.table.remarks, *self.table.unused(map(str.casefold, used)), *left_out]
+
+    def _text(self, row: Sequence[str], column: str) -> str:
+        return row[self.header.index(column)] if column in self.header else ""
+
+    def _counts(self, line: int, row: Sequence[str]) -> dict[str, float]:
+        """What was counted in a row, by class."""
+        counts = {}
+        for of, place in self.classes.items():
+            if row[place]:
+                counts[of] = self._count(line, row[place], self.table.written[place])
+            else:
+                self.empty.setdefault(self.table.written[place], []).append(line)
+        return counts
+
+    def _count(self, line: int, text: str, column: str) -> float:
+        where = f"{self.path}, line {line}, column {column!r}"
+        if self.table.separator == ";" and _THOUSANDS.fullmatch(text):
+            digits = text.replace(".", "")
+            raise ManifestError(
+                f"{where}: {text!r} can be {digits} or, with a decimal point, {text}; "
+                f"write {digits}, or a comma for the decimal point"
+            )
         value = _number(text)
         if value is None:
-            shown = (repr(text) if text else "nothing") + ("; leave the comma out" if "," in text else "")
-            raise ManifestError(
-                f"{self.path}, line {line}, column {self.header[place]!r}: needs a number of cells, 0 or more, found {shown}"
-            )
+            advice = "; leave the comma out" if "," in text else ""
+            raise ManifestError(f"{where}: needs a number of cells, 0 or more, found {text[:60]!r}{advice}")
         return value
 
 
@@ -167,14 +187,14 @@ def read_counts(path: Path) -> CountsTable:
     Raises:
         ManifestError: a table that is not valid, or a folder that holds one. AnnotationError: no label set, or none with known classes.
     """
-    if path.suffix.lower() in TABLE_SUFFIXES and not path.is_dir():
+    if path.suffix.lower() in TABLE_SUFFIXES and not (texts.is_there(path) and path.is_dir()):
         return read_table(path)
-    if (path / "counts.csv").is_file():
+    if texts.is_there(path / "counts.csv"):
         raise ManifestError(f"{path}: is a folder of results; give {path / 'counts.csv'}")
     labelled = sources.load_truth(path)
     unknown = [f"{n} boxes of the unknown class {name!r}" for name, n in labelled.unknown.items()]
     counts = {key: counts_of_records([record])[record.name] for key, record in labelled.records.items()}
-    return CountsTable(counts, remarks=[*labelled.broken, *unknown])
+    return CountsTable(counts, remarks=[*labelled.broken, *labelled.remarks, *unknown])
 
 
 def counts_of_records(records: Iterable[Record]) -> dict[str, Counts]:

@@ -72,9 +72,9 @@ def _counts_table(result: Evaluation) -> Table:
     table = empty_table(columns, "counts per field", caption)
     for name in result.all_cells:
         for title, agreements in rows.items():
-            of = agreements[name]
-            figures = texts(of, 2, "mae", "bias", "pooled_accuracy", "exact")
-            table.add_row(name, title, total(of.counted), total(of.truth), *figures)
+            agreement = agreements[name]
+            figures = texts(agreement, 2, "mae", "bias", "pooled_accuracy", "exact")
+            table.add_row(name, title, total(agreement.counted), total(agreement.truth), *figures)
         table.add_section()
     return table
 
@@ -86,34 +86,37 @@ def _smears_tables(per_smear: Mapping[str, Agreement]) -> list[Table]:
 
 def _domains_table(result: Evaluation) -> Table:
     table = empty_table(("domain", "class", "AP50", "AP50-95", "mean error", "clear", "baseline"), "by domain")
-    for domain, of in result.domains.items():
-        for i, name in enumerate(of.all_cells):
-            counts = [two_lines(kind[name].mae, 2) for kind in (of.all_cells, of.clear_cells)]
-            counts.append(two_lines(of.guess[name].mae if of.guess else None, 2, WHY["guess"]))
+    for domain, figures in result.domains.items():
+        for i, name in enumerate(figures.all_cells):
+            counts = [two_lines(kind[name].mae, 2) for kind in (figures.all_cells, figures.clear_cells)]
+            counts.append(two_lines(figures.guess[name].mae if figures.guess else None, 2, WHY["guess"]))
             table.add_row(
-                f"{escape(domain)}\n{many(of.fields, 'field')}" if i == 0 else "", name, *_ap(of.average_precision, name), *counts
+                f"{escape(domain)}\n{many(figures.fields, 'field')}" if i == 0 else "",
+                name,
+                *_ap(figures.average_precision, name),
+                *counts,
             )
         table.add_section()
     return table
 
 
-def _against_table(of: DetectorDifferences) -> Table:
+def _against_table(differences: DetectorDifferences) -> Table:
     caption = "a negative difference favours this model; an interval that holds 0 does not show which is better"
     table = empty_table(
         ("class", "AP50", "AP50-95", "precision", "recall", "mean error", "clear"), "this model less the other", caption
     )
-    for name, at in of.operating.items():
-        counts = (two_lines(f, 2) for f in (of.all_cells[name].mae, of.clear_cells[name].mae))
-        table.add_row(name, *_ap(of, name), *texts(at, 3, "precision", "recall"), *counts)
-    table.add_row("mean", *_mean_ap(of), "", "", "", "")
+    for name, at in differences.operating.items():
+        counts = (two_lines(f, 2) for f in (differences.all_cells[name].mae, differences.clear_cells[name].mae))
+        table.add_row(name, *_ap(differences, name), *texts(at, 3, "precision", "recall"), *counts)
+    table.add_row("mean", *_mean_ap(differences), "", "", "", "")
     return table
 
 
-def _relabelled_table(of: Relabelled) -> Table:
+def _relabelled_table(relabelled: Relabelled) -> Table:
     columns = ("class", "labels", "labelled", "counted", "AP50", "precision", "recall", "mean error")
-    table = empty_table(columns, f"{many(of.first.fields, 'field')} by both label sets")
-    for name in of.labels:
-        for title, by in (("these", of.first), ("other", of.second)):
+    table = empty_table(columns, f"{many(relabelled.first.fields, 'field')} by both label sets")
+    for name in relabelled.labels:
+        for title, by in (("these", relabelled.first), ("other", relabelled.second)):
             at, counts = by.operating[name], by.all_cells[name]
             rates = (_ap(by.average_precision, name)[0], *texts(at, 3, "precision", "recall"))
             table.add_row(name, title, total(counts.truth), total(counts.counted), *rates, two_lines(counts.mae, 2))
@@ -121,12 +124,12 @@ def _relabelled_table(of: Relabelled) -> Table:
     return table
 
 
-def _ap(of: AveragePrecision | DetectorDifferences, name: str) -> list[str]:
-    return [two_lines(by_class[name], 3, WHY["ap50"]) for by_class in (of.ap50, of.ap50_95)]
+def _ap(figures: AveragePrecision | DetectorDifferences, name: str) -> list[str]:
+    return [two_lines(by_class[name], 3, WHY["ap50"]) for by_class in (figures.ap50, figures.ap50_95)]
 
 
-def _mean_ap(of: AveragePrecision | DetectorDifferences) -> list[str]:
-    return [two_lines(mean, 3, WHY["ap50"]) for mean in (of.mean_ap50, of.mean_ap50_95)]
+def _mean_ap(figures: AveragePrecision | DetectorDifferences) -> list[str]:
+    return [two_lines(mean, 3, WHY["ap50"]) for mean in (figures.mean_ap50, figures.mean_ap50_95)]
 
 
 def print_comparison(console: Console, comparison: Comparison, remarks: Sequence[str]) -> None:
@@ -174,8 +177,8 @@ def error_table(title: str, classes: Mapping[str, Agreement], guess: Mapping[str
     columns = ("class", "cells", "counted", "truth", "mean error", "bias", "exact", "within 1", "pooled")
     caption = "mean error: absolute; pooled: optimistic, as errors cancel; 95 % intervals"
     table = empty_table(columns, title, f"baseline: constant, the median of the truth; {caption}" if guess else caption)
-    for name, of in classes.items():
-        for kind, row in (("all", of), *((("baseline", guess[name]),) if name in guess else ())):
+    for name, agreement in classes.items():
+        for kind, row in (("all", agreement), *((("baseline", guess[name]),) if name in guess else ())):
             figures = texts(row, 2, "mae", "bias", "exact", "within_one", "pooled_accuracy")
             table.add_row(name, kind, total(row.counted), total(row.truth), *figures)
         table.add_section()
@@ -185,8 +188,8 @@ def error_table(title: str, classes: Mapping[str, Agreement], guess: Mapping[str
 def agreement_table(classes: Mapping[str, Agreement]) -> Table:
     """How the errors scatter, and how far counted and true cells rise together."""
     table = empty_table(("class", "RMSE", "limits of agreement: lower", "upper", "Pearson r", "Lin's concordance"))
-    for name, of in classes.items():
-        table.add_row(name, *texts(of, 2, "rmse", "loa_low", "loa_high"), *texts(of, 3, "pearson_r", "concordance"))
+    for name, agreement in classes.items():
+        table.add_row(name, *texts(agreement, 2, "rmse", "loa_low", "loa_high"), *texts(agreement, 3, "pearson_r", "concordance"))
     return table
 
 
@@ -194,10 +197,10 @@ def _paired_table(result: TableEvaluation) -> Table:
     columns = ("class", "both have", "nearer", "farther", "mean error", "bias", "exact", "concordance")
     caption = "a negative difference favours these; an interval that holds 0 does not show which is better"
     table = empty_table(columns, "These counts less the other table's", caption)
-    for name, of in result.paired.items():
-        both = many(of.fields, result.comparison.per)
-        figures = (*texts(of, 2, "mae", "bias", "exact"), *texts(of, 3, "concordance"))
-        table.add_row(name, both, str(of.a_nearer), str(of.b_nearer), *figures)
+    for name, difference in result.paired.items():
+        both = many(difference.fields, result.comparison.per)
+        figures = (*texts(difference, 2, "mae", "bias", "exact"), *texts(difference, 3, "concordance"))
+        table.add_row(name, both, str(difference.a_nearer), str(difference.b_nearer), *figures)
     return table
 
 
@@ -240,9 +243,9 @@ def two_lines(figure: Interval | None, digits: int, why: str = "") -> str:
     return value if figure.limits is None else f"{value}\n" + " to ".join(f"{limit:.{digits}f}" for limit in figure.limits)
 
 
-def texts(of: object, digits: int, *names: str) -> list[str]:
-    """Attributes of `of` as `two_lines` has them."""
-    return [two_lines(getattr(of, name), digits, WHY.get(name, "")) for name in names]
+def texts(figures: object, digits: int, *names: str) -> list[str]:
+    """Attributes of `figures` as `two_lines` has them."""
+    return [two_lines(getattr(figures, name), digits, WHY.get(name, "")) for name in names]
 
 
 def total(cells: float) -> str:

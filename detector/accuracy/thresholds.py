@@ -102,7 +102,7 @@ class Tuned:
         }
 
 
-def tune(records: Sequence[Record], found: Sequence[Detections], domains: Sequence[str]) -> Tuned:
+def tune(records: Sequence[Record], detections: Sequence[Detections], domains: Sequence[str]) -> Tuned:
     """Choose each class's threshold for the least mean absolute error of the count per field, of cells clear of the border first.
 
     Where these leave a choice, the error of all cells decides, by its weight of `ALL_WEIGHT`. Every domain weighs the same,
@@ -111,25 +111,25 @@ def tune(records: Sequence[Record], found: Sequence[Detections], domains: Sequen
     middle of them is taken, which other fields upset least.
 
     Args:
-        found: detections of each record's image, down to `LEAST_SCORE`.
+        detections: detections of each record's image, down to `LEAST_SCORE`.
         domains: the domain of each record, such as a dataset, a stain or a camera.
 
     Raises:
         ValueError: there is no field, or the arguments differ in length.
     """
-    if not records or not len(records) == len(found) == len(domains):
+    if not records or not len(records) == len(detections) == len(domains):
         raise ValueError(
-            f"need equal, positive numbers of records, detections and domains: {len(records)}, {len(found)}, {len(domains)}"
+            f"need equal, positive numbers of records, detections and domains: {len(records)}, {len(detections)}, {len(domains)}"
         )
     of_domain = {name: np.flatnonzero(np.array(domains) == name) for name in sorted(set(domains))}
-    classes = {name: _tuned(records, found, of_domain, label) for label, name in enumerate(CLASSES)}
-    return Tuned(classes, tuple(_unfound(records, found)))
+    classes = {name: _tuned(records, detections, of_domain, label) for label, name in enumerate(CLASSES)}
+    return Tuned(classes, tuple(_unfound(records, detections)))
 
 
 def _tuned(
-    records: Sequence[Record], found: Sequence[Detections], of_domain: dict[str, NDArray[np.intp]], label: int
+    records: Sequence[Record], detections: Sequence[Detections], of_domain: dict[str, NDArray[np.intp]], label: int
 ) -> ClassTuning:
-    clear, every = _errors(records, found, label, clear=True), _errors(records, found, label, clear=False)
+    clear, every = _errors(records, detections, label, clear=True), _errors(records, detections, label, clear=False)
     goal = clear + ALL_WEIGHT * every
     domains = {
         name: DomainTuning(
@@ -140,7 +140,7 @@ def _tuned(
     cells = [max(float(np.mean([(records[i].label == label).sum() for i in fields])), 1.0) for fields in of_domain.values()]
     # In cells of the domain that has the fewest a field.
     goals = [goal[fields] * (min(cells) / own) for fields, own in zip(of_domain.values(), cells, strict=True)]
-    chosen = middle_of_best(np.mean([of.mean(axis=0) for of in goals], axis=0))
+    chosen = middle_of_best(np.mean([domain_goal.mean(axis=0) for domain_goal in goals], axis=0))
     return ClassTuning(chosen, *_spread(goals), domains)
 
 
@@ -157,17 +157,17 @@ def _spread(goals: Sequence[Floats]) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def _unfound(records: Sequence[Record], found: Sequence[Detections]) -> Iterator[str]:
+def _unfound(records: Sequence[Record], detections: Sequence[Detections]) -> Iterator[str]:
     for label, name in enumerate(CLASSES):
         there = any((record.label == label).any() for record in records)
-        if there and not any((cells.score[cells.label == label] >= GRID[0]).any() for cells in found):
+        if there and not any((cells.score[cells.label == label] >= GRID[0]).any() for cells in detections):
             yield name
 
 
-def _errors(records: Sequence[Record], found: Sequence[Detections], label: int, clear: bool) -> Floats:
+def _errors(records: Sequence[Record], detections: Sequence[Detections], label: int, clear: bool) -> Floats:
     """Absolute error of the count of each field at each threshold of the grid, of shape (fields, thresholds)."""
     errors = np.empty((len(records), len(GRID)))
-    for i, (record, cells) in enumerate(zip(records, found, strict=True)):
+    for i, (record, cells) in enumerate(zip(records, detections, strict=True)):
         labelled, seen = record.label == label, cells.label == label
         if clear:
             labelled &= clear_of_border_zone(record.xyxy, record.size_wh)

@@ -82,7 +82,7 @@ def counting_error(cells: float) -> float | None:
 
 def of_counting(agreements: Mapping[str, Agreement]) -> list[Yardstick]:
     """The counting error of as many cells as the truth of each class has, in all fields together."""
-    errors = {name: counting_error(of.truth) for name, of in agreements.items()}
+    errors = {name: counting_error(agreement.truth) for name, agreement in agreements.items()}
     return [
         Yardstick(
             name,

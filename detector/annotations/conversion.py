@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 
-from detector.annotations import audit, corrections, dataset, duplicates, pictures, repair, revision, sources, splits
+from detector.annotations import audit, conventions, corrections, dataset, duplicates, pictures, repair, revision, sources, splits
 from detector.annotations.audit import Audit, BoxNote, Comparison, Note, SizeNote, Twins
 from detector.annotations.labels import TEST, Item, Labels, Source
 from detector.annotations.pictures import Picture
@@ -60,6 +60,12 @@ class _Notes:
         self.failed: list[Note] = []
         self.left_out: list[Note] = []
         self.remarks: list[Note] = []
+        self.broken: list[str] = []
+        """Those of the failed whose labels are of no use, a line each."""
+
+    def add_broken(self, place: str, reason: str) -> None:
+        self.failed.append(Note(place, reason))
+        self.broken.append(f"{place}: {reason}")
 
 
 def convert(request: Request) -> Audit:
@@ -78,8 +84,12 @@ def convert(request: Request) -> Audit:
     # With labels from elsewhere, bare images are enough.
     source = sources.load(request.source) if request.labels is None else sources.load_images(request.source)
     notes = _Notes()
+    notes.remarks += [Note(file, remark) for file, remark in source.remarks]
     plan = _plan(request, source)
-    fields = _readable(_listed(_relabelled(source, request, notes), plan, source, notes), source, notes)
+    items = _listed(_relabelled(source, request, notes), plan, source, notes)
+    fields = _settled(request, source, _readable(items, source, notes), notes)
+    labelled = sum(item.label_file is not None for item in items)
+    conventions.refuse_mostly_broken(request.labels or request.source, notes.broken, labelled)
     if not fields:
         first = f": {notes.failed[0].file}: {notes.failed[0].reason}" if notes.failed else ""
         raise NothingToDoError(f"{request.source}: no field with both a readable image and labels is left to convert{first}")
@@ -88,6 +98,10 @@ def convert(request: Request) -> Audit:
     placed = _unique(_dealt(fields, plan, pairs, request.seed), fields, notes)
     fields, outcome = _corrected(fields, placed, sheet, source, notes)
     mended = [_mended(fields[p.index], p.split) for p in placed]
+    places = [source.place_of_labels(fields[p.index].item) for p in placed]
+    conventions.refuse_mostly_changed(
+        request.labels or request.source, zip(places, [fields[p.index].labels for p in placed], mended, strict=True)
+    )
     records = [replace(m.record(p.name, fields[p.index].image), split=p.split) for m, p in zip(mended, placed, strict=True)]
     found = Audit(
         source=request.source.as_posix(),
@@ -145,7 +159,9 @@ def _relabelled(source: Source, request: Request, notes: _Notes) -> list[Item]:
     """Items with their labels replaced where there is a replacement of that name."""
     if request.labels is None:
         return list(source.items)
-    others = {item.name: item for item in sources.load(request.labels).items if item.label_file is not None}
+    replacing = sources.load(request.labels)
+    notes.remarks += [Note(file, remark) for file, remark in replacing.remarks]
+    others = {item.name: item for item in replacing.items if item.label_file is not None}
     names = {item.name for item in source.items}
     notes.remarks += [Note(name, "has replacement labels but is not in the source") for name in sorted(set(others) - names)]
     items = []
@@ -179,7 +195,7 @@ def _readable(items: Sequence[Item], source: Source, notes: _Notes) -> list[_Fie
     fields = []
     for item in items:
         if item.problem is not None:
-            notes.failed.append(Note(source.relative(item.label_file or item.place), item.problem))
+            notes.add_broken(source.place_of_labels(item), item.problem)
         elif item.image is None:
             notes.failed.append(Note(source.relative(item.place), f"there is no image for {item.key}"))
         elif item.labels is None:
@@ -190,6 +206,20 @@ def _readable(items: Sequence[Item], source: Source, notes: _Notes) -> list[_Fie
             except ImageError as error:
                 notes.failed.append(Note(source.relative(item.image), str(error)))
     return fields
+
+
+def _settled(request: Request, source: Source, fields: Sequence[_Field], notes: _Notes) -> list[_Field]:
+    """Fields whose boxes are those of the picture as displayed; all others are noted."""
+    root = request.labels or request.source
+    items, remarks = sources.settle(root, source, [field.item for field in fields], [field.picture for field in fields])
+    notes.remarks += [Note(place, remark) for place, remark in remarks]
+    settled = []
+    for field, item in zip(fields, items, strict=True):
+        if item.labels is None:
+            notes.add_broken(source.place_of_labels(item), str(item.problem))
+        else:
+            settled.append(replace(field, item=item, labels=item.labels))
+    return settled
 
 
 def _dealt(fields: Sequence[_Field], plan: splits.Plan, pairs: Sequence[duplicates.Pair], seed: int) -> list[_Placed]:

@@ -14,19 +14,25 @@ from pathlib import Path
 import cv2
 import yaml
 
-from detector.annotations import pictures, repair, yolo
+from detector import texts
+from detector.annotations import repair, yolo
 from detector.annotations.labels import SPLITS, Item, Source
 from detector.annotations.layouts import read_yolo
 from detector.annotations.records import Record
-from detector.annotations.sources import require_known_names
+from detector.annotations.sources import require_known_names, settle
 from detector.arguments import called
-from detector.errors import AnnotationError, ImageError, OutputError, UnknownClassError
+from detector.errors import AnnotationError, ImageError, OutputError, UnknownClassError, writing
 from detector.vision import images
 from detector.vision.cells import CLASSES, IGNORE
 from detector.vision.detections import Unread
 
 AUDIT = "audit.json"
 FORMAT = "smearcount-audit"
+_TRAINED = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp", ".jp2"})
+"""Name endings that training takes for images."""
+_JPEGS = frozenset({".jpe", ".jfif", ".jif"})
+"""Those of JPEG that it does not know."""
+_MOST_AUDIT = 512 * texts.MEBIBYTE
 
 
 @contextmanager
@@ -40,11 +46,9 @@ def fresh(out: Path) -> Iterator[Path]:
     """
     refuse_foreign(out)
     partial = out.parent / f".{out.name}.{os.getpid()}.partial"
-    try:
+    with writing(out, "choose another --out"):
         out.parent.mkdir(parents=True, exist_ok=True)
         partial.mkdir()
-    except OSError as error:
-        raise OutputError(f"{out}: cannot be written: {error.strerror}; choose another --out") from None
     try:
         yield partial
         _swap(partial, out)
@@ -98,13 +102,14 @@ def ignore_file(image: Path) -> Path:
 
 
 def _copy(image: Path, folder: Path, name: str) -> None:
-    if images.is_deep(image):
-        # Training would keep the high byte of 16 bits, which leaves a 12-bit camera black.
+    suffix = image.suffix.lower()
+    if images.is_deep(image) or suffix not in _TRAINED | _JPEGS:
+        # Training would keep the high byte of 16 bits, which leaves a 12-bit camera black, and passes over other endings.
         bgr = images.read(image)[:, :, ::-1]
         (folder / f"{name}.png").write_bytes(cv2.imencode(".png", bgr)[1].tobytes())
     else:
         # Only the content is copied, so that the copy of a read-only file can be written.
-        shutil.copyfile(image, folder / f"{name}{image.suffix}")
+        shutil.copyfile(image, folder / f"{name}{'.jpg' if suffix in _JPEGS else image.suffix}")
 
 
 @dataclass(frozen=True)
@@ -167,7 +172,7 @@ def _record(item: Item, split: str) -> Record:
         raise UnknownClassError(f"has boxes of unknown class: {', '.join(unknown)}; known: {', '.join(CLASSES)}")
     if item.image is None:
         raise ImageError("has labels and no image")
-    mended = repair.mend(item.labels, pictures.size_of(item.image))
+    mended = repair.mend(item.labels, images.size_of(item.image))
     return replace(mended.record(item.name, item.image), split=split)
 
 
@@ -185,8 +190,9 @@ def _source(data_yaml: Path) -> Source:
     source = read_yolo(data_yaml.parent)
     if source is None:
         raise AnnotationError(f"{data_yaml}: there are no label files in 'labels' beside it")
-    require_known_names(data_yaml, [item.labels for item in source.items if item.labels is not None])
-    return source
+    items, _ = settle(data_yaml, source, source.items, [None] * len(source.items))
+    require_known_names(data_yaml, [item.labels for item in items if item.labels is not None])
+    return replace(source, items=tuple(items))
 
 
 def require(data_yaml: Path) -> None:
@@ -207,8 +213,8 @@ def require(data_yaml: Path) -> None:
 def is_ours(folder: Path) -> bool:
     """Whether a folder is a conversion of ours, by its audit."""
     try:
-        document = json.loads((folder / AUDIT).read_bytes())
-    except (OSError, ValueError):
+        document = json.loads(texts.content(folder / AUDIT, _MOST_AUDIT))
+    except (OSError, ValueError, RecursionError):
         return False
     return isinstance(document, dict) and document.get("format") == FORMAT
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import cv2
 import numpy as np
@@ -28,6 +29,8 @@ _SMALLEST_OVERLAP = 0.35
 _PADDED_PX = 48
 """Side of the padded coarse thumbnail; no shift within the smallest overlap wraps around in it."""
 _SEARCH_PX = THUMBNAIL_PX // _COARSE_PX
+_BLOCK = 512
+"""Images that are correlated with one at a time; each takes some 40 kB meanwhile."""
 
 Thumbnail = NDArray[np.float32]
 
@@ -48,7 +51,7 @@ def within(pictures: Sequence[Picture]) -> list[Pair]:
     """Near-duplicates within one set, as indices with `first < second`, in that order."""
     fields = [_Field(picture) for picture in pictures]
     spectra = _spectra(fields)
-    rows = ((i, i + 1, spectra[i + 1 :]) for i in range(len(fields) - 1))
+    rows = ((i, j, spectra[j : j + _BLOCK]) for i in range(len(fields)) for j in range(i + 1, len(fields), _BLOCK))
     return _pairs(fields, fields, spectra, rows)
 
 
@@ -56,7 +59,8 @@ def between(pictures: Sequence[Picture], others: Sequence[Picture]) -> list[Pair
     """Near-duplicates between two sets: `first` is an index into the one, `second` into the other."""
     fields, far = [_Field(picture) for picture in pictures], [_Field(picture) for picture in others]
     spectra = _spectra(far)
-    return _pairs(fields, far, _spectra(fields), ((i, 0, spectra) for i in range(len(fields))) if far else iter(()))
+    rows = ((i, j, spectra[j : j + _BLOCK]) for i in range(len(fields)) for j in range(0, len(far), _BLOCK))
+    return _pairs(fields, far, _spectra(fields), rows)
 
 
 def groups(count: int, pairs: Sequence[Pair]) -> list[int]:
@@ -82,8 +86,13 @@ class _Field:
         coarse = _levelled(np.asarray(small, dtype=np.float32), fine_px=0.7, broad_px=5.0)
         coarse = coarse - coarse.mean()
         self.coarse = coarse / max(float(np.linalg.norm(coarse)), 1e-6)
-        self.fine = _levelled(picture.grey, fine_px=2.0, broad_px=12.0)
+        self._grey = picture.grey
         self.sha256 = picture.sha256
+
+    @cached_property
+    def fine(self) -> Thumbnail:
+        """Made for candidates only, which are few."""
+        return _levelled(self._grey, fine_px=2.0, broad_px=12.0)
 
 
 def _levelled(grey: Thumbnail, fine_px: float, broad_px: float) -> Thumbnail:
@@ -120,7 +129,7 @@ def _pairs(
         flat = at_shift.reshape(len(far), -1)
         best = flat.argmax(axis=1)
         coarse = flat[np.arange(len(far)), best]
-        same = np.array([other.sha256 == fields[i].sha256 for other in others[offset:]], dtype=np.bool_)
+        same = np.array([other.sha256 == fields[i].sha256 for other in others[offset : offset + len(far)]], dtype=np.bool_)
         for k in np.flatnonzero((coarse >= _CANDIDATE) | same).tolist():
             similarity = 1.0 if same[k] else _similarity(fields[i], others[offset + k], float(coarse[k]), int(best[k]))
             if similarity:

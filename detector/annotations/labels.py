@@ -12,6 +12,12 @@ from numpy.typing import NDArray
 from detector.errors import AnnotationError
 from detector.vision.images import SUFFIXES
 
+LARGEST_PX = 10_000_000
+"""No picture has a longer side, nor a box a larger coordinate."""
+LONGEST_NAME = 255
+"""Characters that the name of a class has at most."""
+CORNERS, CORNER_SIZE, CENTRE_SIZE = "x1 y1 x2 y2", "x y width height", "centre-x centre-y width height"
+"""What four numbers of a box can stand for."""
 TEST = "test"
 SPLITS = ("train", "val", TEST)
 
@@ -38,6 +44,10 @@ class Labels:
     """Whether the boxes are fractions of the image's sides."""
     declared_wh: tuple[int, int] | None = None
     """Width and height that the label file states for its image."""
+    form: str = CORNERS
+    """What the four numbers of a box are in the file: `CORNERS`, `CORNER_SIZE` or `CENTRE_SIZE`."""
+    lines: tuple[int, ...] = ()
+    """The line of the label file for each of the first boxes, where it has a line a box."""
 
     def pixels(self, size_wh: tuple[int, int]) -> NDArray[np.float64]:
         """Boxes in pixels of an image of `(width, height)`, of shape (n, 4)."""
@@ -76,22 +86,43 @@ class Source:
     items: tuple[Item, ...]
     missing: tuple[str, ...] = field(default=())
     """Names in the official lists for which there is neither image nor label file."""
+    remarks: tuple[tuple[str, str], ...] = ()
+    """What a user should know of how the set was read, each with the file that it is of."""
 
     def relative(self, path: Path) -> str:
         """Path for messages: below the source's root where it lies there, with forward slashes."""
         return path.relative_to(self.root).as_posix() if path.is_relative_to(self.root) else path.as_posix()
+
+    def place_of_labels(self, item: Item) -> str:
+        """The label file of a field for messages, and the field where the file holds several."""
+        if item.label_file is None or name_of(item.label_file) == item.name:
+            return self.relative(item.label_file or item.place)
+        return f"{self.relative(item.label_file)}, {item.name[:LONGEST_NAME]}"
 
 
 def boxes(rows: list[tuple[float, float, float, float]]) -> NDArray[np.float64]:
     """Boxes of shape (n, 4) from a list that may be empty.
 
     Raises:
-        AnnotationError: a coordinate is not a finite number.
+        AnnotationError: a coordinate is not a finite number, or larger than any picture.
     """
     xyxy = np.array(rows, dtype=np.float64).reshape(-1, 4)
     if not np.isfinite(xyxy).all():
         raise AnnotationError("a box has a coordinate that is not a finite number")
+    if (np.abs(xyxy) > LARGEST_PX).any():
+        raise AnnotationError(f"a box has the coordinate {np.abs(xyxy).max():g}, which lies in no picture")
     return xyxy
+
+
+def class_name(text: str) -> str:
+    """The name of a class.
+
+    Raises:
+        AnnotationError: it is too long for one.
+    """
+    if len(text) > LONGEST_NAME:
+        raise AnnotationError(f"a class has a name of {len(text)} characters ({text[:40]!r}...), at most {LONGEST_NAME} are read")
+    return text
 
 
 def name_of(path: Path | str) -> str:

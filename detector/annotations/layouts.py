@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import unicodedata
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 
+from detector import texts
 from detector.annotations import coco, voc, yolo
 from detector.annotations.labels import SPLITS, Item, Labels, Source, is_image, name_of, split_named
 from detector.errors import AnnotationError
 from detector.vision.cells import IGNORE
 
 Reader = Callable[[Path], Labels]
+
+_MOST_BYTES = 64 * texts.MEBIBYTE
 
 
 def read_voc(root: Path) -> Source | None:
@@ -50,16 +54,18 @@ def read_yolo(root: Path) -> Source | None:
         AnnotationError: there are label files and nothing says what their class numbers mean.
     """
     images = {key: path for folder, prefix in _named(root, "images") for key, path in _files(folder, is_image, prefix).items()}
-    texts = {key: path for folder, prefix in _named(root, "labels") for key, path in _files(folder, _is_label, prefix).items()}
+    label_files = {
+        key: path for folder, prefix in _named(root, "labels") for key, path in _files(folder, _is_label, prefix).items()
+    }
     names = yolo.class_names(root)
-    if not texts:
+    if not label_files:
         return None
     if names is None:
         raise AnnotationError(
             f"{root}: holds YOLO label files and neither classes.txt nor data.yaml; "
             "write the class names, one a line, in the order of their numbers, into classes.txt beside 'labels'"
         )
-    items = _joined(images, texts, lambda path: _with_regions(yolo.read(path, names), path, root))
+    items = _joined(images, label_files, lambda path: _with_regions(yolo.read(path, names), path, root))
     return Source(root, "yolo", tuple(_with_splits(item, _split_of_key(item.key)) for item in items))
 
 
@@ -77,14 +83,31 @@ def read_coco(root: Path) -> Source | None:
     """A COCO JSON file, or a folder with such files in it, in `annotations`, or in a folder a split; or None.
 
     Raises:
-        AnnotationError: a JSON file in such a place is no COCO detection file.
+        AnnotationError: a JSON file in such a place is no COCO detection file, or an id in it stands for two things.
     """
-    if root.is_file():
-        return Source(root.parent, "coco", tuple(_coco_items(root, root.parent)))
+    files = [root] if root.is_file() else _coco_files(root)
+    pictures = _Pictures(root if root.is_dir() else root.parent)
+    entries = {path: sorted(coco.read(path), key=lambda entry: entry.file_name) for path in files}
+    items = tuple(_coco_item(entry, path, pictures) for path in files for entry in entries[path])
+    remarks = tuple(remark for path in files for remark in _crowds(path, entries[path]))
+    return Source(pictures.root, "coco", items, remarks=remarks) if items or root.is_file() else None
+
+
+def _coco_files(root: Path) -> list[Path]:
     folders = [root, root / "annotations", *(folder for folder in _folders(root) if split_named(folder.name))]
-    files = [path for folder in folders for path in sorted(folder.glob("*.json")) if path.name != "audit.json"]
-    items = tuple(item for path in files for item in _coco_items(path, root))
-    return Source(root, "coco", items) if items else None
+    return [path for folder in folders for path in sorted(folder.glob("*.json")) if path.name != "audit.json"]
+
+
+def _crowds(path: Path, entries: Sequence[coco.Entry]) -> Iterator[tuple[str, str]]:
+    for number, taken in (
+        (sum(entry.crowd_cells for entry in entries), "each was taken for one cell"),
+        (
+            sum(entry.crowd_regions for entry in entries),
+            "as they are larger than cells of their class, they became ignore regions",
+        ),
+    ):
+        if number:
+            yield path.name, f"{number} annotation{'s are' if number > 1 else ' is'} marked iscrowd; {taken}"
 
 
 def read_images(root: Path) -> Source | None:
@@ -105,24 +128,25 @@ def names_in(path: Path) -> frozenset[str]:
         AnnotationError: the list is not UTF-8 text.
     """
     try:
-        lines = (line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines())
+        text = texts.content(path, _MOST_BYTES).decode("utf-8-sig")
     except (UnicodeDecodeError, OSError) as error:
         raise AnnotationError(f"{path}: not a readable list of image names: {error}") from None
+    lines = (line.strip() for line in text.splitlines())
     entries = (line.replace("\\", "/").rsplit("/", 1)[-1] for line in lines if line)
     # Only an image ending is cut off: a name may hold dots of its own.
     return frozenset(name_of(entry) if is_image(Path(entry)) else name_of(f"{entry}.x") for entry in entries)
 
 
-def _joined(images: dict[str, Path], texts: dict[str, Path], reader: Reader, prefix: str = "") -> list[Item]:
+def _joined(images: dict[str, Path], label_files: dict[str, Path], reader: Reader, prefix: str = "") -> list[Item]:
     """Items by key; a second image of one key (`a.jpg` and `a.png`) keeps its ending in its own key."""
     stems = {key: _stem(key) for key in images}
     taken = {stem: key for key, stem in sorted(stems.items(), reverse=True)}
     items = []
     for key in sorted(images):
-        label_file = texts.get(stems[key])
+        label_file = label_files.get(stems[key])
         items.append(_item(f"{prefix}{stems[key] if taken[stems[key]] == key else key}", images[key], label_file, reader))
-    alone = sorted(set(texts) - set(taken))
-    return items + [_item(f"{prefix}{key}", None, texts[key], reader) for key in alone]
+    alone = sorted(set(label_files) - set(taken))
+    return items + [_item(f"{prefix}{key}", None, label_files[key], reader) for key in alone]
 
 
 def _item(key: str, image: Path | None, label_file: Path | None, reader: Reader) -> Item:
@@ -140,27 +164,87 @@ def _with_splits(item: Item, splits: tuple[str, ...]) -> Item:
     return Item(item.name, item.key, item.image, item.labels, item.label_file, splits, item.problem)
 
 
-def _coco_items(path: Path, root: Path) -> Iterator[Item]:
+def _coco_item(entry: coco.Entry, path: Path, pictures: _Pictures) -> Item:
     words = path.stem.replace("-", "_").replace(".", "_").split("_")
-    named = [split for word in (*words, path.parent.name) if (split := split_named(word))]
-    splits = tuple(named[:1])
-    for entry in sorted(coco.read(path), key=lambda entry: entry.file_name):
-        image = _coco_image(entry.file_name, path, root, splits)
-        key = "/".join((*splits, entry.file_name))
-        yield Item(name_of(entry.file_name), key.rsplit(".", 1)[0], image, entry.labels, path, splits)
+    splits = tuple(split for word in (*words, path.parent.name) if (split := split_named(word)))[:1]
+    image, doubt = pictures.find(entry.file_name, path, splits)
+    key = _stem("/".join((*splits, entry.file_name)))
+    problem = entry.problem or doubt
+    return Item(name_of(entry.file_name), key, image, None if entry.problem else entry.labels, path, splits, problem)
 
 
-def _coco_image(file_name: str, path: Path, root: Path, splits: tuple[str, ...]) -> Path | None:
-    """The image beside the file, or in an `images` or split folder near it; never one outside the source."""
-    bases = [path.parent, path.parent / "images", root, root / "images", path.parent.parent / "images"]
-    bases += [base / split for base in (root, root / "images") for split in splits]
-    bases += [folder for folder in _folders(root) if splits and split_named(folder.name) == splits[0]]
-    for name in (file_name, file_name.replace("\\", "/").rsplit("/", 1)[-1]):
-        for base in bases:
-            found = base / name
-            if ".." not in Path(name).parts and not Path(name).is_absolute() and found.is_file():
-                return found
-    return None
+class _Pictures:
+    """The pictures of a set whose label files name them in ways of their own; never one outside the set."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._by_stem: dict[str, list[Path]] | None = None
+
+    def find(self, file_name: str, label_file: Path, splits: tuple[str, ...]) -> tuple[Path | None, str | None]:
+        """The picture that a label file names, or None; and why none can be told where several could be meant.
+
+        It is the one at that path below a usual folder; else, of those of its name, the one that has most of the path in common.
+        """
+        named = PurePosixPath(file_name).parts
+        parts = [part for part in named if part not in ("/", "..") and not part.endswith(":")]
+        if not parts:
+            return None, None
+        bases = self._bases(label_file, splits)
+        if len(parts) == len(named):
+            for base in bases:
+                if _is_file(base.joinpath(*parts)):
+                    return base.joinpath(*parts), None
+        alike = _alike(self._pictures(label_file).get(_folded(name_of(parts[-1])), []), parts)
+        # Of several, one in a usual folder for this split.
+        chosen = alike if len(alike) == 1 else [path for base in bases for path in alike if path.parent == base]
+        if alike and not chosen:
+            return None, f"{file_name} could be {len(alike)} pictures, such as {alike[0]} and {alike[1]}"
+        chosen = chosen or [base / parts[-1] for base in bases if _is_file(base / parts[-1])]
+        return (chosen[0] if chosen else None), None
+
+    def _pictures(self, label_file: Path) -> dict[str, list[Path]]:
+        """All pictures of the set by their names without ending; beside a file that lies in a folder of label files, too."""
+        if self._by_stem is None:
+            beside = self.root == label_file.parent and self.root.name.casefold() in ("annotations", "labels")
+            self._by_stem = {}
+            for path in _files(self.root.parent if beside else self.root, is_image).values():
+                self._by_stem.setdefault(_folded(name_of(path)), []).append(path)
+        return self._by_stem
+
+    def _bases(self, label_file: Path, splits: tuple[str, ...]) -> list[Path]:
+        """Folders in which pictures usually are, for a label file of a split."""
+        near = label_file.parent
+        bases = [near, near / "images", self.root, self.root / "images", near.parent / "images"]
+        bases += [base / split for base in (self.root, self.root / "images") for split in splits]
+        folders = [*_folders(self.root), *_folders(self.root / "images")]
+        return bases + [folder for folder in folders if splits and split_named(folder.name) == splits[0]]
+
+
+def _alike(paths: Sequence[Path], parts: Sequence[str]) -> list[Path]:
+    """Those of one stem whose names are most like `parts`: with its ending, then in most of the folders, then in its case."""
+    if not paths:
+        return []
+    wanted = [_folded(part) for part in reversed(parts)]
+
+    def likeness(path: Path) -> tuple[bool, int, bool]:
+        own = [_folded(part) for part in reversed(path.parts)]
+        common = next((k for k, (a, b) in enumerate(zip(own, wanted, strict=False)) if a != b), min(len(own), len(wanted)))
+        return common > 0, common, path.name == parts[-1]
+
+    best = max(map(likeness, paths))
+    return [path for path in paths if likeness(path) == best]
+
+
+def _folded(name: str) -> str:
+    return unicodedata.normalize("NFC", name).casefold()
+
+
+def _is_file(path: Path) -> bool:
+    """Whether a file is there; no name is too long to ask for."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
 
 
 def _files(folder: Path | None, wanted: Callable[[Path], bool], prefix: str = "") -> dict[str, Path]:

@@ -9,13 +9,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
 
-from detector.errors import ImageError
 from detector.vision import images
 
 THUMBNAIL_PX = 128
-_ORIENTATION = 0x0112
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,6 +24,8 @@ class Picture:
     sha256: str
     grey: NDArray[np.float32]
     """Grey thumbnail squeezed into a square, of shape (THUMBNAIL_PX, THUMBNAIL_PX)."""
+    orientation: int = 1
+    """How the stored picture is turned for display, as EXIF numbers it; 1 is not at all."""
 
 
 def look(path: Path) -> Picture:
@@ -38,21 +37,5 @@ def look(path: Path) -> Picture:
     content = images.encoded(path)
     rgb = images.decode(content).rgb
     small = cv2.resize(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), (THUMBNAIL_PX, THUMBNAIL_PX), interpolation=cv2.INTER_AREA)
-    return Picture((rgb.shape[1], rgb.shape[0]), hashlib.sha256(content).hexdigest(), np.asarray(small, dtype=np.float32))
-
-
-def size_of(path: Path) -> tuple[int, int]:
-    """Width and height as displayed, from the file's header.
-
-    Raises:
-        ImageError: the file is no image.
-    """
-    try:
-        with Image.open(path) as image:
-            width, height = image.size
-            turned = image.getexif().get(_ORIENTATION, 1) in (5, 6, 7, 8)
-    except UnidentifiedImageError:
-        raise ImageError("is not an image") from None
-    except (OSError, SyntaxError, ValueError) as error:
-        raise ImageError(f"is truncated or damaged ({error})") from None
-    return (height, width) if turned else (width, height)
+    digest, grey = hashlib.sha256(content).hexdigest(), np.asarray(small, dtype=np.float32)
+    return Picture((rgb.shape[1], rgb.shape[0]), digest, grey, images.header_of(path).orientation)

@@ -16,11 +16,21 @@ from detector.vision import border, boxes, cells
 SMALLEST_PX = 1.5
 """A side shorter than this is a slip of the mouse: one pixel, with room for the rounding of fractions."""
 _DUPLICATE_IOU = 0.99
+_BLOCK = 256
+"""Boxes that are compared with their neighbours at a time."""
+_PAIRS = 1 << 20
+"""Pairs of boxes that are compared at a time, at most; or, where one box has more neighbours, its own."""
 _SLACK_PX = 0.01
 """An edge may leave the image by this much through the rounding of fractions alone, which is not worth a line."""
 
 REPAIRED, DROPPED = "repaired", "dropped"
 SLIVER = "a sliver of a red cell at the border"
+UNKNOWN = "unknown class name"
+INVERTED = "corners were inverted"
+CLIPPED = "reached outside the image and was clipped"
+OUTSIDE = "outside the image"
+THIN = "one pixel wide or high"
+TWICE = "the same box twice"
 
 
 @dataclass(frozen=True)
@@ -98,7 +108,7 @@ def mend(labels: Labels, size_wh: tuple[int, int], smallest_px: float = SMALLEST
     second = firsts(xyxy, label) != np.arange(len(label))
     for k in np.flatnonzero(second):
         x1, y1, x2, y2 = (float(value) for value in raw[kept[k]])
-        changes.append(Change(DROPPED, "the same box twice", labels.names[kept[k]], (x1, y1, x2, y2)))
+        changes.append(Change(DROPPED, TWICE, labels.names[kept[k]], (x1, y1, x2, y2)))
     return Mended(size_wh, xyxy[~second], label[~second], tuple(changes), ignore)
 
 
@@ -119,24 +129,39 @@ def _mend_one(
 ) -> tuple[NDArray[np.float64], list[str], str | None]:
     """The mended box, what was repaired, and why it has to go, if it has."""
     if not known(name):
-        return raw, [], "unknown class name"
+        return raw, [], UNKNOWN
     low, high = np.minimum(raw[:2], raw[2:]), np.maximum(raw[:2], raw[2:])
-    repairs = [] if np.array_equal(low, raw[:2]) else ["corners were inverted"]
+    repairs = [] if np.array_equal(low, raw[:2]) else [INVERTED]
     inside = np.concatenate([np.clip(low, 0, size_wh), np.clip(high, 0, size_wh)])
     if (inside[2:] <= inside[:2]).any() and (high > low).all():
-        return inside, [], "outside the image"
+        return inside, [], OUTSIDE
     if (inside[2:] - inside[:2] < smallest_px).any() or (inside[2:] <= inside[:2]).any():
-        return inside, [], "one pixel wide or high"
+        return inside, [], THIN
     if np.abs(inside - np.concatenate([low, high])).max() > _SLACK_PX:
-        repairs.append("reached outside the image and was clipped")
+        repairs.append(CLIPPED)
     return inside, repairs, None
 
 
 def firsts(xyxy: NDArray[np.float32], label: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Index of the first box that each of (n, 4) boxes repeats, of shape (n,); a box that repeats none has its own."""
-    same = (boxes.iou(xyxy, xyxy) >= _DUPLICATE_IOU) & (label[:, None] == label[None, :])
+    """Index of the first box that each of (n, 4) boxes repeats, of shape (n,); a box that repeats none has its own.
+
+    Time and memory grow with the number of boxes, not with its square: of two boxes that are the same, the left edges differ by a
+    hundredth of the width at most, so each box is compared with its followers in the order of left edges only.
+    """
     first = np.arange(len(label), dtype=np.int64)
-    for i, earlier in enumerate(np.tril(same, k=-1)):
-        if earlier.any():
-            first[i] = first[earlier.argmax()]
+    earlier = first.copy()
+    order = np.argsort(xyxy[:, 0], kind="stable")
+    left = xyxy[order, 0].astype(np.float64)
+    width = np.maximum(xyxy[order, 2] - left, 0)
+    last = np.searchsorted(left, left + width * (1 - _DUPLICATE_IOU) + _SLACK_PX, side="right")
+    start = 0
+    while start < len(order):
+        stop = min(start + max(_PAIRS // max(int(last[start]) - start, _PAIRS // _BLOCK), 1), len(order))
+        rows, columns = order[start:stop], order[start : int(last[start:stop].max())]
+        same = (boxes.iou(xyxy[rows], xyxy[columns]) >= _DUPLICATE_IOU) & (label[rows][:, None] == label[columns])
+        a, b = (index[place] for index, place in zip((rows, columns), np.nonzero(same), strict=True))
+        np.minimum.at(earlier, np.maximum(a, b), np.minimum(a, b))
+        start = stop
+    for i in np.flatnonzero(earlier != first):
+        first[i] = first[earlier[i]]
     return first

@@ -177,7 +177,7 @@ class _Draft:
     def labels(self) -> Labels:
         """The boxes that stay, with their edges as the file had them."""
         names = tuple(name for name, stays in zip(self._names, self._stays, strict=True) if stays)
-        return replace(self._was, names=names, xyxy=self._raw[self._stays], normalised=False)
+        return replace(self._was, names=names, xyxy=self._raw[self._stays], normalised=False, lines=())
 
 
 def _unfit(row: Correction, best: float) -> str:

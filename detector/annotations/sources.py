@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from detector.annotations import pictures, repair
-from detector.annotations.labels import Item, Labels, Source
+from detector import texts
+from detector.annotations import conventions, pictures, repair
+from detector.annotations.labels import Item, Labels, Source, boxes
 from detector.annotations.layouts import read_cbc, read_coco, read_images, read_voc, read_yolo
 from detector.annotations.records import Record
 from detector.errors import AnnotationError, ImageError, UnknownClassError
+from detector.vision import images
 from detector.vision.cells import CLASSES
 
 _LAYOUTS = (read_voc, read_cbc, read_yolo, read_coco)
@@ -29,7 +31,7 @@ def load(path: Path) -> Source:
     Raises:
         AnnotationError: the path is absent or of no supported layout.
     """
-    if not path.exists():
+    if not texts.is_there(path):
         raise AnnotationError(f"{path}: no such file or folder")
     if path.is_file() and path.suffix.lower() != ".json":
         raise AnnotationError(f"{path}: not a label set; {_EXPECTED}")
@@ -47,7 +49,7 @@ def load_images(path: Path) -> Source:
     Raises:
         AnnotationError: the path is absent or holds no image.
     """
-    found = (_recognised(path) or read_images(path)) if path.exists() else None
+    found = (_recognised(path) or read_images(path)) if texts.is_there(path) else None
     if found is None or not any(item.image for item in found.items):
         raise AnnotationError(f"{path}: no such folder, or no images in it")
     return found
@@ -64,6 +66,8 @@ class Truth:
     """Label files that cannot be understood, each with its reason; their fields have no record."""
     unknown: Mapping[str, int]
     """Boxes of classes that are none of ours, by their name; they are in no record."""
+    remarks: Sequence[str] = ()
+    """What was converted, and what was left out and why, a line each."""
 
 
 def load_truth(path: Path) -> Truth:
@@ -77,14 +81,83 @@ def load_truth(path: Path) -> Truth:
     """
     source = load(path)
     labelled = [item for item in source.items if item.label_file is not None]
-    sound = [(item, item.labels) for item in labelled if item.labels is not None]
-    require_known_names(path, [labels for _, labels in sound])
-    shared = Counter(item.name for item in labelled)
-    keys = [item.name if shared[item.name] == 1 else item.key for item, _ in sound]
-    records = {key: _record(key, item, labels) for key, (item, labels) in zip(keys, sound, strict=True)}
-    broken = [f"{source.relative(item.label_file or item.place)}: {item.problem}" for item in labelled if item.labels is None]
-    unknown = Counter(name for _, labels in sound for name in labels.names if not repair.known(name))
-    return Truth(records, broken, dict(sorted(unknown.items())))
+    headers = [_header_of(item) for item in labelled]
+    items, told = settle(path, source, labelled, headers)
+    broken = [f"{source.place_of_labels(item)}: {item.problem}" for item in items if item.labels is None]
+    conventions.refuse_mostly_broken(path, broken, len(items))
+    sound = [(item, item.labels, header) for item, header in zip(items, headers, strict=True) if item.labels is not None]
+    require_known_names(path, [labels for _, labels, _ in sound])
+    mended = [_mended(labels, header) for _, labels, header in sound]
+    places = [source.place_of_labels(item) for item, _, _ in sound]
+    conventions.refuse_mostly_changed(path, zip(places, [labels for _, labels, _ in sound], mended, strict=True))
+    keys = _keys(path, source, [item for item, _, _ in sound], Counter(item.name for item in labelled))
+    records = {key: _record(key, item, boxes) for key, (item, _, _), boxes in zip(keys, sound, mended, strict=True)}
+    unknown = Counter(name for _, labels, _ in sound for name in labels.names if not repair.known(name))
+    remarks = [*(f"{place}: {remark}" for place, remark in (*source.remarks, *told)), *_left_out(keys, mended)]
+    return Truth(records, broken, dict(sorted(unknown.items())), remarks)
+
+
+def settle(
+    root: Path, source: Source, items: Sequence[Item], shots: Sequence[images.Header | pictures.Picture | None]
+) -> tuple[list[Item], list[tuple[str, str]]]:
+    """The items with labels that mean their displayed pictures, judged over all of them as `conventions.settle` does.
+
+    An item whose labels cannot be used has a `problem` in their place.
+
+    Args:
+        shots: what is known of the picture of each item, or None.
+
+    Returns:
+        The items in their order, and remarks on what was converted or taken for granted, each with the label file's place.
+
+    Raises:
+        AnnotationError: the boxes of the set are not what its files should hold.
+    """
+    fields = []
+    at = [i for i, item in enumerate(items) if item.labels is not None]
+    for i in at:
+        field = conventions.Field(source.place_of_labels(items[i]), items[i].labels or Labels((), boxes([])))
+        shot = shots[i]
+        if shot is not None:
+            grey = shot.grey if isinstance(shot, pictures.Picture) else None
+            field = replace(field, size_wh=shot.size_wh, orientation=shot.orientation, grey=grey)
+        fields.append(field)
+    settled, remarks = list(items), []
+    for i, field, outcome in zip(at, fields, conventions.settle(root, fields), strict=True):
+        if outcome.problem:
+            settled[i] = replace(items[i], labels=None, problem=outcome.problem)
+        else:
+            settled[i] = replace(items[i], labels=outcome.labels)
+        if outcome.remark:
+            remarks.append((field.place, outcome.remark))
+    return settled, remarks
+
+
+def _keys(root: Path, source: Source, items: Sequence[Item], named: Mapping[str, int]) -> list[str]:
+    """The key of each field: its name, or its path where fields share the name.
+
+    Raises:
+        AnnotationError: two label files are of one field.
+    """
+    keys: dict[str, Item] = {}
+    for item in items:
+        key = item.name if named[item.name] == 1 else item.key
+        if key in keys:
+            first, second = (source.place_of_labels(of) for of in (keys[key], item))
+            raise AnnotationError(f"{root}: the field {key} has labels in two places, {first} and {second}; give one of them")
+        keys[key] = item
+    return list(keys)
+
+
+def _left_out(keys: Sequence[str], mended: Sequence[repair.Mended]) -> Iterator[str]:
+    """A line for each reason why boxes of cells were dropped."""
+    of_reason: dict[str, list[str]] = {}
+    for key, boxes_of in zip(keys, mended, strict=True):
+        for change in boxes_of.changes:
+            if change.action == repair.DROPPED and change.reason != repair.UNKNOWN:
+                of_reason.setdefault(change.reason, []).append(key)
+    for reason, fields in of_reason.items():
+        yield f"{len(fields)} box{'es' * (len(fields) > 1)} left out: {reason}, first in {fields[0]}"
 
 
 def require_known_names(root: Path, labels: Iterable[Labels]) -> None:
@@ -114,16 +187,18 @@ def _is_label_set(folder: Path) -> bool:
         return False
 
 
-def _record(key: str, item: Item, labels: Labels) -> Record:
-    size_wh = _size_of(item) or labels.declared_wh
-    mended = repair.mend(labels, size_wh or _extent(labels), smallest_px=repair.SMALLEST_PX if size_wh else 0.0)
-    split = item.splits[0] if item.splits else None
-    return replace(mended.record(key, item.image), split=split)
+def _mended(labels: Labels, header: images.Header | None) -> repair.Mended:
+    size_wh = header.size_wh if header else labels.declared_wh
+    return repair.mend(labels, size_wh or _extent(labels), smallest_px=repair.SMALLEST_PX if size_wh else 0.0)
 
 
-def _size_of(item: Item) -> tuple[int, int] | None:
+def _record(key: str, item: Item, mended: repair.Mended) -> Record:
+    return replace(mended.record(key, item.image), split=item.splits[0] if item.splits else None)
+
+
+def _header_of(item: Item) -> images.Header | None:
     try:
-        return pictures.size_of(item.image) if item.image is not None else None
+        return images.header_of(item.image) if item.image is not None else None
     except ImageError:
         return None
 

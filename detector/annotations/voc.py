@@ -11,8 +11,11 @@ from xml.etree.ElementTree import Element, ParseError
 
 from defusedxml import DefusedXmlException, ElementTree
 
-from detector.annotations.labels import Labels, boxes
+from detector import texts
+from detector.annotations.labels import LARGEST_PX, Labels, boxes, class_name
 from detector.errors import AnnotationError
+
+_MOST_BYTES = 64 * texts.MEBIBYTE
 
 
 def read(path: Path) -> Labels:
@@ -22,7 +25,7 @@ def read(path: Path) -> Labels:
         AnnotationError: the file is no VOC annotation; the message is the reason without the path.
     """
     try:
-        root = ElementTree.fromstring(path.read_bytes())
+        root = ElementTree.fromstring(texts.content(path, _MOST_BYTES))
     except (ParseError, DefusedXmlException, ValueError, LookupError) as error:
         raise AnnotationError(f"not readable as XML: {error}") from None
     except OSError as error:
@@ -31,7 +34,7 @@ def read(path: Path) -> Labels:
         raise AnnotationError(f"the XML's root is <{root.tag}>, expected <annotation>")
     objects = root.findall("object")
     return Labels(
-        names=tuple((found.findtext("name") or "").strip() for found in objects),
+        names=tuple(class_name((found.findtext("name") or "").strip()) for found in objects),
         xyxy=boxes([_corners(found) for found in objects]),
         declared_wh=_declared(root),
     )
@@ -50,7 +53,7 @@ def _number(parent: Element, tag: str) -> float:
     try:
         return float(text or "")
     except ValueError:
-        raise AnnotationError(f"<{tag}> is {text!r}, expected a number") from None
+        raise AnnotationError(f"<{tag}> is {text[:60] if text else text!r}, expected a number") from None
 
 
 def _declared(root: Element) -> tuple[int, int] | None:
@@ -61,4 +64,4 @@ def _declared(root: Element) -> tuple[int, int] | None:
         width, height = int(_number(size, "width")), int(_number(size, "height"))
     except (AnnotationError, ValueError, OverflowError):
         return None
-    return (width, height) if width > 0 and height > 0 else None
+    return (width, height) if 0 < width <= LARGEST_PX and 0 < height <= LARGEST_PX else None

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable, Sequence
+from itertools import accumulate
 from pathlib import Path
 
 import numpy as np
 import yaml
 from numpy.typing import NDArray
 
-from detector.annotations.labels import Labels, boxes
+from detector import texts
+from detector.annotations.labels import CENTRE_SIZE, Labels, boxes, class_name
 from detector.annotations.records import Record
 from detector.errors import AnnotationError
 
 DATA_FILES = ("data.yaml", "data.yml")
 """What the file of a dataset folder is called that names its classes."""
+_MOST_BYTES = 64 * texts.MEBIBYTE
+_MOST_CLASSES = 10_000
+_DEEPEST = 100
+_NUMBER = re.compile(r"[0-9]{1,9}")
 DIGITS = 8
 """Decimals of a written coordinate: less than a hundredth of a pixel for sides up to half a million pixels."""
 
@@ -36,20 +44,53 @@ def _names_of_text(path: Path) -> list[str]:
         names.pop()
     if not names:
         raise AnnotationError(f"{path}: holds no class names, expected one a line")
-    return names
+    return _checked(path, names)
 
 
 def _names_of_yaml(path: Path) -> list[str]:
+    text = _named(path)
+    # Brackets in brackets take time with the cube of their number.
+    depths = accumulate(1 if bracket in "[{" else -1 for bracket in re.findall(r"[\[\]{}]", text))
+    if max(depths, default=0) > _DEEPEST:
+        raise AnnotationError(f"{path}: not readable as YAML: nested too deeply")
+    # Only composed: as values, dates, huge numbers and aliases within aliases could be anything, and of any size.
     try:
-        document = yaml.safe_load(_named(path))
-    except yaml.YAMLError as error:
-        raise AnnotationError(f"{path}: not readable as YAML: {' '.join(str(error).split())}") from None
-    names = document.get("names") if isinstance(document, dict) else None
-    if isinstance(names, list) and names:
-        return [str(name) for name in names]
-    if isinstance(names, dict) and names and all(isinstance(number, int) and number >= 0 for number in names):
-        return [str(names.get(number, f"class {number}")) for number in range(max(names) + 1)]
+        document = yaml.compose(text, Loader=yaml.SafeLoader)
+    except (yaml.YAMLError, ValueError) as error:
+        raise AnnotationError(f"{path}: not readable as YAML: {' '.join(str(error).split())[:300]}") from None
+    except RecursionError:
+        raise AnnotationError(f"{path}: not readable as YAML: nested too deeply") from None
+    pairs = document.value if isinstance(document, yaml.MappingNode) else []
+    node = next((value for key, value in pairs if key.value == "names"), None)
+    if isinstance(node, yaml.SequenceNode) and node.value and _scalars(node.value):
+        return _checked(path, [name.value for name in node.value])
+    if isinstance(node, yaml.MappingNode) and node.value and _scalars(part for pair in node.value for part in pair):
+        return _checked(path, _numbered(path, [(key.value, name.value) for key, name in node.value]))
     raise AnnotationError(f"{path}: has no usable 'names', expected a list or a map from number to name")
+
+
+def _scalars(nodes: Iterable[yaml.Node]) -> bool:
+    return all(isinstance(node, yaml.ScalarNode) for node in nodes)
+
+
+def _numbered(path: Path, pairs: Sequence[tuple[str, str]]) -> list[str]:
+    """Names in the order of their numbers; a number between them that has none is the unknown name `class NUMBER`."""
+    names: dict[int, str] = {}
+    for number, name in pairs:
+        if not _NUMBER.fullmatch(number) or int(number) >= _MOST_CLASSES:
+            raise AnnotationError(
+                f"{path}: has no usable 'names': {number[:40]!r} is no class number, which are 0 to {_MOST_CLASSES - 1}"
+            )
+        if names.setdefault(int(number), name) != name:
+            raise AnnotationError(f"{path}: class {number} is called {names[int(number)][:40]!r} and {name[:40]!r}")
+    return [names.get(number, f"class {number}") for number in range(max(names) + 1)]
+
+
+def _checked(path: Path, names: list[str]) -> list[str]:
+    try:
+        return [class_name(name) for name in names]
+    except AnnotationError as error:
+        raise AnnotationError(f"{path}: {error}") from None
 
 
 def read(path: Path, names: list[str]) -> Labels:
@@ -60,7 +101,8 @@ def read(path: Path, names: list[str]) -> Labels:
     """
     found: list[str] = []
     rows: list[tuple[float, float, float, float]] = []
-    for number, line in enumerate(_text(path).splitlines(), start=1):
+    lines: list[int] = []
+    for number, line in enumerate(_text(path, _MOST_BYTES).splitlines(), start=1):
         if not line.strip():
             continue
         try:
@@ -69,8 +111,9 @@ def read(path: Path, names: list[str]) -> Labels:
         except (ValueError, OverflowError):
             raise AnnotationError(f"line {number} is {line[:60]!r}, expected 'class cx cy width height'") from None
         found.append(names[index] if 0 <= index < len(names) and index == label else f"class {label:g}")
+        lines.append(number)
         rows.append((cx - w / 2, cy - h / 2, cx + w / 2, cy + h / 2))
-    return Labels(names=tuple(found), xyxy=boxes(rows), normalised=True)
+    return Labels(names=tuple(found), xyxy=boxes(rows), normalised=True, form=CENTRE_SIZE, lines=tuple(lines))
 
 
 def text(record: Record) -> str:
@@ -94,16 +137,16 @@ def _lines(boxes: NDArray[np.float32], label: NDArray[np.int64], size_wh: tuple[
 
 
 def _named(path: Path) -> str:
-    """The text of a file that no message names but its own."""
+    """The text of a file of class names, whose messages name it."""
     try:
-        return _text(path)
+        return _text(path, texts.MEBIBYTE)
     except AnnotationError as error:
         raise AnnotationError(f"{path}: {error}") from None
 
 
-def _text(path: Path) -> str:
+def _text(path: Path, most_bytes: int) -> str:
     try:
-        return path.read_text(encoding="utf-8-sig")
+        return texts.content(path, most_bytes).decode("utf-8-sig")
     except UnicodeDecodeError:
         raise AnnotationError(f"{path.name} is not UTF-8 text") from None
     except OSError as error:

@@ -104,20 +104,20 @@ class Correction:
 
 def corrections(val_sums: ValSums | None) -> dict[str, Correction | None]:
     """The correction of each class; None where the validation fields do not tell it, for want of labelled or counted cells."""
-    known = val_sums or {}
-    red = sum(one.counted for one in known.get(CLASSES[RBC], {}).values())
-    return {name: _correction(known.get(name, {}), red) for name in CLASSES}
+    sums_by_class = val_sums or {}
+    red = sum(domain.counted for domain in sums_by_class.get(CLASSES[RBC], {}).values())
+    return {name: _correction(sums_by_class.get(name, {}), red) for name in CLASSES}
 
 
 def _correction(domains: Mapping[str, FieldSums], red_counted: int) -> Correction | None:
-    seen = [one for one in domains.values() if one.counted or one.truth]
-    true, false, missed = (sum(getattr(one, key) for one in seen) for key in ("true", "false", "missed"))
+    seen = [domain for domain in domains.values() if domain.counted or domain.truth]
+    true, false, missed = (sum(getattr(domain, key) for domain in seen) for key in ("true", "false", "missed"))
     counted = true + false
     if not counted or not true + missed:
         return None
     residual = _residual(seen)
     # Half a cell more keeps the logarithm finite where a domain has none.
-    truths, counts = np.array([one.truth + 0.5 for one in seen]), np.array([one.counted + 0.5 for one in seen])
+    truths, counts = np.array([domain.truth + 0.5 for domain in seen]), np.array([domain.counted + 0.5 for domain in seen])
     mean, sd = _predicted(np.log(truths / counts), residual * counts / truths**2)
     half = quantiles.normal(_HIGH) * sd
     return Correction(
@@ -132,9 +132,9 @@ def _correction(domains: Mapping[str, FieldSums], red_counted: int) -> Correctio
 
 def _residual(domains: Sequence[FieldSums]) -> float:
     """Variance of the true number about R C per counted cell, each domain about its own R, with one cell of error added."""
-    squared = sum(one.squared_error() for one in domains)
-    cells = sum(one.counted * (one.fields - 1) / one.fields for one in domains)
-    degrees = sum(one.fields - 1 for one in domains) + 1
+    squared = sum(domain.squared_error() for domain in domains)
+    cells = sum(domain.counted * (domain.fields - 1) / domain.fields for domain in domains)
+    degrees = sum(domain.fields - 1 for domain in domains) + 1
     return (squared + 1) / (cells + 1) * inflation(degrees)
 
 

@@ -23,8 +23,8 @@ def normal(share: Floats) -> Floats:
     """Of the standard normal distribution; `share` may be an array, for an array of its shape."""
     from scipy import special
 
-    found: Floats = special.ndtri(share)
-    return found
+    quantile: Floats = special.ndtri(share)
+    return quantile
 
 
 def student(degrees: float, share: float) -> float:

@@ -70,7 +70,7 @@ class SlideCount:
             owned: the cells that each tile owns, in the slide's coordinates.
         """
         whole = tiles.joined(owned, size_wh)
-        framed = np.split(in_frame(whole.xyxy, whole.label, size_wh), np.cumsum([len(one) for one in owned])[:-1])
+        framed = np.split(in_frame(whole.xyxy, whole.label, size_wh), np.cumsum([len(cells) for cells in owned])[:-1])
         rows = [
             TileCount(tile.owned, look.status, look.reason, _numbers(mine), _numbers(mine[mask]), look.quality)
             for tile, look, mine, mask in zip(plan.tiles, looks, owned, framed, strict=True)
@@ -92,43 +92,45 @@ class SlideCount:
 
     def note(self) -> str:
         """How many tiles were counted and what became of the others, in words."""
-        told = [f"{self.number(scan.COUNTED):,} of {len(self.tiles):,} tiles counted"]
-        told += [f"{self.number(one):,} {one}" for one in (scan.EMPTY, scan.UNFOCUSED, scan.UNREADABLE) if self.number(one)]
-        return ", ".join([*told, f"{sum(tile.monolayer for tile in self.tiles):,} of the monolayer"])
+        phrases = [f"{self.number(scan.COUNTED):,} of {len(self.tiles):,} tiles counted"]
+        phrases += [
+            f"{self.number(status):,} {status}" for status in (scan.EMPTY, scan.UNFOCUSED, scan.UNREADABLE) if self.number(status)
+        ]
+        return ", ".join([*phrases, f"{sum(tile.monolayer for tile in self.tiles):,} of the monolayer"])
 
     def doubt(self) -> str:
         """What of the slide is missing in its counts, in words; empty where nothing to speak of is."""
         lost = [tile for tile in self.tiles if tile.status == scan.UNREADABLE]
         blurred, counted = self.number(scan.UNFOCUSED), self.number(scan.COUNTED)
-        told = []
+        phrases = []
         if lost:
             reason, _ = Counter(tile.reason for tile in lost).most_common(1)[0]
             places = ", ".join(f"({tile.owned[0]}, {tile.owned[1]})" for tile in lost[:_NAMED])
             more = f" and {len(lost) - _NAMED:,} more" if len(lost) > _NAMED else ""
-            told.append(
+            phrases.append(
                 f"{len(lost):,} of {len(self.tiles):,} tiles could not be read and are not counted: at {places}{more} ({reason})"
             )
         if blurred > MOST_UNFOCUSED * (blurred + counted):
-            told.append(f"{blurred:,} tiles are out of focus and not counted")
-        return "; ".join(told)
+            phrases.append(f"{blurred:,} tiles are out of focus and not counted")
+        return "; ".join(phrases)
 
     def quality(self) -> Quality | None:
         """Of the tiles that were counted, taken together."""
         return _together([tile.quality for tile in self.tiles if tile.quality is not None])
 
-    def field(self, found: Detections, field: str, smear: str, um_per_px: float | None) -> FieldCount:
+    def field(self, detections: Detections, field: str, smear: str, um_per_px: float | None) -> FieldCount:
         """The slide as a field of its smear.
 
         Args:
-            found: all of its cells.
+            detections: all of its cells.
             um_per_px: as the user gave it; None takes what the file says.
         """
         raw, frame = (
-            {name: sum(numbers[i] for numbers in of) for i, name in enumerate(CLASSES)}
-            for of in ([tile.raw for tile in self.tiles], [tile.frame for tile in self.tiles])
+            {name: sum(numbers[i] for numbers in tile_counts) for i, name in enumerate(CLASSES)}
+            for tile_counts in ([tile.raw for tile in self.tiles], [tile.frame for tile in self.tiles])
         )
         scale = self.um_per_px if um_per_px is None else um_per_px
-        return FieldCount(field, smear, found.size_wh, raw, frame, found.saturated, scale, self.quality(), self.parts())
+        return FieldCount(field, smear, detections.size_wh, raw, frame, detections.saturated, scale, self.quality(), self.parts())
 
 
 def _together(parts: Sequence[Quality]) -> Quality | None:
@@ -136,20 +138,20 @@ def _together(parts: Sequence[Quality]) -> Quality | None:
     cells, those between tiles in each; None without."""
     if not parts:
         return None
-    focus = [one.focus for one in parts if one.focus is not None]
-    red, green, blue = np.median([one.background for one in parts], axis=0)
+    focus = [quality.focus for quality in parts if quality.focus is not None]
+    red, green, blue = np.median([quality.background for quality in parts], axis=0)
     return Quality(
         focus=float(np.median(focus)) if focus else None,
-        covered=float(np.mean([one.covered for one in parts])),
-        overlap=float(np.mean([one.overlap for one in parts])),
-        unclaimed=float(np.mean([one.unclaimed for one in parts])),
+        covered=float(np.mean([quality.covered for quality in parts])),
+        overlap=float(np.mean([quality.overlap for quality in parts])),
+        unclaimed=float(np.mean([quality.unclaimed for quality in parts])),
         background=(int(red), int(green), int(blue)),
-        contrast=float(np.median([one.contrast for one in parts])),
-        uneven=float(np.median([one.uneven for one in parts])),
-        counted=_sums([one.counted for one in parts]),
-        unsure=_sums([one.unsure for one in parts]),
-        plain_whites=sum(one.plain_whites for one in parts),
-        stray=float(np.median([one.stray for one in parts])),
+        contrast=float(np.median([quality.contrast for quality in parts])),
+        uneven=float(np.median([quality.uneven for quality in parts])),
+        counted=_sums([quality.counted for quality in parts]),
+        unsure=_sums([quality.unsure for quality in parts]),
+        plain_whites=sum(quality.plain_whites for quality in parts),
+        stray=float(np.median([quality.stray for quality in parts])),
     )
 
 
@@ -157,8 +159,8 @@ def _sums(rows: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
     return tuple(sum(column) for column in zip(*rows, strict=True))
 
 
-def _numbers(found: Detections) -> tuple[int, ...]:
-    counts = found.counts()
+def _numbers(detections: Detections) -> tuple[int, ...]:
+    counts = detections.counts()
     return tuple(counts[name] for name in CLASSES)
 
 

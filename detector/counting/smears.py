@@ -72,18 +72,18 @@ class SmearCount:
         return f"{which} doubtful: do not use these counts before looking at {'it' if self.fields == 1 else 'them'}"
 
 
-def judge(fields: Sequence[FieldCount], known: Familiar | None = None) -> list[FieldCount]:
+def judge(fields: Sequence[FieldCount], familiar: Familiar | None = None) -> list[FieldCount]:
     """The fields, in their order, with what makes them doubtful; each is compared with the others of its smear.
 
     Args:
-        known: what the fields of the model's training are like.
+        familiar: what the fields of the model's training are like.
     """
     by_smear: dict[str, dict[str, Quality]] = {}
     for field in fields:
         if field.quality is not None:
             by_smear.setdefault(field.smear, {})[field.field] = field.quality
-    judged = ((smear, doubts.of(list(smear.values()), known)) for smear in by_smear.values())
-    reasons = {name: reason for smear, of in judged for name, reason in zip(smear, of, strict=True)}
+    judged = ((smear, doubts.of_fields(list(smear.values()), familiar)) for smear in by_smear.values())
+    reasons = {name: reason for smear, field_reasons in judged for name, reason in zip(smear, field_reasons, strict=True)}
     return [replace(field, doubt="; ".join(filter(None, (field.doubt, reasons.get(field.field))))) for field in fields]
 
 
@@ -106,9 +106,9 @@ def aggregate(
         read.setdefault(field.smear, []).append(field)
     for missing in unread:
         lost.setdefault(missing.smear, []).append(missing)
-    known = corrections or {}
+    class_corrections = corrections or {}
     smears = sorted(read.keys() | lost.keys())
-    return [_smear(name, read.get(name, []), lost.get(name, []), known) for name in smears]
+    return [_smear(name, read.get(name, []), lost.get(name, []), class_corrections) for name in smears]
 
 
 def _smear(
@@ -123,8 +123,8 @@ def _smear(
         raise ValueError(f"smear {name!r} has fields that are given twice: {', '.join(twice)}")
     ordered = sorted(fields, key=lambda f: f.field)
     doubtful = sum(bool(f.doubt) for f in fields)
-    known = {} if _many(doubtful, len(fields)) else corrections
-    classes = {c: _class(c, ordered, known.get(c)) for c in CLASSES}
+    class_corrections = {} if _many(doubtful, len(fields)) else corrections
+    classes = {c: _class(c, ordered, class_corrections.get(c)) for c in CLASSES}
     return SmearCount(name, len(fields), len(unread), sum(f.saturated for f in fields), classes, doubtful)
 
 

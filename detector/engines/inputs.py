@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import os
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,11 +13,17 @@ from detector.engines.manifest import Manifest
 from detector.errors import NothingToDoError, UsageError
 from detector.output.results import OVERLAYS, is_result
 from detector.output.slides import DENSITY
+from detector.vision import names
 from detector.vision.images import SUFFIXES as PICTURES
+from detector.vision.images import UNREAD
 from detector.vision.slides.formats import VENDOR_SUFFIXES, repeated
 
 SUFFIXES = PICTURES | VENDOR_SUFFIXES
 """File name endings, lower case, that are taken for fields or slides when a folder is searched."""
+_OF_THE_SYSTEM = frozenset({"thumbs.db", "desktop.ini"})
+"""Files, lower case, that Windows puts into folders and hides."""
+_SINGLY = 10
+"""Most skipped files that are named one by one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,45 +39,72 @@ class FieldInput:
     """Why it cannot be read, where that is known before reading; else empty."""
 
 
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a search found."""
+
+    fields: list[FieldInput]
+    """Each once, sorted by smear and name."""
+    skipped: list[str]
+    """Files in searched folders that are no pictures by their endings, named as fields are, sorted; not hidden ones, and no results."""
+
+    def skipped_lines(self) -> list[str]:
+        """What to tell of the skipped files: each by its name, and many together by their endings."""
+        lines = [f"{name}: its name does not end as a picture's does" for name in self.skipped[:_SINGLY]]
+        others = Counter(Path(name).suffix.lower() or "no ending" for name in self.skipped[_SINGLY:])
+        if others:
+            kinds = ", ".join(f"{number:,} {suffix}" for suffix, number in sorted(others.items()))
+            lines.append(f"and {others.total():,} more whose names do not end as pictures' do: {kinds}")
+        return lines
+
+
 def find(inputs: Sequence[str], manifest: Manifest | None = None, um_per_px: float | None = None) -> list[FieldInput]:
-    """Fields in the inputs, each once, sorted by smear and name.
+    """The fields of `search`."""
+    return search(inputs, manifest, um_per_px).fields
+
+
+def search(inputs: Sequence[str], manifest: Manifest | None = None, um_per_px: float | None = None) -> Found:
+    """Fields in the inputs, and what was skipped.
 
     Folders are searched with all their subfolders; each subfolder is a smear, and images directly in a folder belong to
     the smear of that folder's name. A name that leads nowhere is a field with a `problem`. A manifest, where one is given,
-    says which images are fields and to which smear they belong.
+    says which images are fields and to which smear they belong; it may name them as true counts do (`names.joined`).
 
     Raises:
         NothingToDoError: there is no field at all; the message says where was looked and for what.
     """
-    found = _of_inputs(inputs, um_per_px) if manifest is None else _of_manifest(manifest, inputs, um_per_px)
+    found, skipped = _of_inputs(inputs, um_per_px) if manifest is None else (_of_manifest(manifest, inputs, um_per_px), [])
     if not found:
         looked = ", ".join(inputs) or "nothing"
         raise NothingToDoError(f"{looked}: no images in it; looked for names that end with {', '.join(sorted(SUFFIXES))}")
-    return sorted(found, key=lambda one: (one.smear, one.field))
+    return Found(sorted(found, key=lambda one: (one.smear, one.field)), skipped)
 
 
-def _of_inputs(inputs: Sequence[str], um_per_px: float | None) -> list[FieldInput]:
+def _of_inputs(inputs: Sequence[str], um_per_px: float | None) -> tuple[list[FieldInput], list[str]]:
+    """Fields, and the names of skipped files."""
     groups = [(name, _expand(name)) for name in inputs]
     base = _common([root for _, roots in groups for root in roots])
     found: dict[str, FieldInput] = {}
+    skipped: set[Path] = set()
 
     def add(path: Path, problem: str = "") -> None:
         field, smear = _names(path, base)
         found.setdefault(field, FieldInput(path, field, smear, um_per_px, problem))
 
     for name, roots in groups:
-        images = [one for root in roots for one in _images(root)]
+        images = [one for root in roots for one in _images(root, skipped)]
         for path, problem in images:
             add(path, problem)
         if not images and len(groups) == 1:
             if not roots:
                 raise NothingToDoError(f"{name}: does not exist; give a folder, image files or a pattern such as 'slides/*.jpg'")
-            return []
+            return [], []
         if not images:
             # With one input this is an error of its own; among others it is a line in the table.
             add(Path(os.path.abspath(name)), "holds no images" if roots else "does not exist")
     others = repeated(one.path for one in found.values() if not one.problem)
-    return [one for one in found.values() if one.path not in others]
+    named = sorted({_names(path, base)[0] for path in skipped})
+    return [one for one in found.values() if one.path not in others], named
 
 
 def _of_manifest(manifest: Manifest, inputs: Sequence[str], um_per_px: float | None) -> list[FieldInput]:
@@ -78,13 +112,37 @@ def _of_manifest(manifest: Manifest, inputs: Sequence[str], um_per_px: float | N
     for folder in folders:
         if not folder.is_dir():
             raise UsageError(f"{folder}: is not a folder; with --manifest, INPUT is the folder that its fields are named from")
+    places = {row.field: _place(row.field, folders) for row in manifest.rows}
+    if None in places.values():
+        pictures = _below(folders)
+        others = names.joined(pictures, places)
+        places |= {row: pictures[picture] for picture, row in others.items() if places[row] is None}
     found = []
     for row in manifest.rows:
-        places = [folder / row.field for folder in folders]
-        path = next((place for place in places if place.is_file()), None)
-        problem = "" if path else f"does not exist; named in line {row.line} of {manifest.path.name}"
+        place = places[row.field]
+        field, path = place or (row.field, folders[0] / row.field)
+        problem = "" if place else f"does not exist; named in line {row.line} of {manifest.path.name}"
         scale = row.um_per_px if row.um_per_px is not None else um_per_px
-        found.append(FieldInput(path or places[0], row.field, row.smear, scale, problem))
+        found.append(FieldInput(path, field, row.smear, scale, problem))
+    return found
+
+
+def _place(field: str, folders: Sequence[Path]) -> tuple[str, Path] | None:
+    """The file at that path in the first folder that has one, and its name."""
+    try:
+        return next(((field, folder / field) for folder in folders if (folder / field).is_file()), None)
+    except OSError:  # a name longer than the system takes
+        return None
+
+
+def _below(folders: Sequence[Path]) -> dict[str, tuple[str, Path]]:
+    """Pictures in the folders, by their paths in them; a path that several folders have is the first one's."""
+    found: dict[str, tuple[str, Path]] = {}
+    for folder in folders:
+        for path, problem in _images(folder, set()):
+            name = path.relative_to(folder).as_posix()
+            if not problem:
+                found.setdefault(name, (name, path))
     return found
 
 
@@ -99,14 +157,14 @@ def _expand(name: str) -> list[Path]:
         return []
 
 
-def _images(root: Path) -> Iterator[tuple[Path, str]]:
-    """Images in a folder, or a file itself, each with a problem or an empty word."""
+def _images(root: Path, skipped: set[Path]) -> Iterator[tuple[Path, str]]:
+    """Images in a folder, or a file itself, each with a problem or an empty word; other files are put to the skipped ones."""
     if not root.is_dir():
         yield root, ""
         return
     closed: list[OSError] = []
     visited: set[str] = set()
-    for place, subfolders, names in os.walk(root, onerror=closed.append, followlinks=True):
+    for place, subfolders, files in os.walk(root, onerror=closed.append, followlinks=True):
         folder = Path(place)
         # A link may lead back to a folder above it.
         real = os.path.realpath(folder)
@@ -117,9 +175,16 @@ def _images(root: Path) -> Iterator[tuple[Path, str]]:
         visited.add(real)
         left_out = {OVERLAYS, DENSITY} if own_result else set()
         subfolders[:] = sorted(name for name in subfolders if not name.startswith(".") and name not in left_out)
-        for name in sorted(names):
-            if Path(name).suffix.lower() in SUFFIXES and not name.startswith("."):
+        # A slide of this format has a folder beside it, of which its reader takes what it needs.
+        silent = own_result or folder.with_name(folder.name + ".mrxs").is_file()
+        for name in sorted(files):
+            if name.startswith(".") or name.lower() in _OF_THE_SYSTEM:
+                continue
+            # A format that is not read is told so by its reader.
+            if Path(name).suffix.lower() in SUFFIXES or Path(name).suffix.lower() in UNREAD:
                 yield folder / name, ""
+            elif not silent:
+                skipped.add(folder / name)
     for error in closed:
         yield Path(error.filename), f"cannot be searched ({error.strerror})"
 

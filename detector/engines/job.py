@@ -14,7 +14,7 @@ from detector.counting.fields import FieldCount, UnreadField
 from detector.counting.result import FieldResult
 from detector.counting.smears import aggregate, judge
 from detector.engines import inputs, local, manifest, slides
-from detector.engines.inputs import FieldInput
+from detector.engines.inputs import FieldInput, Found
 from detector.engines.local import Work
 from detector.engines.options import CountOptions
 from detector.errors import UsageError
@@ -40,8 +40,8 @@ def journal_key(model: Model) -> dict[str, Any]:
     return {"model_sha256": model.sha256, "backend": model.network.backend, "smearcount": version()}
 
 
-def fields_of(options: CountOptions, spelled: Callable[[str], str] = str) -> list[FieldInput]:
-    """The fields that a count is asked for.
+def search(options: CountOptions, spelled: Callable[[str], str] = str) -> Found:
+    """The fields that a count is asked for, and what was skipped.
 
     Args:
         spelled: what the caller calls an option, from its name in `CountOptions`.
@@ -52,25 +52,27 @@ def fields_of(options: CountOptions, spelled: Callable[[str], str] = str) -> lis
     """
     if options.um_per_px is not None:
         scale.check(options.um_per_px, spelled("um_per_px"))
-    for name, value in (("rbc_per_ul", options.rbc_per_ul), ("ul_factor", options.ul_factor)):
-        if value is not None:
-            density.check(value, spelled(name))
+    if options.rbc_per_ul is not None:
+        density.check_red_cells(options.rbc_per_ul, spelled("rbc_per_ul"))
+    if options.ul_factor is not None:
+        density.check(options.ul_factor, spelled("ul_factor"))
     if options.rbc_per_ul is not None and options.ul_factor is not None:
         raise UsageError(f"{spelled('rbc_per_ul')} and {spelled('ul_factor')} are two ways to counts per µL; give one of them")
     listed = manifest.read(options.manifest) if options.manifest else None
-    fields = inputs.find(options.inputs, listed, options.um_per_px)
+    searched = inputs.search(options.inputs, listed, options.um_per_px)
+    fields = searched.fields
     if options.ul_factor is not None and all(field.um_per_px is None and not formats.is_slide(field.path) for field in fields):
         raise UsageError(
             f"{spelled('ul_factor')} needs cells per mm²: give {spelled('um_per_px')} too, or a manifest with a um_per_px column"
         )
-    return fields
+    return searched
 
 
-def count(
+def count_fields(
     fields: Sequence[FieldInput],
     work: Work,
     progress: Progress | None = None,
-    each: Callable[[FieldResult], None] | None = None,
+    on_result: Callable[[FieldResult], None] | None = None,
 ) -> Outcome:
     """Count fields, and write each into the journal as soon as it is done.
 
@@ -78,13 +80,13 @@ def count(
     smear or scale has changed. Slides are searched one by one, each with all workers.
 
     Args:
-        each: called with what became of each field, in the order of the fields.
+        on_result: called with what became of each field, in the order of the fields.
     """
     counted: list[FieldCount | UnreadField] = []
     for result in _counted(fields, work, progress or (lambda _done: None)):
         counted.append(result.count())
-        if each is not None:
-            each(result)
+        if on_result is not None:
+            on_result(result)
     read = judge([field for field in counted if isinstance(field, FieldCount)], work.model.card.familiar)
     unread = [field for field in counted if isinstance(field, UnreadField)]
     smears = aggregate(read, unread, expected.corrections(work.model.card.val_sums))
@@ -136,7 +138,7 @@ def entries(fields: Sequence[FieldInput], journal: Journal) -> Iterator[FieldRes
 def _counted(fields: Sequence[FieldInput], work: Work, tell: Progress) -> Iterator[FieldResult]:
     """What becomes of each field, in their order; what is not in the journal is counted and written there."""
     journal = work.journal
-    todo = {field.field: field for field in fields if journal is None or not _known(journal, field, work.overlays)}
+    todo = {field.field: field for field in fields if journal is None or not _in_journal(journal, field, work.overlays)}
     tell(len(fields) - len(todo))
     large = {field.field for field in todo.values() if not field.problem and formats.is_slide(field.path)}
     small = [field for field in todo.values() if field.field not in large]
@@ -146,7 +148,7 @@ def _counted(fields: Sequence[FieldInput], work: Work, tell: Progress) -> Iterat
             if journal is not None and field.field not in todo:
                 yield journal.read(field.field)
                 continue
-            result = slides.count(field, work, tell) if field.field in large else next(done)
+            result = slides.count_slide(field, work, tell) if field.field in large else next(done)
             if journal is not None:
                 journal.add(result, stamp_of(field.path))
             if field.field not in large:
@@ -167,7 +169,7 @@ def _warnings(read: Sequence[FieldCount]) -> tuple[str, ...]:
     )
 
 
-def _known(journal: Journal, field: FieldInput, overlays: Path | None) -> bool:
+def _in_journal(journal: Journal, field: FieldInput, overlays: Path | None) -> bool:
     if not journal.has(field.field, stamp_of(field.path)):
         return False
     result = journal.read(field.field)

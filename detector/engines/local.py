@@ -10,12 +10,12 @@ from pathlib import Path
 from detector.counting.result import FieldResult
 from detector.engines.inputs import FieldInput
 from detector.engines.pool import in_order
-from detector.errors import ImageError, OutputError, SmearcountError
+from detector.errors import ImageError, SmearcountError, writing
 from detector.output import overlay
 from detector.output.journal import Journal
 from detector.output.report import pictures
 from detector.vision import finder, images, quality, tiles
-from detector.vision.detections import Detections, Unread
+from detector.vision.detections import Unread
 from detector.vision.model import Model
 from detector.vision.scale import Estimate, Scale, estimate, of_smear, probes
 
@@ -54,7 +54,7 @@ class SmearScales:
             if given.um_per_px is None and not given.problem:
                 self._fields.setdefault(given.smear, []).append(given)
         self._locks = {smear: threading.Lock() for smear in self._fields}
-        self._known: dict[str, Scale] = {}
+        self._scales: dict[str, Scale] = {}
 
     def of(self, given: FieldInput) -> Scale | None:
         """The scale of a field as its user gave it, or of its smear; None where the field alone is to tell it."""
@@ -64,9 +64,9 @@ class SmearScales:
         if len(own) < _FEWEST_FIELDS:
             return None
         with self._locks[given.smear]:
-            if given.smear not in self._known:
-                self._known[given.smear] = of_smear([self._estimate(own[i]) for i in probes(len(own))])
-        return self._known[given.smear]
+            if given.smear not in self._scales:
+                self._scales[given.smear] = of_smear([self._estimate(own[i]) for i in probes(len(own))])
+        return self._scales[given.smear]
 
     def _estimate(self, given: FieldInput) -> Estimate | None:
         try:
@@ -87,6 +87,12 @@ def detect_field(given: FieldInput, work: Work, scales: SmearScales, workers: in
     """
     if given.problem:
         return unread(given, given.problem)
+    with images.room(given.path):
+        return _detected(given, work, scales, workers)
+
+
+def _detected(given: FieldInput, work: Work, scales: SmearScales, workers: int) -> FieldResult:
+    """The same of a field for which there is room."""
     try:
         picture = images.load(given.path)
     except ImageError as error:
@@ -101,17 +107,12 @@ def detect_field(given: FieldInput, work: Work, scales: SmearScales, workers: in
     except Exception as error:
         return unread(given, not_searched(error))
     if work.overlays is not None:
-        _draw(picture.rgb, cells, overlay.path_of(work.overlays, given.field))
+        target = overlay.path_of(work.overlays, given.field)
+        with writing(target):
+            overlay.write(picture.rgb, cells, target)
     small = pictures.small(picture.rgb, work.picture_bytes) if work.picture_bytes else b""
     note = "; ".join(filter(None, (picture.note, searched.note)))
     return FieldResult(given.field, given.smear, given.um_per_px, cells, note, measured, small, scale=searched.scale)
-
-
-def _draw(rgb: images.Rgb, cells: Detections, target: Path) -> None:
-    try:
-        overlay.write(rgb, cells, target)
-    except OSError as error:
-        raise OutputError(f"{target}: cannot be written ({error.strerror or error})") from None
 
 
 def unread(given: FieldInput, reason: str) -> FieldResult:

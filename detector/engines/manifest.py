@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import csv
 import posixpath
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
 
+from detector import texts
 from detector.errors import ManifestError, UsageError
 from detector.vision import scale as scales
+
+_COLUMNS = ("field", "smear", "um_per_px", "domain")
 
 
 @dataclass(frozen=True)
@@ -31,10 +33,12 @@ class Manifest:
 
     path: Path
     rows: tuple[Row, ...]
+    remarks: tuple[str, ...] = ()
+    """What a user should know of how it was read: its encoding, and columns that are not used."""
 
 
 def read(path: Path, domains: bool = False) -> Manifest:
-    """Read a CSV file with the columns `field,smear[,um_per_px]`; comma, semicolon or tab between them.
+    """Read a CSV file with the columns `field,smear[,um_per_px]`, in any case and order; comma, semicolon or tab between them.
 
     Args:
         domains: whether to read a column `domain` too, with which `smear` may be left out.
@@ -44,49 +48,33 @@ def read(path: Path, domains: bool = False) -> Manifest:
             valid; the message names the line.
     """
     first = "field,smear, field,domain or field,smear,domain" if domains else "field,smear[,um_per_px]"
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise ManifestError(f"{path}: cannot be read ({error.strerror}); give a CSV file with the columns {first}") from None
-    except UnicodeDecodeError:
-        raise ManifestError(f"{path}: is not UTF-8 text; save it as CSV in UTF-8") from None
-    try:
-        rows = _rows(path, text, domains, first)
-    except csv.Error as error:
-        raise ManifestError(f"{path}: is not a CSV file ({error})") from None
-    _refuse_repeated(path, rows)
-    return Manifest(path, rows)
-
-
-def _rows(path: Path, text: str, domains: bool, first: str) -> tuple[Row, ...]:
-    """The rows of a manifest whose first line is to be `first`."""
-    lines = text.splitlines()
-    header = lines[0] if lines else ""
-    delimiter = max(",;\t", key=header.count)
-    table = csv.DictReader(lines, delimiter=delimiter, skipinitialspace=True)
-    columns = [name.strip() for name in table.fieldnames or []]
+    table = texts.table(path, f"give a CSV file with the columns {first}")
+    columns = list(table.columns)
     parted = [name for name in ("smear", "domain") if name in columns] if domains else []
     needed = ("field", *(parted or ["smear"]))
     missing = [name for name in needed if name not in columns]
     if missing:
         raise ManifestError(f"{path}: has no column {' and no column '.join(missing)}; its first line must be {first}")
-    table.fieldnames = columns
-    rows = tuple(_row(path, table.line_num, values, needed) for values in table)
+    twice = [name for name in _COLUMNS if columns.count(name) > 1]
+    if twice:
+        raise ManifestError(f"{path}: has two columns {twice[0]}; its first line must be {first}")
+    rows = tuple(_row(path, line, dict(zip(columns, row, strict=False)), needed) for line, row in table.rows)
     if not rows:
         raise ManifestError(f"{path}: names no field; below the first line, each line must name a field and its {needed[-1]}")
-    return rows
+    _refuse_repeated(path, rows)
+    return Manifest(path, rows, (*table.remarks, *table.unused(_COLUMNS)))
 
 
-def _row(path: Path, line: int, values: Mapping[str, str | None], needed: Sequence[str]) -> Row:
-    texts = {name: (values[name] or "").strip() for name in needed}
-    if not all(texts.values()):
+def _row(path: Path, line: int, values: Mapping[str, str], needed: Sequence[str]) -> Row:
+    filled = {name: values[name] for name in needed}
+    if not all(filled.values()):
         told = f"{', '.join(needed[:-1])} and {needed[-1]}"
         raise ManifestError(f"{path}, line {line}: {told} must {'both' if len(needed) == 2 else 'all'} be filled in")
-    field = texts["field"]
+    field = filled["field"]
     # A manifest written on Windows may separate folders with backslashes.
     posix = PureWindowsPath(field).as_posix() if "\\" in field else field
-    scale = _scale(path, line, (values.get("um_per_px") or "").strip())
-    return Row(line, posixpath.normpath(posix), texts.get("smear", ""), scale, texts.get("domain", ""))
+    scale = _scale(path, line, values.get("um_per_px", ""))
+    return Row(line, posixpath.normpath(posix), filled.get("smear", ""), scale, filled.get("domain", ""))
 
 
 def _scale(path: Path, line: int, text: str) -> float | None:

@@ -13,12 +13,12 @@ import cv2
 
 from detector.vision.model import processors
 
-One = TypeVar("One")
+Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
 @contextmanager
-def handed_on(taking: Callable[[Iterator[One]], None]) -> Iterator[Callable[[One], None]]:
+def handed_on(taking: Callable[[Iterator[Item]], None]) -> Iterator[Callable[[Item], None]]:
     """Gives a function that hands things on, one after the other, to what takes them in a thread of its own meanwhile.
 
     At the end of the block it is waited for. Where the block fails, what takes them fails by the same exception.
@@ -28,7 +28,7 @@ def handed_on(taking: Callable[[Iterator[One]], None]) -> Iterator[Callable[[One
     """
     queue: SimpleQueue[tuple[str, Any]] = SimpleQueue()
 
-    def handed() -> Iterator[One]:
+    def handed() -> Iterator[Item]:
         while True:
             kind, thing = queue.get()
             if kind == "failed":
@@ -40,7 +40,7 @@ def handed_on(taking: Callable[[Iterator[One]], None]) -> Iterator[Callable[[One
     with ThreadPoolExecutor(1) as pool:
         taken = pool.submit(taking, handed())
 
-        def hand(thing: One) -> None:
+        def hand(thing: Item) -> None:
             if taken.done():
                 taken.result()
             queue.put(("next", thing))
@@ -62,7 +62,7 @@ def workers_for(threads: int | None = None) -> int:
     return threads or processors() + 1
 
 
-def in_order(work: Callable[[One], Result], todo: Iterable[One], workers: int) -> Generator[Result]:
+def in_order(work: Callable[[Item], Result], todo: Iterable[Item], workers: int) -> Generator[Result]:
     """What `work` makes of each, in their order, while `workers` of them are worked on; at most twice as many are in memory.
 
     OpenCV works on one thread meanwhile: a second one for parts of a picture gains nothing beside them, and waits for the
@@ -74,8 +74,8 @@ def in_order(work: Callable[[One], Result], todo: Iterable[One], workers: int) -
     cv2.setNumThreads(1)
     try:
         # A few more than the workers, so that none waits while a result is written down.
-        for one in todo:
-            pending.append(pool.submit(work, one))
+        for item in todo:
+            pending.append(pool.submit(work, item))
             if len(pending) >= 2 * workers:
                 yield pending.popleft().result()
         while pending:

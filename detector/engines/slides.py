@@ -23,7 +23,7 @@ _PICTURE_BYTES = 200_000
 """Most bytes of the small picture of a slide, on which its cells' density is drawn."""
 
 
-def count(given: FieldInput, work: Work, tell: Callable[[float], None]) -> FieldResult:
+def count_slide(given: FieldInput, work: Work, tell: Callable[[float], None]) -> FieldResult:
     """Find the cells of a slide; a slide that cannot be read, or of which nothing could be, is unread with its reason.
 
     Tiles that the journal holds already are not searched again, unless the slide or the way it is cut has changed.
@@ -56,7 +56,7 @@ def _count(given: FieldInput, work: Work, slide: Slide, tell: Callable[[float], 
     overview, _ = slide.overview(scan.OVERVIEW_PX)
     plan = scan.plan(work.model, slide, overview, given.um_per_px, work.tile_px)
     looks = _looks(given, work, slide, plan, tell)
-    owned = scan.settle(work.model, slide.size_wh, plan, [look.found for look in looks])
+    owned = scan.settle(work.model, slide.size_wh, plan, [look.detections for look in looks])
     counted = SlideCount.of(plan, looks, owned, slide.size_wh)
     lost = counted.number(scan.UNREADABLE) + counted.number(scan.UNFOCUSED)
     if lost and not counted.number(scan.COUNTED):
@@ -70,16 +70,16 @@ def _count(given: FieldInput, work: Work, slide: Slide, tell: Callable[[float], 
 def _looks(given: FieldInput, work: Work, slide: Slide, plan: SlidePlan, tell: Callable[[float], None]) -> list[TileResult]:
     """What each tile shows, in the order of the tiles; from the journal where it is known."""
     key = _key(given, plan, slide)
-    known = work.journal.tiles(given.field, key) if work.journal else {}
-    todo = [number for number in range(len(plan.tiles)) if number not in known]
+    looks = work.journal.tiles(given.field, key) if work.journal else {}
+    todo = [number for number in range(len(plan.tiles)) if number not in looks]
     share = 1 / len(plan.tiles)
-    tell(share * len(known))
+    tell(share * len(looks))
     for number, look in _searched(work, slide, plan, todo):
         if work.journal:
             work.journal.add_tile(given.field, key, number, look)
-        known[number] = look
+        looks[number] = look
         tell(share)
-    return [known[number] for number in range(len(plan.tiles))]
+    return [looks[number] for number in range(len(plan.tiles))]
 
 
 def _searched(work: Work, slide: Slide, plan: SlidePlan, numbers: Sequence[int]) -> Iterator[tuple[int, TileResult]]:

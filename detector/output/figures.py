@@ -6,8 +6,8 @@ from detector.counting.intervals import Interval
 
 
 def short(value: float) -> str:
-    """Three digits, or all of them from a thousand on."""
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+    """Three digits, or all of them from a hundred on."""
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
 def many(n: int, what: str) -> str:

@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from detector.errors import OutputError
+from detector.errors import writing
 from detector.output.files import write_parts
 
 if TYPE_CHECKING:
@@ -78,10 +78,8 @@ def write_pieces(target: Path, texts: Iterable[str]) -> None:
     Raises:
         OutputError: it cannot be written.
     """
-    try:
+    with writing(target):
         write_parts(target, (text.encode("utf-8", "backslashreplace") for text in texts))
-    except OSError as error:
-        raise OutputError(f"{target}: cannot be written ({error.strerror}); free space or choose another --out") from None
 
 
 def data_uri(content: bytes, kind: str) -> str:

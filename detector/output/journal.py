@@ -20,7 +20,7 @@ import numpy as np
 
 from detector.counting.result import FieldResult
 from detector.counting.slides import SlideCount, TileCount
-from detector.errors import OutputError
+from detector.errors import OutputError, writing
 from detector.output.html import as_base64
 from detector.vision.detections import Detections, Unread
 from detector.vision.quality import Quality
@@ -29,7 +29,7 @@ from detector.vision.scan import TileResult
 
 LAYOUT = 4
 _SYNC_EVERY_S = 2.0
-_QUALITY = tuple(one.name for one in fields(Quality))
+_QUALITY = tuple(measure.name for measure in fields(Quality))
 
 
 class Journal:
@@ -51,13 +51,12 @@ class Journal:
         self._tiles: dict[tuple[str, str], dict[int, int]] = {}
         existing = resume and path.is_file()
         length = self._index(key) if existing else 0
-        try:
-            self._file = path.open("r+b" if existing else "x+b")
+        with writing(path):
+            try:
+                self._file = path.open("r+b" if existing else "x+b")
+            except FileExistsError:
+                raise OutputError(f"{path}: exists already; choose another --out, or continue with --resume") from None
             self._file.truncate(length)
-        except FileExistsError:
-            raise OutputError(f"{path}: exists already; choose another --out, or continue with --resume") from None
-        except OSError as error:
-            raise OutputError(f"{path}: cannot be written ({error.strerror})") from None
         self._synced = time.monotonic()
         if not length:
             self._append({"layout": LAYOUT, "key": dict(key)})
@@ -113,9 +112,9 @@ class Journal:
             OutputError: it cannot be written.
         """
         quality = None if look.quality is None else asdict(look.quality)
-        found = look.found
+        detections = look.detections
         content = {"tile_of": field, "plan": plan, "number": number, "status": look.status, "reason": look.reason, "quality": quality,
-                   "size_wh": found.size_wh, "saturated": found.saturated, "cells": _packed(found)}  # fmt: skip
+                   "size_wh": detections.size_wh, "saturated": detections.saturated, "cells": _packed(detections)}  # fmt: skip
         self._tiles.setdefault((field, plan), {})[number] = self._append(content)
         if time.monotonic() - self._synced > _SYNC_EVERY_S:
             self._sync()
@@ -123,8 +122,8 @@ class Journal:
     def tiles(self, field: str, plan: str) -> dict[int, TileResult]:
         """The tiles of a slide that were written down, by their number."""
         return {
-            number: TileResult(one["status"], one["reason"], _unpacked(one), _quality(one["quality"]))
-            for number, one in ((n, self._line(offset)) for n, offset in self._tiles.get((field, plan), {}).items())
+            number: TileResult(content["status"], content["reason"], _unpacked(content), _quality(content["quality"]))
+            for number, content in ((n, self._line(offset)) for n, offset in self._tiles.get((field, plan), {}).items())
         }
 
     def _index(self, key: Mapping[str, Any]) -> int:
@@ -157,12 +156,10 @@ class Journal:
 
     def _append(self, content: Mapping[str, Any]) -> int:
         line = json.dumps(content, separators=(",", ":")) + "\n"
-        try:
+        with writing(self.path, "what was counted so far is kept"):
             offset = self._file.seek(0, os.SEEK_END)
             self._file.write(line.encode("ascii"))
             self._file.flush()
-        except OSError as error:
-            raise OutputError(f"{self.path}: cannot be written ({error.strerror}); what was counted so far is kept") from None
         return offset
 
     def _sync(self) -> None:
@@ -219,11 +216,11 @@ def _from_json(content: Mapping[str, Any]) -> FieldResult:
     )
 
 
-def _packed(found: Detections) -> str:
+def _packed(detections: Detections) -> str:
     """Boxes in hundredths of a pixel, scores in ten-thousandths, and labels, as text: a slide may hold a million."""
-    boxes = np.rint(found.xyxy.astype(np.float64) * 100).astype("<i4")
-    scores = np.rint(found.score.astype(np.float64) * 10_000).astype("<u2")
-    return base64.b64encode(boxes.tobytes() + scores.tobytes() + found.label.astype("u1").tobytes()).decode("ascii")
+    boxes = np.rint(detections.xyxy.astype(np.float64) * 100).astype("<i4")
+    scores = np.rint(detections.score.astype(np.float64) * 10_000).astype("<u2")
+    return base64.b64encode(boxes.tobytes() + scores.tobytes() + detections.label.astype("u1").tobytes()).decode("ascii")
 
 
 def _unpacked(content: Mapping[str, Any]) -> Detections:
@@ -242,9 +239,14 @@ def _slide(content: Mapping[str, Any] | None) -> SlideCount | None:
         return None
     tiles = [
         TileCount(
-            tuple(one["owned"]), one["status"], one["reason"], tuple(one["raw"]), tuple(one["frame"]), _quality(one["quality"])
+            tuple(tile["owned"]),
+            tile["status"],
+            tile["reason"],
+            tuple(tile["raw"]),
+            tuple(tile["frame"]),
+            _quality(tile["quality"]),
         )
-        for one in content["tiles"]
+        for tile in content["tiles"]
     ]
     return SlideCount(content["um_per_px"], content["rbc_px"], tuple(tiles))
 

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detector.output.files import write_bytes
+from detector.vision import images
 from detector.vision.detections import Detections
 from detector.vision.drawing import COLOURS as COLOURS
 from detector.vision.drawing import Colour as Colour
@@ -26,7 +27,7 @@ def path_of(folder: Path, field: str) -> Path:
     return folder.joinpath(*parts[:-1], name)
 
 
-def write(rgb: NDArray[np.uint8], found: Detections, target: Path) -> None:
+def write(rgb: NDArray[np.uint8], detections: Detections, target: Path) -> None:
     """Draw a field and write it as JPEG, made smaller where it is larger than viewers open.
 
     Raises:
@@ -36,8 +37,9 @@ def write(rgb: NDArray[np.uint8], found: Detections, target: Path) -> None:
     if shrink < 1:
         wh = (max(1, int(rgb.shape[1] * shrink)), max(1, int(rgb.shape[0] * shrink)))
         rgb = np.asarray(cv2.resize(rgb, wh, interpolation=cv2.INTER_AREA), dtype=np.uint8)
-        found = Detections(found.xyxy * np.float32(shrink), found.score, found.label, wh, found.class_names)
-    drawn = draw(rgb, found)
-    _, encoded = cv2.imencode(".jpg", cv2.cvtColor(drawn, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
+        detections = Detections(
+            detections.xyxy * np.float32(shrink), detections.score, detections.label, wh, detections.class_names
+        )
+    drawn = draw(rgb, detections)
     target.parent.mkdir(parents=True, exist_ok=True)
-    write_bytes(target, encoded.tobytes())
+    write_bytes(target, images.as_jpeg(drawn, _JPEG_QUALITY))

@@ -6,8 +6,7 @@ import json
 import platform
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib import metadata
@@ -17,7 +16,7 @@ from typing import Any
 from detector.counting import expected
 from detector.counting.fields import FieldCount, UnreadField
 from detector.counting.result import FieldResult
-from detector.errors import OutputError
+from detector.errors import OutputError, writing
 from detector.output import coco, slides, tables
 from detector.output.files import write_text
 from detector.output.outcome import AgainstTruth, Outcome
@@ -93,13 +92,11 @@ def make_folder(folder: Path, names: Iterable[str], advice: str = "choose anothe
     present = [name for name in names if (folder / name).exists()]
     if present:
         raise OutputError(f"{folder}: holds {', '.join(present)} already; {advice}")
-    try:
+    with writing(folder, "choose another --out"):
         folder.mkdir(parents=True, exist_ok=True)
         probe = folder / ".writable"
         probe.touch()
         probe.unlink()
-    except OSError as error:
-        raise OutputError(f"{folder}: cannot be written ({error.strerror}); choose another --out") from None
 
 
 def save(folder: Path, outcome: Outcome) -> None:
@@ -122,7 +119,7 @@ def write(folder: Path, outcome: Outcome, run: Mapping[str, Any]) -> None:
     Raises:
         OutputError: one of them cannot be written.
     """
-    with _told(folder):
+    with writing(folder):
         tables.of_fields(outcome.fields).write(folder / COUNTS)
         tables.of_smears(outcome.smears).write(folder / SMEARS)
         write_text(folder / RUN, json.dumps(run, indent=2, ensure_ascii=False) + "\n")
@@ -134,7 +131,7 @@ def write_truth(folder: Path, truth: AgainstTruth) -> None:
     Raises:
         OutputError: one of them cannot be written.
     """
-    with _told(folder):
+    with writing(folder):
         truth.errors.write(folder / "errors.csv")
         truth.agreement.write(folder / "agreement.csv")
 
@@ -148,16 +145,8 @@ def write_cells(folder: Path, results: Iterable[FieldResult]) -> None:
     Raises:
         OutputError: one of them cannot be written.
     """
-    with _told(folder):
+    with writing(folder):
         coco.write(folder / "detections.json", slides.write(folder, results))
-
-
-@contextmanager
-def _told(folder: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise OutputError(f"{folder}: cannot be written ({error.strerror}); free space or choose another --out") from None
 
 
 def describe_run(
@@ -179,7 +168,7 @@ def describe_run(
         "versions": versions(),
         "model": {
             **describe_model(model),
-            "true_per_counted": {name: one and asdict(one.factor) for name, one in corrected.items()},
+            "true_per_counted": {name: correction and asdict(correction.factor) for name, correction in corrected.items()},
         },
         "backend": {"name": model.network.backend, "program": model.network.program, "precision": backends.PRECISION},
         "settings": dict(settings),
@@ -216,8 +205,10 @@ def describe_model(model: Model) -> dict[str, Any]:
 
 def versions() -> dict[str, str]:
     """Versions of this package, of Python, and of the packages that decide what is counted."""
-    of = {name: metadata.version(name) for name in ("numpy", "opencv-python-headless", "onnxruntime", "pillow", "simplejpeg")}
-    return {"smearcount": version(), "python": platform.python_version(), **of}
+    packages = {
+        name: metadata.version(name) for name in ("numpy", "opencv-python-headless", "onnxruntime", "pillow", "simplejpeg")
+    }
+    return {"smearcount": version(), "python": platform.python_version(), **packages}
 
 
 def _utc(seconds: float) -> str:

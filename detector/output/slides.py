@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from detector.counting.result import FieldResult
 from detector.counting.slides import SlideCount, TileCount
 from detector.output import overlay
+from detector.output.figures import short
 from detector.output.files import write_bytes, write_csv
 from detector.vision import scan
 from detector.vision.cells import CLASSES, RBC_DIAMETER_UM
@@ -174,12 +175,8 @@ def _titled(panel: Rgb, title: str, most: float | None) -> Rgb:
         ramp = _colours(np.linspace(255, 0, h).astype(np.uint8))[:, None].repeat(_BAR_PX, axis=1)
         framed[_TITLE_PX : _TITLE_PX + h, w + 12 : w + 12 + _BAR_PX] = np.rint((1 - _STRENGTH) * 200 + _STRENGTH * ramp)
         for share, y in ((1.0, _TITLE_PX + 12), (0.5, _TITLE_PX + h // 2), (0.0, _TITLE_PX + h)):
-            _write(framed, _short(share * most), (w + 18 + _BAR_PX, y))
+            _write(framed, short(share * most), (w + 18 + _BAR_PX, y))
     return framed
-
-
-def _short(value: float) -> str:
-    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def _legend(width: int) -> Rgb:

@@ -79,6 +79,12 @@ def print_problems(console: Console, outcome: Outcome) -> None:
         )
 
 
+def print_skipped(console: Console, lines: Sequence[str]) -> None:
+    """Name the files that were passed over when folders were searched."""
+    for line in lines:
+        console.print(f"skipped: {line}", markup=False, soft_wrap=True)
+
+
 def print_summary(console: Console, outcome: Outcome, folder: Path, seconds: float) -> None:
     """Print how many fields were counted, how fast, and where the results are."""
     rate = len(outcome.fields) / max(seconds, 1e-9)
@@ -88,12 +94,14 @@ def print_summary(console: Console, outcome: Outcome, folder: Path, seconds: flo
 
 
 def print_whole(console: Console, tables: Sequence[Table]) -> None:
-    """Print the first of these tables that fits the console with each number whole; where none does, the rows of the last as lines."""
+    """Print the first of these tables that fits the console with each word whole; where none does, the rows of the last as lines."""
     unlimited = console.options.update(width=_UNLIMITED)
     for table in tables:
         needed = Measurement.get(console, unlimited, table)
         unbroken = any(column.no_wrap for column in table.columns)
-        if (needed.maximum if unbroken else needed.minimum) <= console.width:
+        fits = (needed.maximum if unbroken else needed.minimum) <= console.width
+        # Where it is narrow, rich may take more from a column than the column has to spare, and cuts its words.
+        if fits and not any("…" in segment.text for segment in console.render(table)):
             console.print(table)
             return
     _print_lines(console, tables[-1])
@@ -103,13 +111,13 @@ def _print_lines(console: Console, table: Table) -> None:
     if table.title:
         console.print(table.title, soft_wrap=True)
     headings = [" ".join(str(column.header).split()) for column in table.columns]
-    columns = [[" ".join(str(cell).split()) for cell in column.cells] for column in table.columns]
-    for row, cells in zip(table.rows, zip(*columns, strict=True), strict=True):
-        parts = (f"{heading} {cell}".replace(" ", _NO_BREAK) for heading, cell in zip(headings, cells, strict=True) if cell)
-        text = textwrap.fill(
+    columns = [[" ".join(str(text).split()) for text in column.cells] for column in table.columns]
+    for row, texts in zip(table.rows, zip(*columns, strict=True), strict=True):
+        parts = (f"{heading} {text}".replace(" ", _NO_BREAK) for heading, text in zip(headings, texts, strict=True) if text)
+        filled = textwrap.fill(
             "; ".join(parts), console.width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
         )
-        console.print(text.replace(_NO_BREAK, " "), soft_wrap=True)
+        console.print(filled.replace(_NO_BREAK, " "), soft_wrap=True)
         if row.end_section:
             console.print()
     if table.caption:
@@ -140,21 +148,21 @@ def _smears_table(rows: Sequence[Row], gap: str, name_width: int, lined: bool) -
         table.add_column(heading, justify="right", no_wrap=True)
     for smear, name, count in rows:
         first = name == next(iter(smear.classes))
-        cells = _count_cells(count, with_expected, with_area, gap) if smear.fields else ["-"] * (3 + with_expected + with_area)
+        entries = _entries(count, with_expected, with_area, gap) if smear.fields else ["-"] * (3 + with_expected + with_area)
         if with_volume:
-            cells.append(_estimate(count.per_ul, gap))
+            entries.append(_estimate(count.per_ul, gap))
         last = name == list(smear.classes)[-1]
-        table.add_row(escape(smear.smear) if first else "", str(smear.fields) if first else "", name, *cells, end_section=last)
+        table.add_row(escape(smear.smear) if first else "", str(smear.fields) if first else "", name, *entries, end_section=last)
     return table
 
 
-def _count_cells(count: ClassCount, with_expected: bool, with_area: bool, gap: str) -> list[str]:
+def _entries(count: ClassCount, with_expected: bool, with_area: bool, gap: str) -> list[str]:
     optional = [count.expected_total] * with_expected, [count.per_mm2] * with_area
     estimates = (*optional[0], count.mean, count.per_rbc, *optional[1])
-    return [str(count.total), *(_estimate(one, gap) for one in estimates)]
+    return [str(count.total), *(_estimate(interval, gap) for interval in estimates)]
 
 
-def _estimate(one: Interval | None, gap: str) -> str:
-    if one is None:
+def _estimate(interval: Interval | None, gap: str) -> str:
+    if interval is None:
         return "-"
-    return f"{short(one.value)}{gap}({span(one)})"
+    return f"{short(interval.value)}{gap}({span(interval)})"

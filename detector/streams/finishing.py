@@ -9,10 +9,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
-
 from detector.arguments import called
-from detector.errors import OutputError, UsageError
+from detector.errors import EXIT_DONE, EXIT_INTERRUPTED, EXIT_NOTHING_DONE, EXIT_SOME_FAILED, UsageError, writing
 from detector.output import files, results
 from detector.output.report import page
 from detector.streams import journal, modes
@@ -131,24 +129,17 @@ def write(folder: Path, finished: Finished, run: Mapping[str, Any]) -> None:
     results.write(folder, finished.outcome, run)
     results.write_cells(folder, finished.entries)
     mosaic = images.shrink(finished.mosaic, min(1.0, _MOST_PX / max(finished.mosaic.shape[:2])))
-    try:
-        files.write_bytes(folder / results.MOSAIC, _jpeg(mosaic))
-    except OSError as error:
-        raise OutputError(f"{folder / results.MOSAIC}: cannot be written ({error.strerror}); free space") from None
+    with writing(folder / results.MOSAIC, "free space"):
+        files.write_bytes(folder / results.MOSAIC, images.as_jpeg(mosaic, _QUALITY))
     small = images.shrink(mosaic, min(1.0, _REPORT_PX / max(mosaic.shape[:2])))
-    page.write(folder / results.REPORT, finished.outcome, finished.entries, run, _jpeg(small))
+    page.write(folder / results.REPORT, finished.outcome, finished.entries, run, images.as_jpeg(small, _QUALITY))
 
 
 def exit_code_of(ended: Ended, log: FrameLog) -> int:
     """0 all was counted, 1 something is missing, 3 nothing was counted, 130 interrupted."""
     if ended.why == "interrupted":
-        return 130
+        return EXIT_INTERRUPTED
     if not log.used:
-        return 3
+        return EXIT_NOTHING_DONE
     missing = ended.why in ("lost", "failed", "killed") or log.faults["ended"] or log.faults["damaged"]
-    return 1 if missing else 0
-
-
-def _jpeg(rgb: images.Rgb) -> bytes:
-    _, encoded = cv2.imencode(".jpg", rgb[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
-    return encoded.tobytes()
+    return EXIT_SOME_FAILED if missing else EXIT_DONE

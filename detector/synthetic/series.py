@@ -60,8 +60,8 @@ class Series:
     def density(self) -> Density:
         """The cells per area that give so many a field."""
         mm2 = self.size_wh[0] * self.size_wh[1] * (self.um_per_px / 1000) ** 2
-        asked = {"rbc_per_mm2": self.rbc, "wbc_per_mm2": self.wbc, "platelets_per_mm2": self.platelets}
-        return Density(**{name: n / mm2 for name, n in asked.items() if n is not None}, touching=self.touching)
+        per_field = {"rbc_per_mm2": self.rbc, "wbc_per_mm2": self.wbc, "platelets_per_mm2": self.platelets}
+        return Density(**{name: n / mm2 for name, n in per_field.items() if n is not None}, touching=self.touching)
 
     def plan(self, smear: int) -> Plan:
         """The smear of that number, large enough for its fields side by side."""

@@ -140,18 +140,18 @@ _LEAST_NUCLEUS = 1.5
 def drawn(rng: np.random.Generator) -> Stain:
     """A stain made at random: any ground, any strength of eosin and of haematoxylin, hues between those of the presets."""
     names = rng.permutation(list(PRESETS))
-    one, other, share = PRESETS[names[0]], PRESETS[names[1]], rng.random()
+    first, second, share = PRESETS[names[0]], PRESETS[names[1]], rng.random()
     eosin, azure = (float(v) for v in np.exp(rng.uniform(np.log(0.65), np.log(1.45), 2)))
-    first, second = rng.choice(len(_RED), 2)
+    red, other_red = rng.choice(len(_RED), 2)
     made = replace(
-        one,
+        first,
         name="drawn",
-        red=_scaled(mixed(_RED[first], _RED[second], rng.uniform(0, 0.5)), eosin),
-        nucleus=_scaled(mixed(one.nucleus, other.nucleus, share), azure),
-        cytoplasm=_scaled(mixed(one.cytoplasm, other.cytoplasm, share), rng.uniform(0.3, 1.3)),
-        plasma=_scaled(mixed(one.plasma, other.plasma, share), azure),
-        granule=_scaled(mixed(one.granule, other.granule, share), eosin),
-        platelet=_scaled(mixed(one.platelet, other.platelet, share), azure),
+        red=_scaled(mixed(_RED[red], _RED[other_red], rng.uniform(0, 0.5)), eosin),
+        nucleus=_scaled(mixed(first.nucleus, second.nucleus, share), azure),
+        cytoplasm=_scaled(mixed(first.cytoplasm, second.cytoplasm, share), rng.uniform(0.3, 1.3)),
+        plasma=_scaled(mixed(first.plasma, second.plasma, share), azure),
+        granule=_scaled(mixed(first.granule, second.granule, share), eosin),
+        platelet=_scaled(mixed(first.platelet, second.platelet, share), azure),
         pallor=(rng.uniform(0.0, 0.4), rng.uniform(0.4, 0.95)),
         chromatin=rng.uniform(0.1, 0.22),
     ).varied(rng)

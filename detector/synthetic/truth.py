@@ -9,9 +9,8 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
-import cv2
-
 from detector.synthetic.render import Field
+from detector.vision import images
 from detector.vision.cells import CLASSES, IGNORE
 
 JPEG_QUALITY = 92
@@ -81,8 +80,6 @@ def write_jpeg(path: Path, field: Field) -> None:
     Raises:
         OSError: the file cannot be written.
     """
-    bgr = cv2.cvtColor(field.image, cv2.COLOR_RGB2BGR)
-    encoded = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1]
     path.parent.mkdir(parents=True, exist_ok=True)
     # OpenCV's own writer does not take every path on every system.
-    path.write_bytes(encoded.tobytes())
+    path.write_bytes(images.as_jpeg(field.image, JPEG_QUALITY))

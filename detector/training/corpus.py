@@ -54,10 +54,10 @@ def join(data_files: Sequence[Path], platelets_times: int = 1) -> Corpus:
 def _check(data_file: Path) -> None:
     dataset.require(data_file)
     names = read_yaml(data_file).get("names")
-    found = [str(names[key]) for key in sorted(names)] if isinstance(names, dict) else names
-    if not isinstance(found, list) or tuple(found) != cells.CLASSES:
+    classes = [str(names[key]) for key in sorted(names)] if isinstance(names, dict) else names
+    if not isinstance(classes, list) or tuple(classes) != cells.CLASSES:
         raise AnnotationError(
-            f"{data_file}: its classes are {found}, not {list(cells.CLASSES)}; convert the dataset with {called('convert')} first"
+            f"{data_file}: its classes are {classes}, not {list(cells.CLASSES)}; convert the dataset with {called('convert')} first"
         )
     if not dataset.is_ours(data_file.parent):
         # Ultralytics rewrites damaged images where it finds them, which must never be a user's own folder.

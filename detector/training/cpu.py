@@ -130,30 +130,30 @@ def _compute_in_bfloat16(network: Any) -> None:
 
     def predict(*arguments: Any, **options: Any) -> Any:
         with torch.autocast("cpu", dtype=torch.bfloat16):
-            found = exact(*arguments, **options)
-        return _in_float32(found)
+            predicted = exact(*arguments, **options)
+        return _in_float32(predicted)
 
     network.predict = predict
 
 
-def _in_float32(found: Any) -> Any:
+def _in_float32(output: Any) -> Any:
     import torch
 
-    if isinstance(found, torch.Tensor):
-        return found.float() if found.is_floating_point() else found
-    if isinstance(found, dict):
-        return {key: _in_float32(value) for key, value in found.items()}
-    if isinstance(found, (list, tuple)):
-        return type(found)(_in_float32(value) for value in found)
-    return found
+    if isinstance(output, torch.Tensor):
+        return output.float() if output.is_floating_point() else output
+    if isinstance(output, dict):
+        return {key: _in_float32(value) for key, value in output.items()}
+    if isinstance(output, (list, tuple)):
+        return type(output)(_in_float32(value) for value in output)
+    return output
 
 
 def _computes_bfloat16() -> bool:
     """Whether the processor has instructions for bfloat16; without them it is computed too, and slower than float32."""
     import torch
 
-    asked = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
-    return any(getattr(torch.cpu, name, lambda: False)() for name in asked)
+    checks = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    return any(getattr(torch.cpu, name, lambda: False)() for name in checks)
 
 
 def _glibc() -> ctypes.CDLL | None:

@@ -70,10 +70,10 @@ def finish(weights: Path, data_files: Sequence[Path], target: Path, sizes: expor
         made = Path(folder) / target.name
         levels = export.to_onnx(weights, made, draft, [*records, *trained])
         model = Model.load(made)
-        found = [
+        detections = [
             r.judged(finder.find(model, images.read(r.image), min_score=thresholds.LEAST_SCORE).cells) for r in records if r.image
         ]
-        tuned = thresholds.tune(records, found, of_domain)
+        tuned = thresholds.tune(records, detections, of_domain)
         card = replace(draft, thresholds=tuned.thresholds, thresholds_from=_origin(of_domain))
         export.put_card(made, card)
         model = Model.load(made)
@@ -100,9 +100,9 @@ def finish(weights: Path, data_files: Sequence[Path], target: Path, sizes: expor
 
 def _familiar(model: Model, trained: Sequence[Record], val: Sequence[Record]) -> Familiar | None:
     """What fields are like that the model can count: by fields of its training, and by its errors in validation fields in any light."""
-    few = [one for one in trained[:: max(len(trained) // _TO_KNOW, 1)] if one.image]
+    few = [record for record in trained[:: max(len(trained) // _TO_KNOW, 1)] if record.image]
     training = [seen for record in few for seen, _ in _seen(model, record, (PLAIN,))]
-    return familiar.calibrate(training, [one for record in val for one in _seen(model, record, LIGHTS)])
+    return familiar.calibrate(training, [seen for record in val for seen in _seen(model, record, LIGHTS)])
 
 
 def _seen(model: Model, record: Record, in_lights: Iterable[str]) -> Iterator[tuple[dict[str, float], bool]]:
@@ -113,8 +113,8 @@ def _seen(model: Model, record: Record, in_lights: Iterable[str]) -> Iterator[tu
         # Without red cells to measure a blur by, it would be as good as any.
         if rgb is not None and (rbc_px is not None or light == PLAIN):
             lit = LIGHTS[light](rgb, rbc_px or 1.0)
-            found = finder.find(model, lit).cells
-            yield quality.measure(lit, found).numbers(), record.miscounted(found)
+            detections = finder.find(model, lit).cells
+            yield quality.measure(lit, detections).numbers(), record.miscounted(detections)
 
 
 def _precision_recall(records: Sequence[Record], counted: Sequence[Detections]) -> dict[str, dict[str, Any]]:

@@ -12,6 +12,7 @@ from types import ModuleType
 from PIL import Image
 
 from detector.errors import MissingExtraError
+from detector.vision import images
 from detector.vision.model import processors
 
 
@@ -27,16 +28,16 @@ def prepare(state_folder: Path) -> None:
     state_folder.mkdir(parents=True, exist_ok=True)
     os.environ["YOLO_CONFIG_DIR"] = str(state_folder.resolve())
     os.environ["YOLO_AUTOINSTALL"] = "0"
+    # Without it, its import asks public name servers whether there is a network.
+    os.environ["YOLO_OFFLINE"] = "1"
     os.environ["ULTRALYTICS_SAFE_LOAD"] = "1"
     os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"
     os.environ.setdefault("OMP_NUM_THREADS", str(processors()))
-    opener = Image.open
     try:
-        from ultralytics.utils import SETTINGS, patches
+        from ultralytics.utils import SETTINGS
     except ImportError:
         raise MissingExtraError("ultralytics", "train", "training") from None
-    # It replaces Pillow's opener by one that wants to install a package for each file that is no image.
-    Image.open = getattr(patches, "_image_open", opener)
+    Image.open = images.opener()
     integrations = ("clearml", "comet", "dvc", "hub", "mlflow", "neptune", "raytune", "tensorboard", "wandb")
     SETTINGS.update({"sync": False, **{name: False for name in integrations if name in SETTINGS}})
 

@@ -50,7 +50,7 @@ def check(network: Any, name: str) -> None:
 
 def _is_known(boxes: Any) -> bool:
     """Whether what makes boxes at one level is two convolutions of 3 x 3 places and one of a single place."""
-    made = [(getattr(one, "conv", one).kernel_size, getattr(one, "conv", one).groups) for one in boxes]
+    made = [(getattr(block, "conv", block).kernel_size, getattr(block, "conv", block).groups) for block in boxes]
     return made == [((3, 3), 1), ((3, 3), 1), ((1, 1), 1)]
 
 
@@ -62,24 +62,24 @@ def answering(network: Any, crops: Iterable[NDArray[np.uint8]]) -> list[int]:
         crops: each of shape (h, w, 3), RGB, with sides that are multiples of the largest stride.
     """
     network = network.float().eval()
-    found: set[int] = set()
+    levels: set[int] = set()
     head = network.model[-1]
     heads = head.one2one_cv3 if head.end2end else head.cv3
 
     def watch(level: int) -> Any:
-        return lambda _head, _feature, logits: found.add(level) if float(logits.sigmoid().max()) >= SILENT else None
+        return lambda _head, _feature, logits: levels.add(level) if float(logits.sigmoid().max()) >= SILENT else None
 
     watches = [head.register_forward_hook(watch(level)) for level, head in enumerate(heads)]
     try:
         with torch.no_grad():
             for crop in crops:
-                if len(found) == len(heads):
+                if len(levels) == len(heads):
                     break
                 network(torch.from_numpy(crop).permute(2, 0, 1)[None].float() / 255)
     finally:
-        for one in watches:
-            one.remove()
-    return sorted(found) or list(range(len(heads)))
+        for hook in watches:
+            hook.remove()
+    return sorted(levels) or list(range(len(heads)))
 
 
 def write(graph: Graph, target: Path) -> None:
@@ -134,8 +134,8 @@ class Graph(nn.Module):
             line by line: of shape (k, 4 + classes).
         """
         features = self.network(pixels.permute(2, 0, 1)[None].float())
-        found = [level(features[i], least) for i, level in zip(self.kept, self.levels, strict=True)]
-        centre, sides, scores, stride = (torch.cat(each) for each in zip(*found, strict=True))
+        outputs = [level(features[i], least) for i, level in zip(self.kept, self.levels, strict=True)]
+        centre, sides, scores, stride = (torch.cat(parts) for parts in zip(*outputs, strict=True))
         bins = cast(Tensor, self.bins)
         if len(bins) > 1:  # each side is told as a distribution of its distance from the centre
             sides = (sides.reshape(-1, 4, len(bins)).softmax(2) * bins).sum(2)

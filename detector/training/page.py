@@ -75,12 +75,12 @@ def _thresholds(card: Mapping[str, Any]) -> list[str]:
     domains = list(next(iter(tuning.values()))["domains"])
     lines = [f"| cells | threshold | {' | '.join(domains)} |", "|---|---|" + "---|" * len(domains)]
     for name, value in card["thresholds"].items():
-        one = tuning[name]
+        tuned = tuning[name]
         costs = (
             f"{at['error']:.2f} ({at['own_error']:.2f} at its best threshold, {at['own_threshold']:.2f})"
-            for at in (one["domains"][domain] for domain in domains)
+            for at in (tuned["domains"][domain] for domain in domains)
         )
-        lines.append(f"| {name} | {value:.2f} ({one['low']:.2f} to {one['high']:.2f}) | {' | '.join(costs)} |")
+        lines.append(f"| {name} | {value:.2f} ({tuned['low']:.2f} to {tuned['high']:.2f}) | {' | '.join(costs)} |")
     return [
         *lines,
         "",
@@ -97,8 +97,8 @@ def _operating(card: Mapping[str, Any]) -> list[str]:
     if card.get("val_sums") is None:
         return []
     sums = val_sums(card["val_sums"])
-    fields = sum(one.fields for one in next(iter(sums.values())).values())
-    known = corrections(sums)
+    fields = sum(domain.fields for domain in next(iter(sums.values())).values())
+    factors = corrections(sums)
     lines = [
         f"Precision and recall at these thresholds, on the same {fields} validation fields, and the expected number of true cells for "
         "each counted cell in fields of another stain (`docs/expected_count.md`), with 95 % intervals:",
@@ -107,7 +107,7 @@ def _operating(card: Mapping[str, Any]) -> list[str]:
         "|---|---|---|---|",
     ]
     for name in card["class_names"]:
-        at, correction = card["val_precision_recall"][name], known[name]
+        at, correction = card["val_precision_recall"][name], factors[name]
         factor = "not known: too few in the validation fields" if correction is None else in_words(asdict(correction.factor), 2)
         lines.append(f"| {name} | {in_words(at['precision'], 3)} | {in_words(at['recall'], 3)} | {factor} |")
     return [*lines, ""]
@@ -144,43 +144,44 @@ def _parity(parity: Mapping[str, int]) -> str:
 def _evaluations(card: Mapping[str, Any]) -> list[str]:
     """A table for each evaluation on the card, over all fields and by domain, with 95 % intervals."""
     lines: list[str] = []
-    for one in card.get("figures", ()):
-        left_out = f" ({one['left_out']} left out)" if one["left_out"] else ""
+    for figures in card.get("figures", ()):
+        left_out = f" ({figures['left_out']} left out)" if figures["left_out"] else ""
         lines += [
-            f"## On {one['fields']} fields of {one['data']}, split {one['split']}{left_out}",
+            f"## On {figures['fields']} fields of {figures['data']}, split {figures['split']}{left_out}",
             "",
-            f"mAP50 {in_words(one['map50'], 3)}, mAP50-95 {in_words(one['map50_95'], 3)}. Mean absolute error of the count per field:",
+            f"mAP50 {in_words(figures['map50'], 3)}, mAP50-95 {in_words(figures['map50_95'], 3)}. "
+            "Mean absolute error of the count per field:",
             "",
             "| fields | cells | all | clear of the border | constant baseline | AP50 | AP50-95 |",
             "|---|---|---|---|---|---|---|",
-            *_rows(f"all {one['fields']}", one, card),
+            *_rows(f"all {figures['fields']}", figures, card),
         ]
-        for domain, of in one.get("domains", {}).items():
-            lines += _rows(f"{domain}, {of['fields']}", of, card)
+        for domain, part in figures.get("domains", {}).items():
+            lines += _rows(f"{domain}, {part['fields']}", part, card)
         lines.append("")
     return lines
 
 
-def _rows(fields: str, one: Mapping[str, Any], card: Mapping[str, Any]) -> Iterator[str]:
+def _rows(fields: str, figures: Mapping[str, Any], card: Mapping[str, Any]) -> Iterator[str]:
     for name in card["class_names"]:
-        errors = (in_words(one[kind].get(name), 2) for kind in ("all_cells", "clear_cells", "guess"))
+        errors = (in_words(figures[kind].get(name), 2) for kind in ("all_cells", "clear_cells", "guess"))
         # Cards made before there was this have no precision by class.
-        precision = (in_words(one[kind][name], 3) if kind in one else "-" for kind in ("ap50", "ap50_95"))
+        precision = (in_words(figures[kind][name], 3) if kind in figures else "-" for kind in ("ap50", "ap50_95"))
         yield f"| {fields} | {name} | {' | '.join((*errors, *precision))} |"
 
 
-def in_words(one: Mapping[str, float | None] | None, digits: int) -> str:
+def in_words(figure: Mapping[str, float | None] | None, digits: int) -> str:
     """A figure and its interval in words."""
-    if one is None:
+    if figure is None:
         return "undefined"
-    interval = "" if one["low"] is None else f" ({one['low']:.{digits}f} to {one['high']:.{digits}f})"
-    return f"{one['value']:.{digits}f}{interval}"
+    interval = "" if figure["low"] is None else f" ({figure['low']:.{digits}f} to {figure['high']:.{digits}f})"
+    return f"{figure['value']:.{digits}f}{interval}"
 
 
 def known_failures(card: Mapping[str, Any]) -> list[str]:
     """How each class fails in each evaluation, and the fields in which it fails most; nothing where no evaluation says."""
-    told = [one for one in card.get("figures", ()) if one.get("failures")]
-    if not told:
+    evaluations = [evaluation for evaluation in card.get("figures", ()) if evaluation.get("failures")]
+    if not evaluations:
         return []
     lines = [
         "## Known failures",
@@ -190,55 +191,61 @@ def known_failures(card: Mapping[str, Any]) -> list[str]:
         "another class, among touching cells, or by itself.",
         "",
     ]
-    for one in told:
-        lines += [f"On {one['data']}, split {one['split']}:", ""]
-        for name, at in one["failures"].items():
-            lines.append(f"- {name}: {_told(at)}.")
+    for evaluation in evaluations:
+        lines += [f"On {evaluation['data']}, split {evaluation['split']}:", ""]
+        for name, at in evaluation["failures"].items():
+            lines.append(f"- {name}: {_mistakes(at)}.")
             lines += [
-                f"    - `{worst['field']}`: counted {worst['counted']}, labelled {worst['truth']}; {_told(worst)}"
+                f"    - `{worst['field']}`: counted {worst['counted']}, labelled {worst['truth']}; {_mistakes(worst)}"
                 for worst in at["worst"]
             ]
         lines.append("")
     return lines
 
 
-def _told(at: Mapping[str, Any]) -> str:
+def _mistakes(at: Mapping[str, Any]) -> str:
     return ", ".join(f"{sum(at[which].values())} {which}{_kinds(at[which])}" for which in ("missed", "false"))
 
 
 def _kinds(kinds: Mapping[str, int]) -> str:
-    told = ", ".join(f"{n} {kind}" for kind, n in kinds.items() if n)
-    return f" ({told})" if told else ""
+    parts = ", ".join(f"{n} {kind}" for kind, n in kinds.items() if n)
+    return f" ({parts})" if parts else ""
 
 
 def training_data(card: Mapping[str, Any]) -> list[str]:
     """What each dataset is, whose it is, and what its audit found; the lines of training fields alone for cards without that."""
-    known: Mapping[str, Any] = card.get("datasets", {})
-    if not known:
+    datasets: Mapping[str, Any] = card.get("datasets", {})
+    if not datasets:
         return [f"- {line}" for line in card["data"]]
     # The order of the datasets is that of their lines.
     lines: list[str] = []
-    for (name, one), fields in zip(known.items(), card["data"], strict=True):
-        lines += [f"**{name}**: {_credit(one)}", "", f"- Trained on {fields.removeprefix(f'{name}: ')}.", *_audited(one), ""]
+    for (name, origin), fields in zip(datasets.items(), card["data"], strict=True):
+        lines += [
+            f"**{name}**: {_credit(origin)}",
+            "",
+            f"- Trained on {fields.removeprefix(f'{name}: ')}.",
+            *_audited(origin),
+            "",
+        ]
     return lines[:-1]
 
 
-def _credit(one: Mapping[str, Any]) -> str:
-    if "licence" not in one:
+def _credit(origin: Mapping[str, Any]) -> str:
+    if "licence" not in origin:
         return _NOT_KNOWN
-    return f"{one['title']}. <{one['homepage']}>. Licence: {one['licence']}. Credits: {'; '.join(one['credits'])}."
+    return f"{origin['title']}. <{origin['homepage']}>. Licence: {origin['licence']}. Credits: {'; '.join(origin['credits'])}."
 
 
-def _audited(one: Mapping[str, Any]) -> Iterator[str]:
-    if "fields" not in one:
+def _audited(origin: Mapping[str, Any]) -> Iterator[str]:
+    if "fields" not in origin:
         yield "- Not converted by this program, so not audited."
         return
-    yield "- Splits: " + ", ".join(f"{split} {n} fields" for split, n in one["fields"].items()) + "."
-    pairs = ", ".join(f"{n} between {splits}" for splits, n in one["same_cells_across_splits"].items())
+    yield "- Splits: " + ", ".join(f"{split} {n} fields" for split, n in origin["fields"].items()) + "."
+    pairs = ", ".join(f"{n} between {splits}" for splits, n in origin["same_cells_across_splits"].items())
     yield f"- Pairs of fields that show the same cells in two splits: {pairs or 'none'}."
-    if one["boxes_dropped"]:
-        yield "- Boxes dropped: " + ", ".join(f"{n} ({reason})" for reason, n in one["boxes_dropped"].items()) + "."
-    yield f"- {_corrected(one['corrections'])}."
+    if origin["boxes_dropped"]:
+        yield "- Boxes dropped: " + ", ".join(f"{n} ({reason})" for reason, n in origin["boxes_dropped"].items()) + "."
+    yield f"- {_corrected(origin['corrections'])}."
 
 
 def _corrected(at: Mapping[str, Any] | None) -> str:

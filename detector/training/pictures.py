@@ -45,9 +45,9 @@ class TrainingFields(YOLODataset):  # type: ignore[misc]
         for label in labels:
             regions = dataset.ignore_file(Path(label["im_file"]))
             if regions.is_file():
-                found = np.loadtxt(regions, dtype=np.float32, ndmin=2)[:, 1:]
-                label["bboxes"] = np.concatenate([label["bboxes"], found])
-                label["cls"] = np.concatenate([label["cls"], np.full((len(found), 1), IGNORED, np.float32)])
+                ignored = np.loadtxt(regions, dtype=np.float32, ndmin=2)[:, 1:]
+                label["bboxes"] = np.concatenate([label["bboxes"], ignored])
+                label["cls"] = np.concatenate([label["cls"], np.full((len(ignored), 1), IGNORED, np.float32)])
         return labels
 
     def load_image(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import sys
 import threading
 from collections.abc import Callable, Mapping
@@ -11,12 +12,10 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from detector.errors import ModelError, UsageError
-from detector.vision import fastest
 
 AUTO = "auto"
 CPU = "cpu"
@@ -41,7 +40,9 @@ PIXELS, LEAST = "pixels", "least"
 PRECISION = "float32"
 """Of every backend: bfloat16 and INT8 count too many fields otherwise (`docs/performance.md`)."""
 NAMES = (AUTO, CPU, *_NEEDS)
-"""What can be asked for; `AUTO` is the faster of those that run on the processor, and never an accelerator."""
+"""What can be asked for; `AUTO` is `CPU`, since no other was found faster (`docs/performance.md`)."""
+EXPERIMENTAL = ("cuda", "coreml", "directml")
+"""Those of `NAMES` that are written, and that nobody has run."""
 
 
 @dataclass(frozen=True)
@@ -73,9 +74,9 @@ def open_network(path: Path, backend: str = AUTO, workers: int = 1, threads: int
     """
     check(backend)
     try:
-        if backend == AUTO:
-            return _fastest(path, workers, threads) if _has_openvino() else _onnxruntime(path, CPU, threads)
-        return _openvino(path, workers, threads) if backend == OPENVINO else _onnxruntime(path, backend, threads)
+        if backend == OPENVINO:
+            return _openvino(path, workers, threads)
+        return _onnxruntime(path, CPU if backend == AUTO else backend, threads)
     except UsageError:
         raise
     # Neither program's exceptions share a base class but Exception.
@@ -100,8 +101,7 @@ def check(backend: str) -> None:
 
 def available() -> list[str]:
     """Names that can be asked for on this computer."""
-    import onnxruntime
-
+    onnxruntime = _runtime()
     providers = onnxruntime.get_available_providers()
     here = [name for name, (provider, _) in _PROVIDERS.items() if provider in providers]
     return [AUTO, *here, *[OPENVINO] * _has_openvino()]
@@ -111,33 +111,21 @@ def _has_openvino() -> bool:
     return importlib.util.find_spec("openvino") is not None
 
 
-def _fastest(path: Path, workers: int, threads: int) -> Network:
-    """OpenVINO where it was found faster than ONNX Runtime with such a file on such a processor, else that; timed once."""
-    plain = _onnxruntime(path, CPU, threads)
-    import onnxruntime
-    import platformdirs
+def _runtime() -> Any:
+    """ONNX Runtime, told to report nothing to its maker.
 
-    file = platformdirs.user_cache_path("smearcount") / "backends.json"
-    programs = f"ONNX Runtime {onnxruntime.__version__}, OpenVINO {metadata.version('openvino')}"
-    key = f"{programs}, {path.stat().st_size} bytes, {threads} threads, {cv2.getCPUFeaturesLine()}"
-    known = fastest.kept(file, key)
-    if known == CPU:
-        return plain
-    try:
-        other = _openvino(path, workers, threads)
-        chosen = (plain, other)[fastest.of([plain.run, other.run])] if known is None else other
-    # Whatever is wrong with an installation that nobody asked for, or with a file that is none of ours, is no reason to stop here.
-    except Exception:
-        return plain
-    if known is None:
-        fastest.keep(file, key, chosen.backend)
-    return chosen
-
-
-def _onnxruntime(path: Path, backend: str, threads: int) -> Network:
+    From version 1.32 on Linux it sends what computer it runs on after ten seconds, whatever its own switch says; only this variable, set
+    before its first import, stops it.
+    """
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
     import onnxruntime
 
     onnxruntime.disable_telemetry_events()
+    return onnxruntime
+
+
+def _onnxruntime(path: Path, backend: str, threads: int) -> Network:
+    onnxruntime = _runtime()
     provider, settings = _PROVIDERS[backend]
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads

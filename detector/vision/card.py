@@ -84,13 +84,13 @@ class Card:
             ValueError: a value is missing, or cannot be.
         """
         given = checks.arguments(cls, content)
-        sums, known = given.get("val_sums"), given.get("familiar")
+        sums, ranges = given.get("val_sums"), given.get("familiar")
         return cls(**{
             **given,
             "class_names": checks.texts("class_names", given["class_names"]),
             "data": checks.texts("data", given["data"]),
             "val_sums": None if sums is None else val_sums(sums),
-            "familiar": None if known is None else familiar.of_json(known),
+            "familiar": None if ranges is None else familiar.of_json(ranges),
         })  # fmt: skip
 
     def json(self) -> str:
@@ -140,15 +140,15 @@ def check_hash(path: Path) -> str:
     Raises:
         ModelError: the card names another hash, so the file was changed or the two do not belong together.
     """
-    found = sha256(path)
+    digest = sha256(path)
     beside = path.with_suffix(".json")
     if beside.is_file():
         try:
             expected = json.loads(beside.read_text(encoding="utf-8")).get("sha256")
         except (OSError, ValueError, AttributeError):
             raise ModelError(f"{beside}: is not a model card; restore the card of {path.name} or remove it") from None
-        if expected != found:
+        if expected != digest:
             raise ModelError(
-                f"{path}: its SHA-256 is {found[:12]}..., its card says {str(expected)[:12]}...; restore either file"
+                f"{path}: its SHA-256 is {digest[:12]}..., its card says {str(expected)[:12]}...; restore either file"
             )
-    return found
+    return digest

@@ -53,7 +53,7 @@ def label_of(name: str) -> int:
     try:
         return _ALIASES[key]
     except KeyError:
-        known = ", ".join(CLASSES)
+        names = ", ".join(CLASSES)
         raise UnknownClassError(
-            f"unknown cell class {name!r}; known: {known}, or an alias such as Platelet, PLT, erythrocyte"
+            f"unknown cell class {name!r}; known: {names}, or an alias such as Platelet, PLT, erythrocyte"
         ) from None

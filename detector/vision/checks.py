@@ -37,23 +37,23 @@ def texts(name: str, value: Any) -> tuple[str, ...]:
     """Several texts."""
     if not isinstance(value, list | tuple):
         _refuse(name, value, "a list of texts")
-    return tuple(text(f"{name}.{at}", one) for at, one in enumerate(value))
+    return tuple(text(f"{name}.{at}", item) for at, item in enumerate(value))
 
 
 def mapping(name: str, value: Any) -> dict[str, Any]:
     """Values by text."""
     if not isinstance(value, Mapping):
         _refuse(name, value, "names with values")
-    return {text(f"a key of {name}", key): one for key, one in value.items()}
+    return {text(f"a key of {name}", key): item for key, item in value.items()}
 
 
 def arguments(kind: Any, value: Any) -> dict[str, Any]:
     """Arguments for a dataclass out of a mapping, without what the class does not know; none is missing."""
     given = mapping("it", value)
-    missing = [one.name for one in fields(kind) if one.default is MISSING and one.name not in given]
+    missing = [field.name for field in fields(kind) if field.default is MISSING and field.name not in given]
     if missing:
         raise ValueError(f"{_listed(missing)} missing")
-    return {one.name: given[one.name] for one in fields(kind) if one.name in given}
+    return {field.name: given[field.name] for field in fields(kind) if field.name in given}
 
 
 def _listed(names: Iterable[str]) -> str:

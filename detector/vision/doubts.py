@@ -70,15 +70,15 @@ _NUMBERS = {
 """What each of `Quality.numbers` is called."""
 
 
-def of(fields: Sequence[Quality], known: Familiar | None = None) -> list[str]:
+def of_fields(fields: Sequence[Quality], familiar: Familiar | None = None) -> list[str]:
     """What makes each of a smear's fields doubtful, in words and parted by semicolons; empty for a field that is sound.
 
     Some rules judge a field by itself; from `FEWEST_TO_COMPARE` fields on each is also compared with the others.
 
     Args:
-        known: what the fields of the model's training are like; None where that is not known.
+        familiar: what the fields of the model's training are like; None where that is not known.
     """
-    alone = [[*_alone(one), *_cells(one), *_strange(one, known)] for one in fields]
+    alone = [[*_alone(field), *_cells(field), *_strange(field, familiar)] for field in fields]
     if len(fields) < FEWEST_TO_COMPARE:
         return ["; ".join(reasons) for reasons in alone]
     compared = zip(alone, _less_sharp(fields), _other_stain(fields), _fainter(fields), strict=True)
@@ -111,50 +111,52 @@ def rules() -> list[str]:
     ]
 
 
-def _alone(one: Quality) -> list[str]:
+def _alone(field: Quality) -> list[str]:
     reasons = []
-    if one.focus is None:
+    if field.focus is None:
         reasons.append("no red cell")
-    elif one.focus < LEAST_FOCUS:
+    elif field.focus < LEAST_FOCUS:
         reasons.append("out of focus")
-    if one.covered > MOST_COVERED:
-        reasons.append(f"crowded: cells cover {100 * one.covered:.0f} %")
-    if one.overlap > MOST_OVERLAP:
-        reasons.append(f"crowded: {100 * one.overlap:.0f} % of the cells' area lies on another cell")
-    if one.unclaimed > MOST_UNCLAIMED:
-        reasons.append(f"uncounted matter: {100 * one.unclaimed:.0f} % of the field is dark but in no counted cell")
-    if one.background[1] < LEAST_BRIGHTNESS:
-        reasons.append(f"dark: background {one.background[1]} of 255")
-    if one.contrast < LEAST_CONTRAST:
-        reasons.append("overexposed" if min(one.background) >= _WHITE_LEVEL else "faint: little contrast of cells to background")
-    if one.uneven > MOST_UNEVEN:
-        reasons.append(f"unevenly lit: brightness varies by {100 * one.uneven:.0f} %")
+    if field.covered > MOST_COVERED:
+        reasons.append(f"crowded: cells cover {100 * field.covered:.0f} %")
+    if field.overlap > MOST_OVERLAP:
+        reasons.append(f"crowded: {100 * field.overlap:.0f} % of the cells' area lies on another cell")
+    if field.unclaimed > MOST_UNCLAIMED:
+        reasons.append(f"uncounted matter: {100 * field.unclaimed:.0f} % of the field is dark but in no counted cell")
+    if field.background[1] < LEAST_BRIGHTNESS:
+        reasons.append(f"dark: background {field.background[1]} of 255")
+    if field.contrast < LEAST_CONTRAST:
+        reasons.append(
+            "overexposed" if min(field.background) >= _WHITE_LEVEL else "faint: little contrast of cells to background"
+        )
+    if field.uneven > MOST_UNEVEN:
+        reasons.append(f"unevenly lit: brightness varies by {100 * field.uneven:.0f} %")
     return reasons
 
 
-def _cells(one: Quality) -> list[str]:
+def _cells(field: Quality) -> list[str]:
     """What makes the cells themselves doubtful."""
-    red, white, platelets = one.unsure
-    whites, plain = one.counted[cells.WBC], one.plain_whites
+    red, white, platelets = field.unsure
+    whites, plain = field.counted[cells.WBC], field.plain_whites
     reasons = []
-    if red >= FEWEST_UNSURE and red > MOST_UNSURE * (red + one.counted[cells.RBC]):
-        reasons.append(f"uncertain cells: {red:,} red cells nearly counted, {one.counted[cells.RBC]:,} counted")
+    if red >= FEWEST_UNSURE and red > MOST_UNSURE * (red + field.counted[cells.RBC]):
+        reasons.append(f"uncertain cells: {red:,} red cells nearly counted, {field.counted[cells.RBC]:,} counted")
     if white and white >= UNSURE_WHITES * (white + whites):
         reasons.append(f"uncertain cells: {_cells_named(white, 'white cell')} nearly counted, {whites:,} counted")
-    if platelets >= FEWEST_UNSURE_PLATELETS and platelets > PLATELETS_TIMES * one.counted[cells.PLATELETS]:
-        reasons.append(f"uncertain cells: {platelets:,} platelets nearly counted, {one.counted[cells.PLATELETS]:,} counted")
+    if platelets >= FEWEST_UNSURE_PLATELETS and platelets > PLATELETS_TIMES * field.counted[cells.PLATELETS]:
+        reasons.append(f"uncertain cells: {platelets:,} platelets nearly counted, {field.counted[cells.PLATELETS]:,} counted")
     if plain and plain >= UNSURE_WHITES * whites:
         reasons.append(f"{_cells_named(plain, 'white cell')} without a nucleus darker than the red cells")
-    if one.stray > MOST_STRAY:
-        wide = f"{one.stray:.1f}" if one.stray < 10 else f"{one.stray:.0f}"
+    if field.stray > MOST_STRAY:
+        wide = f"{field.stray:.1f}" if field.stray < 10 else f"{field.stray:.0f}"
         reasons.append(f"dark as a nucleus but in no white cell: an object {wide} red cells wide")
     return reasons
 
 
-def _strange(one: Quality, known: Familiar | None) -> list[str]:
-    if known is None or known.distance(one.numbers()) <= known.limit:
+def _strange(field: Quality, familiar: Familiar | None) -> list[str]:
+    if familiar is None or familiar.distance(field.numbers()) <= familiar.limit:
         return []
-    strangest = known.strangest(one.numbers())
+    strangest = familiar.strangest(field.numbers())
     return [f"unlike the fields that the model was trained on: {_NUMBERS.get(strangest, strangest)}"]
 
 
@@ -163,28 +165,28 @@ def _cells_named(number: int, noun: str) -> str:
 
 
 def _less_sharp(fields: Sequence[Quality]) -> list[str]:
-    focus = np.array([math.nan if one.focus is None else one.focus for one in fields])
-    known = focus[np.isfinite(focus)]
-    if len(known) < FEWEST_TO_COMPARE:
+    focus = np.array([math.nan if field.focus is None else field.focus for field in fields])
+    measured = focus[np.isfinite(focus)]
+    if len(measured) < FEWEST_TO_COMPARE:
         return [""] * len(fields)
-    middle, scatter = _robust(known)
+    middle, scatter = _robust(measured)
     off = (focus < LESS_SHARP * middle) & (middle - focus > _SCATTERS * scatter) & (focus >= LEAST_FOCUS)
-    return ["less sharp than the smear's other fields" if one else "" for one in off]
+    return ["less sharp than the smear's other fields" if is_off else "" for is_off in off]
 
 
 def _other_stain(fields: Sequence[Quality]) -> list[str]:
-    lab = quality.cielab(np.array([one.background for one in fields]))
+    lab = quality.cielab(np.array([field.background for field in fields]))
     away = np.linalg.norm(lab - np.median(lab, axis=0), axis=1)
     scatter = _robust(away)[1] + float(np.median(away))
     off = (away > OTHER_COLOUR) & (away > _SCATTERS * scatter)
-    return ["stain or light unlike the smear's other fields" if one else "" for one in off]
+    return ["stain or light unlike the smear's other fields" if is_off else "" for is_off in off]
 
 
 def _fainter(fields: Sequence[Quality]) -> list[str]:
-    contrast = np.array([one.contrast for one in fields])
+    contrast = np.array([field.contrast for field in fields])
     middle, scatter = _robust(contrast)
     off = (contrast < middle / 2) & (middle - contrast > _SCATTERS * scatter) & (contrast >= LEAST_CONTRAST)
-    return ["fainter than the smear's other fields" if one else "" for one in off]
+    return ["fainter than the smear's other fields" if is_off else "" for is_off in off]
 
 
 def _robust(values: NDArray[np.floating[Any]]) -> tuple[float, float]:

@@ -28,7 +28,7 @@ _PAGE_QUALITY = 85
 
 def draw(
     rgb: NDArray[np.uint8],
-    found: Detections,
+    detections: Detections,
     texts: Sequence[tuple[str, Colour]] | None = None,
     bold: NDArray[np.bool_] | None = None,
 ) -> NDArray[np.uint8]:
@@ -41,12 +41,14 @@ def draw(
     h, w = rgb.shape[:2]
     unit = max(1, round(max(h, w) / 640))
     picture = rgb.copy()
-    thick = [True] * len(found) if bold is None else bold.tolist()
-    for (x1, y1, x2, y2), label, wide in zip(found.xyxy.round().astype(int).tolist(), found.label.tolist(), thick, strict=True):
-        colour = COLOURS[found.class_names[label]]
+    thick = [True] * len(detections) if bold is None else bold.tolist()
+    for (x1, y1, x2, y2), label, wide in zip(
+        detections.xyxy.round().astype(int).tolist(), detections.label.tolist(), thick, strict=True
+    ):
+        colour = COLOURS[detections.class_names[label]]
         cv2.rectangle(picture, (x1, y1), (x2 - 1, y2 - 1), colour, (1 + wide) * unit, cv2.LINE_AA)
     if texts is None:
-        texts = [(f"{name} {count}", COLOURS[name]) for name, count in found.counts().items()]
+        texts = [(f"{name} {count}", COLOURS[name]) for name, count in detections.counts().items()]
     return np.concatenate([_strip(w, unit, texts), picture])
 
 
@@ -62,5 +64,4 @@ def _strip(width: int, unit: int, texts: Sequence[tuple[str, Colour]]) -> NDArra
 def as_html(drawn: NDArray[np.uint8], text: str) -> str:
     """An `img` element that holds a drawn field, of shape (h, w, 3), RGB, as JPEG, made smaller where it is larger than a page."""
     small = images.shrink(drawn, min(1.0, _PAGE_PX / drawn.shape[1]))
-    _, encoded = cv2.imencode(".jpg", cv2.cvtColor(small, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, _PAGE_QUALITY])
-    return f'<img alt="{text}" src="data:image/jpeg;base64,{base64.b64encode(encoded.tobytes()).decode()}">'
+    return f'<img alt="{text}" src="data:image/jpeg;base64,{base64.b64encode(images.as_jpeg(small, _PAGE_QUALITY)).decode()}">'

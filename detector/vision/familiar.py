@@ -89,7 +89,9 @@ def calibrate(
         None where nothing tells it.
     """
     right, wrong = ([numbers for numbers, is_wrong in judged if is_wrong is which] for which in (False, True))
-    ranges = {name: span for name in sorted({name for one in training for name in one}) if (span := _range(name, training))}
+    ranges = {
+        name: span for name in sorted({name for numbers in training for name in numbers}) if (span := _range(name, training))
+    }
     if not ranges or not right:
         return None
     if len(wrong) >= FEWEST_WRONG:
@@ -97,18 +99,18 @@ def calibrate(
         ranges = {name: span for name, span in ranges.items() if _often(alone[name], wrong) > 2 * _often(alone[name], right)}
     if not ranges:
         return None
-    distances = [Familiar(ranges, 1.0).distance(one) for one in right]
+    distances = [Familiar(ranges, 1.0).distance(numbers) for numbers in right]
     # Half a range outside is strange at the least: that of few training fields is too narrow.
     return Familiar(ranges, max(float(np.quantile(distances, 1 - most_right, method="higher")) * 1.001, 0.5))
 
 
 def _often(alone: Familiar, fields: Sequence[Numbers]) -> float:
-    return sum(alone.distance(one) > 0 for one in fields) / len(fields)
+    return sum(alone.distance(numbers) > 0 for numbers in fields) / len(fields)
 
 
 def _range(name: str, fields: Sequence[Numbers]) -> tuple[float, float] | None:
-    known = [one[name] for one in fields if name in one]
-    if not known:
+    values = [numbers[name] for numbers in fields if name in numbers]
+    if not values:
         return None
-    low, high = np.quantile(known, [TAIL, 1 - TAIL]).tolist()
+    low, high = np.quantile(values, [TAIL, 1 - TAIL]).tolist()
     return (low, high) if high > low else None

@@ -111,8 +111,8 @@ def find_at(
     model: Model, rgb: NDArray[np.uint8], zoom: float | None, min_score: float | None = None, workers: int = 1
 ) -> Detections:
     """Cells of a field that is shown at `zoom` input pixels per pixel; None shows it whole at the model's own size."""
-    found = model.detect(rgb, min_score) if zoom is None else _in_tiles(model, rgb, zoom, min_score, workers)
-    return _without_slivers(rounded(found), model, zoom)
+    detections = model.detect(rgb, min_score) if zoom is None else _in_tiles(model, rgb, zoom, min_score, workers)
+    return _without_slivers(rounded(detections), model, zoom)
 
 
 def _look(model: Model, rgb: NDArray[np.uint8], scale: Scale, min_score: float | None, workers: int = 1) -> Detections:
@@ -144,8 +144,8 @@ def _in_tiles(model: Model, rgb: NDArray[np.uint8], zoom: float, min_score: floa
         return model.detect(rgb[y1:y2, x1:x2], min_score, zoom)
 
     with ThreadPoolExecutor(workers) as pool:
-        found = list(pool.map(look, pieces))
-    return tiles.own(pieces, found, size_wh, band_px=BAND_CELLS * rbc_px)
+        detections = list(pool.map(look, pieces))
+    return tiles.own(pieces, detections, size_wh, band_px=BAND_CELLS * rbc_px)
 
 
 def cut(size_wh: tuple[int, int], rbc_px: float, zoom: float, tile_px: int) -> list[tiles.Tile]:
@@ -159,27 +159,29 @@ def cut(size_wh: tuple[int, int], rbc_px: float, zoom: float, tile_px: int) -> l
     return tiles.cut(size_wh, max(math.ceil(tile_px / zoom), 3 * margin_px), margin_px)
 
 
-def _without_slivers(found: Detections, model: Model, zoom: float | None) -> Detections:
+def _without_slivers(detections: Detections, model: Model, zoom: float | None) -> Detections:
     """Leave out what `border` does not count."""
-    return found[~slivers(found, model, zoom)]
+    return detections[~slivers(detections, model, zoom)]
 
 
-def slivers(found: Detections, model: Model, zoom: float | None) -> NDArray[np.bool_]:
+def slivers(detections: Detections, model: Model, zoom: float | None) -> NDArray[np.bool_]:
     """Which cells of a whole field `border` does not count; of shape (n,).
 
     Args:
         zoom: model input pixels per field pixel that they were found at; None for the field whole at the model's own size.
     """
-    certain = found.score >= np.array(model.card.minimum())[found.label]
-    rbc_px = border.rbc_px(found.xyxy[certain], found.label[certain], found.size_wh)
+    certain = detections.score >= np.array(model.card.minimum())[detections.label]
+    rbc_px = border.rbc_px(detections.xyxy[certain], detections.label[certain], detections.size_wh)
     if rbc_px is None:
-        known_px = model.card.rbc_px * max(found.size_wh) / model.card.image_px
+        known_px = model.card.rbc_px * max(detections.size_wh) / model.card.image_px
         rbc_px = known_px if zoom is None else model.card.shown_px / zoom
-    return border.slivers(found.xyxy, found.label, found.size_wh, rbc_px)
+    return border.slivers(detections.xyxy, detections.label, detections.size_wh, rbc_px)
 
 
-def rounded(found: Detections) -> Detections:
+def rounded(detections: Detections) -> Detections:
     """Boxes to a hundredth of a pixel and scores to four places, as files hold them: a count from a file is then the same."""
-    xyxy = found.xyxy.astype(np.float64).round(2).astype(np.float32)
-    score = found.score.astype(np.float64).round(4).astype(np.float32)
-    return Detections(xyxy, score, found.label, found.size_wh, found.class_names, found.saturated, found.unsure)
+    xyxy = detections.xyxy.astype(np.float64).round(2).astype(np.float32)
+    score = detections.score.astype(np.float64).round(4).astype(np.float32)
+    return Detections(
+        xyxy, score, detections.label, detections.size_wh, detections.class_names, detections.saturated, detections.unsure
+    )

@@ -84,16 +84,16 @@ class Model:
         pixels, scale, offset = canvas(rgb, self.card, zoom)
         size_wh = (rgb.shape[1], rgb.shape[0])
 
-        def place(of: NDArray[np.float32]) -> NDArray[np.float32]:
-            return boxes.clip((of - offset) / scale, size_wh)
+        def place(xyxy: NDArray[np.float32]) -> NDArray[np.float32]:
+            return boxes.clip((xyxy - offset) / scale, size_wh)
 
         if min_score is not None:
             least = np.full(len(self.card.class_names), min_score, dtype=np.float32)
             return self._cells(_candidates(self.network.run(pixels, least)), least, place, size_wh)
         least = np.array(self.card.minimum(), dtype=np.float32)
         candidates = _candidates(self.network.run(pixels, least * np.float32(_UNSURE)))
-        found = self._cells(candidates, least, place, size_wh)
-        return replace(found, unsure=self._unsure(candidates, least, place, found))
+        detections = self._cells(candidates, least, place, size_wh)
+        return replace(detections, unsure=self._unsure(candidates, least, place, detections))
 
     def _cells(self, candidates: Candidates, least: NDArray[np.float32], place: Place, size_wh: tuple[int, int]) -> Detections:
         """The cells among the candidates: those that reach the least score of their class, each once."""
@@ -113,23 +113,23 @@ class Model:
         kept = kept[:most]
         return Detections(xyxy[kept], score[chosen][kept], label[chosen][kept], size_wh, self.card.class_names, saturated)
 
-    def _unsure(self, candidates: Candidates, least: NDArray[np.float32], place: Place, found: Detections) -> Detections:
+    def _unsure(self, candidates: Candidates, least: NDArray[np.float32], place: Place, detections: Detections) -> Detections:
         """Candidates below the least score of their class that lie on no cell that was found, each once."""
         xyxy, score, label = candidates
         chosen = np.flatnonzero((score < least[label]) & (score >= _UNSURE * least[label]))
         xyxy = place(xyxy[chosen])
-        alone = (boxes.area(xyxy) > 0) & (boxes.inside(xyxy, found.xyxy) < _APART)
+        alone = (boxes.area(xyxy) > 0) & (boxes.inside(xyxy, detections.xyxy) < _APART)
         if not alone.any():
-            return Detections.none(found.size_wh)
+            return Detections.none(detections.size_wh)
         xyxy, score, label = xyxy[alone], score[chosen[alone]], label[chosen[alone]]
         kept = boxes.suppress(xyxy, score, label, self.card.nms_iou)[: self.card.max_cells]
-        return Detections(xyxy[kept], score[kept], label[kept], found.size_wh, found.class_names)
+        return Detections(xyxy[kept], score[kept], label[kept], detections.size_wh, detections.class_names)
 
 
-def _candidates(found: NDArray[np.float32]) -> Candidates:
+def _candidates(output: NDArray[np.float32]) -> Candidates:
     """What a network gives, of shape (n, 4 + classes), with the best class of each box and its score."""
-    label = found[:, 4:].argmax(axis=1)
-    return found[:, :4], found[np.arange(len(found)), 4 + label], label
+    label = output[:, 4:].argmax(axis=1)
+    return output[:, :4], output[np.arange(len(output)), 4 + label], label
 
 
 def one_each(xyxy: boxes.Boxes, label: NDArray[np.int64], sure: NDArray[np.floating[Any]]) -> NDArray[np.bool_]:

@@ -76,7 +76,7 @@ class Quality:
     def numbers(self) -> dict[str, float]:
         """What tells whether a field is like others, by name, without what could not be measured; see `familiar`."""
         lightness, green_red, blue_yellow = cielab(np.array([self.background]))[0].tolist()
-        known = {
+        values = {
             **{name: getattr(self, name) for name in ("focus", "covered", "contrast", "uneven", "score", "red_share", "sizes")},
             "background's lightness": lightness,
             "background's green to red": green_red,
@@ -84,18 +84,18 @@ class Quality:
         }
         if self.density is not None:
             total = max(sum(self.density), 0.01)
-            known |= {"density": total, "density in red": self.density[0] / total, "density in blue": self.density[2] / total}
-        return {name: value for name, value in known.items() if value is not None}
+            values |= {"density": total, "density in red": self.density[0] / total, "density in blue": self.density[2] / total}
+        return {name: value for name, value in values.items() if value is not None}
 
 
-def measure(rgb: NDArray[np.uint8], found: Detections) -> Quality:
+def measure(rgb: NDArray[np.uint8], detections: Detections) -> Quality:
     """Measure a field of shape (h, w, 3), RGB, in which these cells were found."""
-    rbc_px = border.rbc_px(found.xyxy, found.label, found.size_wh)
-    factor = min(1.0, _LONG_PX / max(found.size_wh) if rbc_px is None else _CELL_PX / rbc_px)
+    rbc_px = border.rbc_px(detections.xyxy, detections.label, detections.size_wh)
+    factor = min(1.0, _LONG_PX / max(detections.size_wh) if rbc_px is None else _CELL_PX / rbc_px)
     small = images.shrink(rgb, factor)
     small, surround = _without_surround(small)
     wh = (small.shape[1], small.shape[0])
-    xyxy = found.xyxy * np.float32(factor)
+    xyxy = detections.xyxy * np.float32(factor)
     # Red cells take up green light, and nuclei do too.
     green = np.ascontiguousarray(small[:, :, 1])
     dark = _dark(green)
@@ -109,26 +109,26 @@ def measure(rgb: NDArray[np.uint8], found: Detections) -> Quality:
     cell_level = cv2.sumElems(green * (inside if insides else dark))[0] / (insides or darks) if darks else colour[1]
     covered, overlap = _cover(xyxy, wh)
     seen = nuclei.look(
-        small, (colour[0], colour[1], colour[2]), xyxy, found.label, _CELL_PX if rbc_px is None else rbc_px * factor
+        small, (colour[0], colour[1], colour[2]), xyxy, detections.label, _CELL_PX if rbc_px is None else rbc_px * factor
     )
     if seen.density is not None and max(seen.density) > _TELLS_MORE * seen.density[1]:
         dark = _dark(np.ascontiguousarray(small[:, :, int(np.argmax(seen.density))]))
         darks, insides = int(np.count_nonzero(dark)), int(np.count_nonzero(dark & boxed))
     return Quality(
-        focus=_focus(green, found, xyxy),
+        focus=_focus(green, detections, xyxy),
         covered=covered / (1 - surround),
         overlap=overlap,
         unclaimed=(darks - insides) / dark.size,
         background=(colour[0], colour[1], colour[2]),
         contrast=max(0.0, 1 - cell_level / max(colour[1], 1)),
         uneven=_uneven(green, boxed),
-        counted=tuple(found.counts().values()),
-        unsure=(0,) * len(found.class_names) if found.unsure is None else tuple(found.unsure.counts().values()),
+        counted=tuple(detections.counts().values()),
+        unsure=(0,) * len(detections.class_names) if detections.unsure is None else tuple(detections.unsure.counts().values()),
         plain_whites=seen.plain_whites,
         stray=seen.stray,
         density=seen.density,
         surround=surround,
-        **_reds(found),
+        **_reds(detections),
     )
 
 
@@ -168,15 +168,15 @@ def _dark(channel: Grey) -> NDArray[np.bool_]:
     return np.asarray(channel <= level)
 
 
-def _reds(found: Detections) -> dict[str, float]:
-    red = found.label == cells.RBC
+def _reds(detections: Detections) -> dict[str, float]:
+    red = detections.label == cells.RBC
     if not red.any():
         return {}
-    sides_px = boxes.side(found.xyxy[red])
+    sides_px = boxes.side(detections.xyxy[red])
     middle_px = boxes.median(sides_px)
     return {
-        "score": boxes.median(found.score[red]),
-        "red_share": middle_px**2 / (found.size_wh[0] * found.size_wh[1]),
+        "score": boxes.median(detections.score[red]),
+        "red_share": middle_px**2 / (detections.size_wh[0] * detections.size_wh[1]),
         "sizes": boxes.median(np.abs(sides_px - middle_px)) / max(middle_px, 1.0),
     }
 
@@ -198,8 +198,8 @@ def _cover(xyxy: NDArray[np.float32], wh: tuple[int, int]) -> tuple[float, float
     return under / mask.size, max(0.0, 1 - under / total) if total else 0.0
 
 
-def _focus(green: Grey, found: Detections, xyxy: NDArray[np.float32]) -> float | None:
-    chosen = np.flatnonzero(found.label == cells.RBC)
+def _focus(green: Grey, detections: Detections, xyxy: NDArray[np.float32]) -> float | None:
+    chosen = np.flatnonzero(detections.label == cells.RBC)
     chosen = chosen[np.linspace(0, len(chosen) - 1, min(len(chosen), _CELLS_FOR_FOCUS)).round().astype(int)]
     smooth = cv2.GaussianBlur(green, (3, 3), 0.7)
     # Squares of the slope, in whole numbers: the root is taken of those that are looked for.
@@ -211,11 +211,11 @@ def _focus(green: Grey, found: Detections, xyxy: NDArray[np.float32]) -> float |
     levels = np.array(histograms, dtype=np.int64).reshape(-1, _MOST_LEVEL + 1).cumsum(axis=1)
     first, last = levels[:, -1] // 20, levels[:, -1] - 1 - levels[:, -1] // 20
     low, high = ((levels <= place[:, None]).sum(axis=1) for place in (first, last))
-    known = np.flatnonzero((levels[:, -1] >= _FEWEST_PIXELS) & (high > low))
-    steep = [np.partition(squared[pieces[i]], last[i], axis=None)[last[i]] for i in known.tolist()]
-    px = np.sqrt((sides[known, 2:] - sides[known, :2]).prod(axis=1))
-    steepness = np.sqrt(steep) / 8 * px / (high - low)[known]
-    return boxes.median(steepness) if len(known) else None
+    measurable = np.flatnonzero((levels[:, -1] >= _FEWEST_PIXELS) & (high > low))
+    steep = [np.partition(squared[pieces[i]], last[i], axis=None)[last[i]] for i in measurable.tolist()]
+    px = np.sqrt((sides[measurable, 2:] - sides[measurable, :2]).prod(axis=1))
+    steepness = np.sqrt(steep) / 8 * px / (high - low)[measurable]
+    return boxes.median(steepness) if len(measurable) else None
 
 
 def _uneven(green: Grey, boxed: NDArray[np.bool_]) -> float:
@@ -224,8 +224,8 @@ def _uneven(green: Grey, boxed: NDArray[np.bool_]) -> float:
     # What is darker than its surroundings, though in no box, is no background.
     around = cv2.resize(levels, (green.shape[1], green.shape[0]), interpolation=cv2.INTER_LINEAR)
     levels, shares = _levels(green, ~boxed & (green >= around), blocks)
-    known = levels[shares >= _LEAST_SHARE]
-    return float(np.ptp(known) / max(float(known.mean()), 1.0)) if known.size else 0.0
+    background = levels[shares >= _LEAST_SHARE]
+    return float(np.ptp(background) / max(float(background.mean()), 1.0)) if background.size else 0.0
 
 
 def _levels(green: Grey, chosen: NDArray[np.bool_], blocks: tuple[int, int]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -234,12 +234,12 @@ def _levels(green: Grey, chosen: NDArray[np.bool_], blocks: tuple[int, int]) -> 
     h, w = green.shape[0] // rows, green.shape[1] // columns
     # Whole numbers, and rows first by OpenCV: many times as fast as means over two axes.
     number, total = (
-        np.concatenate([cv2.reduce(each[h * row : h * (row + 1)], 0, cv2.REDUCE_SUM, dtype=cv2.CV_32S) for row in range(rows)])[
+        np.concatenate([cv2.reduce(layer[h * row : h * (row + 1)], 0, cv2.REDUCE_SUM, dtype=cv2.CV_32S) for row in range(rows)])[
             :, : w * columns
         ]
         .reshape(rows, columns, w)
         .sum(axis=2)
         .astype(np.float32)
-        for each in (chosen.view(np.uint8), green * chosen)
+        for layer in (chosen.view(np.uint8), green * chosen)
     )
     return total / np.maximum(number, 1), number / np.float32(h * w)

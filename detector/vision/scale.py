@@ -96,10 +96,10 @@ def contradict(a: float, b: float) -> bool:
 
 def of_smear(estimates: Sequence[Estimate | None]) -> Scale:
     """The scale of a smear by what several of its fields tell; no order of theirs changes it."""
-    known = [one.rbc_px for one in estimates if one is not None]
-    if not known:
+    widths_px = [reading.rbc_px for reading in estimates if reading is not None]
+    if not widths_px:
         return Scale(None, UNKNOWN)
-    return Scale(float(np.median(known)), OF_SMEAR if len(estimates) > 1 else OF_FIELD)
+    return Scale(float(np.median(widths_px)), OF_SMEAR if len(estimates) > 1 else OF_FIELD)
 
 
 def probes(fields: int) -> list[int]:
@@ -135,30 +135,32 @@ def glance(model: Model, rgb: images.Rgb) -> Estimate | None:
     return judged if sure else None
 
 
-def measure(found: Detections) -> float | None:
+def measure(detections: Detections) -> float | None:
     """Median width of the red cells of a field that are clear of the border, in its pixels; None with fewer than `_SURE_CELLS`."""
-    sides_px = boxes.sides_clear_of_border(found.xyxy[found.label == cells.RBC], found.size_wh)
+    sides_px = boxes.sides_clear_of_border(detections.xyxy[detections.label == cells.RBC], detections.size_wh)
     return boxes.median(sides_px) if len(sides_px) >= _SURE_CELLS else None
 
 
-def covered(found: Detections) -> float:
+def covered(detections: Detections) -> float:
     """Share of a field that lies under its red cells, each weighed with its score."""
-    red = found.label == cells.RBC
-    return float((boxes.area(found.xyxy[red]) * found.score[red]).sum()) / (found.size_wh[0] * found.size_wh[1])
+    red = detections.label == cells.RBC
+    return float((boxes.area(detections.xyxy[red]) * detections.score[red]).sum()) / (
+        detections.size_wh[0] * detections.size_wh[1]
+    )
 
 
 def _judged(model: Model, rgb: images.Rgb, zoom: float) -> tuple[Estimate | None, bool]:
     """What one look tells, and whether that leaves no doubt."""
-    found = model.detect(rgb, zoom=zoom)
-    red = np.flatnonzero((found.label == cells.RBC) & boxes.clear_of_border(found.xyxy, found.size_wh))
-    sides_px = boxes.side(found.xyxy[red])
+    detections = model.detect(rgb, zoom=zoom)
+    red = np.flatnonzero((detections.label == cells.RBC) & boxes.clear_of_border(detections.xyxy, detections.size_wh))
+    sides_px = boxes.side(detections.xyxy[red])
     if len(red) < _FEWEST:
         return None, False
     typical_px = boxes.median(sides_px)
     low, high = _KNOWN_RBC_PX
     alike = np.maximum(sides_px / typical_px, typical_px / sides_px) < _ALIKE
-    area = float((boxes.area(found.xyxy[red]) * found.score[red])[alike].sum())
-    support = area / (found.size_wh[0] * found.size_wh[1])
+    area = float((boxes.area(detections.xyxy[red]) * detections.score[red])[alike].sum())
+    support = area / (detections.size_wh[0] * detections.size_wh[1])
     if not low <= typical_px * zoom <= high or support < _LEAST_SUPPORT:
         return None, False
     return Estimate(typical_px, support), int(alike.sum()) >= _SURE_CELLS and support >= SURE_SUPPORT

@@ -69,7 +69,7 @@ class TileResult:
     status: str
     reason: str
     """Why it could not be read; else empty."""
-    found: Detections
+    detections: Detections
     """Cells that the tile may own, in the slide's coordinates."""
     quality: Quality | None = None
     """Of its window, where that was searched for cells."""
@@ -104,9 +104,9 @@ def plan(model: Model, slide: Slide, overview: Rgb, um_per_px: float | None, til
     Raises:
         ImageError: the scale is not known, and there are no red cells to estimate it from.
     """
-    known, rbc_px, note = _scale(slide, estimate_rbc_px(model, slide, overview), um_per_px)
+    known_um_per_px, rbc_px, note = _scale(slide, estimate_rbc_px(model, slide, overview), um_per_px)
     zoom = model.card.shown_px / rbc_px
-    return SlidePlan(zoom, rbc_px, finder.cut(slide.size_wh, rbc_px, zoom, tile_px), known, note)
+    return SlidePlan(zoom, rbc_px, finder.cut(slide.size_wh, rbc_px, zoom, tile_px), known_um_per_px, note)
 
 
 def _scale(slide: Slide, seen_px: float | None, um_per_px: float | None) -> tuple[float | None, float, str]:
@@ -114,8 +114,8 @@ def _scale(slide: Slide, seen_px: float | None, um_per_px: float | None) -> tupl
 
     What the cells contradict is believed of a user, and told; of a file it is not believed.
     """
-    known = slide.um_per_px if um_per_px is None else um_per_px
-    if known is None:
+    known_um_per_px = slide.um_per_px if um_per_px is None else um_per_px
+    if known_um_per_px is None:
         if seen_px is None:
             raise ImageError(
                 "its scale is not known: the file does not state it, and no red cells were found to estimate it from; "
@@ -123,13 +123,13 @@ def _scale(slide: Slide, seen_px: float | None, um_per_px: float | None) -> tupl
             )
         note = f"scale estimated from red cells: {seen_px:.0f} px wide, about {cells.RBC_DIAMETER_UM / seen_px:.3g} µm per px"
         return None, seen_px, note
-    rbc_px = cells.RBC_DIAMETER_UM / known
-    told = "" if um_per_px is not None else f"scale from {slide.scale_source}: {known:.4g} µm per px"
+    rbc_px = cells.RBC_DIAMETER_UM / known_um_per_px
+    origin = "" if um_per_px is not None else f"scale from {slide.scale_source}: {known_um_per_px:.4g} µm per px"
     if seen_px is None or not scales.contradict(seen_px, rbc_px):
-        return known, rbc_px, told
+        return known_um_per_px, rbc_px, origin
     doubt = f"{rbc_px:.0f} px wide, but on the slide they are about {seen_px:.0f} px"
     if um_per_px is not None:
-        return known, rbc_px, f"{finder.CONTRADICTED} {doubt}"
+        return known_um_per_px, rbc_px, f"{finder.CONTRADICTED} {doubt}"
     return (
         None,
         seen_px,
@@ -155,11 +155,13 @@ def look(model: Model, slide: Slide, slide_plan: SlidePlan, tile: Tile) -> TileR
         return TileResult(EMPTY, "", none)
     if skip.is_unfocused(rgb, rbc_px):
         return TileResult(UNFOCUSED, "", none)
-    found = model.detect(rgb, zoom=slide_plan.zoom / factor)
-    measured = quality.measure(rgb, found)
+    detections = model.detect(rgb, zoom=slide_plan.zoom / factor)
+    measured = quality.measure(rgb, detections)
     window_wh = (tile.window[2] - tile.window[0], tile.window[3] - tile.window[1])
     scale = np.array([window_wh[0] / rgb.shape[1], window_wh[1] / rgb.shape[0]] * 2, dtype=np.float32)
-    full = Detections(found.xyxy * scale, found.score, found.label, window_wh, found.class_names, found.saturated)
+    full = Detections(
+        detections.xyxy * scale, detections.score, detections.label, window_wh, detections.class_names, detections.saturated
+    )
     return TileResult(COUNTED, "", finder.rounded(tiles.kept(tile, full, slide.size_wh, slide_plan.band_px)), measured)
 
 
@@ -180,7 +182,7 @@ def settle(model: Model, slide_wh: tuple[int, int], slide_plan: SlidePlan, parts
     owned = [part[mask] for part, mask in zip(parts, stays, strict=True)]
     whole = tiles.joined(owned, slide_wh)
     clear = ~finder.slivers(whole, model, slide_plan.zoom)
-    return [one[mask] for one, mask in zip(owned, np.split(clear, np.cumsum([len(one) for one in owned])[:-1]), strict=True)]
+    return [part[mask] for part, mask in zip(owned, np.split(clear, np.cumsum([len(part) for part in owned])[:-1]), strict=True)]
 
 
 def estimate_rbc_px(model: Model, slide: Slide, overview: Rgb) -> float | None:
@@ -191,11 +193,11 @@ def estimate_rbc_px(model: Model, slide: Slide, overview: Rgb) -> float | None:
     sides_px: list[float] = []
     for window in places(slide.size_wh, overview):
         try:
-            told = scales.estimate(model, slide.read(window))
+            reading = scales.estimate(model, slide.read(window))
         except ImageError:
             continue
-        if told is not None:
-            sides_px.append(told.rbc_px)
+        if reading is not None:
+            sides_px.append(reading.rbc_px)
         if len(sides_px) == _ENOUGH_PLACES:
             break
     return float(np.median(sides_px)) if sides_px else None

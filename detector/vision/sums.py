@@ -65,8 +65,11 @@ def val_sums(content: Any) -> ValSums:
     """
     by_class = checks.mapping("val_sums", content)
     return {
-        name: {domain: _sums(f"val_sums.{name}.{domain}", one) for domain, one in checks.mapping(f"val_sums.{name}", of).items()}
-        for name, of in by_class.items()
+        name: {
+            domain: _sums(f"val_sums.{name}.{domain}", fields)
+            for domain, fields in checks.mapping(f"val_sums.{name}", domains).items()
+        }
+        for name, domains in by_class.items()
     }
 
 

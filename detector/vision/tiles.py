@@ -60,24 +60,26 @@ def _spans(length: int, tile_px: int, margin_px: int) -> list[tuple[tuple[int, i
     return [((a, b), (max(0, a - margin_px), min(length, b + margin_px))) for a, b in pairwise(seams)]
 
 
-def own(tiles: Sequence[Tile], found: Sequence[Detections], size_wh: tuple[int, int], band_px: float) -> Detections:
+def own(tiles: Sequence[Tile], detections: Sequence[Detections], size_wh: tuple[int, int], band_px: float) -> Detections:
     """Detections of the tiles, each in its window's coordinates, as detections of the field with every cell once.
 
     A cell's centre is estimated a little differently by two tiles. So a tile keeps what lies up to `band_px` outside its
     part, and where two tiles then hold the same cell, the one that owns the centre wins, else the better score.
     """
-    parts = [kept(tile, one, size_wh, band_px) for tile, one in zip(tiles, found, strict=True)]
+    parts = [kept(tile, seen, size_wh, band_px) for tile, seen in zip(tiles, detections, strict=True)]
     return joined([part[stays] for part, stays in zip(parts, settle(tiles, parts, band_px), strict=True)], size_wh)
 
 
-def kept(tile: Tile, found: Detections, size_wh: tuple[int, int], band_px: float) -> Detections:
+def kept(tile: Tile, detections: Detections, size_wh: tuple[int, int], band_px: float) -> Detections:
     """What a tile found in its window, in the field's coordinates, less what lies outside its part by more than `band_px`."""
     x, y = tile.window[:2]
-    xyxy = found.xyxy + np.array([x, y, x, y], dtype=np.float32)
+    xyxy = detections.xyxy + np.array([x, y, x, y], dtype=np.float32)
     near = _within(boxes.centre(xyxy), tile.owned, band_px)
     # None of the other tiles confirms what is unsure, so each keeps those in its part alone.
-    unsure = None if found.unsure is None else kept(tile, found.unsure, size_wh, 0)
-    return Detections(xyxy[near], found.score[near], found.label[near], size_wh, found.class_names, found.saturated, unsure)
+    unsure = None if detections.unsure is None else kept(tile, detections.unsure, size_wh, 0)
+    return Detections(
+        xyxy[near], detections.score[near], detections.label[near], size_wh, detections.class_names, detections.saturated, unsure
+    )
 
 
 def settle(tiles: Sequence[Tile], parts: Sequence[Detections], band_px: float) -> list[NDArray[np.bool_]]:
@@ -101,14 +103,14 @@ def joined(parts: Sequence[Detections], size_wh: tuple[int, int]) -> Detections:
     """Cells of several parts of a field, all in its coordinates, as those of the field."""
     none = Detections.none(size_wh)
     together = [none, *parts]
-    unsure = [one.unsure for one in parts if one.unsure is not None]
+    unsure = [part.unsure for part in parts if part.unsure is not None]
     return Detections(
-        np.concatenate([one.xyxy for one in together]),
-        np.concatenate([one.score for one in together]),
-        np.concatenate([one.label for one in together]),
+        np.concatenate([part.xyxy for part in together]),
+        np.concatenate([part.score for part in together]),
+        np.concatenate([part.label for part in together]),
         size_wh,
         parts[0].class_names if parts else none.class_names,
-        any(one.saturated for one in parts),
+        any(part.saturated for part in parts),
         joined(unsure, size_wh) if unsure else None,
     )
 

@@ -26,23 +26,23 @@ def value(figure: Interval | None) -> float:
 
 def test_bland_and_altmans_example() -> None:
     """They give a mean difference of -2.1 l/min, a standard deviation of 38.8 and a correlation of 0.94."""
-    found = agreement(WRIGHT, MINI)
-    assert value(found.bias) == pytest.approx(-2.1, abs=0.05)
-    assert (value(found.loa_high) - value(found.loa_low)) / (2 * 1.96) == pytest.approx(38.8, abs=0.05)
-    assert value(found.pearson_r) == pytest.approx(0.94, abs=0.005)
+    result = agreement(WRIGHT, MINI)
+    assert value(result.bias) == pytest.approx(-2.1, abs=0.05)
+    assert (value(result.loa_high) - value(result.loa_low)) / (2 * 1.96) == pytest.approx(38.8, abs=0.05)
+    assert value(result.pearson_r) == pytest.approx(0.94, abs=0.005)
 
 
 def test_limits_of_agreement_are_about_as_sure_as_bland_and_altman_say() -> None:
     """For their 17 readings they give -114.3 to -45.1 and 40.9 to 110.1 l/min, by s √(3 / n) and Student's t."""
-    found = agreement(WRIGHT, MINI)
-    assert found.loa_low is not None
-    assert found.loa_high is not None
-    for limit, (low, high) in ((found.loa_low, (-114.3, -45.1)), (found.loa_high, (40.9, 110.1))):
+    result = agreement(WRIGHT, MINI)
+    assert result.loa_low is not None
+    assert result.loa_high is not None
+    for limit, (low, high) in ((result.loa_low, (-114.3, -45.1)), (result.loa_high, (40.9, 110.1))):
         assert limit.low is not None
         assert limit.high is not None
         assert limit.high - limit.low == pytest.approx(high - low, rel=0.25)
         assert [limit.low, limit.high] == pytest.approx([low, high], abs=25)
-    bias = found.bias
+    bias = result.bias
     assert bias is not None
     # They give -22.0 to 17.8.
     assert [bias.low, bias.high] == pytest.approx([-22.0, 17.8], abs=1)
@@ -57,20 +57,20 @@ def test_concordance_is_correlation_times_lins_bias_correction() -> None:
 
 
 def test_small_example_by_hand() -> None:
-    found = agreement([3, 5, 0, 10], [3, 4, 2, 10])
-    assert [value(getattr(found, name)) for name in ("mae", "bias", "exact", "within_one", "pooled_accuracy")] == pytest.approx(
+    result = agreement([3, 5, 0, 10], [3, 4, 2, 10])
+    assert [value(getattr(result, name)) for name in ("mae", "bias", "exact", "within_one", "pooled_accuracy")] == pytest.approx(
         [0.75, -0.25, 0.5, 0.75, 1 - 1 / 19]
     )
-    assert value(found.rmse) == pytest.approx(np.sqrt(5 / 4))
-    assert (found.fields, found.counted, found.truth) == (4, 18, 19)
+    assert value(result.rmse) == pytest.approx(np.sqrt(5 / 4))
+    assert (result.fields, result.counted, result.truth) == (4, 18, 19)
 
 
 def test_pooled_accuracy_flatters() -> None:
     """Wrong in every field by ten cells, and pooled accuracy is 1."""
-    found = agreement([10, 30], [20, 20])
-    assert value(found.pooled_accuracy) == 1
-    assert value(found.mae) == 10
-    assert value(found.exact) == 0
+    result = agreement([10, 30], [20, 20])
+    assert value(result.pooled_accuracy) == 1
+    assert value(result.mae) == 10
+    assert value(result.exact) == 0
 
 
 def test_pooled_accuracy_may_be_negative() -> None:
@@ -78,29 +78,29 @@ def test_pooled_accuracy_may_be_negative() -> None:
 
 
 def test_no_truth_leaves_pooled_accuracy_undefined() -> None:
-    found = agreement([0, 0, 1], [0, 0, 0])
-    assert found.pooled_accuracy is None
-    assert found.pearson_r is None
-    assert found.concordance is None
-    assert value(found.mae) == pytest.approx(1 / 3)
+    result = agreement([0, 0, 1], [0, 0, 0])
+    assert result.pooled_accuracy is None
+    assert result.pearson_r is None
+    assert result.concordance is None
+    assert value(result.mae) == pytest.approx(1 / 3)
 
 
 def test_no_variance_leaves_correlations_undefined() -> None:
-    found = agreement([1, 1, 1], [1, 1, 1])
-    assert (found.pearson_r, found.concordance) == (None, None)
-    assert value(found.exact) == 1
+    result = agreement([1, 1, 1], [1, 1, 1])
+    assert (result.pearson_r, result.concordance) == (None, None)
+    assert value(result.exact) == 1
     assert agreement([1, 2, 3], [2, 2, 2]).concordance is None
 
 
 def test_one_field_has_no_scatter_and_no_intervals() -> None:
-    found = agreement([4], [5])
-    assert found.mae == Interval(1.0)
-    assert (found.loa_low, found.loa_high, found.pearson_r) == (None, None, None)
+    result = agreement([4], [5])
+    assert result.mae == Interval(1.0)
+    assert (result.loa_low, result.loa_high, result.pearson_r) == (None, None, None)
 
 
 def test_no_field_is_undefined_throughout() -> None:
-    found = agreement([], [])
-    assert [getattr(found, name) for name in FIGURES] == [None] * len(FIGURES)
+    result = agreement([], [])
+    assert [getattr(result, name) for name in FIGURES] == [None] * len(FIGURES)
 
 
 def test_unlike_lengths_are_refused() -> None:
@@ -115,32 +115,32 @@ counts = st.lists(st.tuples(st.integers(0, 500), st.integers(0, 500)), min_size=
 @given(counts)
 def test_bounds_and_symmetry(pairs: list[tuple[int, int]]) -> None:
     p, t = [a for a, _ in pairs], [b for _, b in pairs]
-    found, swapped = agreement(p, t), agreement(t, p)
-    assert value(found.rmse) >= value(found.mae) - 1e-9 >= abs(value(found.bias)) - 2e-9
-    assert value(found.exact) <= value(found.within_one) <= 1
-    assert value(found.loa_low) <= value(found.bias) <= value(found.loa_high)
-    assert value(swapped.bias) == -value(found.bias)
-    assert (found.concordance is None) == (swapped.concordance is None)
-    if found.concordance is not None:
-        assert abs(value(found.concordance)) <= abs(value(found.pearson_r)) + 1e-9
-        assert value(swapped.concordance) == pytest.approx(value(found.concordance))
+    result, swapped = agreement(p, t), agreement(t, p)
+    assert value(result.rmse) >= value(result.mae) - 1e-9 >= abs(value(result.bias)) - 2e-9
+    assert value(result.exact) <= value(result.within_one) <= 1
+    assert value(result.loa_low) <= value(result.bias) <= value(result.loa_high)
+    assert value(swapped.bias) == -value(result.bias)
+    assert (result.concordance is None) == (swapped.concordance is None)
+    if result.concordance is not None:
+        assert abs(value(result.concordance)) <= abs(value(result.pearson_r)) + 1e-9
+        assert value(swapped.concordance) == pytest.approx(value(result.concordance))
 
 
 @settings(deadline=None, max_examples=30)
 @given(counts)
 def test_every_interval_is_ordered(pairs: list[tuple[int, int]]) -> None:
-    found = agreement([a for a, _ in pairs], [b for _, b in pairs])
+    result = agreement([a for a, _ in pairs], [b for _, b in pairs])
     for name in FIGURES:
-        figure = getattr(found, name)
+        figure = getattr(result, name)
         if figure is not None and figure.low is not None:
             assert figure.low <= figure.high
 
 
 def test_perfect_counts_are_perfect() -> None:
-    found = agreement([3, 1, 4, 1, 5], [3, 1, 4, 1, 5])
-    assert (found.mae, found.rmse, found.pooled_accuracy) == (Interval(0), Interval(0), Interval(1))
-    assert (found.loa_low, found.loa_high) == (Interval(0), Interval(0))
-    assert value(found.concordance) == pytest.approx(1)
+    result = agreement([3, 1, 4, 1, 5], [3, 1, 4, 1, 5])
+    assert (result.mae, result.rmse, result.pooled_accuracy) == (Interval(0), Interval(0), Interval(1))
+    assert (result.loa_low, result.loa_high) == (Interval(0), Interval(0))
+    assert value(result.concordance) == pytest.approx(1)
 
 
 def test_a_few_fields_without_error_do_not_show_that_there_is_none() -> None:
@@ -159,20 +159,20 @@ def test_a_few_fields_without_error_do_not_show_that_there_is_none() -> None:
 def test_counts_that_are_no_whole_numbers(factor: float) -> None:
     """An analyser's counts, in 10¹² and in 10⁶ per litre: the figures are in their unit, and none is right to the cell."""
     counted, truth = [4.61 * factor, 5.02 * factor, 3.9 * factor], [4.6 * factor, 5.1 * factor, 3.85 * factor]
-    found = agreement(counted, truth)
-    assert (found.exact is None, found.within_one is None) == (factor == 1, factor == 1)
-    assert value(found.bias) == pytest.approx(-0.02 / 3 * factor)
-    assert found.counted == pytest.approx(13.53 * factor)
+    result = agreement(counted, truth)
+    assert (result.exact is None, result.within_one is None) == (factor == 1, factor == 1)
+    assert value(result.bias) == pytest.approx(-0.02 / 3 * factor)
+    assert result.counted == pytest.approx(13.53 * factor)
     expected = (
         2 * np.cov(counted, truth, ddof=0)[0, 1] / (np.var(counted) + np.var(truth) + np.mean(np.subtract(counted, truth)) ** 2)
     )
-    assert value(found.concordance) == pytest.approx(expected)
+    assert value(result.concordance) == pytest.approx(expected)
     assert agreement([0.1] * 7, [0.1, 0.2] * 3 + [0.7]).pearson_r is None
 
 
 def test_sums_of_whole_numbers_stay_whole() -> None:
-    found = agreement([4610000, 3], [4600000, 4])
-    assert (repr(found.counted), repr(found.truth)) == ("4610003", "4600004")
+    result = agreement([4610000, 3], [4600000, 4])
+    assert (repr(result.counted), repr(result.truth)) == ("4610003", "4600004")
     assert repr(agreement([0.1, 0.2], [1, 2]).counted) == "0.3"
 
 
@@ -205,10 +205,10 @@ def test_correlations_equal_those_of_independent_code(seed: int) -> None:
     rng = np.random.default_rng(seed)
     x, y = rng.poisson(15, 40), rng.poisson(15, 40)
     y = (x + y) // 2
-    found = agreement(x.tolist(), y.tolist())
-    assert value(found.pearson_r) == pytest.approx(stats.pearsonr(x, y).statistic, abs=1e-12)
+    result = agreement(x.tolist(), y.tolist())
+    assert value(result.pearson_r) == pytest.approx(stats.pearsonr(x, y).statistic, abs=1e-12)
     apart = np.subtract.outer(x, y) ** 2
-    assert value(found.concordance) == pytest.approx(1 - np.mean((x - y) ** 2) / apart.mean(), abs=1e-12)
+    assert value(result.concordance) == pytest.approx(1 - np.mean((x - y) ** 2) / apart.mean(), abs=1e-12)
 
 
 DIFFERENCES = ("mae", "rmse", "bias", "bias_size", "exact", "within_one", "concordance")
@@ -216,18 +216,18 @@ DIFFERENCES = ("mae", "rmse", "bias", "bias_size", "exact", "within_one", "conco
 
 def test_differences_are_those_of_the_figures() -> None:
     a, b, truth = [3, 5, 0, 10], [4, 9, 2, 10], [3, 4, 2, 11]
-    found = differences(a, b, truth)
+    result = differences(a, b, truth)
     one, other = agreement(a, truth), agreement(b, truth)
     for name in set(DIFFERENCES) - {"bias_size"}:
-        assert getattr(found, name).value == pytest.approx(getattr(one, name).value - getattr(other, name).value), name
-    assert (found.bias_size.value, found.bias.value) == (0.5 - 1.25, -0.5 - 1.25)
-    assert (found.fields, found.a_nearer, found.b_nearer) == (4, 2, 1)
+        assert getattr(result, name).value == pytest.approx(getattr(one, name).value - getattr(other, name).value), name
+    assert (result.bias_size.value, result.bias.value) == (0.5 - 1.25, -0.5 - 1.25)
+    assert (result.fields, result.a_nearer, result.b_nearer) == (4, 2, 1)
 
 
 def test_equal_counts_differ_by_nothing_and_prove_nothing() -> None:
-    found = differences([3, 5, 0], [3, 5, 0], [3, 4, 2])
-    assert [getattr(found, name) for name in DIFFERENCES] == [Interval(0.0)] * len(DIFFERENCES)
-    assert found.a_nearer == found.b_nearer == 0
+    result = differences([3, 5, 0], [3, 5, 0], [3, 4, 2])
+    assert [getattr(result, name) for name in DIFFERENCES] == [Interval(0.0)] * len(DIFFERENCES)
+    assert result.a_nearer == result.b_nearer == 0
 
 
 def test_fields_that_are_hard_for_both_do_not_hide_the_difference() -> None:
@@ -260,16 +260,16 @@ def test_differences_of_shares_stay_within_what_they_can_be() -> None:
     truth = rng.poisson(10, 6)
     off = truth + np.array([2, 2, 2, 2, 2, 0])
     for a, b, sign in ((truth, off, 1), (off, truth, -1)):
-        found = differences(a.tolist(), b.tolist(), truth.tolist())
-        for share in (found.exact, found.within_one):
+        result = differences(a.tolist(), b.tolist(), truth.tolist())
+        for share in (result.exact, result.within_one):
             assert share is not None
             assert share.value == pytest.approx(sign * 5 / 6)
             assert (share.low, share.high)[sign > 0] == sign
 
 
 def test_undefined_differences() -> None:
-    found = differences([4], [5], [5])
-    assert (found.mae, found.concordance) == (Interval(1.0), None)
+    result = differences([4], [5], [5])
+    assert (result.mae, result.concordance) == (Interval(1.0), None)
     assert [getattr(differences([], [], []), name) for name in DIFFERENCES] == [None] * len(DIFFERENCES)
     assert differences([1.5, 2], [1, 2], [1, 2]).exact is None
     with pytest.raises(ValueError, match="got 2, 1 and 2"):

@@ -54,8 +54,8 @@ def _join(a: Detections, b: Detections) -> Detections:
 
 
 def test_missed_cells_are_of_the_kind_of_their_place() -> None:
-    found = _join(_found(["beside"]), _found([OTHER_CLASS], label=1))
-    made = failures([_record(ALL)], [found])
+    detections = _join(_found(["beside"]), _found([OTHER_CLASS], label=1))
+    made = failures([_record(ALL)], [detections])
     assert made["RBC"].missed == dict.fromkeys(KINDS, 1)
     assert made["RBC"].false == dict.fromkeys(KINDS, 0)
     assert made["WBC"].false == {**dict.fromkeys(KINDS, 0), OTHER_CLASS: 1}
@@ -76,16 +76,16 @@ def test_a_second_find_of_a_cell_is_among_touching_cells() -> None:
 
 def test_the_worst_fields_come_first_and_right_ones_not_at_all() -> None:
     records = [_record(ALL[:n], field=f"f{n}") for n in range(6)] + [_record([ALONE], field="right")]
-    found = [_found([])] * 6 + [_found([ALONE])]
-    worst = failures(records, found)["RBC"].worst
+    detections = [_found([])] * 6 + [_found([ALONE])]
+    worst = failures(records, detections)["RBC"].worst
     assert [(w.field, w.truth) for w in worst] == [("f5", 5), ("f4", 4), ("f3", 3)]
     assert len(worst) == WORST_OF_CLASS
-    assert failures(records, found)["WBC"].worst == ()
+    assert failures(records, detections)["WBC"].worst == ()
 
 
 def test_every_miss_and_false_find_is_of_one_kind(make: Callable[..., tuple[list[Record], list[Detections]]]) -> None:
-    records, found = make(5)
-    made, figures = failures(records, found), operating(records, found)
+    records, detections = make(5)
+    made, figures = failures(records, detections), operating(records, detections)
     for name, one in made.items():
         assert sum(one.missed.values()) == figures[name].missed
         assert sum(one.false.values()) == figures[name].false
@@ -115,9 +115,9 @@ def test_a_row_tells_how_a_field_was_counted() -> None:
 
 
 def test_rows_add_up_to_the_figures(make: Make) -> None:
-    records, found = make(3)
-    made = field_rows(records, found)
-    for name, figures in operating(records, found).items():
+    records, detections = make(3)
+    made = field_rows(records, detections)
+    for name, figures in operating(records, detections).items():
         assert sum(row.classes[name].true for row in made) == figures.true
         assert sum(row.classes[name].false for row in made) == figures.false
         assert sum(row.classes[name].missed for row in made) == figures.missed
@@ -133,8 +133,8 @@ def test_the_worst_are_wrong_by_the_most_cells() -> None:
         field("one off and more mistakes", [0, 1], [2]),
         field("another class", [0, 1, 2], [0, 1, 2], label=1),
     ]
-    records, found = [r for r, _ in fields], [d for _, d in fields]
-    made = worst_fields(field_rows(records, found), records, found)
+    records, detections = [r for r, _ in fields], [d for _, d in fields]
+    made = worst_fields(field_rows(records, detections), records, detections)
     assert [one.row.field for one in made] == [
         "another class",
         "two off",
@@ -145,12 +145,12 @@ def test_the_worst_are_wrong_by_the_most_cells() -> None:
     ]
     assert [one.row.off for one in made] == [6, 2, 1, 1, 1, 0]
     assert made[2].record.name == "one off and more mistakes"
-    assert (made[2].match.false.tolist(), made[2].match.missed.tolist(), len(made[2].found)) == ([0], [0, 1], 1)
+    assert (made[2].match.false.tolist(), made[2].match.missed.tolist(), len(made[2].detections)) == ([0], [0, 1], 1)
 
 
 def test_no_more_than_can_be_looked_at(make: Make) -> None:
-    records, found = make(3, fields=30)
-    made = worst_fields(field_rows(records, found), records, found)
+    records, detections = make(3, fields=30)
+    made = worst_fields(field_rows(records, detections), records, detections)
     assert len(made) == WORST_SHOWN
     assert [one.row.off for one in made] == sorted((one.row.off for one in made), reverse=True)
 

@@ -66,18 +66,18 @@ def test_the_interval_of_a_mean_is_students() -> None:
     """Student, Biometrika 1908; 6:1-25: mean ± t s / √n."""
     errors = np.array([0, 1, -1, 2, 0, 3, 1, 0, -2, 4])
     low, high = stats.t.interval(0.95, 9, errors.mean(), errors.std(ddof=1) / np.sqrt(10))
-    found = bootstrap(errors.mean(), resamples(10, samples=40_000) @ errors / 10, 10)
-    assert found is not None
-    assert [found.value, found.low, found.high] == pytest.approx([errors.mean(), low, high], abs=0.02)
+    interval = bootstrap(errors.mean(), resamples(10, samples=40_000) @ errors / 10, 10)
+    assert interval is not None
+    assert [interval.value, interval.low, interval.high] == pytest.approx([errors.mean(), low, high], abs=0.02)
 
 
 def test_limits_keep_within_bounds() -> None:
     spread = np.random.default_rng(0).normal(0.95, 0.1, 1000)
-    found = bootstrap(0.95, spread, 5, SHARE)
-    assert found is not None
-    assert found.high == 1
-    assert found.low is not None
-    assert 0 < found.low < 0.7
+    interval = bootstrap(0.95, spread, 5, SHARE)
+    assert interval is not None
+    assert interval.high == 1
+    assert interval.low is not None
+    assert 0 < interval.low < 0.7
 
 
 def test_undefined_figures() -> None:

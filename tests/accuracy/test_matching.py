@@ -40,34 +40,34 @@ def pair(
 
 
 def test_the_better_score_takes_the_cell() -> None:
-    found = pair([(0, 0, 10, 9), (0, 0, 10, 10)], [0.9, 0.8], [(0, 0, 10, 10)])
-    assert (found.found.tolist(), found.truth.tolist()) == ([0], [0])
-    assert (found.false.tolist(), found.missed.tolist()) == ([1], [])
+    pairs = pair([(0, 0, 10, 9), (0, 0, 10, 10)], [0.9, 0.8], [(0, 0, 10, 10)])
+    assert (pairs.matched.tolist(), pairs.truth.tolist()) == ([0], [0])
+    assert (pairs.false.tolist(), pairs.missed.tolist()) == ([1], [])
 
 
 def test_the_second_takes_the_next_best_cell() -> None:
     """Both overlap the first cell most; the one with the lower score still overlaps the other enough."""
-    found = pair([(1, 0, 11, 10), (2, 0, 12, 10)], [0.7, 0.9], [(2, 0, 12, 10), (0, 0, 10, 10)])
-    assert found.found.tolist() == [1, 0]
-    assert found.truth.tolist() == [0, 1]
+    pairs = pair([(1, 0, 11, 10), (2, 0, 12, 10)], [0.7, 0.9], [(2, 0, 12, 10), (0, 0, 10, 10)])
+    assert pairs.matched.tolist() == [1, 0]
+    assert pairs.truth.tolist() == [0, 1]
 
 
 def test_classes_do_not_mix() -> None:
-    found = pair([(0, 0, 10, 10)], [0.9], [(0, 0, 10, 10)], labels=[1], truth_labels=[0])
-    assert found.false.tolist() == [0]
-    assert found.missed.tolist() == [0]
+    pairs = pair([(0, 0, 10, 10)], [0.9], [(0, 0, 10, 10)], labels=[1], truth_labels=[0])
+    assert pairs.false.tolist() == [0]
+    assert pairs.missed.tolist() == [0]
 
 
 def test_the_threshold_itself_is_enough() -> None:
-    assert pair([(0, 0, 10, 10)], [0.9], [(0, 0, 10, 5)]).found.tolist() == [0]
-    assert pair([(0, 0, 10, 10)], [0.9], [(0, 0, 10, 4.9)]).found.tolist() == []
+    assert pair([(0, 0, 10, 10)], [0.9], [(0, 0, 10, 5)]).matched.tolist() == [0]
+    assert pair([(0, 0, 10, 10)], [0.9], [(0, 0, 10, 4.9)]).matched.tolist() == []
 
 
 def test_nothing_on_one_side_or_both() -> None:
     assert pair([], [], [(0, 0, 1, 1)]).missed.tolist() == [0]
     assert pair([(0, 0, 1, 1)], [0.5], []).false.tolist() == [0]
     empty = pair([], [], [])
-    assert [len(a) for a in (empty.found, empty.truth, empty.false, empty.missed)] == [0, 0, 0, 0]
+    assert [len(a) for a in (empty.matched, empty.truth, empty.false, empty.missed)] == [0, 0, 0, 0]
 
 
 box = st.tuples(st.integers(0, 40), st.integers(0, 40), st.integers(1, 30), st.integers(1, 30))
@@ -87,11 +87,11 @@ def test_one_to_one_within_class_and_complete(
     truth_label = np.array([c for _, c in truth], dtype=np.int64)
     score = np.array([s / 10 for _, _, s in found], dtype=np.float32)
     pairs = match(Detections(f, score, label, (100, 100)), t, truth_label)
-    assert sorted([*pairs.found, *pairs.false]) == list(range(len(f)))
+    assert sorted([*pairs.matched, *pairs.false]) == list(range(len(f)))
     assert sorted([*pairs.truth, *pairs.missed]) == list(range(len(t)))
-    assert (label[pairs.found] == truth_label[pairs.truth]).all()
+    assert (label[pairs.matched] == truth_label[pairs.truth]).all()
     overlap = boxes.iou(f, t)
-    assert (overlap[pairs.found, pairs.truth] >= 0.5).all()
+    assert (overlap[pairs.matched, pairs.truth] >= 0.5).all()
     # Nothing that could be paired is left on both sides.
     left = overlap[np.ix_(pairs.false, pairs.missed)] >= 0.5
     assert not (left & (label[pairs.false][:, None] == truth_label[pairs.missed][None, :])).any()
@@ -105,8 +105,8 @@ def confused(labelled: list[tuple[int, int]], found: list[tuple[int, int, float]
     """Of cells as (place, class) and finds as (place, class, score)."""
     record = Record("f", None, (200, 100), PLACES[[i for i, _ in labelled]], np.array([c for _, c in labelled], np.int64))
     score, label = np.array([s for *_, s in found]), np.array([c for _, c, _ in found], np.int64)
-    one = Detections(PLACES[[i for i, *_ in found]].reshape(-1, 4) + shift, score, label, (200, 100))
-    return confusion(confusions([record], [one]))
+    cells = Detections(PLACES[[i for i, *_ in found]].reshape(-1, 4) + shift, score, label, (200, 100))
+    return confusion(confusions([record], [cells]))
 
 
 def test_hits_wrong_names_misses_and_false_finds() -> None:
@@ -262,7 +262,7 @@ def test_sums_are_those_of_the_counts_of_each_domain(make: Make) -> None:
     for label, (name, by_domain) in enumerate(sums.items()):
         assert [(domain, one.fields) for domain, one in by_domain.items()] == [("a", 6), ("b", 4)]
         for key in ("true", "false", "missed"):
-            assert sum(getattr(one, key) for one in by_domain.values()) == getattr(figures[name], key)
+            assert sum(getattr(domain, key) for domain in by_domain.values()) == getattr(figures[name], key)
         for domain, one in by_domain.items():
             mine = [i for i, other in enumerate(domains) if other == domain]
             counted = np.array([found[i].counts()[name] for i in mine])

@@ -32,7 +32,7 @@ def perfect(records: list[Record]) -> list[Detections]:
     return [Detections(r.xyxy, np.full(len(r.label), 0.9), r.label, r.size_wh) for r in records]
 
 
-def reference_figures(records: list[Record], found: list[Detections]) -> tuple[float, float]:
+def reference_figures(records: list[Record], detections: list[Detections]) -> tuple[float, float]:
     """Mean AP50 and AP50-95 as pycocotools reports them from its own JSON layouts, with COCO's own settings."""
     from pycocotools.coco import COCO
     from pycocotools.cocoeval import COCOeval
@@ -56,7 +56,7 @@ def reference_figures(records: list[Record], found: list[Detections]) -> tuple[f
     truth.createIndex()
     rows = [
         {"image_id": i + 1, "category_id": int(label) + 1, "bbox": xywh(box), "score": float(score)}
-        for i, d in enumerate(found)
+        for i, d in enumerate(detections)
         for box, label, score in zip(d.xyxy, d.label, d.score, strict=True)
     ]
     evaluation = COCOeval(truth, truth.loadRes(rows), "bbox")
@@ -68,9 +68,9 @@ def reference_figures(records: list[Record], found: list[Detections]) -> tuple[f
 
 @pytest.mark.parametrize("seed", range(3))
 def test_equals_the_reference(make: Make, seed: int) -> None:
-    records, found = make(seed)
-    ap50, ap50_95 = reference_figures(records, found)
-    ours = average_precision(records, found)
+    records, detections = make(seed)
+    ap50, ap50_95 = reference_figures(records, detections)
+    ours = average_precision(records, detections)
     assert value(ours.mean_ap50) == pytest.approx(ap50, abs=1e-9)
     assert value(ours.mean_ap50_95) == pytest.approx(ap50_95, abs=1e-9)
     assert 0.3 < ap50 < 1
@@ -85,17 +85,17 @@ def test_perfect_and_empty_detections(make: Make) -> None:
 
 
 def test_a_class_without_truth_is_undefined(make: Make) -> None:
-    records, found = make(per_class=(10, 0, 2))
-    assert any((d.label == 1).any() for d in found)
-    figures = average_precision(records, found)
+    records, detections = make(per_class=(10, 0, 2))
+    assert any((d.label == 1).any() for d in detections)
+    figures = average_precision(records, detections)
     assert figures.ap50["WBC"] is None
     assert figures.ap50_95["WBC"] is None
     assert value(figures.mean_ap50) == pytest.approx((value(figures.ap50["RBC"]) + value(figures.ap50["Platelets"])) / 2)
 
 
 def test_no_truth_at_all_is_undefined(make: Make) -> None:
-    records, found = make(per_class=(0, 0, 0))
-    figures = average_precision(records, found)
+    records, detections = make(per_class=(0, 0, 0))
+    figures = average_precision(records, detections)
     assert figures.mean_ap50 is None
     assert figures.mean_ap50_95 is None
 
@@ -113,45 +113,49 @@ def test_drawn_fields_equal_the_reference_on_repeated_fields(make: Make, seed: i
 
     No two scores are equal: of equal ones the reference takes turns between the repetitions of a field.
     """
-    records, found = make(seed, fields=8)
-    found = [Detections(d.xyxy, d.score - 1e-6 * (100 * i + np.arange(len(d))), d.label, d.size_wh) for i, d in enumerate(found)]
+    records, detections = make(seed, fields=8)
+    detections = [
+        Detections(d.xyxy, d.score - 1e-6 * (100 * i + np.arange(len(d))), d.label, d.size_wh) for i, d in enumerate(detections)
+    ]
     weights = np.array([[2.0, 0, 1, 3, 0, 0, 1, 1], [1.0] * 8, [0, 0, 5, 0, 0, 3, 0, 0]])
     monkeypatch.setattr(precision, "_BATCH", 200 if seed % 2 else 4_000_000)
-    ranking = precision.rank(records, found)
+    ranking = precision.rank(records, detections)
     drawn = np.stack([precision._weighted(ranked, weights, ranking.levels) for ranked in ranking.classes], axis=1)
     for of, row in zip(drawn, weights, strict=True):
         again = [i for i, w in enumerate(row) for _ in range(int(w))]
-        repeated = precision.rank([records[i] for i in again], [found[i] for i in again])
+        repeated = precision.rank([records[i] for i in again], [detections[i] for i in again])
         assert of == pytest.approx(repeated.precision.mean(axis=2), abs=1e-9, nan_ok=True)
 
 
 def test_samples_without_a_cell_are_undefined(make: Make) -> None:
-    records, found = make(0, fields=4, per_class=(5, 0, 0))
-    ranking = precision.rank(records, found)
+    records, detections = make(0, fields=4, per_class=(5, 0, 0))
+    ranking = precision.rank(records, detections)
     assert np.isnan(precision._weighted(ranking.classes[0], np.zeros((1, 4)), ranking.levels)).all()
     assert np.isnan(precision._weighted(ranking.classes[1], np.ones((1, 4)), ranking.levels)).all()
 
 
 def test_intervals_hold_the_figure_and_are_repeatable(make: Make) -> None:
-    records, found = make()
-    figure = average_precision(records, found).ap50["RBC"]
+    records, detections = make()
+    figure = average_precision(records, detections).ap50["RBC"]
     assert figure is not None
     assert figure.low is not None
     assert figure.high is not None
     assert figure.low < figure.value < figure.high
-    assert average_precision(records, found).ap50["RBC"] == figure
+    assert average_precision(records, detections).ap50["RBC"] == figure
 
 
 def test_smears_are_drawn_whole(make: Make) -> None:
-    records, found = make(fields=12)
-    alone, together = (average_precision(records, found, groups).mean_ap50 for groups in (None, [str(i % 3) for i in range(12)]))
+    records, detections = make(fields=12)
+    alone, together = (
+        average_precision(records, detections, groups).mean_ap50 for groups in (None, [str(i % 3) for i in range(12)])
+    )
     assert value(alone) == value(together)
     assert alone != together
 
 
 def test_one_field_has_no_interval(make: Make) -> None:
-    records, found = make(fields=1)
-    figure = average_precision(records, found).mean_ap50
+    records, detections = make(fields=1)
+    figure = average_precision(records, detections).mean_ap50
     assert figure is not None
     assert (figure.low, figure.high) == (None, None)
 
@@ -197,8 +201,8 @@ Make = Callable[..., tuple[list[Record], list[Detections]]]
 AT = {"RBC": 0.53, "WBC": 0.46, "Platelets": 0.48}
 
 
-def made(records: list[Record], found: list[Detections], name: str) -> Curves:
-    one = curves(rank(records, found), AT)[name]
+def made(records: list[Record], detections: list[Detections], name: str) -> Curves:
+    one = curves(rank(records, detections), AT)[name]
     assert one is not None
     return one
 
@@ -206,21 +210,21 @@ def made(records: list[Record], found: list[Detections], name: str) -> Curves:
 @pytest.mark.parametrize("threshold", [0.1, 0.41, 0.53, 0.7])
 def test_a_threshold_gives_what_counting_at_it_gives(make: Make, threshold: float) -> None:
     """Scores are coarse here, so many are just the threshold."""
-    records, found = make(2, fields=20)
-    counted = [d[d.score >= np.float32(threshold)] for d in found]
+    records, detections = make(2, fields=20)
+    counted = [d[d.score >= np.float32(threshold)] for d in detections]
     at = THRESHOLDS.index(threshold)
     for name, figures in operating(records, counted).items():
-        one = made(records, found, name)
+        one = made(records, detections, name)
         for curve, figure in ((one.precision_at, figures.precision), (one.recall_at, figures.recall), (one.f1_at, figures.f1)):
             assert figure is not None
             assert curve[at] == pytest.approx(figure.value)
 
 
 def test_the_mean_of_precision_over_recall_is_average_precision(make: Make) -> None:
-    records, found = make(1)
-    ap50 = average_precision(records, found).ap50
+    records, detections = make(1)
+    ap50 = average_precision(records, detections).ap50
     for name in CLASSES:
-        one, figure = made(records, found, name), ap50[name]
+        one, figure = made(records, detections, name), ap50[name]
         assert figure is not None
         assert np.mean(one.precision) == pytest.approx(figure.value)
         assert (len(one.recall), one.recall[0], one.recall[-1]) == (101, 0, 1)
@@ -229,15 +233,15 @@ def test_the_mean_of_precision_over_recall_is_average_precision(make: Make) -> N
 
 
 def test_where_nothing_is_found_precision_is_undefined(make: Make) -> None:
-    records, found = make(1)
-    one = made(records, [Detections(d.xyxy, d.score * 0.5, d.label, d.size_wh) for d in found], "RBC")
-    assert one.precision_at[-1] is None
-    assert (one.recall_at[-1], one.f1_at[-1]) == (0, 0)
+    records, detections = make(1)
+    curve = made(records, [Detections(d.xyxy, d.score * 0.5, d.label, d.size_wh) for d in detections], "RBC")
+    assert curve.precision_at[-1] is None
+    assert (curve.recall_at[-1], curve.f1_at[-1]) == (0, 0)
     none = made(records, [Detections.none(r.size_wh) for r in records], "RBC")
     assert set(none.precision) == {0.0}
     assert set(none.precision_at) == {None}
 
 
 def test_a_class_without_labelled_cells_has_no_curves(make: Make) -> None:
-    records, found = make(per_class=(10, 0, 2))
-    assert curves(rank(records, found), AT)["WBC"] is None
+    records, detections = make(per_class=(10, 0, 2))
+    assert curves(rank(records, detections), AT)["WBC"] is None

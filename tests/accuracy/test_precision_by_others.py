@@ -22,14 +22,14 @@ MOST_APART = 0.01
 """Of mean average precision by the two codes, on 12 fields of about 120 RBC, 12 WBC and 24 platelets; with more cells it is less."""
 
 
-def ours(records: list[Record], found: list[Detections]) -> np.ndarray:
+def ours(records: list[Record], detections: list[Detections]) -> np.ndarray:
     """AP50 and AP50-95 of each class, of shape (classes, 2)."""
-    figures = average_precision(records, found)
+    figures = average_precision(records, detections)
     rows = [[figures.ap50[name], figures.ap50_95[name]] for name in CLASSES]
     return np.array([[np.nan if figure is None else figure.value for figure in row] for row in rows])
 
 
-def coco(records: list[Record], found: list[Detections]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+def coco(records: list[Record], detections: list[Detections]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """Truth and results in COCO's layout, written apart from the code under test."""
 
     def rows(image: int, of: Record | Detections) -> list[dict[str, Any]]:
@@ -39,7 +39,7 @@ def coco(records: list[Record], found: list[Detections]) -> tuple[dict[str, Any]
 
     truth: list[dict[str, Any]] = []
     results: list[dict[str, Any]] = []
-    for image, (record, one) in enumerate(zip(records, found, strict=True), start=1):
+    for image, (record, one) in enumerate(zip(records, detections, strict=True), start=1):
         truth += [row | {"iscrowd": 0, "area": row["bbox"][2] * row["bbox"][3]} for row in rows(image, record)]
         results += [row | {"score": float(s)} for row, s in zip(rows(image, one), one.score, strict=True)]
     for number, row in enumerate(truth, start=1):
@@ -52,14 +52,14 @@ def coco(records: list[Record], found: list[Detections]) -> tuple[dict[str, Any]
 @pytest.mark.parametrize("seed", range(3))
 def test_faster_coco_eval_gives_the_same(make: Make, seed: int) -> None:
     library = pytest.importorskip("faster_coco_eval", reason="needs the dev extra: pip install -e '.[dev]'")
-    records, found = make(seed, per_class=(12, 0 if seed == 2 else 2, 3))
-    dataset, results = coco(records, found)
+    records, detections = make(seed, per_class=(12, 0 if seed == 2 else 2, 3))
+    dataset, results = coco(records, detections)
     truth = library.COCO(dataset)
     evaluation = library.COCOeval_faster(truth, truth.loadRes(results), "bbox", print_function=lambda *_: None)
     evaluation.run()
     precision = evaluation.eval["precision"][:, :, :, 0, -1]  # (overlaps, levels, classes), all areas, at most 100 in a field
     theirs = np.where(precision.min(axis=(0, 1)) < 0, np.nan, [precision[0].mean(axis=0), precision.mean(axis=(0, 1))]).T
-    assert ours(records, found) == pytest.approx(theirs, abs=1e-6, nan_ok=True)
+    assert ours(records, detections) == pytest.approx(theirs, abs=1e-6, nan_ok=True)
 
 
 @pytest.mark.slow
@@ -70,11 +70,11 @@ def test_ultralytics_is_near(make: Make, tmp_path: Path, seed: int) -> None:
     framework.prepare(tmp_path)
     from benchmarks.ultralytics_val import by_pycocotools, by_ultralytics
 
-    records, found = make(seed)
-    theirs, mine = by_ultralytics(records, found), by_pycocotools(records, found)
+    records, detections = make(seed)
+    theirs, mine = by_ultralytics(records, detections), by_pycocotools(records, detections)
     assert theirs == pytest.approx(mine, abs=MOST_APART)
     assert theirs != pytest.approx(mine, abs=1e-6)
-    assert mine == pytest.approx(ours(records, found).mean(axis=0))
+    assert mine == pytest.approx(ours(records, detections).mean(axis=0))
     perfect = [Detections(r.xyxy, np.full(len(r.label), 0.9), r.label, r.size_wh) for r in records]
     assert by_ultralytics(records, perfect) == pytest.approx((0.995, 0.995))
     assert by_pycocotools(records, perfect) == pytest.approx((1, 1))

@@ -26,8 +26,8 @@ def field(boxes: list[list[float]], found: list[int], labels: list[int] | None =
 
 
 def parts(fields: list[tuple[Record, Detections]], by: str, groups: list[str] | None = None) -> dict[str, Slice]:
-    records, found = [r for r, _ in fields], [d for _, d in fields]
-    return {one.name: one for one in slices(records, found, groups) if one.by == by}
+    records, detections = [r for r, _ in fields], [d for _, d in fields]
+    return {part.name: part for part in slices(records, detections, groups) if part.by == by}
 
 
 def value(figure: Interval | None) -> float:
@@ -43,8 +43,8 @@ def test_cells_at_the_border_and_clear_of_it() -> None:
     """Of 6 whole cells all are found and of 6 cut ones 3, in each of 4 fields."""
     made = parts([field(WHOLE + CUT, list(range(9)))] * 4, BORDER)
     assert list(made) == ["all cells", "clear of the border", "at the border"]
-    assert [(one.fields, one.cells) for one in made.values()] == [(4, 48), (4, 24), (4, 24)]
-    red = [one.classes["RBC"] for one in made.values()]
+    assert [(part.fields, part.cells) for part in made.values()] == [(4, 48), (4, 24), (4, 24)]
+    red = [part.classes["RBC"] for part in made.values()]
     assert [value(one.recall) for one in red] == pytest.approx([0.75, 1, 0.5])
     assert [value(one.precision) for one in red] == [1, 1, 1]
     assert [value(one.mae) for one in red] == [3, 0, 3]
@@ -52,10 +52,10 @@ def test_cells_at_the_border_and_clear_of_it() -> None:
 
 
 def test_all_cells_are_what_operating_and_agreement_say(make: Make) -> None:
-    records, found = make(4, fields=20)
-    whole = next(one for one in slices(records, found) if one.name == "all cells")
-    figures = operating(records, found)["RBC"]
-    counted = agreement([d.counts()["RBC"] for d in found], [int((r.label == 0).sum()) for r in records])
+    records, detections = make(4, fields=20)
+    whole = next(part for part in slices(records, detections) if part.name == "all cells")
+    figures = operating(records, detections)["RBC"]
+    counted = agreement([d.counts()["RBC"] for d in detections], [int((r.label == 0).sum()) for r in records])
     red = whole.classes["RBC"]
     assert (red.recall, red.precision, red.mae) == (figures.recall, figures.precision, counted.mae)
 
@@ -68,8 +68,8 @@ def test_small_and_large_cells_by_the_fields_own_red_cells() -> None:
     double = Record("d", None, (800, 600), one[0].xyxy * 2, one[0].label)
     twice = (double, Detections(one[1].xyxy * 2, one[1].score, one[1].label, double.size_wh))
     made = parts([one, twice] * 5, SIZE)
-    assert [one.classes["RBC"].truth for one in made.values()] == [30, 60, 20]
-    assert [value(one.classes["RBC"].recall) for one in made.values()] == [0, 1, 1]
+    assert [part.classes["RBC"].truth for part in made.values()] == [30, 60, 20]
+    assert [value(part.classes["RBC"].recall) for part in made.values()] == [0, 1, 1]
     assert made["small cells"].classes["RBC"].precision is None
     assert value(made["small cells"].classes["RBC"].mae) == 3
     assert "RBC under 0.9" in made["small cells"].rule
@@ -85,8 +85,8 @@ def test_crowded_fields() -> None:
     """Fields with more cells are in the crowded third, with its cut values named."""
     fields = [field(WHOLE[:n], list(range(n))) for n in (1, 2, 3, 4, 5, 6, 1, 2, 5)]
     made = parts(fields, CROWDING)
-    assert [one.fields for one in made.values()] == [2, 4, 3]
-    assert [one.cells for one in made.values()] == [2, 11, 16]
+    assert [part.fields for part in made.values()] == [2, 4, 3]
+    assert [part.cells for part in made.values()] == [2, 11, 16]
     assert made["crowded fields"].rule.startswith("from 3.25 % of the field")
     assert crowding(fields[3][0]) < 0.0325 < crowding(fields[4][0])
     assert made["sparse fields"].classes["RBC"].recall is None
@@ -109,7 +109,7 @@ def test_too_little_says_so() -> None:
 
 
 def test_smears_are_drawn_whole(make: Make) -> None:
-    records, found = make(4, fields=12)
-    alone, together = slices(records, found)[0], slices(records, found, [str(i // 4) for i in range(12)])[0]
+    records, detections = make(4, fields=12)
+    alone, together = slices(records, detections)[0], slices(records, detections, [str(i // 4) for i in range(12)])[0]
     assert alone.classes["RBC"].recall != together.classes["RBC"].recall
     assert alone.classes["RBC"].mae != together.classes["RBC"].mae

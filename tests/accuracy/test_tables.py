@@ -66,13 +66,15 @@ def test_rows_of_whole_smears(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("field,RBC\na,1\nb,\n", r"manual.csv, line 3, column 'RBC'.*found nothing"),
-        ("field,RBC,PLT\na,1,2\nb,3\n", r"line 3, column 'PLT'.*found nothing"),
+        ("field,RBC\nb,\n", r"manual.csv: holds no counts \(all cells of 'RBC' are empty\)"),
         ("field,RBC\na,-1\n", r"line 2, column 'RBC'.*'-1'"),
         ("field,RBC\na,many\n", r"line 2, column 'RBC'.*'many'"),
         ('field,RBC\na,"1,234"\n', r"line 2, column 'RBC'.*'1,234'; leave the comma out"),
         ("field;RBC\na;1,234,567\n", r"line 2, column 'RBC'.*'1,234,567'"),
-        ("status,field,RBC\nunknown,a,\n", r"line 2, column 'RBC'.*found nothing"),
+        ("field,RBC\na,12,5\n", r"line 2: has 3 cells where the first line has 2 columns"),
+        ("field;RBC\na;1.234\n", r"line 2, column 'RBC': '1.234' can be 1234 or, with a decimal point, 1.234"),
+        ("field;RBC\na;1.234.567\n", r"'1.234.567' can be 1234567"),
+        ("field;RBC\na;1.234,5\n", r"line 2, column 'RBC'.*'1.234,5'"),
         ("field,RBC\na,nan\n", r"line 2, column 'RBC'.*'nan'"),
         ("field,RBC\na,inf\n", r"line 2, column 'RBC'.*'inf'"),
         ("field,RBC\na,1\n ,2\n", r"line 3.*'field' is empty"),
@@ -84,12 +86,44 @@ def test_rows_of_whole_smears(tmp_path: Path) -> None:
         ("field,remark\na,1\n", r"line 1.*needs a column of counts.*RBC, WBC, Platelets"),
         ("field,RBC,erythrocytes\na,1,1\n", r"'RBC' and 'erythrocytes' both count RBC"),
         ("", r"line 1.*found columns none"),
-        (b"field,RBC\n\xff\xfe,1\n", r"is not a CSV file in UTF-8"),
+        (b"field,RBC\n\x81\x8d,1\n", r"is not text in UTF-8, UTF-16 or Windows-1252"),
+        (b"field,RBC\na\x00b,1\n", r"line 2: holds a NUL character"),
     ],
 )
 def test_what_is_refused_is_named_with_its_place(tmp_path: Path, text: str | bytes, said: str) -> None:
     with pytest.raises(ManifestError, match=said):
         read_table(written(tmp_path, text))
+
+
+def test_an_empty_cell_is_not_counted_and_told(tmp_path: Path) -> None:
+    table = read_table(written(tmp_path, "status,field,RBC,PLT\nunknown,a,,3\nb,b,7\n,c,,\n"))
+    assert table.counts == {"a": {"Platelets": 3}, "b": {"RBC": 7}, "c": {}}
+    assert table.remarks == [
+        "column 'RBC' is empty in 2 rows (line 2, 4): not counted there",
+        "column 'PLT' is empty in 2 rows (line 3, 4): not counted there",
+    ]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "cp1252"])
+def test_encodings_of_spreadsheets(tmp_path: Path, encoding: str) -> None:
+    table = read_table(written(tmp_path, "Field;rbc;Mean\r\nGröße_1.png;12,5;\r\n".encode(encoding)))
+    assert table.counts == {"Größe_1.png": {"RBC": 12.5}}
+    assert table.remarks[-1] == "columns that are not used: 'Mean'"
+    assert ("Windows-1252" in table.remarks[0]) == (encoding == "cp1252")
+
+
+def test_the_line_by_which_excel_is_told_the_separator(tmp_path: Path) -> None:
+    path = written(tmp_path, '"sep=;"\r\nfield;RBC\r\na,b;3\r\n')
+    assert read_table(path).counts == {"a,b": {"RBC": 3}}
+    with pytest.raises(ManifestError, match=r"line 3, column 'RBC'"):
+        read_table(written(tmp_path, "sep=;\nfield;RBC\na;x\n"))
+
+
+def test_columns_of_ours_are_no_remark_and_others_are_one(tmp_path: Path) -> None:
+    assert read_table(written(tmp_path, "field,smear,RBC,RBC_frame,focus\na,s,1,1,0.5\n")).remarks == []
+    assert read_table(written(tmp_path, "field,RBC,Platlets,Note\na,1,3,x\nb,1,3,y\n")).remarks == [
+        "columns that are not used: 'Platlets', 'Note'"
+    ]
 
 
 def test_an_absent_file_is_refused(tmp_path: Path) -> None:

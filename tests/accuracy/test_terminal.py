@@ -76,18 +76,29 @@ Make = Callable[..., tuple[list[Record], list[Detections]]]
 THRESHOLDS = {"RBC": 0.5, "WBC": 0.5, "Platelets": 0.5}
 
 
+@pytest.mark.parametrize("width", [60, 80, 100, 120])
+def test_no_word_is_cut(width: int) -> None:
+    truth = {f"{smear}/{i}.png": {"RBC": 12 + i, "Platelets": i} for smear in "ab" for i in range(4)}
+    smears = {name: name[0] for name in truth}
+    counted = {name: {"RBC": 13 + i % 3, "Platelets": i % 2} for i, name in enumerate(truth)}
+    comparison = compare(CountsTable(counted, smears=smears), CountsTable(truth, smears=smears))
+    terminal.print_comparison(Console(file=(out := io.StringIO()), width=width), comparison, ())
+    assert "…" not in out.getvalue()
+    assert "totals of 2 smears" in out.getvalue()
+
+
 @pytest.fixture
 def result(make: Make, tmp_path: Path) -> Evaluation:
     """Six fields without platelets, of two smears and two domains, beside a worse detector and other labels."""
     pytest.importorskip("pycocotools", reason="needs the evaluate extra: pip install -e '.[evaluate]'")
-    records, found = make(4, fields=6, per_class=(10, 1, 0))
+    records, detections = make(4, fields=6, per_class=(10, 1, 0))
     named = []
     for i, record in enumerate(records):
         path = tmp_path / f"{i}.png"
         w, h = record.size_wh
         cv2.imwrite(str(path), np.full((h, w, 3), i, np.uint8))
         named.append(replace(record, image=path))
-    full, half = (Candidate(lambda rgb, k=k: (found[rgb[0, 0, 0]][::k],) * 2, THRESHOLDS) for k in (1, 2))
+    full, half = (Candidate(lambda rgb, k=k: (detections[rgb[0, 0, 0]][::k],) * 2, THRESHOLDS) for k in (1, 2))
     return evaluate(
         named,
         full,

@@ -32,8 +32,8 @@ def test_the_middle_of_the_gap_between_false_and_true_cells_is_taken() -> None:
 
 def test_each_class_has_its_own() -> None:
     records = [_record(1), _record(1, label=1)]
-    found = [_found([0.8, 0.6]), _found([0.4, 0.2], label=1)]
-    tuned = thresholds.tune(records, found, ["a", "a"])
+    detections = [_found([0.8, 0.6]), _found([0.4, 0.2], label=1)]
+    tuned = thresholds.tune(records, detections, ["a", "a"])
     assert 0.6 < tuned.thresholds["RBC"] <= 0.8
     assert 0.2 < tuned.thresholds["WBC"] <= 0.4
 
@@ -41,11 +41,11 @@ def test_each_class_has_its_own() -> None:
 def test_a_small_domain_weighs_as_much_as_a_large_one() -> None:
     many = [(_record(1), _found([0.5]))] * 9
     few = [(_record(1), _found([0.9, 0.6, 0.6]))]
-    records, found = zip(*many, *few, strict=True)
-    tuned = thresholds.tune(records, found, ["large"] * 9 + ["small"])
+    records, detections = zip(*many, *few, strict=True)
+    tuned = thresholds.tune(records, detections, ["large"] * 9 + ["small"])
     # Alone, the nine fields would be right at 0.5; the small domain is wrong there by two cells, the large one above by one.
     assert tuned.thresholds["RBC"] > 0.6
-    alone = thresholds.tune(records, found, ["one"] * 10)
+    alone = thresholds.tune(records, detections, ["one"] * 10)
     assert alone.thresholds["RBC"] <= 0.5
 
 
@@ -62,8 +62,8 @@ def _at(threshold: float) -> int:
 def test_what_a_common_threshold_costs_each_domain_is_told() -> None:
     """A stain whose cells score low beside one whose false finds score as high: no threshold suits both."""
     pale, dark = (_record(2), _found([0.45, 0.4])), (_record(1), _found([0.9, 0.6, 0.55]))
-    records, found = zip(pale, dark, dark, strict=True)
-    tuned = thresholds.tune(records, found, ["pale", "dark", "dark"]).classes["RBC"]
+    records, detections = zip(pale, dark, dark, strict=True)
+    tuned = thresholds.tune(records, detections, ["pale", "dark", "dark"]).classes["RBC"]
     assert list(tuned.domains) == ["dark", "pale"]
     for name, fields in (("pale", 1), ("dark", 2)):
         one = tuned.domains[name]
@@ -72,7 +72,7 @@ def test_what_a_common_threshold_costs_each_domain_is_told() -> None:
         assert one.error[_at(0.5)] == 2
     assert thresholds.GRID[tuned.domains["pale"].own] <= 0.4
     assert thresholds.GRID[tuned.domains["dark"].own] > 0.6
-    assert sum(one.error[tuned.chosen] for one in tuned.domains.values()) == 2
+    assert sum(domain.error[tuned.chosen] for domain in tuned.domains.values()) == 2
 
 
 def test_cut_cells_weigh_on_the_error_of_all_cells_alone() -> None:
@@ -93,8 +93,8 @@ def test_a_threshold_that_few_fields_decide_has_wide_limits() -> None:
     torn = [(_record(1), _found([0.9, 0.7]))] * 10 + [(_record(2), _found([0.9, 0.4]))] * 11
     limits = {}
     for name, fields in (("clear", clear_cut), ("torn", torn)):
-        records, found = zip(*fields, strict=True)
-        one = thresholds.tune(records, found, ["a"] * len(records)).classes["RBC"]
+        records, detections = zip(*fields, strict=True)
+        one = thresholds.tune(records, detections, ["a"] * len(records)).classes["RBC"]
         assert one.low <= one.threshold <= one.high
         limits[name] = one.high - one.low
     assert limits["clear"] == 0

@@ -13,11 +13,11 @@ from detector.vision.cells import CLASSES
 
 
 def test_each_says_where_it_comes_from() -> None:
-    for one in YARDSTICKS:
-        assert one.class_name in CLASSES
-        assert 0 < one.value < 1
-        assert all((one.what, one.data, one.remark))
-        assert any(year in one.source for year in ("2019", "2022"))
+    for yardstick in YARDSTICKS:
+        assert yardstick.class_name in CLASSES
+        assert 0 < yardstick.value < 1
+        assert all((yardstick.what, yardstick.data, yardstick.remark))
+        assert any(year in yardstick.source for year in ("2019", "2022"))
 
 
 def test_counting_error_is_that_of_poissons_law() -> None:
@@ -47,8 +47,8 @@ def test_the_constant_baseline_on_the_official_bccd_test() -> None:
     """A constant of 12, 1, 1 is published for this test split: pooled 92.7 / 98.6 / 95.7 %, MAE 3.15 / 0.10 / 0.88."""
     names = (DATA / "ImageSets" / "Main" / "test.txt").read_text().split()
     texts = [(DATA / "Annotations" / f"{name}.xml").read_text() for name in names]
-    found = [agreement([constant] * len(texts), [text.count(f"<name>{c}</name>") for text in texts])
+    figures = [agreement([constant] * len(texts), [text.count(f"<name>{c}</name>") for text in texts])
              for c, constant in (("RBC", 12), ("WBC", 1), ("Platelets", 1))]  # fmt: skip
     assert len(texts) == 72
-    assert [round(100 * a.pooled_accuracy.value, 1) for a in found] == [92.7, 98.6, 95.7]
-    assert [round(a.mae.value, 2) for a in found] == [3.15, 0.10, 0.88]
+    assert [round(100 * a.pooled_accuracy.value, 1) for a in figures] == [92.7, 98.6, 95.7]
+    assert [round(a.mae.value, 2) for a in figures] == [3.15, 0.10, 0.88]

@@ -13,6 +13,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+import tifffile
 import yaml
 from PIL import Image
 
@@ -65,6 +66,19 @@ def test_deep_images_become_eight_bits_as_counting_sees_them(make: Any, bccd: Pa
     stored = cv2.imread(str(copy), cv2.IMREAD_UNCHANGED)
     assert stored.dtype == np.uint8
     assert np.abs(stored[1:, 1:, ::-1].astype(int) - rgb[1:, 1:]).max() <= 1
+
+
+def test_what_training_would_read_otherwise_is_copied_as_counting_sees_it(make: Any, bccd: Path, tmp_path: Path) -> None:
+    folder = bccd / "JPEGImages"
+    rgb = images.read(folder / "b.jpg")
+    jfif = (folder / "a.jpg").read_bytes()
+    (folder / "a.jpg").rename(folder / "a.jfif")
+    (folder / "b.jpg").unlink()
+    tifffile.imwrite(folder / "b.tif", rgb.transpose(2, 0, 1), imagej=True, metadata={"axes": "CYX", "mode": "composite"})
+    convert(Request(bccd, tmp_path / "out"))
+    assert (tmp_path / "out" / "images" / "train" / "a.jpg").read_bytes() == jfif
+    stored = cv2.imread(str(tmp_path / "out" / "images" / "val" / "b.png"))
+    assert np.array_equal(stored[:, :, ::-1], rgb)
 
 
 def test_reading_the_dataset_gives_the_boxes_back(make: Any, bccd: Path, tmp_path: Path) -> None:

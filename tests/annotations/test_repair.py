@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from detector.annotations.labels import Labels
-from detector.annotations.repair import SLIVER, is_ignore, known, mend, without_slivers
+from detector.annotations.repair import SLIVER, firsts, is_ignore, known, mend, without_slivers
+from detector.vision.boxes import iou
 from detector.vision.cells import CLASSES
 
 SIZE = (100, 80)
@@ -73,6 +76,39 @@ def test_what_stays_is_inside_and_every_box_is_accounted_for(boxes: list[tuple[s
     again = mend(Labels(tuple(CLASSES[k] for k in mended.label), mended.xyxy.astype(np.float64)), SIZE)
     assert again.xyxy.tolist() == mended.xyxy.tolist()
     assert again.changes == ()
+
+
+def test_firsts_are_those_of_all_pairs() -> None:
+    rng = np.random.default_rng(5)
+    for _ in range(200):
+        n = int(rng.integers(0, 60))
+        corner, side = rng.uniform(0, 100, (n // 4 + 1, 2)), rng.uniform(0, 60, (n // 4 + 1, 2))
+        chosen = rng.integers(0, len(corner), n)
+        near = np.concatenate([corner[chosen], (corner + side)[chosen]], axis=1) + rng.normal(
+            0, rng.choice([0, 0.01, 0.1]), (n, 4)
+        )
+        xyxy, label = near.astype(np.float32), rng.integers(-1, 3, n)
+        same = (iou(xyxy, xyxy) >= 0.99) & (label[:, None] == label)
+        expected = np.arange(n)
+        for i in range(n):
+            earlier = np.flatnonzero(same[i, :i])
+            expected[i] = expected[earlier[0]] if len(earlier) else i
+        assert firsts(xyxy, label).tolist() == expected.tolist()
+
+
+@pytest.mark.parametrize("apart", [True, False])
+def test_twenty_thousand_boxes_are_searched_for_repetitions_in_little_memory(apart: bool) -> None:
+    rng = np.random.default_rng(1)
+    corner = rng.uniform(0, 9000, (20_000, 2)) if apart else rng.normal(100, 1, (20_000, 2))
+    xyxy = np.concatenate([corner, corner + 60], axis=1).astype(np.float32)
+    tracemalloc.start()
+    try:
+        first = firsts(xyxy, np.zeros(len(xyxy), dtype=np.int64))
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 100 << 20
+    assert (first == np.arange(len(first))).mean() > 0.99 if apart else first.max() < len(first)
 
 
 WHOLE = (("RBC", 20, 20, 40, 40), ("RBC", 45, 20, 65, 40), ("RBC", 20, 45, 40, 65))

@@ -25,10 +25,10 @@ def looked() -> laboratories.Looked:
     """Ten fields with three red cells, of which one at the border and one within are not found."""
     xyxy = np.array([[0, 10, 30, 40], [50, 10, 80, 40], [50, 60, 80, 90]], np.float32)
     record = Record("1", None, (200, 200), xyxy, np.zeros(3, np.int64))
-    found = Detections(xyxy[[2]], np.full(1, 0.9, np.float32), np.zeros(1, np.int64), (200, 200), CLASSES)
+    detections = Detections(xyxy[[2]], np.full(1, 0.9, np.float32), np.zeros(1, np.int64), (200, 200), CLASSES)
     source = sources.Source("lab", [record] * 10, [Record("2", None, (200, 200), xyxy[:2], np.zeros(2, np.int64))])
     return laboratories.Looked(
-        source, laboratories.GIVEN, EvaluatedFields([record] * 10, [found] * 10, [found] * 10), [found] * 10
+        source, laboratories.GIVEN, EvaluatedFields([record] * 10, [detections] * 10, [detections] * 10), [detections] * 10
     )
 
 
@@ -59,8 +59,8 @@ def test_damaged_lines_are_told_and_left_out(tmp_path: Path, capsys: pytest.Capt
     (tmp_path / "1.txt").write_text("10 20 0\r\n30 40\n50 60 13\n-1 2 3\n1 x 2\n\n70 80 12\n", encoding="utf-8")
     points = laboratories.read_points(tmp_path, ["1", "2"])["1"]
     assert (points.xy.tolist(), points.kind.tolist()) == ([[10, 20], [70, 80]], [0, 12])
-    told = " ".join(capsys.readouterr().err.split())
-    assert [f"line {n}:" in told for n in range(1, 8)] == [False, True, True, True, True, False, False]
+    printed = " ".join(capsys.readouterr().err.split())
+    assert [f"line {n}:" in printed for n in range(1, 8)] == [False, True, True, True, True, False, False]
     with pytest.raises(AnnotationError, match=r"no file NAME\.txt"):
         laboratories.read_points(tmp_path, ["2"])
 
@@ -70,13 +70,13 @@ def test_a_source_is_counted_by_a_model_that_never_saw_it_too(
 ) -> None:
     other = shutil.copy(SHIPPED, rendered.parent / "other.onnx")
     assert run_command(laboratories.main, "--split", "val", "--left-out", f"rendered/all={other}", "--data", rendered) == 0
-    told = capsys.readouterr().out.splitlines()
-    rows = [[cell.strip() for cell in line.strip("|").split(" | ")] for line in told if line.startswith("| rendered/")]
+    printed = capsys.readouterr().out.splitlines()
+    rows = [[cell.strip() for cell in line.strip("|").split(" | ")] for line in printed if line.startswith("| rendered/")]
     models = [("rendered/all", "given"), ("rendered/all", "left out"), ("rendered/white", "given")]
     assert [tuple(row[:2]) for row in rows] == models * 3
     assert [row[3:] for row in rows if row[0] == "rendered/white"][0::2] == [["-"] * 5] * 2
     assert rows[0][2:] == rows[1][2:]
-    assert all(len(line) <= 120 for line in told)
+    assert all(len(line) <= 120 for line in printed)
 
 
 @pytest.mark.parametrize(
@@ -93,6 +93,6 @@ def test_wrong_use_is_one_line(
     arguments: list[str], code: int, said: str, rendered: Path, run_command: Run, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run_command(laboratories.main, "--data", rendered, "--split", "val", *arguments) == code
-    told = " ".join(capsys.readouterr().err.split())
-    assert said in told
-    assert "Traceback" not in told
+    printed = " ".join(capsys.readouterr().err.split())
+    assert said in printed
+    assert "Traceback" not in printed

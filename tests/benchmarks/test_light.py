@@ -53,17 +53,17 @@ def test_every_change_has_a_row_for_each_class(
 ) -> None:
     monkeypatch.setattr(lights, "CHANGES", {name: lights.CHANGES[name] for name in ("dim", lights.EYEPIECE_NAME)})
     assert run_command(light.main, "--data", rendered) == 0
-    told = capsys.readouterr().out
-    assert [line for line in told.splitlines() if " fields (" in line] == [
+    printed = capsys.readouterr().out
+    assert [line for line in printed.splitlines() if " fields (" in line] == [
         "RBC: 2 fields (rendered/all, rendered/white; val)",
         "WBC: 4 fields (rendered/all, rendered/white; val)",
         "Platelets: 2 fields (rendered/all, rendered/white; val)",
     ]
-    rows = [line for line in told.splitlines() if line.startswith("| ")]
+    rows = [line for line in printed.splitlines() if line.startswith("| ")]
     assert [row.split(" | ")[0][2:].strip() for row in rows[2:5]] == ["plain", "dim", lights.EYEPIECE_NAME]
     assert all(len(row) <= 120 for row in rows)
     assert rows[3].endswith("met |")
-    assert told.splitlines()[-1] == "missed: 0"
+    assert printed.splitlines()[-1] == "missed: 0"
 
 
 @pytest.mark.slow
@@ -84,9 +84,9 @@ def test_a_field_that_cannot_be_read_is_told_and_the_others_counted(
     image = next((rendered.parent / "images" / "val").glob("all_0.*"))
     image.write_bytes(image.read_bytes()[:2000])
     assert run_command(light.main, "--data", rendered) == 1
-    told = capsys.readouterr()
-    assert "RBC: 1 fields" in told.out
-    assert "all_0: " in told.err
+    printed = capsys.readouterr()
+    assert "RBC: 1 fields" in printed.out
+    assert "all_0: " in printed.err
 
 
 @pytest.mark.parametrize(
@@ -103,6 +103,6 @@ def test_wrong_use_is_one_line(
     arguments: list[str], code: int, said: str, rendered: Path, run_command: Run, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run_command(light.main, *[str(rendered) if one == "RENDERED" else one for one in arguments]) == code
-    told = " ".join(capsys.readouterr().err.split())
-    assert said in told
-    assert "Traceback" not in told
+    printed = " ".join(capsys.readouterr().err.split())
+    assert said in printed
+    assert "Traceback" not in printed

@@ -64,7 +64,7 @@ def test_gamma_keeps_black_and_white() -> None:
 
 def test_stains_are_parted_and_put_together_again(field: Rgb) -> None:
     assert np.abs(lights.stain(field).astype(int) - field).max() <= 1
-    weak, strong = (lights.stain(field, haematoxylin=of).astype(int) for of in (0.6, 1.5))
+    weak, strong = (lights.stain(field, haematoxylin=strength).astype(int) for strength in (0.6, 1.5))
     # Haematoxylin takes red light, eosin hardly any.
     assert weak[BLUE][0] > field[BLUE][0] > strong[BLUE][0]
     less = lights.stain(field, eosin=0.6).astype(int) - field

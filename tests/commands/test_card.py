@@ -110,10 +110,10 @@ def test_a_model_whose_hash_is_not_its_cards_is_refused_by_commands(
         file.write(b"\0")
     for main, arguments in ((count.main, (fields, "--model", copy)), (card.main, (copy, figures))):
         assert run_command(main, *arguments) == 3
-        told = " ".join(capsys.readouterr().err.split())
-        assert f"{copy}: its SHA-256 is " in told
-        assert "restore either file" in told
-        assert "Traceback" not in told
+        printed = " ".join(capsys.readouterr().err.split())
+        assert f"{copy}: its SHA-256 is " in printed
+        assert "restore either file" in printed
+        assert "Traceback" not in printed
 
 
 def test_the_shipped_card_has_figures_of_both_test_sets() -> None:

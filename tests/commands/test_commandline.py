@@ -72,10 +72,10 @@ def test_options_and_other_words_come_in_any_order(parser: Parser, words: list[s
     ],
 )
 def test_what_is_wrong_is_named_in_one_line(parser: Parser, words: list[str], message: str) -> None:
-    with pytest.raises(UsageError) as told:
+    with pytest.raises(UsageError) as error:
         parser.given(words)
-    assert message in str(told.value)
-    assert "\n" not in str(told.value)
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize(
@@ -92,9 +92,9 @@ def test_what_is_wrong_is_named_in_one_line(parser: Parser, words: list[str], me
     ],
 )
 def test_names_that_others_use_are_answered_with_ours(command: ModuleType, words: list[str], hint: str) -> None:
-    with pytest.raises(UsageError) as told:
+    with pytest.raises(UsageError) as error:
         command.parser().given(words)
-    assert str(told.value).startswith(hint)
+    assert str(error.value).startswith(hint)
 
 
 def test_help_tells_kinds_bounds_and_defaults(parser: Parser, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -274,15 +274,15 @@ def test_download_then_convert(
     source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    asked: list[str] = []
+    calls: list[str] = []
 
     def fetched(dataset: download.Descriptor, folder: Path, told: object) -> Path:
-        asked.append(f"{dataset.url} {folder.as_posix()}")
+        calls.append(f"{dataset.url} {folder.as_posix()}")
         return source
 
     monkeypatch.setattr(download, "fetch", fetched)
     assert run(monkeypatch, "--download", "bccd", "--out", "out") == 0
-    (line,) = asked
+    (line,) = calls
     assert line.startswith("https://")
     assert line.endswith("/BCCD/ datasets/downloads/bccd")
 

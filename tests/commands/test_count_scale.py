@@ -45,12 +45,12 @@ def test_tables_say_how_wide_red_cells_are_and_what_tells_it(smear: Path, run_co
     assert float(other["rbc_px"]) == pytest.approx(2 * float(rbc_px), rel=0.15)
     assert [row["scale"] for row in (*three, other)] == ["cells of the smear"] * 3 + ["cells of the field"]
     assert other["reason"].startswith("own scale: red cells are ")
-    assert [(one["smear"], one["source"], one["fields"]) for one in scales("out")] == [
+    assert [(scale["smear"], scale["source"], scale["fields"]) for scale in scales("out")] == [
         ("s", "cells of the smear", 3),
         ("s", "cells of the field", 1),
     ]
     # The table holds what the document does, to as many places as it shows.
-    assert [one["rbc_px"] for one in scales("out")] == pytest.approx([float(rbc_px), float(other["rbc_px"])], rel=0.01)
+    assert [scale["rbc_px"] for scale in scales("out")] == pytest.approx([float(rbc_px), float(other["rbc_px"])], rel=0.01)
 
 
 def test_a_count_that_is_continued_keeps_the_scale(smear: Path, run_command: Run) -> None:

@@ -18,8 +18,8 @@ from detector import evaluate
 from detector.accuracy.report import drawings
 from detector.annotations import dataset
 from detector.annotations.records import Record
-from detector.commandline import EXIT_DONE, console
-from detector.errors import ConfigError, MissingExtraError, NothingToDoError, OutputError, UsageError
+from detector.commandline import console
+from detector.errors import EXIT_DONE, ConfigError, MissingExtraError, NothingToDoError, OutputError, UsageError
 from detector.vision.cells import CLASSES
 from detector.vision.detections import Detections
 from detector.vision.model import Model
@@ -96,22 +96,22 @@ def rows_of(folder: Path) -> list[dict[str, str]]:
 def test_a_folder_holds_figures_fields_plots_and_a_page(data: Path) -> None:
     pytest.importorskip("matplotlib", reason="needs the evaluate extra: pip install -e '.[evaluate]'")
     with console.capture() as capture:
-        found = figures(data)
+        document = figures(data)
     out = data.parent / "made" / "0"
     assert sorted(path.name for path in out.iterdir()) == ["fields.csv", "metrics.json", "plots", "report.html"]
     names = {path.stem for path in (out / "plots").iterdir()}
     assert {"precision_recall", "confusion", "thresholds_RBC", "bland_altman_WBC", "counts_RBC"} <= names
     assert "thresholds_Platelets" not in names
     assert {path.suffix for path in (out / "plots").iterdir()} == {".png", ".svg"}
-    assert (found["format"], found["version"], found["kind"]) == ("smearcount-metrics", 2, "model")
-    assert (found["split"], found["figures"]["fields"], found["left_out"]) == ("test", 3, 0)
-    assert found["model"]["sha256"] == "0" * 64
-    red = found["figures"]["all_cells"]["RBC"]
+    assert (document["format"], document["version"], document["kind"]) == ("smearcount-metrics", 2, "model")
+    assert (document["split"], document["figures"]["fields"], document["left_out"]) == ("test", 3, 0)
+    assert document["model"]["sha256"] == "0" * 64
+    red = document["figures"]["all_cells"]["RBC"]
     assert (red["counted"], red["truth"], red["bias"]["value"]) == (8, 11, -1)
     assert red["pooled_accuracy"]["value"] == pytest.approx(8 / 11)
-    assert found["figures"]["guess"]["RBC"]["counted"] == 9
-    assert found["figures"]["operating"]["RBC"]["recall"]["value"] == pytest.approx(8 / 11)
-    assert found["figures"]["average_precision"]["ap50"]["Platelets"] is None
+    assert document["figures"]["guess"]["RBC"]["counted"] == 9
+    assert document["figures"]["operating"]["RBC"]["recall"]["value"] == pytest.approx(8 / 11)
+    assert document["figures"]["average_precision"]["ap50"]["Platelets"] is None
     rows = rows_of(out)
     assert [(row["field"], row["truth"], row["counted"], row["missed"]) for row in rows if row["class"] == "RBC"] == [
         ("b", "2", "1", "1"),
@@ -142,24 +142,24 @@ def test_each_domain_has_figures_of_its_own(data: Path, tmp_path: Path, undrawn:
     plan = [("a_1", "train", 5), ("b_1", "train", 3), ("a_2", "test", 2), ("a_3", "test", 4), ("b_2", "test", 5)]
     dataset.write(tmp_path / "two", [field(tmp_path / "source", *row) for row in plan])
     with console.capture() as capture:
-        found = figures(tmp_path / "two" / "data.yaml")
-    assert {name: of["fields"] for name, of in found["domains"].items()} == {"two/a": 2, "two/b": 1}
-    red = found["domains"]["two/a"]["all_cells"]["RBC"]
+        document = figures(tmp_path / "two" / "data.yaml")
+    assert {name: of["fields"] for name, of in document["domains"].items()} == {"two/a": 2, "two/b": 1}
+    red = document["domains"]["two/a"]["all_cells"]["RBC"]
     assert (red["counted"], red["truth"]) == (4, 6)
     # The guess is that of the domain's own training field.
-    assert [found["domains"][f"two/{name}"]["guess"]["RBC"]["counted"] for name in "ab"] == [10, 3]
-    assert found["figures"]["guess"]["RBC"]["counted"] == 12
-    assert "unread" not in found["domains"]["two/a"]
+    assert [document["domains"][f"two/{name}"]["guess"]["RBC"]["counted"] for name in "ab"] == [10, 3]
+    assert document["figures"]["guess"]["RBC"]["counted"] == 12
+    assert "unread" not in document["domains"]["two/a"]
     text = capture.get()
     assert "two/a" in text
     assert max(map(len, text.splitlines())) <= console.width
 
 
 def test_the_worst_fields_are_named_with_what_is_wrong_in_them(data: Path, undrawn: None) -> None:
-    found = figures(data)
-    missed = found["failures"]["RBC"]["missed"]
+    document = figures(data)
+    missed = document["failures"]["RBC"]["missed"]
     assert missed == {"at the border": 0, "taken for another class": 0, "among touching cells": 0, "by itself": 3}
-    assert found["worst"][0] == {"field": "b", "off": 1, "mistakes": 1}
+    assert document["worst"][0] == {"field": "b", "off": 1, "mistakes": 1}
     page = (data.parent / "made" / "0" / "report.html").read_text(encoding="utf-8")
     assert "RBC: 1 counted, 2 labelled (1 missed, 0 false)" in page
     assert page.count('class="missed" vector-effect') == 3
@@ -168,20 +168,20 @@ def test_the_worst_fields_are_named_with_what_is_wrong_in_them(data: Path, undra
 def test_smears_are_drawn_together(data: Path, tmp_path: Path, undrawn: None) -> None:
     manifest = tmp_path / "smears.csv"
     manifest.write_text("field,smear\nb.png,one\nc.png,one\nd.png,two\n", encoding="utf-8")
-    found = figures(data, smears=manifest)
-    assert found["figures"]["per_smear"]["RBC"]["fields"] == 2
+    document = figures(data, smears=manifest)
+    assert document["figures"]["per_smear"]["RBC"]["fields"] == 2
     assert "Totals of 2 smears" in (data.parent / "made" / "0" / "report.html").read_text(encoding="utf-8")
 
 
 def test_domains_can_be_told(data: Path, tmp_path: Path, undrawn: None) -> None:
     manifest = tmp_path / "domains.csv"
     manifest.write_text("field,domain\na.png,giemsa\nb.png,giemsa\nc.png,wright\n", encoding="utf-8")
-    found = figures(data, smears=manifest)
-    assert {name: of["fields"] for name, of in found["domains"].items()} == {"giemsa": 1, "of no known domain": 1, "wright": 1}
+    document = figures(data, smears=manifest)
+    assert {name: of["fields"] for name, of in document["domains"].items()} == {"giemsa": 1, "of no known domain": 1, "wright": 1}
     # The training field is of one of them.
-    assert [found["domains"][name]["guess"] is None for name in ("giemsa", "wright")] == [False, True]
-    assert found["figures"]["per_smear"] is None
-    assert found["without_smear"] == []
+    assert [document["domains"][name]["guess"] is None for name in ("giemsa", "wright")] == [False, True]
+    assert document["figures"]["per_smear"] is None
+    assert document["without_smear"] == []
     rows = rows_of(data.parent / "made" / "0")
     assert {row["field"]: row["domain"] for row in rows} == {"b": "giemsa", "c": "wright", "d": "of no known domain"}
     manifest.write_text("field,domain\na_b.png,giemsa\n", encoding="utf-8")
@@ -192,8 +192,8 @@ def test_domains_can_be_told(data: Path, tmp_path: Path, undrawn: None) -> None:
 def test_names_can_be_left_out(data: Path, tmp_path: Path, undrawn: None, capsys: pytest.CaptureFixture[str]) -> None:
     names = tmp_path / "names.txt"
     names.write_text("b\n\nnowhere\n", encoding="utf-8")
-    found = figures(data, exclude=names)
-    assert (found["figures"]["fields"], found["left_out"]) == (2, 1)
+    document = figures(data, exclude=names)
+    assert (document["figures"]["fields"], document["left_out"]) == (2, 1)
     names.write_text("b\nc\nd\n", encoding="utf-8")
     with pytest.raises(NothingToDoError, match="no fields to evaluate"):
         evaluate.command(evaluate.EvaluateOptions(data, exclude=names))
@@ -256,12 +256,12 @@ def test_tables_of_counts_are_compared_without_a_model(tmp_path: Path, undrawn: 
         assert (
             evaluate.command(evaluate.EvaluateOptions(counts=mine, truth=truth, against=other, out=tmp_path / "out")) == EXIT_DONE
         )
-    found = json.loads((tmp_path / "out" / "metrics.json").read_text(encoding="utf-8"))
-    assert (found["kind"], found["figures"]["fields"], found["figures"]["per"]) == ("tables", 3, "field")
-    assert found["only_counted"] == ["e"]
-    assert found["only_truth"] == ["d"]
-    assert found["figures"]["all_cells"]["RBC"]["mae"]["value"] == pytest.approx(1 / 3)
-    assert found["differences"]["WBC"]["b_nearer"] == 1
+    document = json.loads((tmp_path / "out" / "metrics.json").read_text(encoding="utf-8"))
+    assert (document["kind"], document["figures"]["fields"], document["figures"]["per"]) == ("tables", 3, "field")
+    assert document["only_counted"] == ["e"]
+    assert document["only_truth"] == ["d"]
+    assert document["figures"]["all_cells"]["RBC"]["mae"]["value"] == pytest.approx(1 / 3)
+    assert document["differences"]["WBC"]["b_nearer"] == 1
     rows = rows_of(tmp_path / "out")
     assert {(row["field"], row["status"]) for row in rows} == {
         ("a", "ok"), ("b", "ok"), ("c", "ok"), ("e", "only counted"), ("d", "only in truth")

@@ -14,7 +14,7 @@ import pytest
 from detector import evaluate
 from detector.accuracy.report import drawings
 from detector.annotations import dataset, sources
-from detector.commandline import EXIT_DONE, EXIT_SOME_FAILED
+from detector.errors import EXIT_DONE, EXIT_SOME_FAILED
 from detector.vision.model import SHIPPED
 
 SAMPLES = Path(__file__).parents[2] / "datasets" / "samples" / "truth.json"
@@ -55,15 +55,15 @@ def test_each_fault_is_named_and_the_rest_evaluated(
     file(data, "images", "f2.jpg").write_bytes(content[: len(content) // 3])
     file(data, "labels", "f3.txt").write_text("", encoding="utf-8")
     assert run_command(evaluate.main, "--data", data, "--out", tmp_path / "out") == EXIT_SOME_FAILED
-    told = " ".join(capsys.readouterr().err.split())
+    printed = " ".join(capsys.readouterr().err.split())
     for name, reason in (("f0", "has no label file"), ("f1", "has labels and no image"), ("f2", "truncated")):
-        assert name in told
-        assert reason in told
-    found = metrics(tmp_path / "out")
-    assert [field["source"] for field in found["unread"]] == ["f0", "f1", "f2"]
-    assert found["figures"]["fields"] == 2
+        assert name in printed
+        assert reason in printed
+    document = metrics(tmp_path / "out")
+    assert [field["source"] for field in document["unread"]] == ["f0", "f1", "f2"]
+    assert document["figures"]["fields"] == 2
     # A field with an empty label file holds no cell, so all that is found in it is false.
-    assert found["worst"][0]["field"] == "f3"
+    assert document["worst"][0]["field"] == "f3"
 
 
 def test_one_field_gives_figures_without_intervals(data: Path, run_command: Run, tmp_path: Path) -> None:
@@ -116,8 +116,8 @@ def test_a_model_with_other_classes(data: Path, run_command: Run, tmp_path: Path
     onnx.save(network, str(tmp_path / "other.onnx"))
     for options in (("--model", tmp_path / "other.onnx"), ("--against", tmp_path / "other.onnx")):
         assert run_command(evaluate.main, "--data", data, *options) == 3
-        told = " ".join(capsys.readouterr().err.split())
-        assert "finds RBC, WBC, Basophils; a model for RBC, WBC, Platelets is needed" in told
+        printed = " ".join(capsys.readouterr().err.split())
+        assert "finds RBC, WBC, Basophils; a model for RBC, WBC, Platelets is needed" in printed
 
 
 def test_other_labels_of_the_same_fields(
@@ -132,15 +132,15 @@ def test_other_labels_of_the_same_fields(
     lines = file(other, "labels", "f2.txt").read_text().splitlines()
     file(other, "labels", "f2.txt").write_text("\n".join(lines[:3]), encoding="utf-8")
     assert run_command(evaluate.main, "--data", data, "--also", other, "--out", tmp_path / "out") == EXIT_DONE
-    told = capsys.readouterr()
-    assert "3 fields by both label sets" in told.out
-    assert "2 not labelled by the others: f0, f1" in " ".join(told.err.split())
-    found = metrics(tmp_path / "out")["relabelled"]
-    assert found["only_second"] == ["f5", "gf0", "gf1"]
-    red = [found[which]["operating"]["RBC"] for which in ("first", "second")]
+    printed = capsys.readouterr()
+    assert "3 fields by both label sets" in printed.out
+    assert "2 not labelled by the others: f0, f1" in " ".join(printed.err.split())
+    document = metrics(tmp_path / "out")["relabelled"]
+    assert document["only_second"] == ["f5", "gf0", "gf1"]
+    red = [document[which]["operating"]["RBC"] for which in ("first", "second")]
     assert red[0]["true"] > red[1]["true"]
     assert sum(red[0][key] for key in ("true", "false")) == sum(red[1][key] for key in ("true", "false"))
-    assert found["labels"]["RBC"]["bias"]["value"] < 0
+    assert document["labels"]["RBC"]["bias"]["value"] < 0
 
 
 @pytest.mark.parametrize(

@@ -60,9 +60,9 @@ def test_the_card_says_what_a_user_must_know(trained: Path) -> None:
     # Red cells of 7.6 µm at 0.2 µm/px are 38 px wide in fields of 160 px, which are shown at 64.
     assert card["rbc_px"] == pytest.approx(38 * 64 / 160, rel=0.1)
     assert card["parity_with_weights"]["fields"] == 2
-    assert {name: sum(one["fields"] for one in domains.values()) for name, domains in card["val_sums"].items()} == dict.fromkeys(
-        card["class_names"], 2
-    )
+    assert {
+        name: sum(domain["fields"] for domain in domains.values()) for name, domains in card["val_sums"].items()
+    } == dict.fromkeys(card["class_names"], 2)
     assert set(card["val_precision_recall"]) == set(card["class_names"])
     assert card["datasets"]["data"]["fields"] == {"train": 6, "val": 2, "test": 2}
     assert set(card["threshold_tuning"]["RBC"]["domains"]) == set(card["val_count_error_per_field"]) == {"data"}
@@ -191,7 +191,7 @@ def test_an_interrupted_training_is_continued(trained: Path) -> None:
 def test_wrong_use_is_one_line_and_its_exit_code(trained: Path, arguments: tuple[str, ...], code: int, message: str) -> None:
     (trained / "data" / "fake.pt").write_bytes(b"not weights")
     done = call(trained, "train", *arguments)
-    told = " ".join(done.stderr.split())
-    assert message in told
+    printed = " ".join(done.stderr.split())
+    assert message in printed
     assert done.returncode == code
-    assert "Traceback" not in told
+    assert "Traceback" not in printed

@@ -31,10 +31,10 @@ def sums(fields: int, true: int, false: int, missed: int, error: int = 0) -> Fie
 def known(*domains: FieldSums, red: FieldSums | None = None) -> Correction:
     """The correction of white cells, beside as many red cells a field."""
     named = {str(i): one for i, one in enumerate(domains)}
-    red = red or sums(sum(one.fields for one in domains), 20, 0, 0)
-    found = corrections({"RBC": {"all": red}, "WBC": named})["WBC"]
-    assert found is not None
-    return found
+    red = red or sums(sum(domain.fields for domain in domains), 20, 0, 0)
+    correction = corrections({"RBC": {"all": red}, "WBC": named})["WBC"]
+    assert correction is not None
+    return correction
 
 
 def test_the_factor_is_precision_over_recall() -> None:
@@ -48,10 +48,10 @@ def test_the_factor_is_precision_over_recall() -> None:
 
 def test_what_validation_fields_do_not_tell_is_not_known() -> None:
     assert corrections(None) == dict.fromkeys(("RBC", "WBC", "Platelets"))
-    found = corrections({"RBC": {"a": sums(5, 9, 1, 1)}, "WBC": {"a": sums(5, 0, 0, 2)}, "Platelets": {"a": sums(5, 0, 1, 0)}})
-    assert found["RBC"] is not None
-    assert (found["WBC"], found["Platelets"]) == (None, None)
-    assert found["RBC"].mean([], 0) is None
+    factors = corrections({"RBC": {"a": sums(5, 9, 1, 1)}, "WBC": {"a": sums(5, 0, 0, 2)}, "Platelets": {"a": sums(5, 0, 1, 0)}})
+    assert factors["RBC"] is not None
+    assert (factors["WBC"], factors["Platelets"]) == (None, None)
+    assert factors["RBC"].mean([], 0) is None
 
 
 @pytest.mark.parametrize("fields", [1, 50])
@@ -123,11 +123,11 @@ numbers = st.integers(0, 40)
 def test_intervals_hold_their_value_and_nothing_below_zero(
     domains: list[tuple[int, int, int, int]], counts: list[int], red: int
 ) -> None:
-    found = corrections({"WBC": {str(i): sums(*one) for i, one in enumerate(domains)}})["WBC"]
-    if found is None:
+    correction = corrections({"WBC": {str(i): sums(*one) for i, one in enumerate(domains)}})["WBC"]
+    if correction is None:
         assert not sum(f * (a + b) for f, a, b, _ in domains) or not sum(f * (a + c) for f, a, _, c in domains)
         return
-    total, mean = found.total(sum(counts), red), found.mean(counts, red)
+    total, mean = correction.total(sum(counts), red), correction.mean(counts, red)
     assert mean is not None
     for one in (total, mean):
         assert 0 <= one.low <= one.value <= one.high < math.inf
@@ -138,7 +138,7 @@ def test_intervals_hold_their_value_and_nothing_below_zero(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda one: one.name)
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
 def test_coverage(scenario: Scenario) -> None:
     """Near its nominal rate, for the cells in the fields and for the cells per field of the smear."""
     got = simulate(scenario, 250)
@@ -156,5 +156,5 @@ def test_a_calibration_of_another_detector_is_found_out_by_the_coverage() -> Non
 @pytest.mark.slow
 def test_coverage_is_not_bought_with_width() -> None:
     """After three domains that are alike, 170 cells are known to some 10 % either way."""
-    few = next(one for one in SCENARIOS if one.name == "no difference between domains")
+    few = next(scenario for scenario in SCENARIOS if scenario.name == "no difference between domains")
     assert simulate(few, 60).width < 0.22

@@ -16,19 +16,19 @@ from detector.counting.intervals import Interval, rate, ratio, share
 )
 def test_one_field_is_exact_poisson(events: int, low: float, high: float) -> None:
     """Limits from the tables of Garwood (1936) and its successors."""
-    found = rate([events])
-    assert found is not None
-    assert found.value == events
-    assert [found.low, found.high] == pytest.approx([low, high], abs=1e-3)
+    interval = rate([events])
+    assert interval is not None
+    assert interval.value == events
+    assert [interval.low, interval.high] == pytest.approx([low, high], abs=1e-3)
 
 
 def test_one_field_ratio_is_exact_binomial() -> None:
     """4 of 20: Clopper-Pearson gives a share of 0.0573 to 0.4366."""
-    found = ratio([4], [16])
-    assert found is not None
-    assert found.value == 0.25
-    assert found.low / (1 + found.low) == pytest.approx(0.0573, abs=1e-4)
-    assert found.high / (1 + found.high) == pytest.approx(0.4366, abs=1e-4)
+    interval = ratio([4], [16])
+    assert interval is not None
+    assert interval.value == 0.25
+    assert interval.low / (1 + interval.low) == pytest.approx(0.0573, abs=1e-4)
+    assert interval.high / (1 + interval.high) == pytest.approx(0.4366, abs=1e-4)
 
 
 def test_undefined_is_none() -> None:
@@ -40,10 +40,10 @@ def test_undefined_is_none() -> None:
 @pytest.mark.parametrize("fields", [1, 2, 10])
 def test_no_cells_give_an_upper_limit_only(fields: int) -> None:
     """None seen: the rule of three for two-sided 95 %, 3.689 over the number of fields."""
-    found = rate([0] * fields)
-    assert found is not None
-    assert (found.value, found.low) == (0, 0)
-    assert found.high == pytest.approx(3.689 / fields, abs=1e-3)
+    interval = rate([0] * fields)
+    assert interval is not None
+    assert (interval.value, interval.low) == (0, 0)
+    assert interval.high == pytest.approx(3.689 / fields, abs=1e-3)
     per = ratio([0] * fields, [50] * fields)
     assert per is not None
     assert (per.value, per.low) == (0, 0)
@@ -59,9 +59,9 @@ def test_clustered_counts_give_a_wider_interval() -> None:
 
 
 def test_areas_weigh_fields() -> None:
-    found = rate([10, 40], areas=[1.0, 4.0])
-    assert found is not None
-    assert found.value == 10
+    interval = rate([10, 40], areas=[1.0, 4.0])
+    assert interval is not None
+    assert interval.value == 10
     equal = rate([25, 25], areas=[2.5, 2.5])
     assert equal is not None
     assert equal.value == 10
@@ -90,25 +90,25 @@ counts = st.lists(st.integers(0, 400), min_size=1, max_size=30)
 @settings(deadline=None)
 @given(counts, st.integers(0, 1000))
 def test_interval_holds_its_value_whatever_the_order(k: list[int], seed: int) -> None:
-    found = rate(k)
-    assert found is not None
-    assert 0 <= found.low <= found.value <= found.high
-    assert found.low < found.high
+    interval = rate(k)
+    assert interval is not None
+    assert 0 <= interval.low <= interval.value <= interval.high
+    assert interval.low < interval.high
     shuffled = rate(np.random.default_rng(seed).permutation(k).tolist())
     assert shuffled is not None
-    assert [shuffled.low, shuffled.high] == pytest.approx([found.low, found.high])
+    assert [shuffled.low, shuffled.high] == pytest.approx([interval.low, interval.high])
 
 
 @settings(deadline=None)
 @given(counts, st.data())
 def test_ratio_interval_holds_its_value(k: list[int], data: st.DataObject) -> None:
     per = data.draw(st.lists(st.integers(0, 400), min_size=len(k), max_size=len(k)))
-    found = ratio(k, per)
+    interval = ratio(k, per)
     if sum(per) == 0:
-        assert found is None
+        assert interval is None
     else:
-        assert found is not None
-        assert 0 <= found.low <= found.value <= found.high < np.inf
+        assert interval is not None
+        assert 0 <= interval.low <= interval.value <= interval.high < np.inf
 
 
 @settings(deadline=None)
@@ -133,8 +133,8 @@ def test_coverage(fields: int, cv2: float) -> None:
     rng, samples, means = np.random.default_rng(7), 1000, (0.2, 1.0, 4.0, 20.0, 100.0)
     covered = []
     for mean in means:
-        found = [rate(k) for k in clustered(rng, mean, cv2, (samples, fields)).tolist()]
-        covered.append(np.mean([e is not None and e.low <= mean <= e.high for e in found]))
+        intervals = [rate(k) for k in clustered(rng, mean, cv2, (samples, fields)).tolist()]
+        covered.append(np.mean([e is not None and e.low <= mean <= e.high for e in intervals]))
     assert min(covered) >= 0.93 - 3 * np.sqrt(0.93 * 0.07 / samples)
     assert np.mean(covered) >= 0.94
 
@@ -148,8 +148,8 @@ def test_coverage_with_fields_of_unlike_area(fields: int, cv2: float) -> None:
     for per_area in (0.5, 8.0):
         rates = rng.gamma(1 / cv2, per_area * cv2, (samples, fields)) if cv2 else np.full((samples, fields), per_area)
         k = rng.poisson(rates * areas[:fields])
-        found = [e for e in (rate(row, areas[:fields]) for row in k.tolist()) if e]
-        assert np.mean([e.low <= per_area <= e.high for e in found]) >= 0.93 - 3 * np.sqrt(0.93 * 0.07 / samples)
+        intervals = [e for e in (rate(row, areas[:fields]) for row in k.tolist()) if e]
+        assert np.mean([e.low <= per_area <= e.high for e in intervals]) >= 0.93 - 3 * np.sqrt(0.93 * 0.07 / samples)
 
 
 @pytest.mark.slow
@@ -181,14 +181,14 @@ def test_ratio_coverage(fields: int, ratio_cv2: float, base_cv2: float) -> None:
     for true, base in ((0.05, 20.0), (0.002, 200.0), (0.3, 5.0)):
         per = clustered(rng, base, base_cv2, (samples, fields))
         k = clustered(rng, base * true, ratio_cv2, (samples, fields))
-        found = [e for e in map(ratio, k.tolist(), per.tolist()) if e]
-        assert np.mean([e.low <= true <= e.high for e in found]) >= 0.93 - 3 * np.sqrt(0.93 * 0.07 / samples)
+        intervals = [e for e in map(ratio, k.tolist(), per.tolist()) if e]
+        assert np.mean([e.low <= true <= e.high for e in intervals]) >= 0.93 - 3 * np.sqrt(0.93 * 0.07 / samples)
 
 
 def test_shares_are_clopper_and_pearsons_of_one_field() -> None:
-    found, expected = share([7], [3]), stats.binomtest(7, 10).proportion_ci()
-    assert found is not None
-    assert (found.value, found.low, found.high) == pytest.approx((0.7, expected.low, expected.high), abs=0.02)
+    interval, expected = share([7], [3]), stats.binomtest(7, 10).proportion_ci()
+    assert interval is not None
+    assert (interval.value, interval.low, interval.high) == pytest.approx((0.7, expected.low, expected.high), abs=0.02)
     none, all_of_them = share([0], [10]), share([10], [0])
     assert none is not None
     assert all_of_them is not None

@@ -79,18 +79,18 @@ def test_density_of_fields_of_unlike_magnification() -> None:
 
 def test_expected_true_counts_stand_beside_the_raw_ones_where_they_are_known() -> None:
     val = FieldSums(fields=30, true=450, false=0, missed=150, counted_squared=6750, truth_squared=12000, counted_truth=9000)
-    known = corrections({"RBC": {"a": val}})
+    factors = corrections({"RBC": {"a": val}})
     fields = [field("a", rbc=21, wbc=1), field("b", rbc=31)]
-    (smear,) = aggregate(fields, (), known)
+    (smear,) = aggregate(fields, (), factors)
     (plain,) = aggregate(fields)
     rbc, wbc = smear.classes["RBC"], smear.classes["WBC"]
-    assert known["RBC"] is not None
-    assert (rbc.expected_total, rbc.expected_mean) == (known["RBC"].total(52, 52), known["RBC"].mean([21, 31], 52))
+    assert factors["RBC"] is not None
+    assert (rbc.expected_total, rbc.expected_mean) == (factors["RBC"].total(52, 52), factors["RBC"].mean([21, 31], 52))
     assert rbc.expected_total is not None
     assert rbc.expected_total.value == pytest.approx(52 / 0.75, rel=0.01)
     assert (wbc.expected_total, wbc.expected_mean) == (None, None)
     assert replace(rbc, expected_total=None, expected_mean=None) == plain.classes["RBC"]
-    (lost,) = aggregate([], [UnreadField("b", "s", "truncated")], known)
+    (lost,) = aggregate([], [UnreadField("b", "s", "truncated")], factors)
     assert (lost.classes["RBC"].expected_total, lost.classes["RBC"].expected_mean) == (None, None)
 
 
@@ -143,26 +143,28 @@ def known(smear: SmearCount) -> dict[str, ClassCount]:
 
 def test_per_microlitre_from_red_cells() -> None:
     smear = one(field("a", rbc=501, wbc=1, plt=25), field("b", rbc=501, wbc=1, plt=25))
-    found = known(density.from_red_cells(smear, 5e6))
-    assert found.keys() == {"WBC", "Platelets"}
-    assert found["WBC"].per_ul is not None
-    assert found["WBC"].per_ul.value == pytest.approx(10_000)
-    assert found["Platelets"].per_ul is not None
-    assert found["Platelets"].per_ul.value == pytest.approx(250_000)
+    classes = known(density.from_red_cells(smear, 5e6))
+    assert classes.keys() == {"WBC", "Platelets"}
+    assert classes["WBC"].per_ul is not None
+    assert classes["WBC"].per_ul.value == pytest.approx(10_000)
+    assert classes["Platelets"].per_ul is not None
+    assert classes["Platelets"].per_ul.value == pytest.approx(250_000)
     per_rbc = smear.classes["WBC"].per_rbc
     assert per_rbc is not None
-    assert found["WBC"].per_ul == per_rbc.times(5e6)
-    assert "5e+06 red cells per µL" in found["WBC"].per_ul_source
-    assert found["WBC"] == replace(smear.classes["WBC"], per_ul=found["WBC"].per_ul, per_ul_source=found["WBC"].per_ul_source)
+    assert classes["WBC"].per_ul == per_rbc.times(5e6)
+    assert "5e+06 red cells per µL" in classes["WBC"].per_ul_source
+    assert classes["WBC"] == replace(
+        smear.classes["WBC"], per_ul=classes["WBC"].per_ul, per_ul_source=classes["WBC"].per_ul_source
+    )
 
 
 def test_per_microlitre_from_a_factor() -> None:
     calibrated = one(field("a", plt=20, um=0.1))
-    found = known(density.from_area(calibrated, 12.5))
+    classes = known(density.from_area(calibrated, 12.5))
     per_mm2 = calibrated.classes["Platelets"].per_mm2
     assert per_mm2 is not None
-    assert found["Platelets"].per_ul == per_mm2.times(12.5)
-    assert "12.5 mm² per µL" in found["Platelets"].per_ul_source
+    assert classes["Platelets"].per_ul == per_mm2.times(12.5)
+    assert "12.5 mm² per µL" in classes["Platelets"].per_ul_source
     assert known(density.from_area(one(field("a", plt=20)), 12.5)) == {}
 
 
@@ -173,6 +175,16 @@ def test_no_red_cells_give_no_estimate() -> None:
 def test_nothing_given_leaves_a_smear_as_it_is() -> None:
     smear = one(field("a", rbc=5, um=0.1))
     assert density.per_ul(smear, None, None) == smear
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [(4.6, "millions per µL.*give 4600000"), (4600, "thousands per µL: give 4600000"), (4.6e12, "per litre: give 4600000"),
+     (0.02, "between 10,000 and 50,000,000, got 0.02$")],
+)  # fmt: skip
+def test_red_cells_in_another_unit_are_refused_with_the_unit_wanted(value: float, said: str) -> None:
+    with pytest.raises(UsageError, match=f"must be in cells per µL.*{said}"):
+        density.from_red_cells(one(field("a", rbc=5)), value)
 
 
 @pytest.mark.parametrize("value", [0.0, -1.0, float("nan"), float("inf")])

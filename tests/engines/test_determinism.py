@@ -50,8 +50,8 @@ def _files(fields: Sequence[FieldInput], model: Model, workers: int, folder: Pat
     """What a count writes, with the fields back in the order of their names."""
     ordered = sorted(fields, key=lambda one: one.field)
     with Journal(folder / "journal", job.journal_key(model), resume=False) as journal:
-        job.count(fields, Work(model, workers, journal))
-        outcome = job.count(ordered, Work(model, workers, journal))
+        job.count_fields(fields, Work(model, workers, journal))
+        outcome = job.count_fields(ordered, Work(model, workers, journal))
         coco.write(folder / "detections.json", job.entries(ordered, journal))
     tables.of_fields(outcome.fields).write(folder / "counts.csv")
     tables.of_smears(outcome.smears).write(folder / "smears.csv")
@@ -85,9 +85,9 @@ def test_a_field_alone_is_counted_as_among_others(
 def test_threads_within_a_crop_change_no_cell(rendered: list[FieldInput], model: Model) -> None:
     several = Model.load(threads=3)
     least = np.full(3, 0.01, dtype=np.float32)
-    for one in rendered:
-        if one.field == "bad.png":
+    for field in rendered:
+        if field.field == "bad.png":
             continue
-        pixels = canvas(images.read(one.path), model.card)[0]
+        pixels = canvas(images.read(field.path), model.card)[0]
         # The last bits, far below what a result keeps, depend on how a sum is cut for threads.
         np.testing.assert_allclose(several.network.run(pixels, least), model.network.run(pixels, least), rtol=0, atol=1e-3)

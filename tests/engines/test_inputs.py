@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 from pathlib import Path
 
@@ -57,6 +58,32 @@ def test_a_file_of_any_name_is_tried_when_it_is_named(tmp_path: Path) -> None:
 def test_a_pattern_reaches_into_folders_and_odd_names(tmp_path: Path) -> None:
     _make(tmp_path, "s 1/ä.jpg", "s 2/細胞.jpg")
     assert _named(inputs.find([str(tmp_path / "**" / "*.jpg")])) == [("s 1/ä.jpg", "s 1"), ("s 2/細胞.jpg", "s 2")]
+
+
+def test_no_file_of_a_folder_vanishes(tmp_path: Path) -> None:
+    names = ["a.jpg", "b.jfif", "c.JPE", "d.avif", "e.heic", "f.czi", "g.nd2", "h.LIF", "i.nef", "j.psd"]
+    others = ["labels.xml", "x/notes.txt", "x/no_ending"]
+    hidden = [".DS_Store", ".git/config", "Thumbs.db", "x/desktop.ini", "._a.jpg"]
+    slide = ["s.mrxs", "s/Data0001.dat", "s/Slidedat.ini"]
+    _make(tmp_path / "slides", *names, *others, *hidden, *slide)
+    found = inputs.search([str(tmp_path / "slides")])
+    assert sorted(one.field for one in found.fields) == sorted([*names, "s.mrxs"])
+    assert not any(one.problem for one in found.fields)
+    assert found.skipped == ["labels.xml", "x/no_ending", "x/notes.txt"]
+    assert found.skipped_lines()[0] == "labels.xml: its name does not end as a picture's does"
+
+
+def test_many_skipped_files_are_told_by_their_endings(tmp_path: Path) -> None:
+    _make(tmp_path, "a.jpg", "readme", *(f"{number:02}.xml" for number in range(30)))
+    lines = inputs.search([str(tmp_path)]).skipped_lines()
+    assert len(lines) == 11
+    assert lines[-1] == "and 21 more whose names do not end as pictures' do: 20 .xml, 1 no ending"
+    assert inputs.search([str(tmp_path / "a.jpg")]).skipped == []
+
+
+def test_files_beside_results_are_not_told(tmp_path: Path) -> None:
+    _make(tmp_path, "a.jpg", "journal.jsonl", "counts.csv", "report.html", "x/notes.txt")
+    assert inputs.search([str(tmp_path)]).skipped == ["x/notes.txt"]
 
 
 def test_results_of_an_earlier_count_are_no_fields(tmp_path: Path) -> None:
@@ -194,6 +221,37 @@ def test_a_manifest_that_cannot_be_read_says_why(tmp_path: Path) -> None:
     (tmp_path / "torn.csv").write_text('field,smear\n"' + "a" * 200_000, encoding="utf-8")
     with pytest.raises(ManifestError, match="is not a CSV file"):
         manifest.read(tmp_path / "torn.csv")
-    (tmp_path / "latin.csv").write_bytes(b"field,smear\n\xe4.jpg,a\n")
+    (tmp_path / "other.csv").write_bytes(b"field,smear\n\x81.jpg,a\n")
     with pytest.raises(ManifestError, match="UTF-8"):
-        manifest.read(tmp_path / "latin.csv")
+        manifest.read(tmp_path / "other.csv")
+    (tmp_path / "nul.csv").write_bytes(b"field,smear\na.jpg,s\n\0.jpg,s\n")
+    with pytest.raises(ManifestError, match="line 3: holds a NUL character"):
+        manifest.read(tmp_path / "nul.csv")
+    os.mkfifo(tmp_path / "pipe.csv")
+    with pytest.raises(ManifestError, match="is no regular file"):
+        manifest.read(tmp_path / "pipe.csv")
+    (tmp_path / "large.csv").touch()
+    os.truncate(tmp_path / "large.csv", 1 << 40)
+    with pytest.raises(ManifestError, match="is larger than 64 MiB"):
+        manifest.read(tmp_path / "large.csv")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-be", "cp1252"])
+def test_a_manifest_as_a_spreadsheet_writes_it(tmp_path: Path, encoding: str) -> None:
+    (tmp_path / "m.csv").write_bytes("Smear; FIELD ;um_per_pixel\r\nPräparat;ä.jpg;0,1\r\n".encode(encoding))
+    read = manifest.read(tmp_path / "m.csv")
+    assert [(row.field, row.smear, row.um_per_px) for row in read.rows] == [("ä.jpg", "Präparat", None)]
+    assert read.remarks[-1] == "columns that are not used: 'um_per_pixel'"
+    assert len(read.remarks) == (2 if encoding == "cp1252" else 1)
+
+
+def test_a_manifest_names_fields_as_true_counts_do(tmp_path: Path) -> None:
+    _make(tmp_path, "a/1.jpg", "b/2.jpg", "b/3.jpg", "c/3.jpg", "top.jpg", "caf\u00e9.jpg")
+    text = "field,smear\n1,P1\nb/2,P2\n3.jpg,P3\n./top.jpg,P4\ncafe\u0301.jpg,P5\n"
+    found = {one.smear: one for one in inputs.find([str(tmp_path)], _manifest(tmp_path, text))}
+    assert [found[smear].field for smear in ("P1", "P2", "P4", "P5")] == ["a/1.jpg", "b/2.jpg", "top.jpg", "caf\u00e9.jpg"]
+    # Two pictures could be meant.
+    assert found["P3"].problem == "does not exist; named in line 4 of m.csv"
+    names = ["x" * 300 + ".jpg", "d/" + "x" * 300]
+    long = inputs.find([str(tmp_path)], _manifest(tmp_path, f"field,smear\n{names[0]},s\n{names[1]},s\n"))
+    assert all(one.problem for one in long)

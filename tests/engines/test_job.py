@@ -26,22 +26,22 @@ def _table(outcome: Outcome) -> list[object]:
 
 
 def test_workers_order_and_journal_change_nothing(fields: Path, tmp_path: Path, model: Model) -> None:
-    found = inputs.find([str(fields)])
-    alone = job.count(found, Work(model, 1))
+    given = inputs.find([str(fields)])
+    alone = job.count_fields(given, Work(model, 1))
     assert len(alone.read) == 4
-    assert _table(job.count(found, Work(model, 3))) == _table(alone)
+    assert _table(job.count_fields(given, Work(model, 3))) == _table(alone)
     with Journal(tmp_path / "j.jsonl", job.journal_key(model), resume=False) as journal:
-        assert _table(job.count(found, Work(model, 2, journal))) == _table(alone)
-    backwards = job.count(found[::-1], Work(model, 2))
+        assert _table(job.count_fields(given, Work(model, 2, journal))) == _table(alone)
+    backwards = job.count_fields(given[::-1], Work(model, 2))
     assert backwards.smears == alone.smears
     assert backwards.fields == alone.fields[::-1]
 
 
 def test_a_field_that_cannot_be_read_costs_no_other_its_count(fields: Path, model: Model) -> None:
     (fields / "smear_a" / "bad.jpg").write_bytes(b"no image")
-    outcome = job.count(inputs.find([str(fields)]), Work(model, 2))
+    outcome = job.count_fields(inputs.find([str(fields)]), Work(model, 2))
     assert len(outcome.read) == 4
-    assert [(one.field, one.smear) for one in outcome.unread] == [("smear_a/bad.jpg", "smear_a")]
+    assert [(field.field, field.smear) for field in outcome.unread] == [("smear_a/bad.jpg", "smear_a")]
     assert outcome.smears[0].unread == 1
     assert outcome.smears[0].fields == 2
 
@@ -58,8 +58,8 @@ def test_a_field_that_the_model_fails_on_costs_no_other_its_count(
         return real(*arguments, **named)  # type: ignore[arg-type]
 
     monkeypatch.setattr(finder, "find", failing)
-    outcome = job.count(inputs.find([str(fields)]), Work(model, 1))
-    assert [one.reason for one in outcome.unread] == [
+    outcome = job.count_fields(inputs.find([str(fields)]), Work(model, 1))
+    assert [field.reason for field in outcome.unread] == [
         "could not be searched for cells (MemoryError)",
         "could not be searched for cells (native code failed)",
     ]
@@ -69,8 +69,8 @@ def test_a_field_that_the_model_fails_on_costs_no_other_its_count(
 def test_an_interrupted_count_goes_on_and_ends_the_same(
     fields: Path, tmp_path: Path, model: Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found = inputs.find([str(fields)])
-    expected = job.count(found, Work(model, 1))
+    given = inputs.find([str(fields)])
+    expected = job.count_fields(given, Work(model, 1))
     path, key = tmp_path / "j.jsonl", job.journal_key(model)
 
     def stop_after_two(done: int) -> None:
@@ -80,7 +80,7 @@ def test_an_interrupted_count_goes_on_and_ends_the_same(
 
     seen: list[int] = []
     with pytest.raises(KeyboardInterrupt), Journal(path, key, resume=False) as journal:
-        job.count(found, Work(model, 1, journal), stop_after_two)
+        job.count_fields(given, Work(model, 1, journal), stop_after_two)
     path.write_bytes(path.read_bytes() + b'{"field":"smear_b/fie')
 
     worked: list[str] = []
@@ -91,13 +91,13 @@ def test_an_interrupted_count_goes_on_and_ends_the_same(
         return real(one, *rest)  # type: ignore[arg-type]
 
     monkeypatch.setattr(local, "detect_field", spied)
-    told: list[str] = []
+    reported: list[str] = []
     with Journal(path, key, resume=True) as journal:
-        assert _table(job.count(found, Work(model, 1, journal), each=lambda result: told.append(result.field))) == _table(
-            expected
-        )
-    assert worked == [one.field for one in found[2:]]
-    assert told == [one.field for one in found]
+        assert _table(
+            job.count_fields(given, Work(model, 1, journal), on_result=lambda result: reported.append(result.field))
+        ) == _table(expected)
+    assert worked == [field.field for field in given[2:]]
+    assert reported == [field.field for field in given]
 
 
 @pytest.mark.parametrize(("fields_there", "workers", "at_a_time"), [(1, 3, 3), (2, 3, 2), (4, 3, 1), (4, 1, 1)])
@@ -111,45 +111,45 @@ def test_where_there_are_fewer_fields_than_workers_these_share_a_field(
         return real(*arguments, workers=workers)  # type: ignore[misc]
 
     monkeypatch.setattr(finder, "find", spied)
-    job.count(inputs.find([str(fields)])[:fields_there], Work(model, workers))
+    job.count_fields(inputs.find([str(fields)])[:fields_there], Work(model, workers))
     assert seen == [at_a_time] * fields_there
 
 
 def test_a_field_that_changed_is_counted_again(fields: Path, tmp_path: Path, model: Model) -> None:
-    found = inputs.find([str(fields)])
+    given = inputs.find([str(fields)])
     path, key = tmp_path / "j.jsonl", job.journal_key(model)
     with Journal(path, key, resume=False) as journal:
-        job.count(found, Work(model, 1, journal))
-    found[0].path.write_bytes(found[1].path.read_bytes())
+        job.count_fields(given, Work(model, 1, journal))
+    given[0].path.write_bytes(given[1].path.read_bytes())
     with Journal(path, key, resume=True) as journal:
-        again = job.count(found, Work(model, 1, journal))
+        again = job.count_fields(given, Work(model, 1, journal))
     assert again.read[0].raw == again.read[1].raw
 
 
 def test_overlays_asked_for_later_are_drawn(fields: Path, tmp_path: Path, model: Model) -> None:
-    found = inputs.find([str(fields)])
+    given = inputs.find([str(fields)])
     path, key = tmp_path / "j.jsonl", job.journal_key(model)
     with Journal(path, key, resume=False) as journal:
-        first = job.count(found, Work(model, 1, journal))
+        first = job.count_fields(given, Work(model, 1, journal))
     with Journal(path, key, resume=True) as journal:
-        again = job.count(found, Work(model, 1, journal, tmp_path / "overlays"))
+        again = job.count_fields(given, Work(model, 1, journal, tmp_path / "overlays"))
     assert _table(again) == _table(first)
     assert len(list((tmp_path / "overlays").rglob("*.jpg"))) == 4
 
 
 def test_a_count_of_the_former_version_goes_on(fields: Path, tmp_path: Path, model: Model) -> None:
     path, key = tmp_path / "j.jsonl", job.journal_key(model)
-    found = inputs.find([str(fields)])
+    given = inputs.find([str(fields)])
     line = FORMER.read_text(encoding="utf-8").splitlines()[1]
-    stamp = json.dumps(stamp_of(found[0].path), separators=(",", ":"))
+    stamp = json.dumps(stamp_of(given[0].path), separators=(",", ":"))
     header = json.dumps({"layout": 4, "key": key})
     path.write_text(f"{header}\n{line.replace('[12,34]', stamp)}\n", encoding="utf-8")
     with Journal(path, key, resume=True) as journal:
-        outcome = job.count(found, Work(model, 1, journal))
+        outcome = job.count_fields(given, Work(model, 1, journal))
     # Its cells stand in the journal; those of the others were found.
     assert outcome.read[0].raw == {"RBC": 1, "WBC": 1, "Platelets": 0}
     assert outcome.read[0].note == "a remark"
-    assert [field.field for field in outcome.read] == [field.field for field in found]
+    assert [field.field for field in outcome.read] == [field.field for field in given]
     assert min(field.raw["RBC"] for field in outcome.read[1:]) > 5
 
 
@@ -164,7 +164,7 @@ def test_another_model_does_not_continue_a_count(tmp_path: Path, model: Model) -
 def test_a_smear_of_doubtful_fields_warns_and_expects_no_true_count(fields: Path, model: Model) -> None:
     for path in sorted((fields / "smear_a").glob("*.jpg")):
         cv2.imwrite(str(path), np.full((480, 640, 3), 220, dtype=np.uint8))
-    outcome = job.count(inputs.find([str(fields)]), Work(model, 1))
+    outcome = job.count_fields(inputs.find([str(fields)]), Work(model, 1))
     blank, sound = outcome.smears
     assert [field.field for field in outcome.doubtful] == ["smear_a/field_01.jpg", "smear_a/field_02.jpg"]
     assert all("no red cell" in field.doubt for field in outcome.doubtful)

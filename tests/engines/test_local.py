@@ -32,7 +32,7 @@ def smear(folder: Path, factors: Sequence[float]) -> list[FieldInput]:
 
 
 def told(model: Model, fields: Sequence[FieldInput]) -> Scale:
-    return scale.of_smear([scale.estimate(model, images.read(one.path)) for one in fields])
+    return scale.of_smear([scale.estimate(model, images.read(field.path)) for field in fields])
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ def test_the_scale_is_the_same_whichever_field_asks_first(model: Model, seven: l
     assert expected.source == scale.OF_SMEAR
     for fields in (seven, seven[::-1]):
         scales = SmearScales(model, seven)
-        assert {scales.of(one) for one in fields} == {expected}
+        assert {scales.of(field) for field in fields} == {expected}
 
 
 def test_threads_wait_for_one_of_them_to_find_it(model: Model, seven: list[FieldInput], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -68,12 +68,12 @@ def test_threads_wait_for_one_of_them_to_find_it(model: Model, seven: list[Field
 @pytest.mark.parametrize("fields", [1, 2])
 def test_in_a_smear_of_few_fields_each_tells_its_own(model: Model, tmp_path: Path, fields: int) -> None:
     few = smear(tmp_path / "s", [0.5] * fields)
-    assert [SmearScales(model, few).of(one) for one in few] == [None] * fields
+    assert [SmearScales(model, few).of(field) for field in few] == [None] * fields
 
 
 def test_smears_do_not_speak_for_each_other(model: Model, tmp_path: Path) -> None:
     small, large = (smear(tmp_path / name, [factor] * 3) for name, factor in (("a", 0.5), ("b", 1.0)))
-    both = [*(replace(one, smear="a") for one in small), *(replace(one, smear="b") for one in large)]
+    both = [*(replace(field, smear="a") for field in small), *(replace(field, smear="b") for field in large)]
     scales = SmearScales(model, both)
     a, b = scales.of(both[0]), scales.of(both[-1])
     assert a is not None and a.rbc_px is not None  # noqa: PT018
@@ -84,15 +84,15 @@ def test_a_field_that_cannot_be_read_tells_nothing_and_stops_nothing(model: Mode
     fields = smear(tmp_path / "s", [0.5, 0.5, 0.5])
     expected = told(model, fields)
     fields[0].path.write_bytes(b"no image")
-    assert [SmearScales(model, fields).of(one) for one in fields] == [expected] * 3
-    for one in fields:
-        one.path.unlink()
+    assert [SmearScales(model, fields).of(field) for field in fields] == [expected] * 3
+    for field in fields:
+        field.path.unlink()
     assert SmearScales(model, fields).of(fields[0]) == Scale(None, scale.UNKNOWN)
 
 
 def test_what_a_user_gives_is_taken_and_tells_the_others_nothing(model: Model, tmp_path: Path) -> None:
     fields = smear(tmp_path / "s", [0.5, 0.5, 0.5])
-    given = [replace(one, um_per_px=0.5) for one in fields[:1]]
+    given = [replace(field, um_per_px=0.5) for field in fields[:1]]
     scales = SmearScales(model, [*given, *fields[1:]])
     assert scales.of(given[0]) == Scale(15.0, scale.GIVEN)
     assert scales.of(fields[1]) is None

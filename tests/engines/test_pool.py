@@ -68,19 +68,19 @@ def test_things_are_handed_on_in_order_while_the_block_runs() -> None:
 
 
 def test_what_takes_them_fails_by_what_the_block_fails_by() -> None:
-    told: list[BaseException] = []
+    failures: list[BaseException] = []
 
     def take(things: Iterator[int]) -> None:
         try:
             list(things)
         except BaseException as error:
-            told.append(error)
+            failures.append(error)
             raise
 
     with pytest.raises(KeyboardInterrupt), handed_on(take) as hand:  # noqa: PT012
         hand(1)
         raise KeyboardInterrupt
-    assert [type(one) for one in told] == [KeyboardInterrupt]
+    assert [type(one) for one in failures] == [KeyboardInterrupt]
 
 
 @pytest.mark.parametrize("more", [0, 1000])

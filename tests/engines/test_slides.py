@@ -80,11 +80,11 @@ def test_a_slide_beside_fields_is_a_row_with_its_tiles_and_a_picture(
     report = Path("out/report.html").read_text(encoding="utf-8")
     assert 'alt="Density of each cell class over smear_a/slide.svs"' in report
     assert report.count('<figure class="mosaic">') == 1
-    found = json.loads(Path("out/detections.json").read_text(encoding="utf-8"))
-    numbers = {one["file_name"]: one["id"] for one in found["images"]}
-    mine = [one for one in found["annotations"] if one["image_id"] == numbers["smear_a/slide.svs"]]
+    document = json.loads(Path("out/detections.json").read_text(encoding="utf-8"))
+    numbers = {image["file_name"]: image["id"] for image in document["images"]}
+    mine = [annotation for annotation in document["annotations"] if annotation["image_id"] == numbers["smear_a/slide.svs"]]
     assert len(mine) == sum(int(slide[name]) for name in truth)
-    assert [one["id"] for one in found["annotations"]] == list(range(1, len(found["annotations"]) + 1))
+    assert [annotation["id"] for annotation in document["annotations"]] == list(range(1, len(document["annotations"]) + 1))
     # Its tiles are what the counts of its smear scatter between.
     smear = next(row for row in rows(Path("out/smears.csv")) if (row["smear"], row["class"]) == ("smear_a", "RBC"))
     assert float(smear["mean_per_field"]) == pytest.approx(int(smear["total"]) / 3, rel=1e-4)
@@ -102,7 +102,7 @@ def test_a_slide_alone_has_densities_from_its_own_scale(tmp_path: Path, region: 
         resolution=(1e4 / 0.075,) * 2,
         resolutionunit="centimeter",
     )
-    outcome = job.count(inputs.find([str(tmp_path)]), Work(model, 2, tile_px=TILE_PX))
+    outcome = job.count_fields(inputs.find([str(tmp_path)]), Work(model, 2, tile_px=TILE_PX))
     one = outcome.smears[0].classes["RBC"]
     mm2 = (SIDE * 0.075 / 1000) ** 2
     assert one.per_mm2 is not None
@@ -118,7 +118,7 @@ def test_a_slide_interrupted_in_the_middle_goes_on_where_it_was(
 ) -> None:
     tifffile.imwrite(tmp_path / "a.tif", region.image, photometric="rgb", tile=(256, 256))
     fields = inputs.find([str(tmp_path / "a.tif")], um_per_px=0.075)
-    whole = job.count(fields, Work(model, 2, tile_px=TILE_PX))
+    whole = job.count_fields(fields, Work(model, 2, tile_px=TILE_PX))
     look, seen = scan.look, []
 
     def interrupted(*arguments: object) -> scan.TileResult:
@@ -129,19 +129,19 @@ def test_a_slide_interrupted_in_the_middle_goes_on_where_it_was(
 
     monkeypatch.setattr(scan, "look", interrupted)
     with Journal(tmp_path / "j.jsonl", {"key": 1}, resume=False) as journal, pytest.raises(KeyboardInterrupt):
-        job.count(fields, Work(model, 1, journal, tile_px=TILE_PX))
+        job.count_fields(fields, Work(model, 1, journal, tile_px=TILE_PX))
     again: list[object] = []
     monkeypatch.setattr(scan, "look", lambda *arguments: again.append(arguments[-1]) or look(*arguments))
-    told: list[float] = []
+    shares: list[float] = []
     with Journal(tmp_path / "j.jsonl", {"key": 1}, resume=True) as journal:
-        resumed = job.count(fields, Work(model, 1, journal, tile_px=TILE_PX), told.append)
+        resumed = job.count_fields(fields, Work(model, 1, journal, tile_px=TILE_PX), shares.append)
         assert resumed == whole
         assert len(again) + len(seen) <= 5
         assert again[0] not in seen[:2]
-        assert sum(told) == pytest.approx(1)
+        assert sum(shares) == pytest.approx(1)
         # The finished slide comes from the journal, and another tile is another count.
         again.clear()
-        assert job.count(fields, Work(model, 1, journal, tile_px=TILE_PX)) == whole
+        assert job.count_fields(fields, Work(model, 1, journal, tile_px=TILE_PX)) == whole
         assert not again
     with Journal(tmp_path / "j.jsonl", {"key": 1}, resume=True) as journal:
         assert journal.read("a.tif").slide is not None
@@ -152,13 +152,13 @@ def test_what_of_a_truncated_slide_can_be_read_is_counted_and_the_rest_named(tmp
     with (tmp_path / "a.tif").open("r+b") as file:
         file.truncate(file.seek(0, 2) * 3 // 4)
     fields = inputs.find([str(tmp_path)], um_per_px=0.075)
-    outcome = job.count(fields, Work(model, 2, tile_px=TILE_PX))
+    outcome = job.count_fields(fields, Work(model, 2, tile_px=TILE_PX))
     assert 0 < outcome.read[0].raw["RBC"] < region.counts()["RBC"]
     assert "of 4 tiles could not be read and are not counted: at (0, " in outcome.read[0].doubt
     assert "unreadable" in outcome.read[0].note
     with (tmp_path / "a.tif").open("r+b") as file:
         file.truncate(20_000)
-    outcome = job.count(fields, Work(model, 2, tile_px=TILE_PX))
+    outcome = job.count_fields(fields, Work(model, 2, tile_px=TILE_PX))
     assert not outcome.read
     assert "nothing in it can be counted" in outcome.unread[0].reason
 
@@ -169,15 +169,15 @@ def test_slides_that_cannot_be_opened_cost_no_other_its_count(
     (tmp_path / "text.svs").write_text("no slide", encoding="utf-8")
     (tmp_path / "empty.ndpi").write_bytes(b"")
     cv2.imwrite(str(tmp_path / "field.png"), region.image[:480, :640, ::-1])
-    outcome = job.count(inputs.find([str(tmp_path)]), Work(model, 2))
-    assert [one.field for one in outcome.read] == ["field.png"]
-    assert {one.field: one.reason.split(" (")[0] for one in outcome.unread} == {
+    outcome = job.count_fields(inputs.find([str(tmp_path)]), Work(model, 2))
+    assert [field.field for field in outcome.read] == ["field.png"]
+    assert {field.field: field.reason.split(" (")[0] for field in outcome.unread} == {
         "empty.ndpi": "is empty",
         "text.svs": "cannot be opened by OpenSlide",
     }
     monkeypatch.setitem(sys.modules, "openslide", None)
-    outcome = job.count(inputs.find([str(tmp_path)]), Work(model, 2))
-    reason = next(one.reason for one in outcome.unread if one.field == "text.svs")
+    outcome = job.count_fields(inputs.find([str(tmp_path)]), Work(model, 2))
+    reason = next(field.reason for field in outcome.unread if field.field == "text.svs")
     assert "pip install 'smearcount[slides]'" in reason
 
 
@@ -189,15 +189,15 @@ def test_a_tile_of_the_wrong_size_is_wrong_use(fields: Path, run_command: Run, c
 def test_the_same_counts_whatever_the_number_of_workers(tmp_path: Path, region: Field, model: Model) -> None:
     tifffile.imwrite(tmp_path / "a.tif", region.image, photometric="rgb", rowsperstrip=16)
     fields = inputs.find([str(tmp_path)], um_per_px=0.075)
-    assert job.count(fields, Work(model, 1)) == job.count(fields, Work(model, 4))
+    assert job.count_fields(fields, Work(model, 1)) == job.count_fields(fields, Work(model, 4))
 
 
 def test_a_given_scale_that_a_slides_cells_contradict_warns(tmp_path: Path, region: Field, model: Model) -> None:
     tifffile.imwrite(tmp_path / "a.tif", region.image, photometric="rgb", tile=(256, 256))
     for um_per_px, warnings in ((0.25, 1), (0.075, 0)):
-        outcome = job.count(inputs.find([str(tmp_path / "a.tif")], um_per_px=um_per_px), Work(model, 1))
+        outcome = job.count_fields(inputs.find([str(tmp_path / "a.tif")], um_per_px=um_per_px), Work(model, 1))
         assert len(outcome.warnings) == warnings
         assert all(
-            "in 1 of 1 fields: in a.tif, by the given scale red cells should be 30 px wide, but on" in one
-            for one in outcome.warnings
+            "in 1 of 1 fields: in a.tif, by the given scale red cells should be 30 px wide, but on" in field
+            for field in outcome.warnings
         )

@@ -62,8 +62,8 @@ def test_overlays_of_fields_above_the_folder_meet_no_other() -> None:
 
 def test_an_overlay_of_a_huge_field_is_made_smaller(tmp_path: Path) -> None:
     rgb = np.zeros((20, 40_000, 3), dtype=np.uint8)
-    found = Detections(np.array([[39_000, 2, 39_900, 18]]), np.array([0.9]), np.array([0]), (40_000, 20))
-    overlay.write(rgb, found, tmp_path / "o.jpg")
+    detections = Detections(np.array([[39_000, 2, 39_900, 18]]), np.array([0.9]), np.array([0]), (40_000, 20))
+    overlay.write(rgb, detections, tmp_path / "o.jpg")
     with Image.open(tmp_path / "o.jpg") as drawn:
         assert drawn.size[0] == 16_000
 

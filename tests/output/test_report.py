@@ -78,9 +78,9 @@ def entry(name: str, smear: str, n: int, seed: int = 0, um_per_px: float | None 
 
 def outcome_of(entries: Iterable[FieldResult], doubts: dict[str, str]) -> Outcome:
     counted = [one.count() for one in entries]
-    fields = [replace(one, doubt=doubts.get(one.field, "")) if isinstance(one, FieldCount) else one for one in counted]
-    read = [one for one in fields if isinstance(one, FieldCount)]
-    smears = aggregate(read, [one for one in fields if isinstance(one, UnreadField)])
+    fields = [replace(field, doubt=doubts.get(field.field, "")) if isinstance(field, FieldCount) else field for field in counted]
+    read = [field for field in fields if isinstance(field, FieldCount)]
+    smears = aggregate(read, [field for field in fields if isinstance(field, UnreadField)])
     return Outcome(tuple(fields), tuple(smears))
 
 
@@ -107,16 +107,16 @@ def text(outcome: Outcome, entries: list[FieldResult]) -> str:
 
 
 def test_it_says_what_the_tables_say(text: str, outcome: Outcome) -> None:
-    told = " ".join(" ".join(Reader(text).text).split())
-    assert "4 fields of 2 smears counted, 1 unread, 1 saturated, 2 doubtful." in told
+    printed = " ".join(" ".join(Reader(text).text).split())
+    assert "4 fields of 2 smears counted, 1 unread, 1 saturated, 2 doubtful." in printed
     warning = "A: 2 of 2 fields are doubtful: do not use these counts before looking at them"
-    assert told.index(warning) < told.index("4 fields of 2 smears counted")
-    assert "Expected true counts are therefore not given" in told
-    assert "a: " not in told[: told.index("4 fields of")]
-    assert "a/3.jpg is empty (0 bytes)" in told
-    assert "A/blurred.jpg out of focus" in told
-    assert f"{NASTY} crowded: cells cover 85 %" in told
-    assert told.count("Not for diagnosis") == 1
+    assert printed.index(warning) < printed.index("4 fields of 2 smears counted")
+    assert "Expected true counts are therefore not given" in printed
+    assert "a: " not in printed[: printed.index("4 fields of")]
+    assert "a/3.jpg is empty (0 bytes)" in printed
+    assert "A/blurred.jpg out of focus" in printed
+    assert f"{NASTY} crowded: cells cover 85 %" in printed
+    assert printed.count("Not for diagnosis") == 1
     for known in (
         "ab" * 32,
         "RBC 0.4",
@@ -127,13 +127,13 @@ def test_it_says_what_the_tables_say(text: str, outcome: Outcome) -> None:
         "size, µm",
         "size, px",
     ):
-        assert known in told, known
+        assert known in printed, known
     mean = outcome.smears[1].classes["RBC"].mean
     assert mean is not None
-    assert f"{mean.value:.3g} {mean.low:.3g}– {mean.high:.3g}" in told
-    assert "Per µL: cells per mm² x a factor of 500 mm² per µL as given." in told
-    assert "none of" not in told
-    assert "None" not in told
+    assert f"{mean.value:.3g} {mean.low:.3g}– {mean.high:.3g}" in printed
+    assert "Per µL: cells per mm² x a factor of 500 mm² per µL as given." in printed
+    assert "none of" not in printed
+    assert "None" not in printed
 
 
 def test_names_with_markup_do_no_harm(text: str) -> None:
@@ -229,11 +229,11 @@ def test_a_count_in_which_nothing_was_read_has_a_report() -> None:
 
 @pytest.mark.parametrize(("low", "high"), [(0, 1), (0, 7), (3, 3.2), (0.001, 0.9), (0, 98_765)])
 def test_ticks_are_few_round_and_span_all(low: float, high: float) -> None:
-    found = charts.ticks(low, high)
-    assert 2 <= len(found) <= 8
-    assert found[0] <= low
-    assert found[-1] >= high
-    assert np.allclose(np.diff(found), found[1] - found[0])
+    ticks = charts.ticks(low, high)
+    assert 2 <= len(ticks) <= 8
+    assert ticks[0] <= low
+    assert ticks[-1] >= high
+    assert np.allclose(np.diff(ticks), ticks[1] - ticks[0])
 
 
 def test_charts_stay_in_their_frame(outcome: Outcome, entries: list[FieldResult]) -> None:

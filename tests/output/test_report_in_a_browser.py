@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,24 +14,35 @@ from detector import count
 
 pytestmark = pytest.mark.slow
 
-Browser = Any
-"""What `conftest.Browser` is."""
+SAMPLES = Path(__file__).parents[2] / "datasets" / "samples"
+Window = Any
+"""What `conftest.Window` is."""
 NASTY = "long name with spaces and a tag <img src=x onerror=alert(1)>&'.jpg"
 
 
-@pytest.fixture
-def report(fields: Path, run_command: Callable[..., int]) -> Path:
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The report of five fields, of which one bears markup in its name and one is blurred, and of one that is unread."""
-    (fields / "smear_b" / "field_01.jpg").rename(fields / "smear_b" / NASTY)
+    folder = tmp_path_factory.mktemp("report")
+    fields, out = folder / "fields", folder / "out"
+    for smear, names in {"smear_a": ("field_01.jpg", "field_02.jpg"), "smear_b": (NASTY, "field_02.jpg")}.items():
+        (fields / smear).mkdir(parents=True)
+        for sample, name in zip(("field_01.jpg", "field_02.jpg"), names, strict=True):
+            shutil.copy(SAMPLES / smear / sample, fields / smear / name)
     (fields / "smear_b" / "empty.jpg").write_bytes(b"")
     blurred = cv2.GaussianBlur(cv2.imread(str(fields / "smear_a" / "field_01.jpg")), (0, 0), 10)
     cv2.imwrite(str(fields / "smear_a" / "blurred.jpg"), blurred)
-    assert run_command(count.main, fields, "--out", "out", "--um-per-px", "0.075", "--rbc-per-ul", "4.5e6") == 1
-    return Path("out/report.html")
+    options = ["--out", str(out), "--um-per-px", "0.075", "--rbc-per-ul", "4.5e6"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["count", str(fields), *options])
+        with pytest.raises(SystemExit) as ended:
+            count.main()
+    assert ended.value.code == 1
+    return out / "report.html"
 
 
 @pytest.mark.parametrize("width", [1280, 390])
-def test_it_fits_the_window_and_complains_of_nothing(report: Path, chromium: Browser, width: int) -> None:
+def test_it_fits_the_window_and_complains_of_nothing(report: Path, chromium: Window, width: int) -> None:
     chromium.open(report, width)
     assert chromium.run("document.documentElement.scrollWidth") <= width
     beyond = """[...document.querySelectorAll('main *')].filter(one => !one.closest('.scroll, svg, dialog')
@@ -45,7 +57,7 @@ def test_it_fits_the_window_and_complains_of_nothing(report: Path, chromium: Bro
 
 
 @pytest.mark.parametrize("width", [1280, 390])
-def test_texts_of_charts_are_legible_and_do_not_overlap(report: Path, chromium: Browser, width: int) -> None:
+def test_texts_of_charts_are_legible_and_do_not_overlap(report: Path, chromium: Window, width: int) -> None:
     chromium.open(report, width)
     heights, overlaps = chromium.run("""(() => {
         const heights = [], overlaps = [];
@@ -63,15 +75,15 @@ def test_texts_of_charts_are_legible_and_do_not_overlap(report: Path, chromium: 
     assert overlaps == []
 
 
-def test_boxes_are_filtered_by_class_and_score(report: Path, chromium: Browser) -> None:
+def test_boxes_are_filtered_by_class_and_score(report: Path, chromium: Window) -> None:
     chromium.open(report, 1280)
     chromium.run("document.getElementById('fields').scrollIntoView({behavior: 'instant'})")
-    told = chromium.run("new Promise(done => setTimeout(() => done(document.getElementById('tally').textContent), 300))")
+    printed = chromium.run("new Promise(done => setTimeout(() => done(document.getElementById('tally').textContent), 300))")
     drawn = "[0, 1, 2].map(i => (document.querySelectorAll('figure.field svg')[0].children[i].getAttribute('d').match(/M/g) || []).length)"
     numbers = chromium.run(drawn)
     shown = chromium.run("document.querySelector('figure.field .numbers').textContent")
     assert [int(one.split()[0]) for one in shown.split(", ")] == numbers
-    assert told.endswith("boxes in 5 fields")
+    assert printed.endswith("boxes in 5 fields")
     chromium.run("document.querySelectorAll('input[name=class]')[0].click()")
     assert chromium.run(drawn) == [0, *numbers[1:]]
     chromium.run("document.getElementById('score').value = 100")
@@ -87,33 +99,32 @@ def test_boxes_are_filtered_by_class_and_score(report: Path, chromium: Browser) 
     assert chromium.complaints == []
 
 
-def test_pictures_enlarge_by_keyboard(report: Path, chromium: Browser) -> None:
+def test_pictures_enlarge_by_keyboard(report: Path, chromium: Window) -> None:
     chromium.open(report, 1280)
     chromium.run("document.querySelectorAll('.open')[0].focus()")
-    chromium.key("Enter")
+    chromium.page.keyboard.press("Enter")
     assert chromium.run("document.getElementById('large').open")
     first = chromium.run("document.querySelector('#large .caption').textContent")
     assert chromium.run("document.querySelector('#large svg').children[0].getAttribute('d').length") > 0
-    chromium.key("ArrowRight")
+    chromium.page.keyboard.press("ArrowRight")
     assert chromium.run("document.querySelector('#large .caption').textContent") != first
-    chromium.key("Escape")
+    chromium.page.keyboard.press("Escape")
     assert not chromium.run("document.getElementById('large').open")
     assert chromium.run("document.activeElement.className") == "open"
     assert chromium.complaints == []
 
 
-def test_without_scripts_tables_and_pictures_are_there(report: Path, chromium: Browser) -> None:
-    chromium.call("Emulation.setScriptExecutionDisabled", value=True)
-    chromium.open(report, 390)
+def test_without_scripts_tables_and_pictures_are_there(report: Path, chromium: Window) -> None:
+    chromium.open(report, 390, scripts=False)
     assert chromium.run("document.querySelectorAll('table').length") >= 5
     assert chromium.run("document.querySelector('figure.field img').naturalWidth") > 100
     assert not chromium.run("document.getElementById('filters').checkVisibility()")
 
 
-def test_it_prints_on_paper(report: Path, chromium: Browser) -> None:
+def test_it_prints_on_paper(report: Path, chromium: Window) -> None:
     chromium.open(report, 1280)
-    pages = chromium.pdf().count(b"/Type /Page\n")
+    pages = chromium.page.pdf(format="A4", print_background=True).count(b"/Type /Page\n")
     assert 2 <= pages <= 8
-    chromium.call("Emulation.setEmulatedMedia", media="print")
+    chromium.page.emulate_media(media="print")
     assert not chromium.run("document.getElementById('filters').checkVisibility()")
     assert chromium.run("document.querySelectorAll('figure.field svg').length") == 5

@@ -42,7 +42,7 @@ MIXED = [tile(0, 0, cells=60), tile(1, 0, scan.EMPTY), tile(2, 0, scan.UNFOCUSED
 def test_every_tile_is_a_row_and_what_was_not_seen_is_no_zero(tmp_path: Path) -> None:
     unread = FieldResult("c.svs", "a", None, Unread("c.svs", "is empty"))
     passed = list(slides.write(tmp_path, [entry(MIXED), unread]))
-    assert [one.field for one in passed] == ["a/b.svs", "c.svs"]
+    assert [field.field for field in passed] == ["a/b.svs", "c.svs"]
     with (tmp_path / "tiles.csv").open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     assert [(row["status"], row["RBC"]) for row in rows] == [
@@ -105,5 +105,5 @@ def test_a_slide_and_its_tiles_come_back_from_the_journal(tmp_path: Path) -> Non
         assert journal.tiles("a/b.svs", "other") == {}
         back = journal.tiles("a/b.svs", "plan")
     assert list(back) == [7, 8]
-    np.testing.assert_allclose(back[7].found.xyxy, look.found.xyxy, atol=0.01)
+    np.testing.assert_allclose(back[7].detections.xyxy, look.detections.xyxy, atol=0.01)
     assert (back[7].quality, back[8].reason) == (GOOD, "why")

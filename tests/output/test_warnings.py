@@ -31,11 +31,11 @@ def smears() -> list[SmearCount]:
 def test_the_terminal_leads_with_it(smears: list[SmearCount]) -> None:
     console = Console(width=150, record=True)
     terminal.print_smears(console, smears)
-    told = console.export_text()
-    assert told.splitlines()[0] == f"a: {WARNING}"
-    assert "b: " not in told
-    assert "expected true counts are therefore not given" in told
-    rows = [[cell.strip() for cell in line.split("│")] for line in told.splitlines() if " RBC " in line]
+    printed = console.export_text()
+    assert printed.splitlines()[0] == f"a: {WARNING}"
+    assert "b: " not in printed
+    assert "expected true counts are therefore not given" in printed
+    rows = [[cell.strip() for cell in line.split("│")] for line in printed.splitlines() if " RBC " in line]
     assert rows[0][5] == "-"
     assert rows[1][5].startswith("107")
 

@@ -20,8 +20,8 @@ from detector import count, stream
 from detector.streams import modes
 
 Run = Callable[..., int]
-Browser = Any
-"""What `conftest.Browser` is."""
+Window = Any
+"""What `conftest.Window` is."""
 ROOT = Path(__file__).parents[2]
 FILES = {"report.html", "counts.csv", "smears.csv", "detections.json", "run.json", "frames.csv", "mosaic.jpg"}
 
@@ -72,7 +72,7 @@ def test_a_video_leaves_the_files_of_a_count_and_what_became_of_its_frames(
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("mode", "path"), [("fields", "path=fields&speed=80&rest=10&lost=3"), ("scan", "path=pan&lost=3")])
-def test_a_simulated_microscope_is_counted_and_reported(run_command: Run, chromium: Browser, mode: str, path: str) -> None:
+def test_a_simulated_microscope_is_counted_and_reported(run_command: Run, chromium: Window, mode: str, path: str) -> None:
     source = f"fake:resized?width=320&height=240&rows=1&columns=4&{path}"
     assert run_command(stream.main, source, "--mode", mode, "--out", "out") == 0
     assert {one.name for one in Path("out").iterdir()} == FILES

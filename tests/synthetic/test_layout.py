@@ -24,15 +24,15 @@ def within(laid: Plan, kinds: list[Kind]) -> int:
 
 @pytest.mark.parametrize("factor", [0.25, 0.5, 1.0])
 def test_numbers_follow_the_density(factor: float) -> None:
-    asked = Density(9000 * factor, 600 * factor, 1200 * factor, 2000 * factor)
-    laid = plan((8000, 6000), LOOK, 3, asked)
+    density = Density(9000 * factor, 600 * factor, 1200 * factor, 2000 * factor)
+    laid = plan((8000, 6000), LOOK, 3, density)
     mm2 = 0.6 * 0.45
     whites = [Kind.NEUTROPHIL, Kind.LYMPHOCYTE, Kind.MONOCYTE, Kind.EOSINOPHIL]
     for kinds, per_mm2 in (
-        ([Kind.RED], asked.rbc_per_mm2),
-        (whites, asked.wbc_per_mm2),
-        ([Kind.PLATELET], asked.platelets_per_mm2),
-        ([Kind.SPECK, Kind.STREAK], asked.debris_per_mm2),
+        ([Kind.RED], density.rbc_per_mm2),
+        (whites, density.wbc_per_mm2),
+        ([Kind.PLATELET], density.platelets_per_mm2),
+        ([Kind.SPECK, Kind.STREAK], density.debris_per_mm2),
     ):
         expected = per_mm2 * mm2
         assert abs(within(laid, kinds) - expected) < 4 * np.sqrt(expected) + 0.03 * expected

@@ -54,9 +54,9 @@ def drawn() -> list[Disturbance]:
 
 
 def test_over_most_pictures_lies_nothing(drawn: list[Disturbance]) -> None:
-    assert np.mean([one.circle is not None for one in drawn]) == pytest.approx(augment.SURROUND, abs=0.02)
-    assert np.mean([one.mark is not None for one in drawn]) == pytest.approx(augment.MARKS, abs=0.02)
-    nothing = next(one for one in drawn if one.circle is None and one.mark is None)
+    assert np.mean([change.circle is not None for change in drawn]) == pytest.approx(augment.SURROUND, abs=0.02)
+    assert np.mean([change.mark is not None for change in drawn]) == pytest.approx(augment.MARKS, abs=0.02)
+    nothing = next(change for change in drawn if change.circle is None and change.mark is None)
     picture = blank()
     nothing.put_on(picture)
     assert (picture == 200).all()
@@ -81,20 +81,20 @@ def test_an_eyepiece_leaves_a_disc_and_black_around_it(x: float, y: float, radiu
 
 def test_an_eyepiece_leaves_much_of_a_picture(drawn: list[Disturbance]) -> None:
     left = []
-    for one in drawn:
-        if one.circle is not None:
+    for change in drawn:
+        if change.circle is not None:
             picture = blank()
-            one.put_on(picture)
+            change.put_on(picture)
             left.append((picture > 100).mean())
     assert 0.15 < min(left) < max(left) <= 1
 
 
 def test_letters_and_bars_change_few_pixels(drawn: list[Disturbance]) -> None:
     shares = []
-    for one in drawn:
-        if one.mark is not None:
+    for change in drawn:
+        if change.mark is not None:
             picture = blank()
-            Disturbance(None, one.softness, one.mark).put_on(picture)
+            Disturbance(None, change.softness, change.mark).put_on(picture)
             shares.append((picture != 200).any(axis=2).mean())
     assert 0 < np.median(shares) < 0.02
     assert max(shares) < 0.08

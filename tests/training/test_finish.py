@@ -21,12 +21,12 @@ def test_training_fields_are_familiar_and_have_ranges(model: Model) -> None:
     records, numbers = [], []
     for path in SAMPLES:
         rgb = images.read(path)
-        found = finder.find(model, rgb).cells
-        numbers.append(quality.measure(rgb, found).numbers())
-        records.append(Record(path.stem, path, found.size_wh, found.xyxy, found.label))
-    known = finish._familiar(model, records, records[:1])
-    assert known is not None
-    assert set(known.ranges) <= set(numbers[0])
+        detections = finder.find(model, rgb).cells
+        numbers.append(quality.measure(rgb, detections).numbers())
+        records.append(Record(path.stem, path, detections.size_wh, detections.xyxy, detections.label))
+    ranges = finish._familiar(model, records, records[:1])
+    assert ranges is not None
+    assert set(ranges.ranges) <= set(numbers[0])
     # The only right field that told the limit, as it is.
-    assert known.distance(numbers[0]) <= known.limit
+    assert ranges.distance(numbers[0]) <= ranges.limit
     assert finish._familiar(model, records, []) is None

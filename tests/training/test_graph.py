@@ -94,12 +94,12 @@ def test_what_costs_more_than_it_needs_is_put_elsewhere(graph: Any) -> None:
     halves = [part for part in made.modules() if isinstance(part, graph._Halves)]
     assert [len(part.before) for part in halves].count(2) == 2, "stretched pictures are convolved before they are stretched"
     assert len(halves) == 9
-    asked = []
+    calls = []
     for level in made.levels:
-        level.first.register_forward_hook(lambda _part, given, _answer: asked.append(len(given[0])))
+        level.first.register_forward_hook(lambda _part, given, _answer: calls.append(len(given[0])))
     pixels = torch.full((320, 416, 3), 235, dtype=torch.uint8)
     made(pixels, torch.full((3,), 0.5))
-    assert asked == [0, 0, 0], "no place of an empty picture has a box"
+    assert calls == [0, 0, 0], "no place of an empty picture has a box"
 
 
 def test_a_level_that_never_answers_is_left_out_and_no_other(graph: Any, tmp_path: Path) -> None:

@@ -23,14 +23,14 @@ def test_precision_recall_and_the_factor_stand_on_the_page(card: dict[str, Any])
             "counted_squared": 6750, "truth_squared": 8400, "counted_truth": 7500}  # fmt: skip
     empty = {**dict.fromkeys(sums, 0), "fields": 30}
     share = {"value": 0.9, "low": 0.85, "high": 0.94}
-    told = {
+    document = {
         "val_sums": {name: {"a": one, "b": one} for name, one in (("RBC", sums), ("WBC", sums), ("Platelets", empty))},
         "val_precision_recall": {
             **{name: {"precision": {"value": 1.0, "low": 0.99, "high": 1.0}, "recall": share} for name in ("RBC", "WBC")},
             "Platelets": {"precision": None, "recall": None},
         },
     }
-    text = page.render({**card, **told})
+    text = page.render({**card, **document})
     assert "on the same 60 validation fields" in text
     (row,) = (
         line for line in text.splitlines() if line.startswith("| RBC | 1.000 (0.990 to 1.000) | 0.900 (0.850 to 0.940) | 1.11 (")

@@ -38,9 +38,9 @@ def test_a_file_overrides_the_defaults_and_the_command_line_the_file(tmp_path: P
 def test_a_wrong_file_is_named_with_what_is_wrong(tmp_path: Path, text: str, message: str) -> None:
     path = tmp_path / "own.yaml"
     path.write_text(text, encoding="utf-8")
-    with pytest.raises(ConfigError, match=message) as told:
+    with pytest.raises(ConfigError, match=message) as error:
         settings.load(path)
-    assert str(path) in str(told.value)
+    assert str(path) in str(error.value)
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
-import time
-from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import cv2
 import numpy as np
-import platformdirs
 import pytest
 
 from detector.errors import ModelError, UsageError
-from detector.vision import backends, fastest, finder, images
+from detector.vision import backends, finder, images
 from detector.vision.model import SHIPPED, Model
 
 SAMPLES = sorted((Path(__file__).parents[2] / "datasets" / "samples").glob("*/*.jpg"))
@@ -29,76 +24,19 @@ def test_the_processor_is_always_there() -> None:
     assert set(backends.available()) <= set(backends.NAMES)
 
 
-@pytest.fixture
-def two(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> SimpleNamespace:
-    """OpenVINO as installed, of a speed that the test sets, and an empty cache; notes which were opened."""
-    known = SimpleNamespace(slower=0.0, opened=[], cache=tmp_path / "cache" / "backends.json")
-    plain = backends._onnxruntime
-
-    def other(path: Path, _workers: int, threads: int) -> backends.Network:
-        known.opened.append("openvino")
-        network = plain(path, backends.CPU, threads)
-
-        def run(pixels: np.ndarray, least: np.ndarray) -> np.ndarray:
-            time.sleep(known.slower)
-            return network.run(pixels[:32, :32], least)
-
-        return replace(network, backend=backends.OPENVINO, run=run)
-
-    monkeypatch.setattr(backends, "_has_openvino", lambda: True)
-    monkeypatch.setattr(backends, "_openvino", other)
-    monkeypatch.setattr(backends.metadata, "version", lambda _name: "1.0")
-    monkeypatch.setattr(platformdirs, "user_cache_path", lambda _name: tmp_path / "cache")
-    return known
+def test_what_is_experimental_is_among_the_names() -> None:
+    assert set(backends.NAMES) == {backends.AUTO, backends.CPU, backends.OPENVINO, *backends.EXPERIMENTAL}
 
 
-@pytest.mark.parametrize(("slower", "chosen"), [(0.0, "openvino"), (0.2, "cpu")])
-def test_openvino_is_taken_where_it_is_installed_and_faster(two: SimpleNamespace, slower: float, chosen: str) -> None:
-    two.slower = slower
-    assert backends.open_network(SHIPPED).backend == chosen
-    assert list(json.loads(two.cache.read_text(encoding="utf-8")).values()) == [chosen]
-
-
-def test_which_is_faster_is_found_out_once(two: SimpleNamespace) -> None:
-    two.slower = 0.2
-    assert backends.open_network(SHIPPED).backend == "cpu"
-    two.slower = 0.0
-    assert backends.open_network(SHIPPED).backend == "cpu", "a count that is continued needs the same one"
-    assert two.opened == ["openvino"]
-    two.cache.write_text('{"torn', encoding="utf-8")
-    assert backends.open_network(SHIPPED).backend == "openvino"
-
-
-def test_a_cache_that_cannot_be_written_costs_nothing_but_time(two: SimpleNamespace) -> None:
-    two.cache.parent.write_text("a file where the folder would be", encoding="utf-8")
-    assert backends.open_network(SHIPPED).backend == "openvino"
-
-
-def test_an_openvino_that_does_not_start_is_passed_over(two: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_openvino_is_used_only_where_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: object) -> None:
         raise RuntimeError("no such library")
 
+    monkeypatch.setattr(backends, "_has_openvino", lambda: True)
     monkeypatch.setattr(backends, "_openvino", broken)
     assert backends.open_network(SHIPPED).backend == "cpu"
     with pytest.raises(ModelError, match="no such library"):
         backends.open_network(SHIPPED, backends.OPENVINO)
-
-
-def test_a_file_that_cannot_be_timed_is_left_for_its_card_to_tell_of(
-    two: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def other_inputs(*_: object) -> None:
-        raise ValueError("required inputs are missing")
-
-    monkeypatch.setattr(fastest, "of", other_inputs)
-    assert backends.open_network(SHIPPED).backend == "cpu"
-    assert not two.cache.exists()
-
-
-def test_without_openvino_nothing_is_timed(two: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(backends, "_has_openvino", lambda: False)
-    assert backends.open_network(SHIPPED).backend == "cpu"
-    assert (two.opened, two.cache.exists()) == ([], False)
 
 
 def test_a_backend_that_is_not_there_says_what_it_needs_and_which_are(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -41,38 +41,38 @@ def test_arrays_that_disagree_are_refused(xyxy: np.ndarray, score: np.ndarray, l
 
 def test_neither_the_result_nor_its_source_can_change_the_other() -> None:
     source = np.array([[0, 0, 10, 10]], dtype=np.float32)
-    found = Detections(source, np.array([0.9]), np.array([0]), (20, 20))
+    detections = Detections(source, np.array([0.9]), np.array([0]), (20, 20))
     source[0, 0] = 7
-    assert found.xyxy[0, 0] == 0
+    assert detections.xyxy[0, 0] == 0
     with pytest.raises(ValueError, match="read-only"):
-        found.xyxy[0, 0] = 3
+        detections.xyxy[0, 0] = 3
 
 
 def test_a_result_is_one_line_and_draws_itself_where_its_field_is_known() -> None:
     field = np.full((20, 20, 3), 200, np.uint8)
-    found = _two()
-    assert repr(found) == "Detections(1 RBC, 0 WBC, 1 Platelets in 20 x 20 px)"
-    assert found._repr_html_() is None
+    detections = _two()
+    assert repr(detections) == "Detections(1 RBC, 0 WBC, 1 Platelets in 20 x 20 px)"
+    assert detections._repr_html_() is None
     with pytest.raises(UsageError, match=r"draw\(rgb\)"):
-        found.draw()
+        detections.draw()
     with pytest.raises(UsageError, match=r"must have shape \(20, 20, 3\), got \(20, 21, 3\)"):
-        found.draw(np.zeros((20, 21, 3), np.uint8))
-    drawn = found.draw(field)
+        detections.draw(np.zeros((20, 21, 3), np.uint8))
+    drawn = detections.draw(field)
     assert drawn.shape == (46, 20, 3)
     assert (drawn[26, 0] == COLOURS["RBC"]).all()
     assert (field == 200).all()
-    known = replace(found, pixels=lambda: field)
+    known = replace(detections, pixels=lambda: field)
     assert np.array_equal(known.draw(), drawn)
     page = known._repr_html_()
     assert page is not None
     shown = images.decode(base64.b64decode(page.split("base64,")[1].rstrip('">'))).rgb
     assert shown.shape == drawn.shape
-    assert np.array_equal(known[:1].draw(), found[:1].draw(field))
+    assert np.array_equal(known[:1].draw(), detections[:1].draw(field))
 
     def gone() -> np.ndarray:
         raise ImageError("cannot be opened")
 
-    assert replace(found, pixels=gone)._repr_html_() is None
+    assert replace(detections, pixels=gone)._repr_html_() is None
 
 
 def test_cells_are_a_table_of_pandas() -> None:
@@ -97,8 +97,8 @@ def test_cells_are_given_to_supervision(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_indexing_chooses_cells_and_keeps_the_field() -> None:
-    found = _two()
-    assert found[found.score > 0.5].label.tolist() == [0]
-    assert found[1].label.tolist() == [2]
-    assert found[:0].size_wh == (20, 20)
-    assert len(found[:0]) == 0
+    detections = _two()
+    assert detections[detections.score > 0.5].label.tolist() == [0]
+    assert detections[1].label.tolist() == [2]
+    assert detections[:0].size_wh == (20, 20)
+    assert len(detections[:0]) == 0

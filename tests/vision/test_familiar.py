@@ -22,33 +22,33 @@ SOUND = Quality(8.0, 0.5, 0.02, 0.01, (200, 190, 185), 0.3, 0.1, (20, 1, 0), sco
 
 
 def test_distance_is_counted_outside_of_the_ranges_in_their_widths() -> None:
-    known = Familiar({"a": (0, 2), "b": (10, 20)}, 0.5)
-    assert known.distance({"a": 1, "b": 15}) == 0
-    assert known.distance({"a": -6, "b": 60}) == pytest.approx(5)
-    assert known.distance({"a": 4}) == pytest.approx(1)
-    assert known.strangest({"a": 4, "b": 21}) == "a"
+    ranges = Familiar({"a": (0, 2), "b": (10, 20)}, 0.5)
+    assert ranges.distance({"a": 1, "b": 15}) == 0
+    assert ranges.distance({"a": -6, "b": 60}) == pytest.approx(5)
+    assert ranges.distance({"a": 4}) == pytest.approx(1)
+    assert ranges.strangest({"a": 4, "b": 21}) == "a"
 
 
 def test_what_disturbs_no_count_is_no_reason() -> None:
-    known = familiar.calibrate(TRAINING, RIGHT + WRONG)
-    assert known is not None
-    assert set(known.ranges) == {"score"}
-    assert not any(known.distance(one) > known.limit for one, _ in RIGHT)
-    assert all(known.distance(one) > known.limit for one, _ in WRONG)
+    ranges = familiar.calibrate(TRAINING, RIGHT + WRONG)
+    assert ranges is not None
+    assert set(ranges.ranges) == {"score"}
+    assert not any(ranges.distance(numbers) > ranges.limit for numbers, _ in RIGHT)
+    assert all(ranges.distance(numbers) > ranges.limit for numbers, _ in WRONG)
 
 
 def test_few_wrong_fields_choose_no_numbers_but_right_ones_the_limit() -> None:
-    known = familiar.calibrate(TRAINING, RIGHT)
-    assert known is not None
-    assert set(known.ranges) == {"score", "blueness"}
-    assert not any(known.distance(one) > known.limit for one, _ in RIGHT)
+    ranges = familiar.calibrate(TRAINING, RIGHT)
+    assert ranges is not None
+    assert set(ranges.ranges) == {"score", "blueness"}
+    assert not any(ranges.distance(numbers) > ranges.limit for numbers, _ in RIGHT)
 
 
 def test_so_many_right_fields_are_strange_and_no_more() -> None:
     right = [({"score": score}, False) for score in np.linspace(0.3, 0.95, 100)]
-    known = familiar.calibrate([{"score": one["score"]} for one in TRAINING], right, most_right=0.1)
-    assert known is not None
-    assert 5 <= sum(known.distance(one) > known.limit for one, _ in right) <= 10
+    ranges = familiar.calibrate([{"score": numbers["score"]} for numbers in TRAINING], right, most_right=0.1)
+    assert ranges is not None
+    assert 5 <= sum(ranges.distance(numbers) > ranges.limit for numbers, _ in right) <= 10
 
 
 @pytest.mark.parametrize(("training", "judged"), [([], RIGHT), (TRAINING, []), (TRAINING, WRONG), ([{"score": 0.9}] * 9, RIGHT)])
@@ -60,9 +60,9 @@ def test_without_anything_to_tell_it_there_is_none(
 
 def test_a_strange_field_is_doubtful_where_the_card_tells_and_says_by_what() -> None:
     strange = replace(SOUND, score=0.55)
-    known = Familiar({"score": (0.8, 0.95)}, 0.5)
-    assert doubts.of([SOUND, strange]) == ["", ""]
-    assert doubts.of([SOUND, strange], known) == [
+    ranges = Familiar({"score": (0.8, 0.95)}, 0.5)
+    assert doubts.of_fields([SOUND, strange]) == ["", ""]
+    assert doubts.of_fields([SOUND, strange], ranges) == [
         "",
         "unlike the fields that the model was trained on: scores of the red cells",
     ]
@@ -75,8 +75,8 @@ def test_every_number_of_a_field_has_a_name_for_people() -> None:
 
 
 def test_a_card_holds_it_or_is_silent(model: Model) -> None:
-    known = Familiar({"score": (0.8, 0.95)}, 0.5)
-    for told in (known, None):
+    ranges = Familiar({"score": (0.8, 0.95)}, 0.5)
+    for told in (ranges, None):
         card = replace(model.card, familiar=told)
         assert cards.from_metadata({cards.METADATA_KEY: card.json()}, Path("own.onnx")) == card
         assert ("familiar" in json.loads(card.json())) == (told is not None)
@@ -97,5 +97,5 @@ def test_what_cannot_be_is_refused(content: dict[str, object], told: str) -> Non
 
 
 def test_it_goes_through_json() -> None:
-    known = Familiar({"a": (0.0, 2.0)}, 0.5)
-    assert familiar.of_json(json.loads(json.dumps(asdict(known)))) == known
+    ranges = Familiar({"a": (0.0, 2.0)}, 0.5)
+    assert familiar.of_json(json.loads(json.dumps(asdict(ranges)))) == ranges

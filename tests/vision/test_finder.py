@@ -25,7 +25,7 @@ def _same(a: Detections, b: Detections) -> bool:
 
 def _looks(model: Model, rgb: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> int:
     """How often the network looks at the field once its scale is known, having checked that both answers are those of two passes."""
-    found, searched = finder.find(model, rgb).cells, finder.find(model, rgb, min_score=MIN_SCORE).cells
+    detections, searched = finder.find(model, rgb).cells, finder.find(model, rgb, min_score=MIN_SCORE).cells
     looks = 0
     detect = Model.detect
 
@@ -40,9 +40,9 @@ def _looks(model: Model, rgb: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> in
         patch.setattr(finder, "of_smear", lambda _: known)
         patch.setattr(finder, "estimate", lambda *_: None)
         once = finder.find_and_search(model, rgb, MIN_SCORE)
-    assert _same(once[0], found)
+    assert _same(once[0], detections)
     assert _same(once[1], searched)
-    assert len(searched) >= len(found)
+    assert len(searched) >= len(detections)
     return looks
 
 
@@ -95,61 +95,63 @@ FITS, TOO_SMALL = scale.Scale(105.0, scale.OF_SMEAR), scale.Scale(30.0, scale.OF
 
 def test_a_smears_scale_that_the_cells_agree_with_is_kept_to(model: Model) -> None:
     rgb = images.read(SAMPLES[0])
-    found = finder.find(model, rgb, FITS)
-    assert (found.scale, found.note) == (FITS, "")
-    assert _same(found.cells, finder.find_at(model, rgb, scale.zoom_for(model.card, 105.0)))
+    result = finder.find(model, rgb, FITS)
+    assert (result.scale, result.note) == (FITS, "")
+    assert _same(result.cells, finder.find_at(model, rgb, scale.zoom_for(model.card, 105.0)))
 
 
 @pytest.mark.parametrize("min_score", [None, MIN_SCORE])
 def test_a_field_that_contradicts_its_smear_gets_a_scale_of_its_own_and_says_so(model: Model, min_score: float | None) -> None:
     rgb = images.read(SAMPLES[0])
-    found, alone = (finder.find(model, rgb, given, min_score) for given in (TOO_SMALL, None))
-    assert found.scale == alone.scale
-    assert found.scale.source == scale.OF_FIELD
-    assert _same(found.cells, alone.cells)
+    result, alone = (finder.find(model, rgb, given, min_score) for given in (TOO_SMALL, None))
+    assert result.scale == alone.scale
+    assert result.scale.source == scale.OF_FIELD
+    assert _same(result.cells, alone.cells)
     assert alone.note == ""
-    assert found.note == f"own scale: red cells are {found.scale.rbc_px:.0f} px wide here, but 30 px in the smear's other fields"
+    assert (
+        result.note == f"own scale: red cells are {result.scale.rbc_px:.0f} px wide here, but 30 px in the smear's other fields"
+    )
 
 
 def test_a_given_scale_that_the_cells_contradict_is_kept_and_told(model: Model) -> None:
     rgb = images.read(SAMPLES[0])
     given = scale.Scale.given(0.25)
-    found = finder.find(model, rgb, given)
-    assert found.scale == given
-    assert found.note.startswith(f"{finder.CONTRADICTED} 30 px wide, but in the field they are about 1")
-    assert _same(found.cells, finder.find_at(model, rgb, scale.zoom_for(model.card, 30.0)))
+    result = finder.find(model, rgb, given)
+    assert result.scale == given
+    assert result.note.startswith(f"{finder.CONTRADICTED} 30 px wide, but in the field they are about 1")
+    assert _same(result.cells, finder.find_at(model, rgb, scale.zoom_for(model.card, 30.0)))
 
 
 def test_a_given_scale_at_which_no_cell_is_found_is_told(model: Model) -> None:
     """Red cells of about 26 px in a field too large to see them in at one look; by the scale given they are 375 px wide."""
     rgb = np.ascontiguousarray(np.tile(cv2.resize(images.read(SAMPLES[0]), None, fx=0.25, fy=0.25), (8, 8, 1)))
-    found = finder.find(model, rgb, scale.Scale.given(0.02))
-    assert found.note.startswith(f"{finder.CONTRADICTED} 375 px wide, but in the field they are about 2")
+    result = finder.find(model, rgb, scale.Scale.given(0.02))
+    assert result.note.startswith(f"{finder.CONTRADICTED} 375 px wide, but in the field they are about 2")
 
 
 @pytest.mark.parametrize("known", [TOO_SMALL, scale.Scale.given(0.25)])
 def test_a_field_without_cells_contradicts_no_scale(model: Model, known: scale.Scale) -> None:
-    found = finder.find(model, np.full((480, 640, 3), 235, np.uint8), known)
-    assert (found.scale, found.note, len(found.cells)) == (known, "", 0)
+    result = finder.find(model, np.full((480, 640, 3), 235, np.uint8), known)
+    assert (result.scale, result.note, len(result.cells)) == (known, "", 0)
 
 
 def test_where_its_smear_tells_no_scale_a_field_tells_its_own_if_a_glance_shows_it(model: Model) -> None:
     rgb = images.read(SAMPLES[0])
     unknown = scale.Scale(None, scale.UNKNOWN)
-    found, alone = (finder.find(model, rgb, given) for given in (unknown, None))
-    assert found.scale == alone.scale
-    assert _same(found.cells, alone.cells)
+    result, alone = (finder.find(model, rgb, given) for given in (unknown, None))
+    assert result.scale == alone.scale
+    assert _same(result.cells, alone.cells)
 
 
 @pytest.mark.parametrize(("long_side", "note"), [(800, ""), (801, "scale not known: too few red cells to estimate it from")])
 def test_without_a_scale_a_field_is_looked_at_whole_and_a_large_one_says_so(model: Model, long_side: int, note: str) -> None:
-    found = finder.find(model, np.full((300, long_side, 3), 235, np.uint8), scale.Scale(None, scale.UNKNOWN))
-    assert found.scale == scale.Scale(None, scale.UNKNOWN)
-    assert found.note == note
+    result = finder.find(model, np.full((300, long_side, 3), 235, np.uint8), scale.Scale(None, scale.UNKNOWN))
+    assert result.scale == scale.Scale(None, scale.UNKNOWN)
+    assert result.note == note
 
 
 def test_parts_of_cells_as_wide_as_a_wrong_scale_says_do_not_confirm_it(model: Model) -> None:
     """Red cells of 100 px, which by the scale given are 38 px wide."""
     field = render.window(layout.plan((1600, 1200), stain.preset("bccd"), 3), 0, 0, 1600, 1200)
-    found = finder.find(model, field.image, scale.Scale.given(0.2))
-    assert found.note.startswith(f"{finder.CONTRADICTED} 38 px wide, but in the field they are about ")
+    result = finder.find(model, field.image, scale.Scale.given(0.2))
+    assert result.note.startswith(f"{finder.CONTRADICTED} 38 px wide, but in the field they are about ")

@@ -70,11 +70,11 @@ def test_swapped_channels_change_what_is_found(model: Model) -> None:
 def test_boxes_lie_in_the_field_and_scores_reach_the_thresholds(model: Model) -> None:
     for path in SAMPLES:
         rgb = images.read(path)
-        found = model.detect(rgb)
+        detections = model.detect(rgb)
         h, w = rgb.shape[:2]
-        assert ((found.xyxy >= 0) & (found.xyxy <= [w, h, w, h])).all()
-        assert (found.score >= np.array(model.card.minimum())[found.label]).all()
-        assert len(found) > 5
+        assert ((detections.xyxy >= 0) & (detections.xyxy <= [w, h, w, h])).all()
+        assert (detections.score >= np.array(model.card.minimum())[detections.label]).all()
+        assert len(detections) > 5
 
 
 def test_a_lower_score_only_adds_cells(model: Model) -> None:
@@ -87,16 +87,16 @@ def test_a_lower_score_only_adds_cells(model: Model) -> None:
 
 def test_saturation_is_said(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(model, "card", replace(model.card, max_cells=3))
-    found = model.detect(images.read(SAMPLES[0]))
-    assert (len(found), found.saturated) == (3, True)
+    detections = model.detect(images.read(SAMPLES[0]))
+    assert (len(detections), detections.saturated) == (3, True)
 
 
 @pytest.mark.parametrize("size_wh", [(1, 1), (1, 500), (700, 2), (33, 31)])
 def test_fields_of_odd_sizes_hold_no_cells(model: Model, size_wh: tuple[int, int]) -> None:
     blank = np.full((size_wh[1], size_wh[0], 3), 235, dtype=np.uint8)
-    found = finder.find(model, blank).cells
-    assert found.size_wh == size_wh
-    assert len(found) == 0
+    detections = finder.find(model, blank).cells
+    assert detections.size_wh == size_wh
+    assert len(detections) == 0
 
 
 def test_a_field_of_another_resolution_counts_the_same_cells(model: Model) -> None:
@@ -114,10 +114,10 @@ def test_a_large_field_is_counted_in_tiles_at_the_scale_that_the_model_knows(mod
     whole = plan((1500, 1100), preset("bccd"), 7, um_per_px=0.15)
     field = window(whole, 0, 0, 1500, 1100)
     searched = finder.find(model, field.image, um_per_px and Scale.given(um_per_px))
-    found, note = searched.cells, searched.note
+    detections, note = searched.cells, searched.note
     truth = int((field.label == cells.RBC).sum())
     assert truth > 100
-    assert found.counts()["RBC"] == pytest.approx(truth, rel=0.08)
+    assert detections.counts()["RBC"] == pytest.approx(truth, rel=0.08)
     assert note == ""
 
 
@@ -194,21 +194,21 @@ def test_what_is_no_model_says_what_would_work(tmp_path: Path, name: str, conten
 
 def test_unsure_cells_are_told_and_change_no_count(model: Model) -> None:
     least = np.array(model.card.minimum(), dtype=np.float32)
-    told = 0
+    unsure_cells = 0
     for path in SAMPLES:
         rgb = (images.read(path) * (0.8, 0.9, 1.0)).astype(np.uint8)
-        found = model.detect(rgb)
+        detections = model.detect(rgb)
         every = model.detect(rgb, float(least.min()) / 3)
-        assert _same(found, every[every.score >= least[every.label]])
+        assert _same(detections, every[every.score >= least[every.label]])
         assert every.unsure is None
-        unsure = found.unsure
+        unsure = detections.unsure
         assert unsure is not None
         assert (unsure.score < least[unsure.label]).all()
         assert (unsure.score >= least[unsure.label] / 3).all()
-        assert (boxes.inside(unsure.xyxy, found.xyxy) < 0.3).all()
-        assert found[:1].unsure is unsure
-        told += len(unsure)
-    assert told
+        assert (boxes.inside(unsure.xyxy, detections.xyxy) < 0.3).all()
+        assert detections[:1].unsure is unsure
+        unsure_cells += len(unsure)
+    assert unsure_cells
 
 
 PLACE, SHIFTED, OFF = [0, 0, 40, 40], [5, 5, 45, 45], [20, 0, 60, 40]
@@ -240,7 +240,7 @@ R, W, P = cells.RBC, cells.WBC, cells.PLATELETS
 )
 def test_each_cell_has_one_box_and_one_class(found: list[tuple[list[int], int, float]], stays: list[int]) -> None:
     xyxy = np.array([box for box, *_ in found], np.float32).reshape(-1, 4)
-    label, sure = np.array([one[1] for one in found], np.int64), np.array([one[2] for one in found])
+    label, sure = np.array([field[1] for field in found], np.int64), np.array([field[2] for field in found])
     assert one_each(xyxy, label, sure).tolist() == [bool(one) for one in stays]
 
 
@@ -250,7 +250,7 @@ _box = st.tuples(*[st.integers(0, 30)] * 2, *[st.integers(1, 40)] * 2)
 @given(st.lists(st.tuples(_box, st.sampled_from([R, W, P]), st.sampled_from([0.4, 0.9, 1.0, 1.3, 2.0])), max_size=8))
 def test_what_is_not_counted_takes_the_place_of_nothing_that_is(found: list[tuple[tuple[int, ...], int, float]]) -> None:
     xyxy = np.array([(x, y, x + w, y + h) for (x, y, w, h), *_ in found], np.float32).reshape(-1, 4)
-    label, sure = np.array([one[1] for one in found], np.int64), np.array([one[2] for one in found])
+    label, sure = np.array([field[1] for field in found], np.int64), np.array([field[2] for field in found])
     counts = sure >= 1
     among_all = one_each(xyxy, label, sure)[counts]
     assert np.array_equal(among_all, one_each(xyxy[counts], label[counts], sure[counts]))

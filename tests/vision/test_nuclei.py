@@ -47,8 +47,8 @@ def field(white: tuple[int, int, int] | None, stray_px: int = 0) -> tuple[Rgb, D
     if stray_px:
         cv2.circle(rgb, STRAY_AT, stray_px // 2, NUCLEUS, -1, cv2.LINE_AA)
     noisy = rgb + np.random.default_rng(0).normal(0, 2, rgb.shape)
-    found = Detections(np.array(boxes), np.full(len(boxes), 0.9), np.array(labels), (640, 480))
-    return noisy.clip(0, 255).astype(np.uint8), found
+    detections = Detections(np.array(boxes), np.full(len(boxes), 0.9), np.array(labels), (640, 480))
+    return noisy.clip(0, 255).astype(np.uint8), detections
 
 
 @pytest.mark.parametrize("light", LIGHTS)
@@ -64,9 +64,9 @@ def field(white: tuple[int, int, int] | None, stray_px: int = 0) -> tuple[Rgb, D
     ],
 )
 def test_nuclei_are_told_in_any_light(light: str, white: tuple[int, int, int] | None, stray_px: int, said: str) -> None:
-    rgb, found = field(white, stray_px)
-    seen = quality.measure(np.ascontiguousarray(LIGHTS[light](rgb)), found)
-    (doubt,) = doubts.of([seen])
+    rgb, detections = field(white, stray_px)
+    seen = quality.measure(np.ascontiguousarray(LIGHTS[light](rgb)), detections)
+    (doubt,) = doubts.of_fields([seen])
     for rule in ("without a nucleus", "dark as a nucleus"):
         assert (rule in doubt) == (rule in said)
     assert said in doubt
@@ -77,18 +77,18 @@ def test_nuclei_are_told_in_any_light(light: str, white: tuple[int, int, int] | 
 @pytest.mark.parametrize(("stray", "wide"), [(0.552, "0.6"), (9.94, "9.9"), (12.26, "12")])
 def test_the_width_of_a_stray_object_is_given_in_red_cells(stray: float, wide: str) -> None:
     seen = replace(quality.measure(*field(NUCLEUS)), stray=stray)
-    assert doubts.of([seen]) == [f"dark as a nucleus but in no white cell: an object {wide} red cells wide"]
+    assert doubts.of_fields([seen]) == [f"dark as a nucleus but in no white cell: an object {wide} red cells wide"]
 
 
 def test_without_red_cells_nothing_is_said() -> None:
-    rgb, found = field(PALE)
-    white = found[found.label == WBC]
+    rgb, detections = field(PALE)
+    white = detections[detections.label == WBC]
     assert nuclei.look(rgb, GROUND, white.xyxy, white.label, 60) == nuclei.Dark(None)
 
 
 def test_density_is_the_same_in_any_light() -> None:
-    rgb, found = field(None)
-    plain, lamp = (quality.measure(LIGHTS[one](rgb), found).density for one in ("plain", "bluish lamp"))
+    rgb, detections = field(None)
+    plain, lamp = (quality.measure(LIGHTS[one](rgb), detections).density for one in ("plain", "bluish lamp"))
     assert plain is not None
     assert lamp == pytest.approx(plain, rel=0.1)
     assert plain[1] == pytest.approx(np.log(GROUND[1] / RED[1]), rel=0.05)

@@ -31,14 +31,14 @@ def test_a_black_surround_is_no_part_of_the_field(model: Model) -> None:
     rows, columns = np.ogrid[:h, :w]
     circle = np.hypot(columns - w / 2, rows - h / 2) < h / 2
     seen = np.where(circle[:, :, None], rgb, 0).astype(np.uint8)
-    found = finder.find(model, seen).cells
-    through = quality.measure(seen, found)
+    detections = finder.find(model, seen).cells
+    through = quality.measure(seen, detections)
     assert plain.surround == 0
     assert through.surround == pytest.approx(1 - circle.mean(), abs=0.02)
     assert through.background == pytest.approx(plain.background, abs=6)
     assert through.uneven < plain.uneven + 0.1
     assert through.unclaimed < plain.unclaimed + 0.05
-    whole, part = (FieldCount.of(found, "a", "b", 0.1, of) for of in (plain, through))
+    whole, part = (FieldCount.of(detections, "a", "b", 0.1, of) for of in (plain, through))
     assert part.parts[0].area_px == pytest.approx(whole.parts[0].area_px * (1 - through.surround))
 
 
@@ -51,25 +51,25 @@ def field(
         cv2.circle(rgb, (round(x * 16), round(y * 16)), round(cell_px * 8), CELL, -1, cv2.LINE_AA, 4)
     noise = np.random.default_rng(0).normal(0, 2, rgb.shape)
     at = np.array(centres).reshape(-1, 2)
-    found = Detections(
+    detections = Detections(
         np.concatenate([at - cell_px / 2, at + cell_px / 2], axis=1), np.full(len(at), 0.9), np.zeros(len(at), np.int64), size_wh
     )
-    return (rgb + noise).clip(0, 255).astype(np.uint8), found
+    return (rgb + noise).clip(0, 255).astype(np.uint8), detections
 
 
 def grid(step: float, cell_px: float = 60) -> tuple[Rgb, Detections]:
     return field([(x, y) for x in np.arange(50, 600, step) for y in np.arange(50, 440, step)], cell_px)
 
 
-def doubt(rgb: Rgb, found: Detections) -> str:
-    return doubts.of([quality.measure(rgb, found)])[0]
+def doubt(rgb: Rgb, detections: Detections) -> str:
+    return doubts.of_fields([quality.measure(rgb, detections)])[0]
 
 
 def test_a_sound_field_is_not_doubtful() -> None:
-    rgb, found = grid(90)
-    seen = quality.measure(rgb, found)
-    assert doubts.of([seen]) == [""]
-    assert seen.covered == pytest.approx(len(found.label) * math.pi * 30**2 / rgb[:, :, 0].size, rel=0.05)
+    rgb, detections = grid(90)
+    seen = quality.measure(rgb, detections)
+    assert doubts.of_fields([seen]) == [""]
+    assert seen.covered == pytest.approx(len(detections.label) * math.pi * 30**2 / rgb[:, :, 0].size, rel=0.05)
     assert seen.overlap == pytest.approx(0, abs=0.02)
     assert seen.background == pytest.approx(GROUND, abs=2)
     assert seen.contrast == pytest.approx(1 - CELL[1] / GROUND[1], abs=0.03)
@@ -86,14 +86,16 @@ def test_a_sound_field_is_not_doubtful() -> None:
     ],
 )
 def test_each_fault_has_its_reason(spoil: object, reason: str) -> None:
-    rgb, found = grid(90)
-    assert reason in doubt(spoil(rgb), found)  # type: ignore[operator]
+    rgb, detections = grid(90)
+    assert reason in doubt(spoil(rgb), detections)  # type: ignore[operator]
 
 
 def test_crowding_has_its_reason() -> None:
     assert "of the cells' area lies on another cell" in doubt(*grid(44))
-    covered, found = grid(57, 64)
-    assert "crowded: cells cover" in doubt(covered, found) or quality.measure(covered, found).covered < doubts.MOST_COVERED
+    covered, detections = grid(57, 64)
+    assert (
+        "crowded: cells cover" in doubt(covered, detections) or quality.measure(covered, detections).covered < doubts.MOST_COVERED
+    )
     rgb, every = grid(70)
     few = every[np.arange(len(every.label)) % 3 == 0]
     assert "uncounted matter" in doubt(rgb, few)
@@ -106,9 +108,9 @@ def test_a_field_without_red_cells_is_named() -> None:
 
 
 def test_a_field_without_red_cells_is_named_whatever_else_was_found() -> None:
-    rgb, found = grid(90)
+    rgb, detections = grid(90)
     for label in (1, 2):
-        others = Detections(found.xyxy, found.score, np.full(len(found), label), found.size_wh)
+        others = Detections(detections.xyxy, detections.score, np.full(len(detections), label), detections.size_wh)
         assert "no red cell" in doubt(rgb, others)
 
 
@@ -142,14 +144,14 @@ def test_uncounted_matter_is_seen_where_green_light_tells_nothing() -> None:
     ],
 )
 def test_cells_that_nearly_were_counted_make_doubt(counted: tuple[int, ...], unsure: tuple[int, ...], reason: str) -> None:
-    assert doubts.of([replace(_sound(0), counted=counted, unsure=unsure)]) == [reason]
+    assert doubts.of_fields([replace(_sound(0), counted=counted, unsure=unsure)]) == [reason]
 
 
 def test_what_is_measured_counts_the_unsure_cells() -> None:
-    rgb, found = grid(90)
-    seen = quality.measure(rgb, replace(found[:20], unsure=found[20:]))
-    assert (seen.counted, seen.unsure) == ((20, 0, 0), (len(found) - 20, 0, 0))
-    assert quality.measure(rgb, found).unsure == (0, 0, 0)
+    rgb, detections = grid(90)
+    seen = quality.measure(rgb, replace(detections[:20], unsure=detections[20:]))
+    assert (seen.counted, seen.unsure) == ((20, 0, 0), (len(detections) - 20, 0, 0))
+    assert quality.measure(rgb, detections).unsure == (0, 0, 0)
 
 
 def _sound(number: int) -> Quality:
@@ -172,7 +174,7 @@ def test_a_field_unlike_its_smears_others_is_doubtful() -> None:
         replace(_sound(0), background=(200, 160, 205)),
         replace(_sound(0), contrast=0.12),
     ]
-    assert doubts.of([*usual, *odd]) == [
+    assert doubts.of_fields([*usual, *odd]) == [
         *[""] * 9,
         "less sharp than the smear's other fields",
         "stain or light unlike the smear's other fields",
@@ -182,20 +184,20 @@ def test_a_field_unlike_its_smears_others_is_doubtful() -> None:
 
 def test_few_fields_are_not_compared_and_scatter_explains_itself() -> None:
     odd = replace(_sound(0), focus=4.5)
-    assert doubts.of([odd, *[_sound(number) for number in range(doubts.FEWEST_TO_COMPARE - 2)]]) == [""] * 4
+    assert doubts.of_fields([odd, *[_sound(number) for number in range(doubts.FEWEST_TO_COMPARE - 2)]]) == [""] * 4
     scattered = [replace(_sound(0), focus=focus) for focus in (4.5, 5.5, 7, 8, 9, 10.5, 12)]
-    assert doubts.of(scattered) == [""] * 7
+    assert doubts.of_fields(scattered) == [""] * 7
     alike = [_sound(0)] * 6
-    assert doubts.of(alike) == [""] * 6
+    assert doubts.of_fields(alike) == [""] * 6
 
 
 def test_focus_tells_blur_whatever_the_scale() -> None:
-    sharp, found = grid(90)
-    values = [quality.measure(cv2.GaussianBlur(sharp, (0, 0), sigma), found).focus for sigma in (0.5, 2, 4, 8)]
+    sharp, detections = grid(90)
+    values = [quality.measure(cv2.GaussianBlur(sharp, (0, 0), sigma), detections).focus for sigma in (0.5, 2, 4, 8)]
     assert values == sorted(values, reverse=True)  # type: ignore[type-var]
     double = np.asarray(cv2.resize(cv2.GaussianBlur(sharp, (0, 0), 3), None, fx=2, fy=2), dtype=np.uint8)
-    larger = Detections(found.xyxy * 2, found.score, found.label, (1280, 960))
-    small = quality.measure(cv2.GaussianBlur(sharp, (0, 0), 3), found).focus
+    larger = Detections(detections.xyxy * 2, detections.score, detections.label, (1280, 960))
+    small = quality.measure(cv2.GaussianBlur(sharp, (0, 0), 3), detections).focus
     assert quality.measure(double, larger).focus == pytest.approx(small, rel=0.1)
 
 
@@ -213,14 +215,14 @@ def test_the_smallest_and_plainest_fields_are_measured(size_wh: tuple[int, int],
 def test_the_samples_are_sound_until_they_are_blurred(model: Model) -> None:
     for path in SAMPLES[::3]:
         rgb = images.read(path)
-        found = finder.find(model, rgb).cells
-        assert doubt(rgb, found) == "", path
-        assert "out of focus" in doubt(cv2.GaussianBlur(rgb, (0, 0), 12).astype(np.uint8), found), path
+        detections = finder.find(model, rgb).cells
+        assert doubt(rgb, detections) == "", path
+        assert "out of focus" in doubt(cv2.GaussianBlur(rgb, (0, 0), 12).astype(np.uint8), detections), path
 
 
 def test_measuring_takes_little_of_what_finding_takes(model: Model) -> None:
     rgb = images.read(SAMPLES[0])
-    found = finder.find(model, rgb).cells
+    detections = finder.find(model, rgb).cells
 
     def least_s(work: object) -> float:
         times = []
@@ -230,4 +232,4 @@ def test_measuring_takes_little_of_what_finding_takes(model: Model) -> None:
             times.append(time.thread_time() - started)
         return min(times)
 
-    assert least_s(lambda: quality.measure(rgb, found)) < 0.25 * least_s(lambda: finder.find(model, rgb))
+    assert least_s(lambda: quality.measure(rgb, detections)) < 0.25 * least_s(lambda: finder.find(model, rgb))

@@ -142,7 +142,7 @@ def test_cells_that_were_found_tell_their_width_where_enough_are_whole() -> None
     whole = [[30 * i, 40, 30 * i + 20, 60] for i in range(1, 9)]
     xyxy = np.array([*whole, [0, 100, 90, 190], [200, 110, 290, 200], [100, 80, 180, 160]], np.float32)
     label = np.array([cells.RBC] * 10 + [cells.WBC])
-    found = Detections(xyxy, np.ones(11, np.float32), label, (300, 200))
-    assert scale.measure(found) == pytest.approx(20)
-    assert scale.measure(found[1:]) is None
+    detections = Detections(xyxy, np.ones(11, np.float32), label, (300, 200))
+    assert scale.measure(detections) == pytest.approx(20)
+    assert scale.measure(detections[1:]) is None
     assert scale.measure(Detections.none((300, 200))) is None

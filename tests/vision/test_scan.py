@@ -37,7 +37,7 @@ def written(path: Path, rgb: np.ndarray) -> Path:
 def searched(model: Model, slide: TiffSlide, um_per_px: float | None) -> tuple[scan.SlidePlan, list[scan.TileResult], Detections]:
     plan = scan.plan(model, slide, slide.overview(512)[0], um_per_px, tile_px=576)
     looks = [scan.look(model, slide, plan, tile) for tile in plan.tiles]
-    owned = scan.settle(model, slide.size_wh, plan, [look.found for look in looks])
+    owned = scan.settle(model, slide.size_wh, plan, [look.detections for look in looks])
     return plan, looks, tiles.joined(owned, slide.size_wh)
 
 
@@ -49,22 +49,22 @@ def unmatched(a: Detections | Field, b: Detections | Field) -> np.ndarray:
 
 def test_a_large_region_is_counted_as_well_at_the_seams_as_elsewhere(tmp_path: Path, region: Field, model: Model) -> None:
     with TiffSlide(written(tmp_path / "a.tif", region.image)) as slide:
-        plan, looks, found = searched(model, slide, 0.075)
+        plan, looks, owned = searched(model, slide, 0.075)
     assert len(plan.tiles) >= 16
     assert {look.status for look in looks} == {scan.COUNTED}
     seams = {v for tile in plan.tiles for v in (tile.owned[0], tile.owned[1]) if v}
     near, true_near = (
-        np.min([np.abs(boxes.centre(one.xyxy) - v).min(axis=1) for v in seams], axis=0) <= plan.rbc_px for one in (found, region)
+        np.min([np.abs(boxes.centre(one.xyxy) - v).min(axis=1) for v in seams], axis=0) <= plan.rbc_px for one in (owned, region)
     )
-    missed, extra = unmatched(region, found), unmatched(found, region)
+    missed, extra = unmatched(region, owned), unmatched(owned, region)
     for label, (name, most) in enumerate([("RBC", 0.01), ("WBC", 0.0), ("Platelets", 0.06)]):
-        assert abs(found.counts()[name] - region.counts()[name]) <= max(1, most * region.counts()[name]), name
-        for wrong, one, here in ((missed, region, true_near), (extra, found, near)):
+        assert abs(owned.counts()[name] - region.counts()[name]) <= max(1, most * region.counts()[name]), name
+        for wrong, one, here in ((missed, region, true_near), (extra, owned, near)):
             for place in (here, ~here):
                 cells = (one.label == label) & place
                 assert (wrong & cells).sum() <= max(1, most * cells.sum()), name
     assert true_near.sum() > 100
-    overlap = boxes.iou(found.xyxy, found.xyxy) - np.eye(len(found), dtype=np.float32)
+    overlap = boxes.iou(owned.xyxy, owned.xyxy) - np.eye(len(owned), dtype=np.float32)
     assert overlap.max() < tiles.SEAM_OVERLAP
 
 
@@ -72,12 +72,12 @@ def test_the_scale_is_estimated_from_cells_that_lie_far_from_the_middle(tmp_path
     glass = np.full((3600, 4200, 3), np.percentile(region.image, 95, axis=(0, 1)).astype(np.uint8))
     glass[:900, :1200] = region.image[:900, :1200]
     with TiffSlide(written(tmp_path / "a.tif", glass)) as slide:
-        plan, looks, found = searched(model, slide, None)
+        plan, looks, owned = searched(model, slide, None)
     inside = ((region.xyxy[:, 2] <= 1190) & (region.xyxy[:, 3] <= 890)).sum()
     assert plan.rbc_px == pytest.approx(107, rel=0.1)
     assert plan.um_per_px is None
     assert "estimated from red cells" in plan.note
-    assert inside <= len(found) <= inside + 30
+    assert inside <= len(owned) <= inside + 30
     kinds = [look.status for look in looks]
     assert kinds.count(scan.EMPTY) > len(kinds) / 2
     # No tile was skipped that owns a cell.
@@ -134,8 +134,8 @@ def test_a_slide_of_a_wrong_unit_is_counted_by_its_cells(model: Model) -> None:
     if not path.exists():
         pytest.skip(f"the case {path.name} is not beside this checkout")
     with TiffSlide(path) as slide:
-        planned, _, found = searched(model, slide, None)
-    counts = found.counts()
+        planned, _, owned = searched(model, slide, None)
+    counts = owned.counts()
     assert "the measured width was used" in planned.note
     assert counts["RBC"] == pytest.approx(194, abs=10)
     assert counts["WBC"] == pytest.approx(14, abs=2)
@@ -155,9 +155,9 @@ def test_a_tile_that_cannot_be_read_costs_only_itself(tmp_path: Path, region: Fi
     with path.open("r+b") as file:
         file.truncate(file.seek(0, 2) * 3 // 4)
     with TiffSlide(path) as slide:
-        _, looks, found = searched(model, slide, 0.075)
+        _, looks, owned = searched(model, slide, 0.075)
     kinds = [look.status for look in looks]
     assert set(kinds) == {scan.COUNTED, scan.UNREADABLE}
     assert all(("too early" in look.reason) == (look.status == scan.UNREADABLE) for look in looks)
     upper = region.xyxy[(region.xyxy[:, 3] < 700) & (region.xyxy[:, 2] < 1500)]
-    assert (boxes.iou(upper, found.xyxy).max(axis=1) > 0.5).mean() > 0.95
+    assert (boxes.iou(upper, owned.xyxy).max(axis=1) > 0.5).mean() > 0.95

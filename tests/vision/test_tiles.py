@@ -65,8 +65,8 @@ def _seen(tile: tiles.Tile, cells: Detections, jitter: np.ndarray) -> Detections
     return Detections(cut[visible], cells.score[visible], cells.label[visible], (x2 - x1, y2 - y1))
 
 
-def _rows(found: Detections) -> list[tuple[float, ...]]:
-    return sorted((*np.round(box, 2).tolist(), int(label)) for box, label in zip(found.xyxy, found.label, strict=True))
+def _rows(detections: Detections) -> list[tuple[float, ...]]:
+    return sorted((*np.round(box, 2).tolist(), int(label)) for box, label in zip(detections.xyxy, detections.label, strict=True))
 
 
 @settings(max_examples=40, deadline=None)
@@ -74,8 +74,8 @@ def _rows(found: Detections) -> list[tuple[float, ...]]:
 def test_random_cells_are_reassembled_exactly(seed: int, size_wh: tuple[int, int], tile_px: int) -> None:
     cells = _cells(seed, size_wh, 40)
     pieces = tiles.cut(size_wh, tile_px, 26)
-    found = [_seen(piece, cells, np.zeros(4, np.float32)) for piece in pieces]
-    assert _rows(tiles.own(pieces, found, size_wh, band_px=4.0)) == _rows(cells)
+    detections = [_seen(piece, cells, np.zeros(4, np.float32)) for piece in pieces]
+    assert _rows(tiles.own(pieces, detections, size_wh, band_px=4.0)) == _rows(cells)
 
 
 @settings(max_examples=25, deadline=None)
@@ -87,8 +87,8 @@ def test_cells_placed_a_little_differently_by_each_tile_are_counted_once(seed: i
     apart = large[boxes.suppress(large.xyxy, large.score, np.zeros(len(large), np.int64), 0.2)]
     generator = np.random.default_rng(seed)
     pieces = tiles.cut(size_wh, tile_px, 26)
-    found = [_seen(p, apart, generator.uniform(-0.7, 0.7, (len(apart), 4)).astype(np.float32)) for p in pieces]
-    assert len(tiles.own(pieces, found, size_wh, band_px=3.0)) == len(apart)
+    detections = [_seen(p, apart, generator.uniform(-0.7, 0.7, (len(apart), 4)).astype(np.float32)) for p in pieces]
+    assert len(tiles.own(pieces, detections, size_wh, band_px=3.0)) == len(apart)
 
 
 def test_touching_cells_on_a_seam_both_count() -> None:
@@ -97,8 +97,8 @@ def test_touching_cells_on_a_seam_both_count() -> None:
     seam = pieces[0].owned[2]
     pair = np.array([[seam - 22, 30, seam - 1, 55], [seam - 1, 30, seam + 22, 55]], dtype=np.float32)
     cells = Detections(pair, np.array([0.9, 0.8]), np.array([0, 0]), size_wh)
-    found = [_seen(piece, cells, np.zeros(4, np.float32)) for piece in pieces]
-    assert len(tiles.own(pieces, found, size_wh, band_px=6.0)) == 2
+    detections = [_seen(piece, cells, np.zeros(4, np.float32)) for piece in pieces]
+    assert len(tiles.own(pieces, detections, size_wh, band_px=6.0)) == 2
 
 
 def test_a_saturated_tile_makes_the_field_saturated() -> None:

@@ -24,20 +24,20 @@ _LEAST_HALF = 1.2
 """Half of the fewest cells that an axis spans: less would make much of nothing."""
 
 
-def bland_altman(name: str, counted: Sequence[float], truth: Sequence[float], of: Agreement, per: str = "field") -> Figure:
+def bland_altman(name: str, counted: Sequence[float], truth: Sequence[float], agreement: Agreement, per: str = "field") -> Figure:
     """Error of the count against the mean of both (Bland and Altman, Lancet 1986; 327:307-310), with bias and limits.
 
     Args:
         name: the class.
         counted, truth: cells in each field, at least one.
-        of: their agreement, whose intervals are drawn as bands.
+        agreement: their agreement, whose intervals are drawn as bands.
         per: what the counts are of, field or smear.
     """
     p, t = np.asarray(counted, np.float64), np.asarray(truth, np.float64)
     figure, axes = _begin(name, len(p), per)
     style.dots(axes, (p + t) / 2, p - t, per, color=style.OF_CLASS[name], marker=style.MARKS[name])
     lines: list[tuple[str, Interval | None, Any]] = [
-        ("upper limit", of.loa_high, (0, (5, 3))), ("bias", of.bias, "solid"), ("lower limit", of.loa_low, (0, (5, 3)))
+        ("upper limit", agreement.loa_high, (0, (5, 3))), ("bias", agreement.bias, "solid"), ("lower limit", agreement.loa_low, (0, (5, 3)))
     ]  # fmt: skip
     for label, value, dash in lines:
         if value is not None:

@@ -133,8 +133,8 @@ def confusion(rows: Sequence[str], columns: Sequence[str], cells: NDArray[np.int
     """
     figure = style.begin(_SIZE_IN[0], 3.9)
     axes = figure.subplots()
-    known = np.maximum(cells, 0)
-    share = known / np.maximum(known.sum(axis=1, keepdims=True), 1)
+    counts = np.maximum(cells, 0)
+    share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     axes.imshow(share, cmap="Blues", vmin=0, vmax=1.15, aspect="auto")
     for i, j in np.ndindex(cells.shape):
         text = "–" if cells[i, j] < 0 else f"{cells[i, j]:,}"

@@ -82,7 +82,7 @@ class Overlay:
     """A field's picture and the boxes over it."""
 
     field: str
-    told: str
+    mistakes: str
     """What is wrong in it."""
     picture: str
     size_wh: tuple[int, int]
@@ -114,7 +114,7 @@ class Page:
     relabelled: Sequence[Table] = ()
     """The same finds by other labels."""
     yardsticks: Sequence[Yardsticks] = ()
-    found: Sequence[Table] = ()
+    detection: Sequence[Table] = ()
     confusion: Table | None = None
     failures: Sequence[Table] = ()
     domains: Sequence[Table] = ()
@@ -200,15 +200,18 @@ _DIFFERENCES = (
 )  # fmt: skip
 
 
-def difference_table(caption: str, of: Mapping[str, Differences], per: str) -> Table:
+def difference_table(caption: str, differences: Mapping[str, Differences], per: str) -> Table:
     """Figures of the counts of one side less those of the other, a column a class."""
     rows: list[tuple[str, list[Entry]]] = [
-        (f"{per}s that both have", [Entry(f"{each.fields:,}") for each in of.values()]),
-        ("nearer to the truth: these", [Entry(f"{each.a_nearer:,}") for each in of.values()]),
-        ("nearer to the truth: the others", [Entry(f"{each.b_nearer:,}") for each in of.values()]),
-        *((title, entries((getattr(each, key) for each in of.values()), written, key)) for title, key, written in _DIFFERENCES),
+        (f"{per}s that both have", [Entry(f"{difference.fields:,}") for difference in differences.values()]),
+        ("nearer to the truth: these", [Entry(f"{difference.a_nearer:,}") for difference in differences.values()]),
+        ("nearer to the truth: the others", [Entry(f"{difference.b_nearer:,}") for difference in differences.values()]),
+        *(
+            (title, entries((getattr(difference, key) for difference in differences.values()), written, key))
+            for title, key, written in _DIFFERENCES
+        ),
     ]
-    return table(caption, ("", *of), rows)
+    return table(caption, ("", *differences), rows)
 
 
 def entries(figures: Iterable[Interval | None], written: Format, name: str) -> list[Entry]:
@@ -231,15 +234,15 @@ def table(caption: str, columns: Sequence[str], rows: Iterable[tuple[str, Sequen
     return Table(caption, columns, [Row(name, entries) for name, entries in rows])
 
 
-def yardsticks(of: Mapping[str, Agreement]) -> list[Yardsticks]:
+def yardsticks(agreements: Mapping[str, Agreement]) -> list[Yardsticks]:
     """What others reached, what laboratories allow, and what chance alone does."""
-    groups = groupby([*YARDSTICKS, *of_counting(of)], key=attrgetter("what", "source", "remark"))
+    groups = groupby([*YARDSTICKS, *of_counting(agreements)], key=attrgetter("what", "source", "remark"))
     return [
         Yardsticks(what, list(_by_data(some)), source, f"{remark[:1].upper()}{remark[1:]}")
         for (what, source, remark), some in groups
     ]
 
 
-def _by_data(of: Iterable[Yardstick]) -> Iterator[tuple[str, str]]:
-    for data, some in groupby(of, key=attrgetter("data")):
+def _by_data(group: Iterable[Yardstick]) -> Iterator[tuple[str, str]]:
+    for data, some in groupby(group, key=attrgetter("data")):
         yield ", ".join(f"{yardstick.class_name} {as_percent(yardstick.value)}" for yardstick in some), data

@@ -61,7 +61,7 @@ def of_evaluation(target: Path, result: Evaluation) -> Plots:
     }
     baselines = {name: baseline.counted / baseline.fields for name, baseline in (result.guess or {}).items()}
     parts = {
-        "found": _found(result),
+        "detection": _detection(result),
         "confusion": _confusion(result),
         "counts": _counts(counted, result.all_cells, baselines, "field"),
         "slices": _slices(result),
@@ -75,14 +75,14 @@ def of_tables(target: Path, result: TableEvaluation) -> Plots:
     Raises:
         OSError: a file cannot be written. MissingExtraError: matplotlib is not installed.
     """
-    of = result.comparison
-    having = {name: [field for field in of.fields if name in field.truth] for name in of.classes}
+    comparison = result.comparison
+    having = {name: [field for field in comparison.fields if name in field.truth] for name in comparison.classes}
     counted = {
         name: ([field.counted[name] for field in fields], [field.truth[name] for field in fields])
         for name, fields in having.items()
     }
-    baselines = {name: baseline.counted / baseline.fields for name, baseline in of.guess.items()}
-    return _written(target / FOLDER, {"counts": _counts(counted, of.classes, baselines, of.per)})
+    baselines = {name: baseline.counted / baseline.fields for name, baseline in comparison.guess.items()}
+    return _written(target / FOLDER, {"counts": _counts(counted, comparison.classes, baselines, comparison.per)})
 
 
 def _counts(
@@ -93,61 +93,63 @@ def _counts(
 ) -> Iterator[tuple[str, str, _Draw]]:
     """Name, words and drawing of the plots of counted against true cells, which `counted` has by class."""
     for name, (p, t) in counted.items():
-        of = agreements[name]
-        bias, low, high = (content.in_words(figure, content.as_number(2)) for figure in (of.bias, of.loa_low, of.loa_high))
+        figures = agreements[name]
+        bias, low, high = (
+            content.in_words(figure, content.as_number(2)) for figure in (figures.bias, figures.loa_low, figures.loa_high)
+        )
         alt = f"{name}: error of the count against the mean of counted and true cells; bias {bias}, limits of agreement {low} and {high}"
-        yield f"bland_altman_{name}", alt, partial(agreement.bland_altman, name, p, t, of, per)
-        alt = f"{name}: counted against true cells of each {per}; {of.counted:g} counted, {of.truth:g} there are"
+        yield f"bland_altman_{name}", alt, partial(agreement.bland_altman, name, p, t, figures, per)
+        alt = f"{name}: counted against true cells of each {per}; {figures.counted:g} counted, {figures.truth:g} there are"
         yield f"counts_{name}", alt, partial(agreement.counted_against_true, name, p, t, baselines.get(name), per)
 
 
-def _found(result: Evaluation) -> Iterator[tuple[str, str, _Draw]]:
-    known = {name: of for name, of in result.curves.items() if of is not None}
-    if not known:
+def _detection(result: Evaluation) -> Iterator[tuple[str, str, _Draw]]:
+    curves = {name: curve for name, curve in result.curves.items() if curve is not None}
+    if not curves:
         return
     ap = {name: figure.value for name, figure in result.average_precision.ap50.items() if figure is not None}
     at = {
-        name: (of.recall.value, of.precision.value)
-        for name, of in result.operating.items()
-        if of.recall is not None and of.precision is not None
+        name: (rates.recall.value, rates.precision.value)
+        for name, rates in result.operating.items()
+        if rates.recall is not None and rates.precision is not None
     }
-    levels = next(iter(known.values())).recall
-    lines = {name: of.precision for name, of in known.items()}
-    alt = "Precision against recall; AP50 " + ", ".join(f"{name} {ap[name]:.3f}" for name in known)
+    levels = next(iter(curves.values())).recall
+    lines = {name: curve.precision for name, curve in curves.items()}
+    alt = "Precision against recall; AP50 " + ", ".join(f"{name} {ap[name]:.3f}" for name in curves)
     yield "precision_recall", alt, partial(detection.precision_recall, levels, lines, ap, at)
-    for name, of in known.items():
-        alt = f"{name}: precision, recall and F1 against the threshold; the model's is {of.operating:.2f}"
+    for name, curve in curves.items():
+        alt = f"{name}: precision, recall and F1 against the threshold; the model's is {curve.operating:.2f}"
         yield (
             f"thresholds_{name}",
             alt,
-            partial(detection.rates_by_threshold, name, of.threshold, _rates(of), of.operating),
+            partial(detection.rates_by_threshold, name, curve.threshold, _rates(curve), curve.operating),
         )
 
 
-def _rates(of: Curves) -> dict[str, NDArray[np.float64]]:
+def _rates(curves: Curves) -> dict[str, NDArray[np.float64]]:
     return {
-        "F1": np.array(of.f1_at, np.float64),
-        "precision": np.array(of.precision_at, np.float64),
-        "recall": np.array(of.recall_at, np.float64),
+        "F1": np.array(curves.f1_at, np.float64),
+        "precision": np.array(curves.precision_at, np.float64),
+        "recall": np.array(curves.recall_at, np.float64),
     }
 
 
 def _confusion(result: Evaluation) -> Iterator[tuple[str, str, _Draw]]:
-    of = result.confusion
-    cells = np.array(of.cells)
+    confusion = result.confusion
+    cells = np.array(confusion.cells)
     # What is not there and was not found cannot be counted.
     cells[-1, -1] = -1
     yield (
         "confusion",
         "What was taken for what, in cells; the table has the numbers",
-        partial(detection.confusion, of.truth, of.found, cells),
+        partial(detection.confusion, confusion.truth, confusion.found, cells),
     )
 
 
 def _slices(result: Evaluation) -> Iterator[tuple[str, str, _Draw]]:
     for name in result.all_cells:
         rows = [(part.name, part.classes[name].mae) for part in result.slices]
-        rows += [(domain, of.all_cells[name].mae) for domain, of in result.domains.items()]
+        rows += [(domain, figures.all_cells[name].mae) for domain, figures in result.domains.items()]
         shown: list[tuple[str, Interval]] = [(part, value) for part, value in rows if value is not None]
         if len(shown) > 1:
             alt = f"{name}: mean absolute error of the count in {len(shown)} parts of the fields; the table has the numbers"

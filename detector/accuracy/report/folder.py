@@ -14,7 +14,7 @@ from detector.accuracy.evaluation import Evaluation
 from detector.accuracy.plots import style
 from detector.accuracy.report import content, drawings, metrics, pages
 from detector.accuracy.report.drawings import Plots
-from detector.errors import OutputError
+from detector.errors import writing
 from detector.output import html, results
 from detector.vision.model import Model
 
@@ -56,7 +56,7 @@ def write_model(target: Path, result: Evaluation, about: Mapping[str, Any]) -> N
     Raises:
         OutputError: one of them cannot be written. MissingExtraError: matplotlib is not installed.
     """
-    with _refused(target):
+    with writing(target):
         metrics.write(target / metrics.NAME, metrics.of_evaluation(result, about))
         metrics.write_fields(target / metrics.FIELDS, metrics.rows_of_evaluation(result.per_field, result.unread))
         html.write(target / REPORT, render(pages.model_page(result, about), drawings.of_evaluation(target, result)))
@@ -68,18 +68,10 @@ def write_tables(target: Path, result: TableEvaluation, about: Mapping[str, Any]
     Raises:
         OutputError: one of them cannot be written. MissingExtraError: matplotlib is not installed.
     """
-    with _refused(target):
+    with writing(target):
         metrics.write(target / metrics.NAME, metrics.of_tables(result, about))
         metrics.write_fields(target / metrics.FIELDS, metrics.rows_of_tables(result))
         html.write(target / REPORT, render(pages.tables_page(result, about), drawings.of_tables(target, result)))
-
-
-@contextmanager
-def _refused(target: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise OutputError(f"{target}: cannot be written ({error.strerror}); free space or choose another --out") from None
 
 
 def render(page: content.Page, plots: Plots) -> str:
@@ -100,21 +92,21 @@ def render(page: content.Page, plots: Plots) -> str:
 def _settings(about: Mapping[str, Any]) -> list[tuple[str, str]]:
     """What was compared, as names and values; what does not apply is left out."""
     rows = [(name, about[name]) for name in ("data", "split", "smears", "also", "counts", "truth") if about.get(name)]
-    rows += [row for title, key in (("model", "model"), ("other model", "other")) for row in _of(title, about.get(key))]
+    rows += [row for title, key in (("model", "model"), ("other model", "other")) for row in _side(title, about.get(key))]
     return [*rows, ("versions", ", ".join(f"{name} {value}" for name, value in about["versions"].items()))]
 
 
-def _of(title: str, of: Mapping[str, Any] | str | None) -> list[tuple[str, str]]:
-    if of is None:
+def _side(title: str, side: Mapping[str, Any] | str | None) -> list[tuple[str, str]]:
+    if side is None:
         return []
-    if isinstance(of, str):
-        return [("other counts", of)]
+    if isinstance(side, str):
+        return [("other counts", side)]
     return [
-        (title, f"{of['name']} ({of['file']})"),
-        ("SHA-256", of["sha256"]),
-        ("thresholds", ", ".join(f"{name} {value:g}" for name, value in of["thresholds"].items())),
-        ("overlap suppressed", f"IoU above {of['nms_iou']:g}"),
-        ("model input", f"{of['image_px']} px"),
+        (title, f"{side['name']} ({side['file']})"),
+        ("SHA-256", side["sha256"]),
+        ("thresholds", ", ".join(f"{name} {value:g}" for name, value in side["thresholds"].items())),
+        ("overlap suppressed", f"IoU above {side['nms_iou']:g}"),
+        ("model input", f"{side['image_px']} px"),
     ]
 
 

@@ -63,23 +63,26 @@ def of_tables(result: TableEvaluation, about: Mapping[str, Any]) -> dict[str, An
         **about,
         **_side(result.comparison, result.unread, result.saturated),
         "against": None if result.against is None else _side(result.against, result.against_unread, result.against_saturated),
-        "differences": {name: dataclasses.asdict(of) for name, of in result.paired.items()},
+        "differences": {name: dataclasses.asdict(difference) for name, difference in result.paired.items()},
         "unpaired": list(result.unpaired),
         "remarks": list(result.remarks),
     }
 
 
-def _side(of: Comparison, unread: Mapping[str, str], saturated: Sequence[str]) -> dict[str, Any]:
-    agreements = {"all_cells": of.classes, "guess": of.guess, "per_smear": of.per_smear}
+def _side(comparison: Comparison, unread: Mapping[str, str], saturated: Sequence[str]) -> dict[str, Any]:
+    agreements = {"all_cells": comparison.classes, "guess": comparison.guess, "per_smear": comparison.per_smear}
     lists = ("only_counted", "only_truth", "ambiguous", "classes_apart", "incomplete")
     return {
         "figures": {
-            "per": of.per,
-            "fields": len(of.fields),
-            **{key: {name: dataclasses.asdict(of) for name, of in each.items()} or None for key, each in agreements.items()},
+            "per": comparison.per,
+            "fields": len(comparison.fields),
+            **{
+                key: {name: dataclasses.asdict(agreement) for name, agreement in by_class.items()} or None
+                for key, by_class in agreements.items()
+            },
         },
-        "smear_totals": [dataclasses.asdict(smear) for smear in of.smears],
-        **{name: list(getattr(of, name)) for name in lists},
+        "smear_totals": [dataclasses.asdict(smear) for smear in comparison.smears],
+        **{name: list(getattr(comparison, name)) for name in lists},
         "unread": [{"source": name, "reason": reason} for name, reason in unread.items()],
         "saturated": list(saturated),
     }
@@ -103,12 +106,12 @@ def read(path: Path) -> dict[str, Any]:
     file = path / NAME if path.is_dir() else path
     try:
         document = json.loads(file.read_text(encoding="utf-8"))
-        known = document["format"], document["version"]
+        layout = document["format"], document["version"]
     except (OSError, ValueError, KeyError, TypeError):
         raise UsageError(f"{path}: holds no figures; write them with {called('evaluate')} --out {path}") from None
-    if known != (FORMAT, VERSION):
+    if layout != (FORMAT, VERSION):
         raise UsageError(
-            f"{file}: is {known[0]} version {known[1]}, not {FORMAT} version {VERSION}; evaluate anew with {called('evaluate')}"
+            f"{file}: is {layout[0]} version {layout[1]}, not {FORMAT} version {VERSION}; evaluate anew with {called('evaluate')}"
         )
     return dict(document)
 
@@ -116,28 +119,32 @@ def read(path: Path) -> dict[str, Any]:
 def rows_of_evaluation(fields: Iterable[FieldRow], unread: Sequence[Unread]) -> Iterator[Sequence[object]]:
     """A row per field and class; for a field that could not be read one row, without a class, with the reason."""
     for field in fields:
-        for name, of in field.classes.items():
-            clear = of.clear_truth, of.clear_counted, of.clear_counted - of.clear_truth
-            found = of.true, of.missed, of.false
-            counts = of.truth, of.counted, of.error
-            against = (None, None) if of.other is None else (of.other, of.other - of.truth)
-            yield field.field, field.smear, field.domain, name, "ok", *counts, *found, *clear, field.saturated, *against, None
+        for name, figures in field.classes.items():
+            clear = figures.clear_truth, figures.clear_counted, figures.clear_counted - figures.clear_truth
+            matches = figures.true, figures.missed, figures.false
+            counts = figures.truth, figures.counted, figures.error
+            against = (None, None) if figures.other is None else (figures.other, figures.other - figures.truth)
+            yield field.field, field.smear, field.domain, name, "ok", *counts, *matches, *clear, field.saturated, *against, None
     for lost in unread:
         yield _lone(lost.source, "unread", lost.reason)
 
 
 def rows_of_tables(result: TableEvaluation) -> Iterator[Sequence[object]]:
     """A row per field, or smear, and class; one row, without a class, for each that is in no figure."""
-    of, full = result.comparison, set(result.saturated)
+    comparison, full = result.comparison, set(result.saturated)
     beside = {} if result.against is None else {field.truth_name: field for field in result.against.fields}
-    for field in of.fields:
+    for field in comparison.fields:
         other = beside.get(field.truth_name)
         for name, truth in field.truth.items():
             counts = truth, field.counted[name], field.error[name]
             against = (other.counted[name], other.error[name]) if other and name in other.truth else (None, None)
             rest = *[None] * 6, field.field in full, *against, None
             yield field.field, field.smear, None, name, "ok", *counts, *rest
-    for status, names in (("only counted", of.only_counted), ("only in truth", of.only_truth), ("ambiguous", of.ambiguous)):
+    for status, names in (
+        ("only counted", comparison.only_counted),
+        ("only in truth", comparison.only_truth),
+        ("ambiguous", comparison.ambiguous),
+    ):
         for lone in names:
             yield _lone(lone, status, None)
     for lost, reason in result.unread.items():
@@ -169,7 +176,10 @@ def against_truth(comparison: Comparison, remarks: Sequence[str]) -> AgainstTrut
         for name, error in field.error.items()
     ]
     columns = [column for name in AGREEMENT_FIGURES for column in (name, f"{name}_low", f"{name}_high")]
-    rows = [(name, of.fields, of.counted, of.truth, *_columns(of)) for name, of in comparison.classes.items()]
+    rows = [
+        (name, agreement.fields, agreement.counted, agreement.truth, *_columns(agreement))
+        for name, agreement in comparison.classes.items()
+    ]
     return AgainstTruth(
         Table(("field", "smear", "class", "counted", "truth", "error"), errors),
         Table(("class", "fields", "counted", "truth", *columns), rows),

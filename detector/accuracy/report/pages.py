@@ -58,7 +58,7 @@ def model_page(result: Evaluation, about: Mapping[str, Any]) -> content.Page:
         compared=_differences(result.against) if result.against else [],
         relabelled=_relabelled(result.relabelled) if result.relabelled else [],
         yardsticks=content.yardsticks(result.all_cells),
-        found=_found(result),
+        detection=_detection(result),
         confusion=_confusion(result.confusion),
         failures=_failures(result),
         domains=_domains(result),
@@ -73,22 +73,24 @@ def model_page(result: Evaluation, about: Mapping[str, Any]) -> content.Page:
 
 def _sentence(result: Evaluation, about: Mapping[str, Any]) -> str:
     fields = f"{many(result.fields, 'field')} of {about['data']}, split {about['split']}"
-    errors = ", ".join(f"{in_words(of.mae, as_number(2))} {name}" for name, of in result.all_cells.items() if of.mae)
+    errors = ", ".join(
+        f"{in_words(agreement.mae, as_number(2))} {name}" for name, agreement in result.all_cells.items() if agreement.mae
+    )
     return f"{fields}: a field's count is wrong by {errors} on average; mAP50 {in_words(result.average_precision.mean_ap50, PRECISE)}."
 
 
 _NUMBERS = (("found", "true"), ("missed", "missed"), ("found falsely", "false"))
 
 
-def _found(result: Evaluation) -> list[Table]:
+def _detection(result: Evaluation) -> list[Table]:
     ap, at = result.average_precision, result.operating.values()
     precise = [
-        (title, [entry(figure, PRECISE, WHY["ap50"]) for figure in (*of.values(), mean)])
-        for title, of, mean in (("AP50", ap.ap50, ap.mean_ap50), ("AP50-95", ap.ap50_95, ap.mean_ap50_95))
+        (title, [entry(figure, PRECISE, WHY["ap50"]) for figure in (*by_class.values(), mean)])
+        for title, by_class, mean in (("AP50", ap.ap50, ap.mean_ap50), ("AP50-95", ap.ap50_95, ap.mean_ap50_95))
     ]
     operating = [
-        *((title, [Entry(f"{getattr(of, key):,}") for of in at]) for title, key in _NUMBERS),
-        *((title, [entry(getattr(of, key), as_percent, WHY[key]) for of in at]) for title, key in RATES),
+        *((title, [Entry(f"{getattr(rates, key):,}") for rates in at]) for title, key in _NUMBERS),
+        *((title, [entry(getattr(rates, key), as_percent, WHY[key]) for rates in at]) for title, key in RATES),
     ]
     return [
         table("Average precision, with 95 % intervals below", ("", *ap.ap50, "mean"), precise),
@@ -96,11 +98,11 @@ def _found(result: Evaluation) -> list[Table]:
     ]
 
 
-def _confusion(of: Confusion) -> Table:
-    rows = [Row(name, [Entry(f"{n:,}") for n in row]) for name, row in zip(of.truth, of.cells, strict=True)]
+def _confusion(confusion: Confusion) -> Table:
+    rows = [Row(name, [Entry(f"{n:,}") for n in row]) for name, row in zip(confusion.truth, confusion.cells, strict=True)]
     # What is not there and was not found cannot be counted.
     rows[-1] = Row(rows[-1].name, [*rows[-1].entries[:-1], Entry("–")])
-    return Table("Labelled cells (rows) by what they were found as (columns)", ("labelled as", *of.found), rows)
+    return Table("Labelled cells (rows) by what they were found as (columns)", ("labelled as", *confusion.found), rows)
 
 
 def _counts(result: Evaluation) -> list[Table]:
@@ -109,20 +111,20 @@ def _counts(result: Evaluation) -> list[Table]:
         kinds["other model, all cells"] = result.against.other.all_cells
     if result.guess is not None:
         kinds["constant baseline"] = result.guess
-    return [agreement_table(name, {title: of[name] for title, of in kinds.items()}) for name in result.all_cells]
+    return [agreement_table(name, {title: agreements[name] for title, agreements in kinds.items()}) for name in result.all_cells]
 
 
 def _smears(result: Evaluation) -> list[Table]:
     if result.per_smear is None:
         return []
-    of = next(iter(result.per_smear.values()))
-    return [agreement_table(f"Totals of {of.fields} smears", result.per_smear, "smear")]
+    totals = next(iter(result.per_smear.values()))
+    return [agreement_table(f"Totals of {totals.fields} smears", result.per_smear, "smear")]
 
 
 def _domains(result: Evaluation) -> list[Table]:
     return [
         table(
-            f"{domain}, {many(of.fields, 'field')}",
+            f"{domain}, {many(figures.fields, 'field')}",
             ("", "AP50", "AP50-95", "error per field", "clear of the border", "constant baseline"),
             [
                 (
@@ -130,23 +132,23 @@ def _domains(result: Evaluation) -> list[Table]:
                     [
                         *(
                             entry(ap[name], PRECISE, WHY["ap50"])
-                            for ap in (of.average_precision.ap50, of.average_precision.ap50_95)
+                            for ap in (figures.average_precision.ap50, figures.average_precision.ap50_95)
                         ),
-                        *(entry(kind[name].mae, as_number(2)) for kind in (of.all_cells, of.clear_cells)),
-                        entry(of.guess[name].mae if of.guess else None, as_number(2), WHY["guess"]),
+                        *(entry(kind[name].mae, as_number(2)) for kind in (figures.all_cells, figures.clear_cells)),
+                        entry(figures.guess[name].mae if figures.guess else None, as_number(2), WHY["guess"]),
                     ],
                 )
-                for name in of.all_cells
+                for name in figures.all_cells
             ],
         )
-        for domain, of in result.domains.items()
+        for domain, figures in result.domains.items()
     ]
 
 
 def _slices(parts: Sequence[Slice]) -> list[tuple[Table, list[str]]]:
     tables = []
-    for by, of in groupby(parts, key=attrgetter("by")):
-        members = list(of)
+    for by, group in groupby(parts, key=attrgetter("by")):
+        members = list(group)
         rows = [
             (
                 f"{name}, {part.name}",
@@ -168,8 +170,8 @@ def _slices(parts: Sequence[Slice]) -> list[tuple[Table, list[str]]]:
 def _failures(result: Evaluation) -> list[Table]:
     rows = [
         (f"{name}, {which}", [Entry(f"{n:,}") for n in kinds.values()])
-        for name, of in result.failures.items()
-        for which, kinds in (("missed", of.missed), ("false", of.false))
+        for name, failures in result.failures.items()
+        for which, kinds in (("missed", failures.missed), ("false", failures.false))
     ]
     kinds = next(iter(result.failures.values())).missed
     return [table("Missed cells and false finds, by what is to be seen there", ("", *kinds), rows)]
@@ -193,34 +195,38 @@ def _lists(result: Evaluation) -> list[content.Listed]:
 
 
 def _field_row(field: FieldRow) -> list[str]:
-    counted = [f"{of.counted} of {of.truth}" for of in field.classes.values()]
-    wrong = (sum(of.missed for of in field.classes.values()), sum(of.false for of in field.classes.values()))
+    counted = [f"{counts.counted} of {counts.truth}" for counts in field.classes.values()]
+    wrong = (sum(counts.missed for counts in field.classes.values()), sum(counts.false for counts in field.classes.values()))
     remarks = ["saturated"] * field.saturated + [part for part in (field.smear, field.domain) if part]
     return [field.field, *counted, *map(str, wrong), "; ".join(remarks)]
 
 
-def _differences(of: DetectorDifferences) -> list[Table]:
+def _differences(differences: DetectorDifferences) -> list[Table]:
     """A model's figures less those of another."""
     rows = [
-        (title, entries([*each.values(), mean], PRECISE, "ap50"))
-        for title, each, mean in (("AP50", of.ap50, of.mean_ap50), ("AP50-95", of.ap50_95, of.mean_ap50_95))
+        (title, entries([*by_class.values(), mean], PRECISE, "ap50"))
+        for title, by_class, mean in (
+            ("AP50", differences.ap50, differences.mean_ap50),
+            ("AP50-95", differences.ap50_95, differences.mean_ap50_95),
+        )
     ]
     at_thresholds = [
-        (title, entries((getattr(rates, key) for rates in of.operating.values()), as_points, key)) for title, key in RATES
+        (title, entries((getattr(rates, key) for rates in differences.operating.values()), as_points, key))
+        for title, key in RATES
     ]
     return [
-        table("Average precision, this model less the other", ("", *of.ap50, "mean"), rows),
-        table("At each model's thresholds, this less the other", ("", *of.operating), at_thresholds),
-        difference_table("Counts of all cells, this less the other", of.all_cells, "field"),
-        difference_table("Counts of cells clear of the border, this less the other", of.clear_cells, "field"),
+        table("Average precision, this model less the other", ("", *differences.ap50, "mean"), rows),
+        table("At each model's thresholds, this less the other", ("", *differences.operating), at_thresholds),
+        difference_table("Counts of all cells, this less the other", differences.all_cells, "field"),
+        difference_table("Counts of cells clear of the border, this less the other", differences.clear_cells, "field"),
     ]
 
 
-def _relabelled(of: Relabelled) -> list[Table]:
+def _relabelled(relabelled: Relabelled) -> list[Table]:
     """The same finds by these labels and by others, and how far the labels themselves agree."""
-    columns = ("", *of.labels)
+    columns = ("", *relabelled.labels)
     rows: list[tuple[str, list[Entry]]] = []
-    for title, figures in (("these labels", of.first), ("the others", of.second)):
+    for title, figures in (("these labels", relabelled.first), ("the others", relabelled.second)):
         rows += [
             (f"cells, {title}", [Entry(as_total(counts.truth)) for counts in figures.all_cells.values()]),
             (f"AP50, {title}", entries(figures.average_precision.ap50.values(), PRECISE, "ap50")),
@@ -232,14 +238,14 @@ def _relabelled(of: Relabelled) -> list[Table]:
             ),
         ]
     return [
-        table(f"The same finds in {many(of.first.fields, 'field')} by both label sets", columns, rows),
-        agreement_table("Cells by the other labels against these", of.labels),
+        table(f"The same finds in {many(relabelled.first.fields, 'field')} by both label sets", columns, rows),
+        agreement_table("Cells by the other labels against these", relabelled.labels),
     ]
 
 
 def _overlay(worst: WorstField) -> Overlay | None:
     """A field as the page shows it; None where its image can no longer be read."""
-    record, found, match = worst.record, worst.found, worst.match
+    record, detections, match = worst.record, worst.detections, worst.match
     if record.image is None:
         return None
     try:
@@ -247,8 +253,8 @@ def _overlay(worst: WorstField) -> Overlay | None:
     except ImageError:
         return None
     kinds = (
-        (HIT, found.xyxy[match.found], found.label[match.found]),
-        (FALSE, found.xyxy[match.false], found.label[match.false]),
+        (HIT, detections.xyxy[match.matched], detections.label[match.matched]),
+        (FALSE, detections.xyxy[match.false], detections.label[match.false]),
         (MISSED, record.xyxy[match.missed], record.label[match.missed]),
     )
     drawn = [(kind, name, _path(xyxy[label == i])) for kind, xyxy, label in kinds for i, name in enumerate(CLASSES)]
@@ -264,9 +270,11 @@ def _overlay(worst: WorstField) -> Overlay | None:
 def _mistakes(worst: WorstField) -> str:
     """What is wrong in a field, in words."""
     parts = []
-    for name, of in worst.row.classes.items():
-        if of.missed or of.false:
-            parts.append(f"{name}: {of.counted} counted, {of.truth} labelled ({of.missed} missed, {of.false} false)")
+    for name, counts in worst.row.classes.items():
+        if counts.missed or counts.false:
+            parts.append(
+                f"{name}: {counts.counted} counted, {counts.truth} labelled ({counts.missed} missed, {counts.false} false)"
+            )
     return "; ".join(parts)
 
 
@@ -298,15 +306,17 @@ def tables_page(result: TableEvaluation, about: Mapping[str, Any]) -> content.Pa
 
 def _tables_sentence(comparison: Comparison, about: Mapping[str, Any]) -> str:
     n, per = len(comparison.fields), comparison.per
-    errors = ", ".join(f"{in_words(of.mae, as_number(2))} {name}" for name, of in comparison.classes.items() if of.mae)
+    errors = ", ".join(
+        f"{in_words(agreement.mae, as_number(2))} {name}" for name, agreement in comparison.classes.items() if agreement.mae
+    )
     return f"{about['counts']} against {about['truth']}, {many(n, per)}: the count of a {per} is wrong by {errors} on average."
 
 
 def _tables_counts(result: TableEvaluation) -> list[Table]:
     mine, other = result.comparison, result.against
     tables = []
-    for name, of in mine.classes.items():
-        columns = {"these counts": of}
+    for name, agreement in mine.classes.items():
+        columns = {"these counts": agreement}
         if other is not None and name in other.classes:
             columns["the others"] = other.classes[name]
         tables.append(agreement_table(name, {**columns, "constant baseline": mine.guess[name]}, mine.per))
@@ -320,19 +330,19 @@ def _tables_smears(comparison: Comparison) -> list[Table]:
 
 
 def _tables_lists(result: TableEvaluation) -> Iterator[content.Listed]:
-    for of, unread, saturated, where in (
+    for comparison, unread, saturated, where in (
         (result.comparison, result.unread, result.saturated, ""),
         (result.against, result.against_unread, result.against_saturated, " (the other counts)"),
     ):
-        if of is not None:
+        if comparison is not None:
             yield content.listed(f"Not read, and in no figure{where}", unread.items())
-            yield content.named(f"Counted, but not in the truth{where}", of.only_counted)
-            yield content.named(f"In the truth, but not counted{where}", of.only_truth)
+            yield content.named(f"Counted, but not in the truth{where}", comparison.only_counted)
+            yield content.named(f"In the truth, but not counted{where}", comparison.only_truth)
             yield content.named(
-                f"Several could be meant{where}", of.ambiguous, "A name stands for more than one; they are in no figure."
+                f"Several could be meant{where}", comparison.ambiguous, "A name stands for more than one; they are in no figure."
             )
-            yield content.named(f"Classes that one side alone counts{where}", of.classes_apart)
-            yield content.named(f"Smears whose totals lack unread fields{where}", of.incomplete)
+            yield content.named(f"Classes that one side alone counts{where}", comparison.classes_apart)
+            yield content.named(f"Smears whose totals lack unread fields{where}", comparison.incomplete)
             yield content.named(f"Saturated{where}", saturated, content.SATURATED)
     yield content.named("In one of the two tables only, and in no difference", result.unpaired)
     yield content.named("Could not be used", result.remarks)

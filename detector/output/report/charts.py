@@ -56,27 +56,29 @@ def counts(name: str, colour: str, values: Sequence[int | None], doubtful: Seque
         values: cells in each field; None for one that was not read.
         doubtful: which fields are; of the same length.
     """
-    known = [value for value in values if value is not None]
+    numbers = [value for value in values if value is not None]
     limits = None if mean is None else mean.limits
-    y_ticks = ticks(0, max([*known, 1, 0 if limits is None else min(limits[1], 2 * max([*known, 1]))]), whole=True)
+    y_ticks = ticks(0, max([*numbers, 1, 0 if limits is None else min(limits[1], 2 * max([*numbers, 1]))]), whole=True)
     top = y_ticks[-1]
-    x_ticks = [one for one in ticks(1, max(len(values), 2), whole=True) if 1 <= one <= len(values)]
+    x_ticks = [tick for tick in ticks(1, max(len(values), 2), whole=True) if 1 <= tick <= len(values)]
     step = (WIDTH - LEFT - RIGHT) / max(len(values), 1)
     points = [(LEFT + (i + 0.5) * step, _y(value or 0, top)) for i, value in enumerate(values)]
-    of = list(zip(points, values, doubtful, strict=True))
-    alt = f"{name} in each of {len(known)} fields: {min(known)} to {max(known)}" if known else f"{name}: no field was read"
+    marks = list(zip(points, values, doubtful, strict=True))
+    alt = (
+        f"{name} in each of {len(numbers)} fields: {min(numbers)} to {max(numbers)}" if numbers else f"{name}: no field was read"
+    )
     return Chart(
         title=name,
         colour=colour,
         alt=alt if mean is None else f"{alt}, mean {short(mean.value)}, 95 % interval {span(mean)}",
         x_label="field of the smear",
         y_label="cells in the field",
-        x_ticks=[(LEFT + (one - 0.5) * step, f"{one:g}") for one in x_ticks],
-        y_ticks=[(_y(one, top), short(one)) for one in y_ticks],
-        dots="".join(f"M{x:.1f} {y:.1f}h0" for (x, y), value, doubt in of if value is not None and not doubt),
+        x_ticks=[(LEFT + (tick - 0.5) * step, f"{tick:g}") for tick in x_ticks],
+        y_ticks=[(_y(tick, top), short(tick)) for tick in y_ticks],
+        dots="".join(f"M{x:.1f} {y:.1f}h0" for (x, y), value, doubt in marks if value is not None and not doubt),
         dot_px=next((px for most, px in _DOT_PX if len(values) <= most), _SMALLEST_DOT_PX),
-        rings="".join(f"M{x - 3.5:.1f} {y:.1f}a3.5 3.5 0 1 0 7 0a3.5 3.5 0 1 0-7 0" for (x, y), _, doubt in of if doubt),
-        crosses="".join(f"M{x - 3:.1f} {y - 3:.1f}l6 6m0-6l-6 6" for (x, y), value, _ in of if value is None),
+        rings="".join(f"M{x - 3.5:.1f} {y:.1f}a3.5 3.5 0 1 0 7 0a3.5 3.5 0 1 0-7 0" for (x, y), _, doubt in marks if doubt),
+        crosses="".join(f"M{x - 3:.1f} {y - 3:.1f}l6 6m0-6l-6 6" for (x, y), value, _ in marks if value is None),
         band=None if limits is None else (high := _y(min(limits[1], top), top), _y(limits[0], top) - high),
         level=None if mean is None else _y(mean.value, top),
     )
@@ -111,8 +113,8 @@ def sizes(name: str, colour: str, values: NDArray[np.float32], unit: str) -> Cha
         alt=f"{name}: {len(values):,} cells, median {short(middle)} {unit}, 90 % of them {short(tail)} to {short(head)} {unit}",
         x_label=f"size, {unit}",
         y_label="cells",
-        x_ticks=[(LEFT + (one - start) * scale, short(one)) for one in x_ticks],
-        y_ticks=[(_y(one, y_ticks[-1]), short(one)) for one in y_ticks],
+        x_ticks=[(LEFT + (tick - start) * scale, short(tick)) for tick in x_ticks],
+        y_ticks=[(_y(tick, y_ticks[-1]), short(tick)) for tick in y_ticks],
         bars="".join(bars),
         middle=LEFT + (middle - start) * scale,
     )

@@ -12,7 +12,7 @@ from detector.counting.fields import FieldCount, UnreadField
 from detector.counting.intervals import Interval
 from detector.counting.smears import ClassCount, SmearCount
 from detector.output import overlay
-from detector.output.figures import percent, short
+from detector.output.figures import many, percent, short
 from detector.output.outcome import Outcome
 from detector.output.report import charts
 from detector.vision import boxes
@@ -38,7 +38,7 @@ class Row:
     """One line of a smear's table: a figure and its interval for each class, empty and None where there is none."""
 
     name: str
-    cells: Sequence[tuple[str, tuple[str, str] | None]]
+    entries: Sequence[tuple[str, tuple[str, str] | None]]
 
 
 @dataclass
@@ -49,11 +49,11 @@ class Sizes:
     um: dict[str, array[float]] = field(default_factory=lambda: {name: array("f") for name in CLASSES})
     uncalibrated: int = 0
 
-    def add(self, found: Detections, um_per_px: float | None) -> None:
+    def add(self, detections: Detections, um_per_px: float | None) -> None:
         """Take in a field's cells."""
         self.uncalibrated += um_per_px is None
-        clear = boxes.clear_of_border(found.xyxy, found.size_wh)
-        sides_px, labels = boxes.side(found.xyxy[clear]), found.label[clear]
+        clear = boxes.clear_of_border(detections.xyxy, detections.size_wh)
+        sides_px, labels = boxes.side(detections.xyxy[clear]), detections.label[clear]
         for label, name in enumerate(CLASSES):
             own_px = sides_px[labels == label]
             self.px[name].frombytes(own_px.tobytes())
@@ -64,41 +64,41 @@ class Sizes:
         """A chart for each class of which there are cells: in µm where all fields are calibrated."""
         by_class, unit = (self.px, "px") if self.uncalibrated else (self.um, "µm")
         drawn = (charts.sizes(name, COLOURS[name], np.array(by_class[name], dtype=np.float32), unit) for name in CLASSES)
-        return [one for one in drawn if one is not None]
+        return [chart for chart in drawn if chart is not None]
 
 
 def rows(smear: SmearCount) -> list[Row]:
     """A smear's table; lines in which nothing is known are left out."""
     if not smear.fields:
         return []
-    of = [smear.classes[name] for name in CLASSES]
+    classes = [smear.classes[name] for name in CLASSES]
     lines = [
-        Row("counted", [(f"{one.total:,}", None) for one in of]),
-        _row("expected true count", [one.expected_total for one in of]),
-        _row("counted per field", [one.mean for one in of]),
-        _row("expected true count per field", [one.expected_mean for one in of]),
-        Row("counting frame", [(f"{one.frame_total:,}", None) for one in of]),
-        _row("per red cell", [one.per_rbc for one in of]),
-        _row("per mm²", [one.per_mm2 for one in of]),
-        _row("per µL", [one.per_ul for one in of]),
+        Row("counted", [(f"{count.total:,}", None) for count in classes]),
+        _row("expected true count", [count.expected_total for count in classes]),
+        _row("counted per field", [count.mean for count in classes]),
+        _row("expected true count per field", [count.expected_mean for count in classes]),
+        Row("counting frame", [(f"{count.frame_total:,}", None) for count in classes]),
+        _row("per red cell", [count.per_rbc for count in classes]),
+        _row("per mm²", [count.per_mm2 for count in classes]),
+        _row("per µL", [count.per_ul for count in classes]),
     ]
-    return [line for line in lines if any(value for value, _ in line.cells)]
+    return [line for line in lines if any(value for value, _ in line.entries)]
 
 
 def quality_rows(fields: Sequence[FieldCount]) -> list[tuple[str, str, str]]:
     """Name, median, and least to most of what was measured in the fields."""
-    seen = [one.quality for one in fields if one.quality is not None]
+    seen = [field.quality for field in fields if field.quality is not None]
     if not seen:
         return []
-    taken = [one.scale for one in fields if one.scale is not None and one.scale.rbc_px is not None]
+    taken = [field.scale for field in fields if field.scale is not None and field.scale.rbc_px is not None]
     sources = ", ".join(dict.fromkeys(scale.source for scale in taken))
     measured: list[tuple[str, list[float], bool]] = [
-        ("focus: contrasts per cell diameter", [one.focus for one in seen if one.focus is not None], False),
-        ("covered by cells", [one.covered for one in seen], True),
-        ("cells that overlap, of their area", [one.overlap for one in seen], True),
-        ("dark, but in no counted cell", [one.unclaimed for one in seen], True),
-        ("contrast of cells to background", [one.contrast for one in seen], True),
-        ("unevenness of the light", [one.uneven for one in seen], True),
+        ("focus: contrasts per cell diameter", [quality.focus for quality in seen if quality.focus is not None], False),
+        ("covered by cells", [quality.covered for quality in seen], True),
+        ("cells that overlap, of their area", [quality.overlap for quality in seen], True),
+        ("dark, but in no counted cell", [quality.unclaimed for quality in seen], True),
+        ("contrast of cells to background", [quality.contrast for quality in seen], True),
+        ("unevenness of the light", [quality.uneven for quality in seen], True),
         (f"width of red cells in px, from: {sources}", [scale.rbc_px for scale in taken if scale.rbc_px is not None], False),
     ]
     return [
@@ -112,32 +112,32 @@ def counts_charts(smear: SmearCount, fields: Sequence[FieldCount | UnreadField])
     """A chart of each class's count per field; none where the smear has one field."""
     if len(fields) < 2:
         return []
-    doubtful = [isinstance(one, FieldCount) and bool(one.doubt) for one in fields]
-    values = {name: [one.raw[name] if isinstance(one, FieldCount) else None for one in fields] for name in CLASSES}
+    doubtful = [isinstance(field, FieldCount) and bool(field.doubt) for field in fields]
+    values = {name: [field.raw[name] if isinstance(field, FieldCount) else None for field in fields] for name in CLASSES}
     return [charts.counts(name, COLOURS[name], values[name], doubtful, smear.classes[name].mean) for name in CLASSES]
 
 
 def by_smear(fields: Iterable[FieldCount | UnreadField]) -> dict[str, list[FieldCount | UnreadField]]:
     """Fields by their smear, in their order."""
-    found: dict[str, list[FieldCount | UnreadField]] = {}
-    for one in fields:
-        found.setdefault(one.smear, []).append(one)
-    return found
+    fields_of: dict[str, list[FieldCount | UnreadField]] = {}
+    for member in fields:
+        fields_of.setdefault(member.smear, []).append(member)
+    return fields_of
 
 
-def field_row(one: FieldCount | UnreadField) -> list[str]:
+def field_row(field: FieldCount | UnreadField) -> list[str]:
     """A field's line in the table of fields: name, counts, focus, cover, and what is to be said of it."""
-    if isinstance(one, UnreadField):
-        return [one.field, *[""] * (len(CLASSES) + 2), f"unread: {one.reason}"]
-    seen = one.quality
+    if isinstance(field, UnreadField):
+        return [field.field, *[""] * (len(CLASSES) + 2), f"unread: {field.reason}"]
+    seen = field.quality
     quality = ["", ""] if seen is None else ["" if seen.focus is None else short(seen.focus), percent(seen.covered)]
-    remarks = filter(None, ("saturated" * one.saturated, one.doubt, one.note))
-    return [one.field, *(str(one.raw[name]) for name in CLASSES), *quality, "; ".join(remarks)]
+    remarks = filter(None, ("saturated" * field.saturated, field.doubt, field.note))
+    return [field.field, *(str(field.raw[name]) for name in CLASSES), *quality, "; ".join(remarks)]
 
 
 def sentence(outcome: Outcome) -> str:
     """The whole count in one sentence."""
-    parts = [f"{_number(len(outcome.read), 'field')} of {_number(len(outcome.smears), 'smear')} counted"]
+    parts = [f"{many(len(outcome.read), 'field')} of {many(len(outcome.smears), 'smear')} counted"]
     parts += [f"{len(outcome.unread):,} unread"] * bool(outcome.unread)
     parts += [f"{len(outcome.saturated):,} saturated"] * bool(outcome.saturated)
     doubtful = len(outcome.doubtful)
@@ -150,12 +150,12 @@ def summary(smear: SmearCount) -> list[str]:
     return [smear.smear, f"{smear.fields:,}", *totals, f"{smear.unread:,}", f"{smear.doubtful:,}"]
 
 
-def _total(smear: SmearCount, one: ClassCount) -> str:
-    return f"{one.total:,}" if smear.fields else "–"
+def _total(smear: SmearCount, count: ClassCount) -> str:
+    return f"{count.total:,}" if smear.fields else "–"
 
 
-def _row(name: str, of: Sequence[Interval | None]) -> Row:
-    return Row(name, [("", None) if one is None else (short(one.value), _limits(one)) for one in of])
+def _row(name: str, intervals: Sequence[Interval | None]) -> Row:
+    return Row(name, [("", None) if interval is None else (short(interval.value), _limits(interval)) for interval in intervals])
 
 
 def _limits(interval: Interval) -> tuple[str, str] | None:
@@ -167,7 +167,3 @@ def _limits(interval: Interval) -> tuple[str, str] | None:
 
 def _share(value: float, share: bool) -> str:
     return percent(value) if share else short(value)
-
-
-def _number(count: int, noun: str) -> str:
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"

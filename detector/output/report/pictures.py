@@ -57,7 +57,7 @@ def shown(fields: Sequence[FieldCount], first: Collection[str]) -> set[str]:
     kept: set[str] = set()
     others = [field for field in fields if field.field not in first]
     # Every other one, then every other one of the rest, and so on.
-    spread = [one for step in (64, 16, 4, 2, 1) for one in others[::step]]
+    spread = [field for step in (64, 16, 4, 2, 1) for field in others[::step]]
     for field in [*(field for field in fields if field.field in first), *spread]:
         need = picture + _BYTES_AROUND + 8 * len(field.field) + _BYTES_PER_CELL * sum(field.raw.values())
         if field.field not in kept and need <= room:
@@ -66,15 +66,15 @@ def shown(fields: Sequence[FieldCount], first: Collection[str]) -> set[str]:
     return kept
 
 
-def packed(found: Detections) -> str:
+def packed(detections: Detections) -> str:
     """Cells as base64 of five 16-bit numbers each, low byte first: x, y, width, height and 1000 label + 100 score.
 
     Lengths are in 65535ths of the field's width or height; scores are rounded down to hundredths.
     """
-    sides = np.array([*found.size_wh, *found.size_wh], dtype=np.float64)
-    corner, far = found.xyxy[:, :2], found.xyxy[:, 2:]
+    sides = np.array([*detections.size_wh, *detections.size_wh], dtype=np.float64)
+    corner, far = detections.xyxy[:, :2], detections.xyxy[:, 2:]
     place = np.concatenate([corner, far - corner], axis=1) / sides * 65535
     # Scores come with four decimals as 32-bit numbers, which may lie a little below what they stand for.
-    score = np.floor(found.score.astype(np.float64) * 100 + 1e-3)
-    numbers = np.column_stack([place.round(), 1000 * found.label + score]).clip(0, 65535)
+    score = np.floor(detections.score.astype(np.float64) * 100 + 1e-3)
+    numbers = np.column_stack([place.round(), 1000 * detections.label + score]).clip(0, 65535)
     return base64.b64encode(numbers.astype("<u2").tobytes()).decode("ascii")

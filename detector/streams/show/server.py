@@ -24,7 +24,7 @@ import cv2
 
 from detector.errors import MissingExtraError, OutputError, UsageError
 from detector.streams.live import Shown
-from detector.vision.images import Rgb
+from detector.vision.images import Rgb, as_jpeg
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -190,8 +190,7 @@ class Page:
                 shrink = min(1.0, _LONG_PX / max(picture.shape[:2]))
                 if shrink < 1:
                     picture = cv2.resize(picture, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA)  # type: ignore[assignment]
-                _, encoded = cv2.imencode(".jpg", picture[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
-                self._jpeg = encoded.tobytes()
+                self._jpeg = as_jpeg(picture, _JPEG_QUALITY)
             return self._jpeg
 
 

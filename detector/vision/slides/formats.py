@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from detector.errors import ImageError
-from detector.vision.images import most_pixels
+from detector.vision.images import most_pixels, opened
 from detector.vision.slides.slide import Slide
 
 VENDOR_SUFFIXES = frozenset({".svs", ".ndpi", ".mrxs", ".scn", ".bif", ".dcm"})
@@ -56,7 +56,7 @@ def repeated(paths: Iterable[Path]) -> set[Path]:
             series = vendor.series(path)
             if series is not None:
                 files.setdefault(series, []).append(path)
-    return {path for group in files.values() for path in sorted(group, key=lambda one: -one.stat().st_size)[1:]}
+    return {path for group in files.values() for path in sorted(group, key=lambda path: -path.stat().st_size)[1:]}
 
 
 def open_slide(path: Path) -> Slide:
@@ -69,11 +69,8 @@ def open_slide(path: Path) -> Slide:
     """
     from detector.vision.slides import tiff, vendor
 
-    try:
-        if not path.stat().st_size:
-            raise ImageError("is empty (0 bytes)")
-    except OSError as error:
-        raise ImageError(f"cannot be opened ({error.strerror or error})") from None
+    with opened(path):
+        pass
     is_tiff = path.suffix.lower() in TIFF_SUFFIXES
     if is_tiff and not vendor.knows(path):
         return tiff.TiffSlide(path)

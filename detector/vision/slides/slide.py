@@ -65,7 +65,7 @@ class Slide(ABC):
 
     def factor_for(self, least: float) -> float:
         """The smallest size at which the file holds the picture with at least this share of the full resolution; else 1."""
-        return min((one for one in self.factors if one >= min(least, 1.0)), default=1.0)
+        return min((factor for factor in self.factors if factor >= min(least, 1.0)), default=1.0)
 
     def read(self, window: Window, factor: float = 1.0) -> Rgb:
         """Pixels of a window made smaller by `factor` (at most 1), of shape (round(height * factor), round(width * factor), 3), uint8.

@@ -26,7 +26,7 @@ def _ome(file: tifffile.TiffFile) -> float | None:
         root = ElementTree.fromstring(file.ome_metadata)
     except (ElementTree.ParseError, DefusedXmlException, ValueError, LookupError):
         return None
-    pixels = next((one for one in root.iter() if one.tag.endswith("}Pixels") or one.tag == "Pixels"), None)
+    pixels = next((element for element in root.iter() if element.tag.endswith("}Pixels") or element.tag == "Pixels"), None)
     if pixels is None:
         return None
     factor = _TO_UM.get(pixels.get("PhysicalSizeXUnit", "µm").replace("\u03bc", "µ"))
@@ -35,8 +35,8 @@ def _ome(file: tifffile.TiffFile) -> float | None:
 
 
 def _aperio(page: Any) -> float | None:
-    found = re.search(r"\|\s*MPP\s*=\s*([0-9.]+)", page.description or "")
-    return _number(found.group(1)) if found else None
+    match = re.search(r"\|\s*MPP\s*=\s*([0-9.]+)", page.description or "")
+    return _number(match.group(1)) if match else None
 
 
 def _resolution(page: Any) -> float | None:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from detector.errors import ImageError
-from detector.vision.images import Rgb, over_white
+from detector.vision.images import Rgb, opened, over_white
 from detector.vision.slides.slide import Slide, Window, is_scale
 
 
@@ -83,7 +83,7 @@ def knows(path: Path) -> bool:
 def series(path: Path) -> str | None:
     """What names the slide that a DICOM file belongs to, or None where it cannot be opened."""
     try:
-        with contextlib.closing(VendorSlide(path)) as slide:
+        with opened(path), contextlib.closing(VendorSlide(path)) as slide:
             name = slide.properties.get("dicom.SeriesInstanceUID")
     except ImageError:
         return None

@@ -32,23 +32,23 @@ def _has(picture: np.ndarray, bgr: tuple[int, int, int]) -> bool:
 
 def test_every_domain_has_its_line(make: Make, tmp_path: Path) -> None:
     pytest.importorskip("matplotlib", reason="needs the evaluate extra: pip install -e '.[evaluate]'")
-    records, found = make(1)
-    detection.error_by_threshold(thresholds.tune(records, found, ["a"] * 12), tmp_path / "one.png")
-    detection.error_by_threshold(thresholds.tune(records, found, ["a", "b"] * 6), tmp_path / "two.png")
+    records, detections = make(1)
+    detection.error_by_threshold(thresholds.tune(records, detections, ["a"] * 12), tmp_path / "one.png")
+    detection.error_by_threshold(thresholds.tune(records, detections, ["a", "b"] * 6), tmp_path / "two.png")
     one, two = _drawn(tmp_path / "one.png"), _drawn(tmp_path / "two.png")
     assert _has(one, BLUE_BGR)
     assert not _has(one, VERMILION_BGR)
     assert _has(two, BLUE_BGR)
     assert _has(two, VERMILION_BGR)
     assert one.shape[1] > 1000
-    detection.error_by_threshold(thresholds.tune(records, found, ["a", "b"] * 6), tmp_path / "again.png")
+    detection.error_by_threshold(thresholds.tune(records, detections, ["a", "b"] * 6), tmp_path / "again.png")
     assert (tmp_path / "again.png").read_bytes() == (tmp_path / "two.png").read_bytes()
 
 
 def test_a_class_that_is_nowhere_and_many_domains_can_be_drawn(make: Make, tmp_path: Path) -> None:
     pytest.importorskip("matplotlib", reason="needs the evaluate extra: pip install -e '.[evaluate]'")
-    records, found = make(2, fields=9, per_class=(4, 0, 0))
-    detection.error_by_threshold(thresholds.tune(records, found, list("abcdefghi")), tmp_path / "many.png")
+    records, detections = make(2, fields=9, per_class=(4, 0, 0))
+    detection.error_by_threshold(thresholds.tune(records, detections, list("abcdefghi")), tmp_path / "many.png")
     assert _drawn(tmp_path / "many.png").size
 
 

@@ -89,10 +89,10 @@ def test_texts_are_whole_and_apart(name: str) -> None:
 def texts(figure: Any) -> list[Any]:
     """All texts that are drawn; numbers of ticks beyond an axis's ends are not."""
     (axes,) = figure.axes
-    found = [axes.title, axes.xaxis.label, axes.yaxis.label, *axes.texts]
+    labels = [axes.title, axes.xaxis.label, axes.yaxis.label, *axes.texts]
     for axis, (low, high) in ((axes.xaxis, axes.get_xlim()), (axes.yaxis, sorted(axes.get_ylim()))):
-        found += [text for place, text in zip(axis.get_ticklocs(), axis.get_ticklabels(), strict=True) if low <= place <= high]
-    return found + [text for legend in figure.legends for text in legend.get_texts()]
+        labels += [text for place, text in zip(axis.get_ticklocs(), axis.get_ticklabels(), strict=True) if low <= place <= high]
+    return labels + [text for legend in figure.legends for text in legend.get_texts()]
 
 
 def test_files_are_the_same_each_time_and_say_no_date(tmp_path: Path) -> None:

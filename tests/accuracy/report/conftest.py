@@ -9,7 +9,7 @@ import pytest
 
 from detector import evaluate
 from detector.annotations import dataset, sources
-from detector.commandline import EXIT_DONE, EXIT_SOME_FAILED
+from detector.errors import EXIT_DONE, EXIT_SOME_FAILED
 from detector.vision.model import SHIPPED
 
 SAMPLES = Path(__file__).parents[3] / "datasets" / "samples" / "truth.json"

@@ -33,10 +33,10 @@ def keys(value: Any, names: frozenset[str]) -> Iterator[str]:
 
 @pytest.mark.parametrize("folder", ["of_model", "of_tables"])
 def test_every_key_is_documented(folder: str, request: pytest.FixtureRequest) -> None:
-    found = metrics.read(request.getfixturevalue(folder))
+    document = metrics.read(request.getfixturevalue(folder))
     told = set(re.findall(r"`([^`]+)`", DOCUMENTED)) | {"value", "low", "high"}
-    names = frozenset([*CLASSES, *found.get("domains", ())])
-    undocumented = {key for key in keys(found, names) if key not in told}
+    names = frozenset([*CLASSES, *document.get("domains", ())])
+    undocumented = {key for key in keys(document, names) if key not in told}
     assert not undocumented
 
 
@@ -47,22 +47,22 @@ def test_every_documented_key_and_column_is_written(of_model: Path, of_tables: P
         with (folder / "fields.csv").open(encoding="utf-8", newline="") as file:
             written |= set(next(csv.reader(file)))
     first_cells = re.findall(r"^\| (`[^|]+`) \|", DOCUMENTED.split("## `metrics.json`")[1], re.MULTILINE)
-    told = {name for cell in first_cells for name in re.findall(r"`([^`]+)`", cell)}
-    assert told - written == set()
+    names = {name for cell in first_cells for name in re.findall(r"`([^`]+)`", cell)}
+    assert names - written == set()
 
 
 def test_what_was_evaluated_stands_in_it(of_model: Path) -> None:
-    found = metrics.read(of_model)
-    assert (found["kind"], found["data"], found["smears"]) == ("model", "first/data.yaml", found["smears"])
-    assert found["smears"].endswith("/smears.csv")
-    assert found["also"] == "second/data.yaml"
-    assert found["other"]["sha256"] == found["model"]["sha256"]
-    assert [one["source"] for one in found["unread"]] == ["a_4"]
-    assert found["without_smear"] == ["b_5"]
-    assert set(found["domains"]) == set()
-    assert found["against"]["mean_ap50"]["value"] == 0
-    assert found["relabelled"]["labels"]["RBC"]["fields"] == 4
-    assert found["figures"]["per_smear"]["RBC"]["fields"] == 3
+    document = metrics.read(of_model)
+    assert (document["kind"], document["data"], document["smears"]) == ("model", "first/data.yaml", document["smears"])
+    assert document["smears"].endswith("/smears.csv")
+    assert document["also"] == "second/data.yaml"
+    assert document["other"]["sha256"] == document["model"]["sha256"]
+    assert [item["source"] for item in document["unread"]] == ["a_4"]
+    assert document["without_smear"] == ["b_5"]
+    assert set(document["domains"]) == set()
+    assert document["against"]["mean_ap50"]["value"] == 0
+    assert document["relabelled"]["labels"]["RBC"]["fields"] == 4
+    assert document["figures"]["per_smear"]["RBC"]["fields"] == 3
     rows = csv.DictReader((of_model / "fields.csv").read_text(encoding="utf-8").splitlines())
     assert {(row["against_counted"], row["against_error"]) == (row["counted"], row["error"]) for row in rows} == {True}
     text = (of_model / metrics.NAME).read_text(encoding="utf-8")

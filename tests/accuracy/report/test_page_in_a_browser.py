@@ -9,8 +9,8 @@ import pytest
 
 pytestmark = pytest.mark.slow
 
-Browser = Any
-"""What `conftest.Browser` is."""
+Window = Any
+"""What `conftest.Window` is."""
 
 
 @pytest.fixture(params=["of_model", "of_tables"])
@@ -19,7 +19,7 @@ def page(request: pytest.FixtureRequest) -> Path:
 
 
 @pytest.mark.parametrize("width", [1280, 390])
-def test_it_fits_the_window_and_complains_of_nothing(page: Path, chromium: Browser, width: int) -> None:
+def test_it_fits_the_window_and_complains_of_nothing(page: Path, chromium: Window, width: int) -> None:
     chromium.open(page, width)
     assert chromium.run("document.documentElement.scrollWidth") <= width
     beyond = """[...document.querySelectorAll('main *')].filter(one => !one.closest('.scroll, svg')
@@ -39,7 +39,7 @@ def test_it_fits_the_window_and_complains_of_nothing(page: Path, chromium: Brows
     assert chromium.complaints == []
 
 
-def test_links_of_the_page_lead_somewhere(page: Path, chromium: Browser) -> None:
+def test_links_of_the_page_lead_somewhere(page: Path, chromium: Window) -> None:
     chromium.open(page, 1280)
     assert chromium.run("[...document.querySelectorAll('nav a')].filter(one => !document.querySelector(one.hash)).length") == 0
     assert chromium.run("[...document.querySelectorAll('main > section')].length") == chromium.run(
@@ -47,7 +47,7 @@ def test_links_of_the_page_lead_somewhere(page: Path, chromium: Browser) -> None
     )
 
 
-def test_boxes_lie_on_the_pictures_and_differ_without_colour(of_model: Path, chromium: Browser) -> None:
+def test_boxes_lie_on_the_pictures_and_differ_without_colour(of_model: Path, chromium: Window) -> None:
     chromium.open(of_model / "report.html", 1280)
     apart = """[...document.querySelectorAll('.worst .frame')].map(one => {
         const a = one.querySelector('img').getBoundingClientRect(), b = one.querySelector('svg').getBoundingClientRect();
@@ -60,8 +60,8 @@ def test_boxes_lie_on_the_pictures_and_differ_without_colour(of_model: Path, chr
     assert len(set(chromium.run(dashes))) == 3
 
 
-def test_it_prints_on_paper(page: Path, chromium: Browser) -> None:
+def test_it_prints_on_paper(page: Path, chromium: Window) -> None:
     chromium.open(page, 1280)
-    assert 3 <= chromium.pdf().count(b"/Type /Page\n") <= 16
-    chromium.call("Emulation.setEmulatedMedia", media="print")
+    assert 3 <= chromium.page.pdf(format="A4", print_background=True).count(b"/Type /Page\n") <= 16
+    chromium.page.emulate_media(media="print")
     assert not chromium.run("document.querySelector('nav').checkVisibility()")

@@ -77,6 +77,35 @@ def test_jpeg_tiles_grey_depth_alpha_and_inverted_grey_become_rgb(tmp_path: Path
             assert np.percentile(off, 95) < 10, name
 
 
+@pytest.mark.parametrize("planes", [False, True])
+def test_an_alpha_channel_that_is_0_everywhere_is_unused(tmp_path: Path, planes: bool) -> None:
+    rgba = np.dstack([picture(), np.zeros((200, 300), np.uint8)])
+    stored = rgba.transpose(2, 0, 1) if planes else rgba
+    layout = {"planarconfig": "separate"} if planes else {}
+    tifffile.imwrite(tmp_path / "a.tif", stored, photometric="rgb", extrasamples=["unassalpha"], tile=(64, 64), **layout)
+    with TiffSlide(tmp_path / "a.tif") as slide:
+        np.testing.assert_array_equal(slide.read((0, 0, 300, 200)), picture())
+    rgba[150:, :, 3] = 255
+    stored = rgba.transpose(2, 0, 1) if planes else rgba
+    tifffile.imwrite(tmp_path / "a.tif", stored, photometric="rgb", extrasamples=["unassalpha"], tile=(64, 64), **layout)
+    with TiffSlide(tmp_path / "a.tif") as slide:
+        assert (slide.read((0, 0, 300, 150)) == 255).all()
+        np.testing.assert_array_equal(slide.read((0, 150, 300, 200)), picture()[150:])
+
+
+@pytest.mark.parametrize("options", [{"tile": (64, 64)}, {"rowsperstrip": 200}, {"tile": (64, 64), "alpha": True}], ids=str)
+def test_neither_a_hot_pixel_nor_alpha_tells_the_depth(tmp_path: Path, options: dict[str, Any]) -> None:
+    rgb = picture()
+    deep = rgb.astype(np.uint16) * 16
+    deep[30, 40], rgb[30, 40] = 65535, 255
+    if options.pop("alpha", False):
+        options["extrasamples"] = ["unassalpha"]
+        deep = np.dstack([deep, np.full(deep.shape[:2], 65535, np.uint16)])
+    tifffile.imwrite(tmp_path / "a.tif", deep, photometric="rgb", **options)
+    with TiffSlide(tmp_path / "a.tif") as slide:
+        assert np.abs(slide.read((0, 0, 300, 200)).astype(int) - rgb).max() <= 1
+
+
 def pyramid(path: Path, rgb: np.ndarray, **options: Any) -> None:
     """Write a tiled pyramid of three sizes, each half of the one before."""
     with tifffile.TiffWriter(path) as file:
@@ -93,12 +122,12 @@ def test_small_views_come_from_the_pyramid_and_show_the_same(tmp_path: Path, mon
     with TiffSlide(tmp_path / "a.tif") as slide:
         assert slide.factors == (1.0, 0.5, 0.25)
         assert slide.factor_for(0.3) == 0.5
-        asked: list[int] = []
+        calls: list[int] = []
         level = slide.level
-        monkeypatch.setattr(slide, "level", lambda index, window: asked.append(index) or level(index, window))
+        monkeypatch.setattr(slide, "level", lambda index, window: calls.append(index) or level(index, window))
         quarter = slide.read((40, 40, 280, 160), 0.25)
         small, factor = slide.overview(75)
-        assert set(asked) == {2}
+        assert set(calls) == {2}
     mean = rgb[40:160, 40:280].reshape(30, 4, 60, 4, 3).mean(axis=(1, 3))
     assert np.abs(quarter - mean).mean() < 1.5
     assert (small.shape, factor) == ((50, 75, 3), 0.25)

@@ -233,3 +233,11 @@ def test_reading_leaves_pillows_guard_on(tmp_path: Path, rgb: np.ndarray, monkey
         images.read(tmp_path / "a.png")
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 60 * 40 - 1)
     assert images.read(tmp_path / "a.png").shape == rgb.shape
+
+
+def test_a_picture_as_jpeg_keeps_its_colours() -> None:
+    rgb = np.zeros((16, 24, 3), dtype=np.uint8)
+    rgb[:] = (200, 60, 20)
+    read = images.decode(images.as_jpeg(rgb, 95)).rgb
+    assert read.shape == rgb.shape
+    np.testing.assert_allclose(read.astype(int), rgb.astype(int), atol=4)

@@ -1,0 +1,75 @@
+"""Nothing that runs asks for a network: system calls are watched from outside, for libraries may do so in code of their own."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+_STRACE = shutil.which("strace")
+
+COUNT_FOR_12_S = """
+import time
+from pathlib import Path
+
+import detector
+
+began, model = time.monotonic(), detector.Detector()
+field = sorted(Path("datasets/samples/smear_a").iterdir())[0]
+while time.monotonic() - began < 12:
+    model.detect(field)
+    time.sleep(0.2)
+"""
+"""ONNX Runtime reports, unless it is kept from it, some ten seconds after it began."""
+IMPORT_FOR_TRAINING = """
+import sys
+from pathlib import Path
+
+from detector.training import framework
+
+framework.prepare(Path(sys.argv[1]))
+from detector.training import trainer
+"""
+
+
+def calls_of(program: str, folder: Path, *names: str) -> list[str]:
+    """System calls of such names by a Python program, or by one that it starts, that are about an address of the internet."""
+    assert _STRACE is not None
+    calls = folder / "calls.txt"
+    environment = {name: value for name, value in os.environ.items() if name not in ("ORT_DISABLE_TELEMETRY", "YOLO_OFFLINE")}
+    watched = [_STRACE, "-f", "-qq", "-e", f"trace={','.join(names)}", "-o", str(calls)]
+    command = [*watched, sys.executable, "-c", program, str(folder / "state")]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=300)
+    if "PTRACE" in done.stderr or "ptrace" in done.stderr:
+        pytest.skip(f"system calls cannot be watched here: {done.stderr.strip().splitlines()[0]}")
+    assert done.returncode == 0, done.stderr
+    return [line for line in calls.read_text(encoding="utf-8").splitlines() if "AF_INET" in line]
+
+
+needs_strace = pytest.mark.skipif(_STRACE is None, reason="needs strace, which watches system calls")
+
+
+@needs_strace
+def test_a_socket_would_be_seen(tmp_path: Path) -> None:
+    assert calls_of("import socket; socket.socket(socket.AF_INET, socket.SOCK_DGRAM)", tmp_path, "socket")
+
+
+@needs_strace
+@pytest.mark.slow
+def test_counting_opens_no_socket(tmp_path: Path) -> None:
+    assert calls_of(COUNT_FOR_12_S, tmp_path, "socket") == []
+
+
+@needs_strace
+@pytest.mark.slow
+def test_importing_for_training_reaches_nobody(tmp_path: Path) -> None:
+    if find_spec("ultralytics") is None:
+        pytest.skip("needs the train extra: pip install -e '.[train]'")
+    # A socket is opened, by libuuid, to ask this computer for the names of its network cards.
+    assert calls_of(IMPORT_FOR_TRAINING, tmp_path, "connect", "sendto", "sendmsg", "sendmmsg") == []
