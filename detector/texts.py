@@ -68,8 +68,8 @@ class Table:
 
     def unused(self, used: Iterable[str]) -> list[str]:
         """One remark that names all columns but those in `used` (as in `columns`); none where all are."""
-        known = set(used)
-        names = [repr(text) for name, text in zip(self.columns, self.written, strict=True) if name not in known and name]
+        used_names = set(used)
+        names = [repr(text) for name, text in zip(self.columns, self.written, strict=True) if name not in used_names and name]
         return [f"columns that are not used: {', '.join(names)}"] if names else []
 
 

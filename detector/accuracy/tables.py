@@ -54,10 +54,10 @@ def read_table(path: Path) -> CountsTable:
 
     There is a column `field` (a relative path or a name), or else `smear`, and at least one of the cell classes, under any name that
     `cells.label_of` knows, in any case; other columns are named in a remark. A count is a number of 0 or more, with a decimal comma
-    too where it cannot be taken for one between thousands. An empty cell was not counted: it is in no count and in a remark.
+    too where it cannot be taken for one between thousands. An empty value was not counted: it is in no count and in a remark.
 
     Raises:
-        ManifestError: the file cannot be read, lacks a column, has no count, names a field twice, or holds a cell that is no count;
+        ManifestError: the file cannot be read, lacks a column, has no count, names a field twice, or holds a value that is no count;
             the message names file, line and column.
     """
     expected = f"give a CSV file with a column {FIELD!r} and columns of counts, such as {', '.join(CLASSES)}"
@@ -78,26 +78,26 @@ class _Reader:
             )
         self.classes = self._classes()
         self.empty: dict[str, list[int]] = {}
-        """Lines in which a class has an empty cell, by the name of its column."""
+        """Lines in which a class has no count, by the name of its column."""
 
     def _classes(self) -> dict[str, int]:
         """Place of each class's column, by class name, in the order of `CLASSES`."""
-        found: dict[int, int] = {}
+        places: dict[int, int] = {}
         for place, name in enumerate(self.table.written):
             try:
                 label = label_of(name)
             except UnknownClassError:
                 continue
-            if label in found:
+            if label in places:
                 raise ManifestError(
-                    f"{self.path}, line 1: columns {self.table.written[found[label]]!r} and {name!r} both count {CLASSES[label]}"
+                    f"{self.path}, line 1: columns {self.table.written[places[label]]!r} and {name!r} both count {CLASSES[label]}"
                 )
-            found[label] = place
-        if not found:
+            places[label] = place
+        if not places:
             raise ManifestError(
                 f"{self.path}, line 1: needs a column of counts: {', '.join(CLASSES)} or an alias; found {', '.join(self.table.written)}"
             )
-        return {CLASSES[label]: found[label] for label in sorted(found)}
+        return {CLASSES[label]: places[label] for label in sorted(places)}
 
     def read(self) -> CountsTable:
         counts: dict[str, Counts] = {}
@@ -147,9 +147,9 @@ class _Reader:
     def _counts(self, line: int, row: Sequence[str]) -> dict[str, float]:
         """What was counted in a row, by class."""
         counts = {}
-        for of, place in self.classes.items():
+        for class_name, place in self.classes.items():
             if row[place]:
-                counts[of] = self._count(line, row[place], self.table.written[place])
+                counts[class_name] = self._count(line, row[place], self.table.written[place])
             else:
                 self.empty.setdefault(self.table.written[place], []).append(line)
         return counts

@@ -85,7 +85,7 @@ def _entries(document: Any) -> list[Entry]:
         raise AnnotationError(_FORM)
     names = _categories(_objects(document, "categories"))
     images, image_of = _images(_objects(document, "images"))
-    found: dict[str, list[_Annotation]] = {name: [] for name in images}
+    annotations_of: dict[str, list[_Annotation]] = {name: [] for name in images}
     faults: dict[str, list[str]] = {name: [] for name in images}
     for annotation in _objects(document, "annotations"):
         if "image_id" not in annotation:
@@ -94,11 +94,11 @@ def _entries(document: Any) -> list[Entry]:
         if image is None:
             raise AnnotationError(f"an annotation names image_id {_shown(annotation['image_id'])}, which is not among the images")
         try:
-            found[image].append(_annotation(annotation, names))
+            annotations_of[image].append(_annotation(annotation, names))
         except AnnotationError as error:
             faults[image].append(f"{_called(annotation)} {error}")
-    told = _sorted_crowds([annotation for annotations in found.values() for annotation in annotations])
-    return [_entry(image, [told.get(id(a), a) for a in found[name]], faults[name]) for name, image in images.items()]
+    regions = _sorted_crowds([annotation for annotations in annotations_of.values() for annotation in annotations])
+    return [_entry(image, [regions.get(id(a), a) for a in annotations_of[name]], faults[name]) for name, image in images.items()]
 
 
 def _entry(image: _Image, annotations: Sequence[_Annotation], faults: Sequence[str]) -> Entry:

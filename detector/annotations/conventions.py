@@ -84,14 +84,16 @@ def settle(root: Path, fields: Sequence[Field]) -> list[Settled]:
     return [_judged(field, outcome) for field, outcome in zip(fields, settled, strict=True)]
 
 
-def refuse_mostly_broken(root: Path, reasons: Sequence[str], of: int) -> None:
+def refuse_mostly_broken(root: Path, reasons: Sequence[str], label_files: int) -> None:
     """Refuse a set of which more label files cannot be understood than can.
 
     Raises:
-        AnnotationError: of `of` label files, more than half have one of the `reasons`.
+        AnnotationError: more than half of the `label_files` label files have one of the `reasons`.
     """
-    if len(reasons) > _MOST_CHANGED * of:
-        raise AnnotationError(f"{root}: the labels of {len(reasons)} of {of} fields cannot be understood, first {reasons[0]}")
+    if len(reasons) > _MOST_CHANGED * label_files:
+        raise AnnotationError(
+            f"{root}: the labels of {len(reasons)} of {label_files} fields cannot be understood, first {reasons[0]}"
+        )
 
 
 def refuse_mostly_changed(root: Path, fields: Iterable[tuple[str, Labels, repair.Mended]]) -> None:
@@ -282,8 +284,8 @@ def _converted(field: Field, frame: _Frame) -> Labels:
 def _upright(field: Field) -> Settled:
     """A field whose picture is displayed turned, though no stated size tells of which picture its boxes are: by what they lie on."""
     size = field.size_wh
-    known = field.labels.declared_wh == size and field.orientation in SWAPS_SIDES and size != (size or (0, 0))[::-1]
-    if field.orientation == 1 or size is None or field.grey is None or known or not len(field.labels.names):
+    frame_known = field.labels.declared_wh == size and field.orientation in SWAPS_SIDES and size != (size or (0, 0))[::-1]
+    if field.orientation == 1 or size is None or field.grey is None or frame_known or not len(field.labels.names):
         return Settled(field.labels)
     gain = _gain(field.grey, field.labels, _turned(field.labels, field.orientation, size))
     if gain > _CLEARLY:

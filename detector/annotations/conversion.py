@@ -69,7 +69,7 @@ class _Notes:
 
 
 def convert(request: Request) -> Audit:
-    """Convert a label set into the dataset folder `request.out` and return what was found.
+    """Convert a label set into the dataset folder `request.out` and return its audit.
 
     Raises:
         UsageError: the request contradicts itself.
@@ -103,7 +103,7 @@ def convert(request: Request) -> Audit:
         request.labels or request.source, zip(places, [fields[p.index].labels for p in placed], mended, strict=True)
     )
     records = [replace(m.record(p.name, fields[p.index].image), split=p.split) for m, p in zip(mended, placed, strict=True)]
-    found = Audit(
+    result = Audit(
         source=request.source.as_posix(),
         layout=source.layout,
         labels=(request.labels or request.source).as_posix(),
@@ -121,8 +121,8 @@ def convert(request: Request) -> Audit:
     )
     with dataset.fresh(request.out) as folder:
         dataset.write(folder, records)
-        found.write(folder)
-    return found
+        result.write(folder)
+    return result
 
 
 def _mended(field: _Field, split: str) -> repair.Mended:
@@ -264,9 +264,9 @@ def _corrected(
         for i, names in splits_of.items()
     }
     corrected, outcome = revision.apply(sheet, list(at.values()))
-    known = {item.name for item in source.items}
+    source_names = {item.name for item in source.items}
     for image, rows in outcome.absent.items():
-        why = "is not converted" if image in known else "is not in the source"
+        why = "is not converted" if image in source_names else "is not in the source"
         notes.remarks.append(Note(image, f"has {rows} correction{'s' * (rows > 1)} and {why}"))
     labels = dict(zip(at, corrected, strict=True))
     return [replace(field, labels=labels.get(i, field.labels)) for i, field in enumerate(fields)], outcome

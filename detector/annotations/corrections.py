@@ -106,7 +106,7 @@ def read(path: Path) -> Sheet:
             raise AnnotationError(f"{path}: {' and '.join(wrong)}; {expected}")
         rows = []
         for texts in lines:
-            if any(cell.strip() for cell in texts):
+            if any(text.strip() for text in texts):
                 rows.append(_row(f"{path}, line {lines.line_num}", lines.line_num, header, texts))
     except OSError as error:
         raise AnnotationError(f"{path}: cannot be read ({error.strerror}); give a CSV file: {expected}") from None

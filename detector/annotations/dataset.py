@@ -137,8 +137,8 @@ def load(data_yaml: Path, split: str) -> Loaded:
             records.append(_record(item, split))
         except (AnnotationError, ImageError) as error:
             unusable.append(Unread(item.name, str(error)))
-    sizes = Counter(of for item in items if item.image is not None for of in item.splits)
-    return Loaded(records, unusable, {of: sizes[of] for of in SPLITS if of in sizes})
+    sizes = Counter(split_name for item in items if item.image is not None for split_name in item.splits)
+    return Loaded(records, unusable, {split_name: sizes[split_name] for split_name in SPLITS if split_name in sizes})
 
 
 def read(data_yaml: Path, split: str) -> list[Record]:
@@ -167,7 +167,7 @@ def _record(item: Item, split: str) -> Record:
     """The record of a field; what the errors say is a reason without its path."""
     if item.labels is None:
         raise AnnotationError(item.problem or "has no label file; a field without cells has an empty one")
-    unknown = sorted({name for name in item.labels.names if not repair.known(name)})
+    unknown = sorted({name for name in item.labels.names if not repair.is_known(name)})
     if unknown:
         raise UnknownClassError(f"has boxes of unknown class: {', '.join(unknown)}; known: {', '.join(CLASSES)}")
     if item.image is None:

@@ -32,10 +32,10 @@ def by_name(names: Iterable[str], called: str) -> DomainOf:
         names: of every field of the dataset, without image endings.
         called: the dataset's name, with which the name of each of its domains begins.
     """
-    every = list(names)
-    prefixes = Counter(map(_prefix, every))
-    told = 2 <= len(prefixes) <= MOST and "" not in prefixes and min(prefixes.values()) >= LEAST_SHARE * len(every)
-    return lambda name: f"{called}/{_prefix(name)}" if told and _prefix(name) in prefixes else called
+    all_names = list(names)
+    prefixes = Counter(map(_prefix, all_names))
+    has_domains = 2 <= len(prefixes) <= MOST and "" not in prefixes and min(prefixes.values()) >= LEAST_SHARE * len(all_names)
+    return lambda name: f"{called}/{_prefix(name)}" if has_domains and _prefix(name) in prefixes else called
 
 
 def of_dataset(data_yaml: Path, called: str | None = None) -> DomainOf:

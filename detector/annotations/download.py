@@ -47,19 +47,22 @@ def descriptor(name: str, folder: Path = DESCRIPTORS) -> Descriptor:
         DownloadError: the manifest has a line that is not `SHA256  path`, or a path that leaves the dataset's folder.
     """
     described = {path.stem: yaml.safe_load(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.yaml"))}
-    known = {stem: fields for stem, fields in described.items() if "manifest" in fields}
-    if name not in known:
-        listed = ", ".join(known) or f"none, as {folder} is not there"
+    fetchable = {stem: fields for stem, fields in described.items() if "manifest" in fields}
+    if name not in fetchable:
+        listed = ", ".join(fetchable) or f"none, as {folder} is not there"
         raise UsageError(f"--download {name}: no dataset of that name; known: {listed}")
-    fields = known[name]
+    fields = fetchable[name]
     files = _manifest(folder / fields["manifest"])
     return Descriptor(name, fields["title"], fields["homepage"], fields["url"], files)
 
 
-def fetch(dataset: Descriptor, folder: Path, told: Callable[[int, int], None] | None = None) -> Path:
-    """Fetch the files of a dataset that are not in `folder` yet, and check all; `told` hears how many of how many are there.
+def fetch(dataset: Descriptor, folder: Path, progress: Callable[[int, int], None] | None = None) -> Path:
+    """Fetch the files of a dataset that are not in `folder` yet, and check all.
 
     Every file appears whole and checked or not at all, so a broken download is taken up again where it stopped.
+
+    Args:
+        progress: called after each file with the number of files that are there, and of all.
 
     Raises:
         DownloadError: a file cannot be fetched or is not what it must be; the message says what to do without a network.
@@ -78,8 +81,8 @@ def fetch(dataset: Descriptor, folder: Path, told: Callable[[int, int], None] | 
         tasks = {pool.submit(store.fetch, path, downloader=downloader): path for path in dataset.files}
         for done, task in enumerate(as_completed(tasks), start=1):
             _check(task.exception(), dataset, tasks[task])
-            if told:
-                told(done, len(tasks))
+            if progress:
+                progress(done, len(tasks))
     finally:
         pool.shutdown(cancel_futures=True)
     return folder

@@ -123,7 +123,7 @@ def _pairs(
     rows: Iterator[tuple[int, int, NDArray[np.complex64]]],
 ) -> list[Pair]:
     weight = _overlap_weight()
-    found = []
+    pairs = []
     for i, offset, far in rows:
         at_shift = np.fft.irfft2(spectra[i] * np.conj(far), s=(_PADDED_PX, _PADDED_PX), axes=(1, 2)) * weight
         flat = at_shift.reshape(len(far), -1)
@@ -133,8 +133,8 @@ def _pairs(
         for k in np.flatnonzero((coarse >= _CANDIDATE) | same).tolist():
             similarity = 1.0 if same[k] else _similarity(fields[i], others[offset + k], float(coarse[k]), int(best[k]))
             if similarity:
-                found.append(Pair(i, offset + k, round(similarity, 3), bool(same[k])))
-    return found
+                pairs.append(Pair(i, offset + k, round(similarity, 3), bool(same[k])))
+    return pairs
 
 
 def _similarity(a: _Field, b: _Field, coarse: float, at: int) -> float:

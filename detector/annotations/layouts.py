@@ -28,9 +28,9 @@ def read_voc(root: Path) -> Source | None:
     images = _child(root, "jpegimages") or _child(root, "images")
     items = _joined(_files(images, is_image), _files(annotations, _is_xml), voc.read)
     lists = split_lists(root / "ImageSets" / "Main")
-    known = {item.name for item in items}
-    missing = tuple(sorted({name for names in lists.values() for name in names} - known))
-    listed = {name: tuple(split for split in SPLITS if name in lists.get(split, frozenset())) for name in known}
+    item_names = {item.name for item in items}
+    missing = tuple(sorted({name for names in lists.values() for name in names} - item_names))
+    listed = {name: tuple(split for split in SPLITS if name in lists.get(split, frozenset())) for name in item_names}
     return Source(root, "voc", tuple(_with_splits(item, listed[item.name]) for item in items), missing)
 
 
@@ -42,8 +42,8 @@ def read_cbc(root: Path) -> Source | None:
         if split is None or annotations is None or not any(annotations.glob("*.xml")):
             continue
         images = _child(folder, "images") or _child(folder, "jpegimages")
-        found = _joined(_files(images, is_image), _files(annotations, _is_xml), voc.read, prefix=f"{folder.name}/")
-        items += [_with_splits(item, (split,)) for item in found]
+        split_items = _joined(_files(images, is_image), _files(annotations, _is_xml), voc.read, prefix=f"{folder.name}/")
+        items += [_with_splits(item, (split,)) for item in split_items]
     return Source(root, "cbc", tuple(items)) if items else None
 
 
@@ -75,8 +75,8 @@ def _with_regions(labels: Labels, label_file: Path, root: Path) -> Labels:
     regions = root / IGNORE / label_file.relative_to(folder) if label_file.is_relative_to(folder) else None
     if regions is None or not regions.is_file():
         return labels
-    found = yolo.read(regions, [IGNORE])
-    return replace(labels, names=labels.names + found.names, xyxy=np.concatenate([labels.xyxy, found.xyxy]))
+    region_labels = yolo.read(regions, [IGNORE])
+    return replace(labels, names=labels.names + region_labels.names, xyxy=np.concatenate([labels.xyxy, region_labels.xyxy]))
 
 
 def read_coco(root: Path) -> Source | None:
@@ -262,8 +262,8 @@ def _stem(key: str) -> str:
 def _named(root: Path, name: str) -> list[tuple[Path, str]]:
     """Folders of that name in the root and in its split folders, with the prefix of the keys of their files."""
     parents = [(root, ""), *((folder, f"{folder.name}/") for folder in _folders(root) if split_named(folder.name))]
-    found = ((_child(parent, name), prefix) for parent, prefix in parents)
-    return [(folder, prefix) for folder, prefix in found if folder is not None]
+    children = ((_child(parent, name), prefix) for parent, prefix in parents)
+    return [(folder, prefix) for folder, prefix in children if folder is not None]
 
 
 def _split_of_key(key: str) -> tuple[str, ...]:

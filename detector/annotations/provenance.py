@@ -34,10 +34,10 @@ def _audit(folder: Path) -> dict[str, Any]:
 
 
 def _credit(names: list[str], descriptors: Path) -> dict[str, Any]:
-    known = {path.stem: path for path in descriptors.glob("*.yaml")}
+    paths = {path.stem: path for path in descriptors.glob("*.yaml")}
     for name in names:
-        if name.casefold() in known:
-            fields = yaml.safe_load(known[name.casefold()].read_text(encoding="utf-8"))
+        if name.casefold() in paths:
+            fields = yaml.safe_load(paths[name.casefold()].read_text(encoding="utf-8"))
             return {key: fields[key] for key in ("title", "homepage", "licence", "credits")}
     return {}
 

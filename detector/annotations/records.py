@@ -40,16 +40,16 @@ class Record:
     ignore: NDArray[np.float32] = field(default_factory=lambda: np.zeros((0, 4), np.float32))
     """Regions that could not be labelled surely, of shape (k, 4); a labelled box that lies in one is a cell all the same."""
 
-    def judged(self, found: Detections) -> Detections:
+    def judged(self, detections: Detections) -> Detections:
         """What can be told right from wrong: all but what was found in an ignore region where no such cell is labelled."""
         if not len(self.ignore):
-            return found
-        same = found.label[:, None] == self.label[None, :]
-        labelled = ((boxes.iou(found.xyxy, self.xyxy) >= _SAME_CELL) & same).any(axis=1)
-        return found[labelled | (boxes.inside(found.xyxy, self.ignore) < LEAST_IGNORED)]
+            return detections
+        same = detections.label[:, None] == self.label[None, :]
+        labelled = ((boxes.iou(detections.xyxy, self.xyxy) >= _SAME_CELL) & same).any(axis=1)
+        return detections[labelled | (boxes.inside(detections.xyxy, self.ignore) < LEAST_IGNORED)]
 
-    def miscounted(self, found: Detections) -> bool:
+    def miscounted(self, detections: Detections) -> bool:
         """Whether a count is wrong: off by more than `MOST_OFF` of the red cells and `FEWEST_OFF` or more, or by a white cell."""
-        judged = self.judged(found).label
-        red, white = (abs(int((judged == one).sum()) - int((self.label == one).sum())) for one in (RBC, WBC))
+        judged = self.judged(detections).label
+        red, white = (abs(int((judged == label).sum()) - int((self.label == label).sum())) for label in (RBC, WBC))
         return (red >= FEWEST_OFF and red > MOST_OFF * int((self.label == RBC).sum())) or white > 0

@@ -64,7 +64,7 @@ class Mended:
         return Record(name, image, self.size_wh, self.xyxy, self.label, ignore=self.ignore)
 
 
-def known(name: str) -> bool:
+def is_known(name: str) -> bool:
     """Whether a class name or alias is one of ours, or that of ignore regions."""
     return is_ignore(name) or is_cell(name)
 
@@ -118,17 +118,17 @@ def without_slivers(mended: Mended) -> Mended:
     if rbc_px is None:
         return mended
     sliver = border.slivers(mended.xyxy, mended.label, mended.size_wh, rbc_px)
-    told = []
+    dropped = []
     for x1, y1, x2, y2 in mended.xyxy[sliver].tolist():
-        told.append(Change(DROPPED, SLIVER, cells.CLASSES[cells.RBC], (x1, y1, x2, y2)))
-    return Mended(mended.size_wh, mended.xyxy[~sliver], mended.label[~sliver], (*mended.changes, *told), mended.ignore)
+        dropped.append(Change(DROPPED, SLIVER, cells.CLASSES[cells.RBC], (x1, y1, x2, y2)))
+    return Mended(mended.size_wh, mended.xyxy[~sliver], mended.label[~sliver], (*mended.changes, *dropped), mended.ignore)
 
 
 def _mend_one(
     raw: NDArray[np.float64], name: str, size_wh: tuple[int, int], smallest_px: float
 ) -> tuple[NDArray[np.float64], list[str], str | None]:
     """The mended box, what was repaired, and why it has to go, if it has."""
-    if not known(name):
+    if not is_known(name):
         return raw, [], UNKNOWN
     low, high = np.minimum(raw[:2], raw[2:]), np.maximum(raw[:2], raw[2:])
     repairs = [] if np.array_equal(low, raw[:2]) else [INVERTED]

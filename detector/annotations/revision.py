@@ -51,14 +51,14 @@ def apply(sheet: Sheet, fields: Sequence[Field]) -> tuple[list[Labels], Outcome]
     faults: dict[int, str] = {}
     absent: dict[str, int] = {}
     for image, rows in by_image.items():
-        found = at.get(image, [])
-        if fault := _unusable(image, [fields[i] for i in found], at):
+        matches = at.get(image, [])
+        if fault := _unusable(image, [fields[i] for i in matches], at):
             faults |= {row.line: fault for row in rows}
-        elif not found:
+        elif not matches:
             absent[image] = len(rows)
         else:
-            corrected[found[0]], told = _corrected(fields[found[0]], rows)
-            faults |= told
+            corrected[matches[0]], field_faults = _corrected(fields[matches[0]], rows)
+            faults |= field_faults
     return corrected, _outcome(sheet, faults, absent)
 
 
@@ -77,14 +77,14 @@ def _outcome(sheet: Sheet, faults: Mapping[int, str], absent: dict[str, int]) ->
     return Outcome(sheet.path.as_posix(), sheet.sha256, tuple(applied), tuple(refused), absent)
 
 
-def _unusable(image: str, found: Sequence[Field], names: Mapping[str, object]) -> str | None:
+def _unusable(image: str, fields: Sequence[Field], names: Mapping[str, object]) -> str | None:
     """Why no row about an image can be applied, where that is so."""
     stem = labels.name_of(image)
-    if not found and stem in names:
+    if not fields and stem in names:
         return f"image names stand without their extension: {stem}"
-    if len(found) > 1:
-        return f"{len(found)} fields have this name"
-    if any("test" in field.splits for field in found):
+    if len(fields) > 1:
+        return f"{len(fields)} fields have this name"
+    if any("test" in field.splits for field in fields):
         return "the field is in split test, whose labels stay as published"
     return None
 
@@ -134,16 +134,16 @@ class _Draft:
         )
         self.xyxy = boxes.clip(upright.astype(np.float32), field.size_wh)
         self._names = list(field.labels.names)
-        known = (cells.label_of(name) if repair.is_cell(name) else _NO_CLASS for name in self._names)
-        self._label = np.array(list(known), dtype=np.int64)
+        class_labels = (cells.label_of(name) if repair.is_cell(name) else _NO_CLASS for name in self._names)
+        self._label = np.array(list(class_labels), dtype=np.int64)
         self._first = repair.firsts(self.xyxy, self._label)
         self._stays = np.ones(len(self._label), dtype=np.bool_)
 
     def fits(self, rows: Sequence[Correction]) -> tuple[dict[int, int], dict[int, str]]:
         """Index of each row's box by line, best fits dealt first and each box once; and by line why a row has none."""
-        asked = np.array([row.xyxy for row in rows], dtype=np.float32).reshape(-1, 4)
+        row_boxes = np.array([row.xyxy for row in rows], dtype=np.float32).reshape(-1, 4)
         same = np.array([row.label for row in rows], dtype=np.int64)[:, None] == self._label[None, :]
-        overlap = boxes.iou(asked, self.xyxy) * (same & (self._first == np.arange(len(self._first))))  # (rows, n)
+        overlap = boxes.iou(row_boxes, self.xyxy) * (same & (self._first == np.arange(len(self._first))))  # (rows, n)
         free, chosen = overlap.copy(), dict[int, int]()
         while free.size and free.max() >= FIT_IOU:
             i, k = (int(index) for index in np.unravel_index(free.argmax(), free.shape))

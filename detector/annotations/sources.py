@@ -35,12 +35,12 @@ def load(path: Path) -> Source:
         raise AnnotationError(f"{path}: no such file or folder")
     if path.is_file() and path.suffix.lower() != ".json":
         raise AnnotationError(f"{path}: not a label set; {_EXPECTED}")
-    found = _recognised(path)
-    if found is None:
+    source = _recognised(path)
+    if source is None:
         nested = [child for child in sorted(path.iterdir()) if child.is_dir() and _is_label_set(child)] if path.is_dir() else []
         hint = f"; try {nested[0]}, which is one" if nested else ""
         raise AnnotationError(f"{path}: holds no label set: {_EXPECTED}{hint}")
-    return found
+    return source
 
 
 def load_images(path: Path) -> Source:
@@ -49,10 +49,10 @@ def load_images(path: Path) -> Source:
     Raises:
         AnnotationError: the path is absent or holds no image.
     """
-    found = (_recognised(path) or read_images(path)) if texts.is_there(path) else None
-    if found is None or not any(item.image for item in found.items):
+    source = (_recognised(path) or read_images(path)) if texts.is_there(path) else None
+    if source is None or not any(item.image for item in source.items):
         raise AnnotationError(f"{path}: no such folder, or no images in it")
-    return found
+    return source
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ def load_truth(path: Path) -> Truth:
     source = load(path)
     labelled = [item for item in source.items if item.label_file is not None]
     headers = [_header_of(item) for item in labelled]
-    items, told = settle(path, source, labelled, headers)
+    items, conversions = settle(path, source, labelled, headers)
     broken = [f"{source.place_of_labels(item)}: {item.problem}" for item in items if item.labels is None]
     conventions.refuse_mostly_broken(path, broken, len(items))
     sound = [(item, item.labels, header) for item, header in zip(items, headers, strict=True) if item.labels is not None]
@@ -92,8 +92,8 @@ def load_truth(path: Path) -> Truth:
     conventions.refuse_mostly_changed(path, zip(places, [labels for _, labels, _ in sound], mended, strict=True))
     keys = _keys(path, source, [item for item, _, _ in sound], Counter(item.name for item in labelled))
     records = {key: _record(key, item, boxes) for key, (item, _, _), boxes in zip(keys, sound, mended, strict=True)}
-    unknown = Counter(name for _, labels, _ in sound for name in labels.names if not repair.known(name))
-    remarks = [*(f"{place}: {remark}" for place, remark in (*source.remarks, *told)), *_left_out(keys, mended)]
+    unknown = Counter(name for _, labels, _ in sound for name in labels.names if not repair.is_known(name))
+    remarks = [*(f"{place}: {remark}" for place, remark in (*source.remarks, *conversions)), *_left_out(keys, mended)]
     return Truth(records, broken, dict(sorted(unknown.items())), remarks)
 
 
@@ -143,7 +143,7 @@ def _keys(root: Path, source: Source, items: Sequence[Item], named: Mapping[str,
     for item in items:
         key = item.name if named[item.name] == 1 else item.key
         if key in keys:
-            first, second = (source.place_of_labels(of) for of in (keys[key], item))
+            first, second = map(source.place_of_labels, (keys[key], item))
             raise AnnotationError(f"{root}: the field {key} has labels in two places, {first} and {second}; give one of them")
         keys[key] = item
     return list(keys)
@@ -166,8 +166,8 @@ def require_known_names(root: Path, labels: Iterable[Labels]) -> None:
     Raises:
         UnknownClassError: there are boxes and all have unknown names.
     """
-    names = {name for found in labels for name in found.names}
-    if names and not any(repair.known(name) for name in names):
+    names = {name for field_labels in labels for name in field_labels.names}
+    if names and not any(repair.is_known(name) for name in names):
         listing = ", ".join(repr(name) for name in sorted(names)[:8])
         raise UnknownClassError(
             f"{root}: no box has a known class name; found {listing}; known: {', '.join(CLASSES)}, or an alias such as PLT"
@@ -177,7 +177,7 @@ def require_known_names(root: Path, labels: Iterable[Labels]) -> None:
 def _recognised(path: Path) -> Source | None:
     if path.is_file():
         return read_coco(path)
-    return next((found for layout in _LAYOUTS if (found := layout(path)) is not None), None)
+    return next((source for layout in _LAYOUTS if (source := layout(path)) is not None), None)
 
 
 def _is_label_set(folder: Path) -> bool:

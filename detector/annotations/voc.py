@@ -34,14 +34,14 @@ def read(path: Path) -> Labels:
         raise AnnotationError(f"the XML's root is <{root.tag}>, expected <annotation>")
     objects = root.findall("object")
     return Labels(
-        names=tuple(class_name((found.findtext("name") or "").strip()) for found in objects),
-        xyxy=boxes([_corners(found) for found in objects]),
+        names=tuple(class_name((element.findtext("name") or "").strip()) for element in objects),
+        xyxy=boxes([_corners(element) for element in objects]),
         declared_wh=_declared(root),
     )
 
 
-def _corners(found: Element) -> tuple[float, float, float, float]:
-    box = found.find("bndbox")
+def _corners(element: Element) -> tuple[float, float, float, float]:
+    box = element.find("bndbox")
     if box is None:
         raise AnnotationError("an <object> has no <bndbox>")
     x1, y1, x2, y2 = (_number(box, tag) for tag in ("xmin", "ymin", "xmax", "ymax"))

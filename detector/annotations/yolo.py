@@ -99,7 +99,7 @@ def read(path: Path, names: list[str]) -> Labels:
     Raises:
         AnnotationError: a line is not `class cx cy w h`; the message is the reason without the path.
     """
-    found: list[str] = []
+    box_names: list[str] = []
     rows: list[tuple[float, float, float, float]] = []
     lines: list[int] = []
     for number, line in enumerate(_text(path, _MOST_BYTES).splitlines(), start=1):
@@ -110,10 +110,10 @@ def read(path: Path, names: list[str]) -> Labels:
             index = int(label)
         except (ValueError, OverflowError):
             raise AnnotationError(f"line {number} is {line[:60]!r}, expected 'class cx cy width height'") from None
-        found.append(names[index] if 0 <= index < len(names) and index == label else f"class {label:g}")
+        box_names.append(names[index] if 0 <= index < len(names) and index == label else f"class {label:g}")
         lines.append(number)
         rows.append((cx - w / 2, cy - h / 2, cx + w / 2, cy + h / 2))
-    return Labels(names=tuple(found), xyxy=boxes(rows), normalised=True, form=CENTRE_SIZE, lines=tuple(lines))
+    return Labels(names=tuple(box_names), xyxy=boxes(rows), normalised=True, form=CENTRE_SIZE, lines=tuple(lines))
 
 
 def text(record: Record) -> str:

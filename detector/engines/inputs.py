@@ -73,26 +73,26 @@ def search(inputs: Sequence[str], manifest: Manifest | None = None, um_per_px: f
     Raises:
         NothingToDoError: there is no field at all; the message says where was looked and for what.
     """
-    found, skipped = _of_inputs(inputs, um_per_px) if manifest is None else (_of_manifest(manifest, inputs, um_per_px), [])
-    if not found:
+    fields, skipped = _of_inputs(inputs, um_per_px) if manifest is None else (_of_manifest(manifest, inputs, um_per_px), [])
+    if not fields:
         looked = ", ".join(inputs) or "nothing"
         raise NothingToDoError(f"{looked}: no images in it; looked for names that end with {', '.join(sorted(SUFFIXES))}")
-    return Found(sorted(found, key=lambda one: (one.smear, one.field)), skipped)
+    return Found(sorted(fields, key=lambda item: (item.smear, item.field)), skipped)
 
 
 def _of_inputs(inputs: Sequence[str], um_per_px: float | None) -> tuple[list[FieldInput], list[str]]:
     """Fields, and the names of skipped files."""
     groups = [(name, _expand(name)) for name in inputs]
     base = _common([root for _, roots in groups for root in roots])
-    found: dict[str, FieldInput] = {}
+    fields: dict[str, FieldInput] = {}
     skipped: set[Path] = set()
 
     def add(path: Path, problem: str = "") -> None:
         field, smear = _names(path, base)
-        found.setdefault(field, FieldInput(path, field, smear, um_per_px, problem))
+        fields.setdefault(field, FieldInput(path, field, smear, um_per_px, problem))
 
     for name, roots in groups:
-        images = [one for root in roots for one in _images(root, skipped)]
+        images = [image for root in roots for image in _images(root, skipped)]
         for path, problem in images:
             add(path, problem)
         if not images and len(groups) == 1:
@@ -102,9 +102,9 @@ def _of_inputs(inputs: Sequence[str], um_per_px: float | None) -> tuple[list[Fie
         if not images:
             # With one input this is an error of its own; among others it is a line in the table.
             add(Path(os.path.abspath(name)), "holds no images" if roots else "does not exist")
-    others = repeated(one.path for one in found.values() if not one.problem)
+    others = repeated(item.path for item in fields.values() if not item.problem)
     named = sorted({_names(path, base)[0] for path in skipped})
-    return [one for one in found.values() if one.path not in others], named
+    return [item for item in fields.values() if item.path not in others], named
 
 
 def _of_manifest(manifest: Manifest, inputs: Sequence[str], um_per_px: float | None) -> list[FieldInput]:
@@ -117,14 +117,14 @@ def _of_manifest(manifest: Manifest, inputs: Sequence[str], um_per_px: float | N
         pictures = _below(folders)
         others = names.joined(pictures, places)
         places |= {row: pictures[picture] for picture, row in others.items() if places[row] is None}
-    found = []
+    fields = []
     for row in manifest.rows:
         place = places[row.field]
         field, path = place or (row.field, folders[0] / row.field)
         problem = "" if place else f"does not exist; named in line {row.line} of {manifest.path.name}"
         scale = row.um_per_px if row.um_per_px is not None else um_per_px
-        found.append(FieldInput(path, field, row.smear, scale, problem))
-    return found
+        fields.append(FieldInput(path, field, row.smear, scale, problem))
+    return fields
 
 
 def _place(field: str, folders: Sequence[Path]) -> tuple[str, Path] | None:
@@ -137,13 +137,13 @@ def _place(field: str, folders: Sequence[Path]) -> tuple[str, Path] | None:
 
 def _below(folders: Sequence[Path]) -> dict[str, tuple[str, Path]]:
     """Pictures in the folders, by their paths in them; a path that several folders have is the first one's."""
-    found: dict[str, tuple[str, Path]] = {}
+    pictures: dict[str, tuple[str, Path]] = {}
     for folder in folders:
         for path, problem in _images(folder, set()):
             name = path.relative_to(folder).as_posix()
             if not problem:
-                found.setdefault(name, (name, path))
-    return found
+                pictures.setdefault(name, (name, path))
+    return pictures
 
 
 def _expand(name: str) -> list[Path]:

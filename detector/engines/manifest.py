@@ -68,8 +68,8 @@ def read(path: Path, domains: bool = False) -> Manifest:
 def _row(path: Path, line: int, values: Mapping[str, str], needed: Sequence[str]) -> Row:
     filled = {name: values[name] for name in needed}
     if not all(filled.values()):
-        told = f"{', '.join(needed[:-1])} and {needed[-1]}"
-        raise ManifestError(f"{path}, line {line}: {told} must {'both' if len(needed) == 2 else 'all'} be filled in")
+        column_names = f"{', '.join(needed[:-1])} and {needed[-1]}"
+        raise ManifestError(f"{path}, line {line}: {column_names} must {'both' if len(needed) == 2 else 'all'} be filled in")
     field = filled["field"]
     # A manifest written on Windows may separate folders with backslashes.
     posix = PureWindowsPath(field).as_posix() if "\\" in field else field

@@ -146,8 +146,8 @@ def _onnxruntime(path: Path, backend: str, threads: int) -> Network:
         with lock:
             return np.asarray(session.run(None, given)[0])
 
-    told = f"ONNX Runtime {onnxruntime.__version__}, {provider}"
-    return Network(backend, told, session.get_modelmeta().custom_metadata_map, run)
+    program = f"ONNX Runtime {onnxruntime.__version__}, {provider}"
+    return Network(backend, program, session.get_modelmeta().custom_metadata_map, run)
 
 
 def _openvino(path: Path, workers: int, threads: int) -> Network:
@@ -173,5 +173,5 @@ def _openvino(path: Path, workers: int, threads: int) -> Network:
         own.request.infer({PIXELS: pixels, LEAST: least}, share_inputs=True)
         return np.array(own.request.get_output_tensor(0).data)
 
-    told = f"OpenVINO {metadata.version('openvino')}, CPU"
-    return Network(OPENVINO, told, {key: str(value.value) for key, value in described.items()}, run)
+    program = f"OpenVINO {metadata.version('openvino')}, CPU"
+    return Network(OPENVINO, program, {key: str(value.value) for key, value in described.items()}, run)

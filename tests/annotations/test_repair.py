@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from detector.annotations.labels import Labels
-from detector.annotations.repair import SLIVER, firsts, is_ignore, known, mend, without_slivers
+from detector.annotations.repair import SLIVER, firsts, is_ignore, is_known, mend, without_slivers
 from detector.vision.boxes import iou
 from detector.vision.cells import CLASSES
 
@@ -133,7 +133,7 @@ def test_slivers_stay_where_nothing_shows_how_large_red_cells_are() -> None:
      ("plt", False, True), ("Neutrophil", False, False)],
 )  # fmt: skip
 def test_which_names_are_those_of_ignore_regions(name: str, region: bool, one_of_ours: bool) -> None:
-    assert (is_ignore(name), known(name)) == (region, one_of_ours)
+    assert (is_ignore(name), is_known(name)) == (region, one_of_ours)
 
 
 def test_regions_are_clipped_and_the_labels_in_them_stay() -> None:

@@ -216,8 +216,8 @@ def _ome_pixels(description: str) -> Any:
 
 def _ome_sizes(description: str) -> dict[str, int]:
     """Numbers of channels, planes and times."""
-    found = _ome_pixels(description)
-    return {name: 1 if found is None else max(1, int(found.get(f"Size{name}", 1))) for name in "CZT"}
+    element = _ome_pixels(description)
+    return {name: 1 if element is None else max(1, int(element.get(f"Size{name}", 1))) for name in "CZT"}
 
 
 def _ome_colour(number: str | None, name: str) -> tuple[int, int, int]:
