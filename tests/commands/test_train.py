@@ -183,7 +183,11 @@ def test_an_interrupted_training_is_continued(trained: Path) -> None:
             "must be smearcount, weights (.pt) or an architecture",
         ),
         (("--data", "data/data.yaml", "--name", "n2", "--model", "none.yaml"), 3, "not an architecture"),
-        (("--data", "data/data.yaml", "--name", "n3", "--model", "data/fake.pt"), 3, "not a YOLO model that can be loaded safely"),
+        (
+            ("--data", "data/data.yaml", "--name", "n3", "--model", "data/fake.pt"),
+            3,
+            "not a YOLO model that can be loaded safely",
+        ),
         (("--resume", "runs/train/none"), 3, "to resume"),
         (("--resume", "runs/train/tiny", "--epochs", "9"), 2, "leave out --epochs"),
     ],
