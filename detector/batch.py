@@ -78,7 +78,7 @@ def count_into_folder(options: CountOptions, opened: Callable[[], Model], starte
     if truth is not None:
         _report_truth(words, folder, outcome, truth)
     terminal.print_problems(errors, outcome)
-    terminal.print_skipped(errors, searched.skipped_lines())
+    terminal.print_skipped(errors, searched.skipped_line())
     terminal.print_summary(words, outcome, folder, time.time() - started)
     if options.json:
         print(json.dumps(tables.document(outcome, folder), indent=2))

@@ -48,14 +48,16 @@ class Found:
     skipped: list[str]
     """Files in searched folders that are no pictures by their endings, named as fields are, sorted; not hidden ones, and no results."""
 
-    def skipped_lines(self) -> list[str]:
-        """What to tell of the skipped files: each by its name, and many together by their endings."""
-        lines = [f"{name}: its name does not end as a picture's does" for name in self.skipped[:_SINGLY]]
+    def skipped_line(self) -> str:
+        """What to say of the skipped files: some by their names, and the others by their endings; empty without any."""
+        if not self.skipped:
+            return ""
+        parts = [", ".join(self.skipped[:_SINGLY])]
         others = Counter(Path(name).suffix.lower() or "no ending" for name in self.skipped[_SINGLY:])
         if others:
             kinds = ", ".join(f"{number:,} {suffix}" for suffix, number in sorted(others.items()))
-            lines.append(f"and {others.total():,} more whose names do not end as pictures' do: {kinds}")
-        return lines
+            parts.append(f"{others.total():,} more ({kinds})")
+        return f"{' and '.join(parts)}; such names are not those of pictures"
 
 
 def find(inputs: Sequence[str], manifest: Manifest | None = None, um_per_px: float | None = None) -> list[FieldInput]:

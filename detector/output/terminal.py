@@ -79,9 +79,9 @@ def print_problems(console: Console, outcome: Outcome) -> None:
         )
 
 
-def print_skipped(console: Console, lines: Sequence[str]) -> None:
-    """Name the files that were passed over when folders were searched."""
-    for line in lines:
+def print_skipped(console: Console, line: str) -> None:
+    """Name the files that were passed over when folders were searched, if there are any."""
+    if line:
         console.print(f"skipped: {line}", markup=False, soft_wrap=True)
 
 

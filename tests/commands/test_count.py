@@ -233,7 +233,7 @@ def test_no_file_of_a_folder_is_passed_over_in_silence(
     (fields / "smear_b" / "notes.txt").write_text("RBC 12\n", encoding="utf-8")
     assert run_command(count.main, fields, "--out", "out") == 0
     assert [row["status"] for row in rows(Path("out/counts.csv"))] == ["ok"] * 4
-    assert "skipped: smear_b/notes.txt: its name does not end as a picture's does" in capsys.readouterr().err
+    assert "skipped: smear_b/notes.txt; such names are not those of pictures" in capsys.readouterr().err
     (fields / "smear_b" / "phone.heic").write_bytes(b"\0\0\0\x1cftypheic\0\0\0\0mif1heic")
     assert run_command(count.main, fields, "--out", "out2") == 1
     assert "smear_b/phone.heic: is HEIC, which is not read; save it as JPEG" in capsys.readouterr().err
