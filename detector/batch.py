@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
+from detector import process
 from detector.arguments import option
 from detector.commandline import console, errors, progress_bar
 from detector.engines import job, manifest
@@ -49,6 +50,7 @@ def count_into_folder(options: CountOptions, opened: Callable[[], Model], starte
     preparing = threading.Thread(target=page.prepare)
     preparing.start()
     model = opened()
+    process.check()
     scan.check_tile(options.tile_px, model.card, option)
     # Read now, for its faults are nothing to learn of after an hour of counting.
     truth = None if options.truth is None else job.truth_of(options.truth)

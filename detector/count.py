@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from detector import process
+
+if __name__ == "__main__":
+    import os
+
+    process.catch()
+    # Read when NumPy is imported. No matrices are multiplied here, and OpenBLAS's threads wait for some in a loop.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 import atexit
 import gc
-import os
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-
-if __name__ == "__main__":
-    # Read when NumPy is imported. No matrices are multiplied here, and OpenBLAS's threads wait for some in a loop.
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 from detector.arguments import Number, Parser, called
 from detector.commandline import run
@@ -35,7 +39,7 @@ def count(options: CountOptions) -> int:
         )
     if options.resume and options.out is None:
         raise UsageError("--resume needs --out, the folder of the count to continue")
-    with ThreadPoolExecutor(1) as beside:
+    with process.waiting(), ThreadPoolExecutor(1) as beside:
         opening = beside.submit(Model.load, options.model, options.backend, options.threads or processors())
         # Imported while the model is opened, which mostly leaves the interpreter free.
         from detector import batch

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from detector import process
+
+if __name__ == "__main__":
+    process.catch()
+
 from pathlib import Path
 
 from detector import count

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from detector import process
+
+if __name__ == "__main__":
+    process.catch()
+
 import re
 from dataclasses import asdict, dataclass
 from pathlib import Path

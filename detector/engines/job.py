@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from detector import process
 from detector.counting import density, expected
 from detector.counting.fields import FieldCount, UnreadField
 from detector.counting.result import FieldResult
@@ -132,7 +133,9 @@ def compare(outcome: Outcome, truth: CountsTable) -> Comparison:
 
 def entries(fields: Sequence[FieldInput], journal: Journal) -> Iterator[FieldResult]:
     """What the journal holds of the fields, in their order."""
-    return (journal.read(field.field) for field in fields)
+    for field in fields:
+        process.check()
+        yield journal.read(field.field)
 
 
 def _counted(fields: Sequence[FieldInput], work: Work, tell: Progress) -> Iterator[FieldResult]:
@@ -151,6 +154,7 @@ def _counted(fields: Sequence[FieldInput], work: Work, tell: Progress) -> Iterat
     scales = local.SmearScales(work.model, [field for field in fields if field.problem or not formats.is_slide(field.path)])
     with closing(local.run(small, work, scales)) as done:
         for field in fields:
+            process.check()
             if journal is not None and field.field not in todo:
                 yield journal.read(field.field)
                 continue

@@ -187,7 +187,7 @@ def test_tiles_of_another_size_do_not_continue_a_count(tmp_path: Path, model: Mo
     path = tmp_path / "j.jsonl"
     with Journal(path, job.journal_key(model, 576), resume=False):
         pass
-    with pytest.raises(OutputError, match="different settings .tile_px."):
+    with pytest.raises(OutputError, match=r"different settings \(tile_px\)"):
         Journal(path, job.journal_key(model), resume=True)
 
 

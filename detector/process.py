@@ -1,0 +1,134 @@
+"""A command's process: how signals end it, and what becomes of its words where nothing takes them.
+
+A signal may come at any instruction, within an import or a lock, where an exception leaves threads waiting for ever. So it
+raises one only where the command says that it may.
+"""
+
+from __future__ import annotations
+
+import atexit
+import io
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import FrameType
+from typing import Literal
+
+from detector.errors import EXIT_INTERRUPTED
+
+_SHOW_CURSOR = b"\x1b[?25h"
+
+_answer: Literal["end", "raise", "wait"] = "end"
+_asked = False
+
+
+def catch() -> None:
+    """From now on the first Ctrl-C or SIGTERM ends the process at once, in one line; within `raising` and `waiting`, the second."""
+    global _asked
+    _asked = False
+    signal.signal(signal.SIGTERM, _came)
+    # A shell lets its background jobs ignore it.
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+        signal.signal(signal.SIGINT, _came)
+    atexit.unregister(_ignore)
+    atexit.register(_ignore)
+
+
+@contextmanager
+def raising() -> Iterator[None]:
+    """Within the block the first signal raises KeyboardInterrupt."""
+    with _answering("raise"):
+        yield
+
+
+@contextmanager
+def waiting() -> Iterator[None]:
+    """Within the block the first signal waits for the next `check`, so that no import, lock or write is broken off."""
+    with _answering("wait"):
+        yield
+
+
+def asked() -> bool:
+    """Whether a signal came."""
+    return _asked
+
+
+def check() -> None:
+    """End what is done where a signal waits.
+
+    Raises:
+        KeyboardInterrupt: one came.
+    """
+    if _asked:
+        raise KeyboardInterrupt
+
+
+@contextmanager
+def _answering(how: Literal["raise", "wait"]) -> Iterator[None]:
+    global _answer
+    before, _answer = _answer, how
+    try:
+        yield
+    finally:
+        _answer = before
+
+
+def _came(_signal: int, _frame: FrameType | None) -> None:
+    global _asked
+    again, _asked = _asked, True
+    if again or _answer == "end":
+        with suppress(OSError):
+            os.write(2, (_SHOW_CURSOR if os.isatty(2) else b"") + b"interrupted\n")
+        os._exit(EXIT_INTERRUPTED)
+    if _answer == "raise":
+        raise KeyboardInterrupt
+
+
+def _ignore() -> None:
+    # All is done. The interpreter gives up our handlers before it ends, and the process would be killed in its last moment.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def guard_output() -> None:
+    """Let nothing that is printed fail: neither where the terminal's encoding lacks a sign, nor where nothing takes it."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 - it lasts as long as the process
+        elif isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+            if type(getattr(stream.buffer, "raw", stream.buffer)) is io.FileIO:
+                setattr(sys, name, _guarded(stream))
+
+
+def lost_output() -> OSError | None:
+    """Why some of what was printed on standard output could not be written; None where all could."""
+    sys.stdout.flush()
+    raw = getattr(getattr(sys.stdout, "buffer", None), "raw", None)
+    return raw.lost if isinstance(raw, _Output) else None
+
+
+def _guarded(stream: io.TextIOWrapper) -> io.TextIOWrapper:
+    stream.flush()
+    raw = _Output(stream.fileno(), "wb", closefd=False)
+    lines = stream.line_buffering or stream.write_through
+    return io.TextIOWrapper(io.BufferedWriter(raw), stream.encoding, "backslashreplace", line_buffering=lines)
+
+
+class _Output(io.FileIO):
+    """A standard stream whose words are dropped once they cannot be written: a full disk, a closed pipe or a terminal that left."""
+
+    lost: OSError | None = None
+    """Why they are dropped."""
+
+    def write(self, content: bytes) -> int:  # type: ignore[override]
+        if self.lost is None:
+            try:
+                return super().write(content)
+            except OSError as error:
+                self.lost = error
+        return len(content)
