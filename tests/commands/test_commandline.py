@@ -68,6 +68,8 @@ def test_options_and_other_words_come_in_any_order(parser: Parser, words: list[s
         (["a", "--times", "1", "--size", "wide"], "--size: must be a number, got 'wide'"),
         (["a", "--times", "1", "--how", "ill"], "--how: invalid choice: 'ill' (choose from"),
         (["a", "--times", "1", "--dr"], "unknown option --dr; did you mean --dry? python -m detector.try --help lists"),
+        (["a", "--times", "1", "--out", ""], "--out: is empty; give a path"),
+        (["a", "--times", "1", "--out= "], "--out: is empty; give a path"),
         (["a", "--times", "1", "--no-dry"], "unknown option --no-dry"),
         (["a", "--times", "1", "--tmies=3"], "unknown option --tmies; did you mean --times?"),
         (["a", "--times", "1", "--dry=yes"], "--dry: ignored explicit argument 'yes'"),
