@@ -15,9 +15,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from detector.errors import EXIT_INTERRUPTED
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
 
 _SHOW_CURSOR = b"\x1b[?25h"
 
@@ -125,10 +128,10 @@ class _Output(io.FileIO):
     lost: OSError | None = None
     """Why they are dropped."""
 
-    def write(self, content: bytes) -> int:  # type: ignore[override]
+    def write(self, content: ReadableBuffer, /) -> int:
         if self.lost is None:
             try:
                 return super().write(content)
             except OSError as error:
                 self.lost = error
-        return len(content)
+        return memoryview(content).nbytes

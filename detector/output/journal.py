@@ -97,8 +97,8 @@ class Journal:
             return ""
         more = len(self.damaged) - _NAMED
         lines = ", ".join(map(str, self.damaged[:_NAMED])) + (f" and {more} more" if more > 0 else "")
-        what = "line is torn or was" if len(self.damaged) == 1 else "lines are torn or were"
-        return f"{self.path}: {len(self.damaged)} {what} changed ({lines}); what stood there is counted again"
+        what = f"line {lines} is" if len(self.damaged) == 1 else f"lines {lines} are"
+        return f"{self.path}: {what} torn or changed; what stood there is counted again unless a later line holds it"
 
     def has(self, field: str, stamp: Stamp) -> bool:
         """Whether a field stands in the journal and its file has not changed since."""

@@ -180,7 +180,10 @@ def test_a_changed_digit_is_counted_anew_and_told(tmp_path: Path) -> None:
     flipped[start + 20] ^= 1
     path.write_bytes(flipped + whole[start:end][:40])
     with Journal(path, KEY, resume=True) as journal:
-        assert journal.remark == f"{path}: 2 lines are torn or were changed (3, 5); what stood there is counted again"
+        assert (
+            journal.remark
+            == f"{path}: lines 3, 5 are torn or changed; what stood there is counted again unless a later line holds it"
+        )
         journal.add(_entry("b", 2), STAMP)
         assert _equal(journal.read("b"), _entry("b", 2))
         assert _equal(journal.read("c"), _entry("c", 2))
