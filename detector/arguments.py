@@ -125,8 +125,7 @@ class Number:
 
 
 def _path(text: str) -> Path:
-    # An empty one would be the folder that a shell stands in.
-    if not text.strip():
+    if not text.strip():  # it would be the folder that a shell stands in
         raise argparse.ArgumentTypeError("is empty; give a path, for example of a folder")
     return Path(text)
 

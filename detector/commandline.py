@@ -69,7 +69,7 @@ def run(command: Callable[..., int | None], parser: Parser, options: Callable[..
     process.catch()
     process.guard_output()
     try:
-        with process.raising():
+        with process.answering("raise"):
             given = parser.given(sys.argv[1:])
             code = (command(**given) if options is None else command(options(**given))) or EXIT_DONE
     except SmearcountError as error:

@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-from detector import process
-
-if __name__ == "__main__":
-    process.catch()
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path

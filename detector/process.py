@@ -11,7 +11,7 @@ import io
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
@@ -29,7 +29,7 @@ _asked = False
 
 
 def catch() -> None:
-    """From now on the first Ctrl-C or SIGTERM ends the process at once, in one line; within `raising` and `waiting`, the second."""
+    """From now on the first Ctrl-C or SIGTERM ends the process at once, in one line; within `answering`, the second."""
     global _asked
     _asked = False
     signal.signal(signal.SIGTERM, _came)
@@ -40,18 +40,39 @@ def catch() -> None:
     atexit.register(_ignore)
 
 
-@contextmanager
-def raising() -> Iterator[None]:
-    """Within the block the first signal raises KeyboardInterrupt."""
-    with _answering("raise"):
-        yield
+def catch_at_start() -> None:
+    """The same where Python runs `-m detector.NAME`, before what the command imports; anywhere else, nothing."""
+    words = sys.orig_argv
+    module = words[words.index("-m") + 1 :][:1] if "-m" in words else []
+    # So it stands there only until the module is found and run.
+    if sys.argv[:1] == ["-m"] and [name.partition(".")[0] for name in module] == ["detector"]:
+        catch()
 
 
 @contextmanager
-def waiting() -> Iterator[None]:
-    """Within the block the first signal waits for the next `check`, so that no import, lock or write is broken off."""
-    with _answering("wait"):
+def answering(how: Literal["raise", "wait"]) -> Iterator[None]:
+    """Let the first signal within the block raise KeyboardInterrupt, or wait for the next `check`.
+
+    While it waits, no import, lock or write is broken off.
+    """
+    global _answer
+    before, _answer = _answer, how
+    try:
         yield
+    finally:
+        _answer = before
+
+
+@contextmanager
+def telling(stop: Callable[[], None]) -> Iterator[None]:
+    """Within the block each signal calls `stop`, however often they come, for what was done is still to be written."""
+    signals = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.signal(number, lambda *_: stop()) for number in signals]
+    try:
+        yield
+    finally:
+        for number, handler in zip(signals, before, strict=True):
+            signal.signal(number, handler)
 
 
 def asked() -> bool:
@@ -67,16 +88,6 @@ def check() -> None:
     """
     if _asked:
         raise KeyboardInterrupt
-
-
-@contextmanager
-def _answering(how: Literal["raise", "wait"]) -> Iterator[None]:
-    global _answer
-    before, _answer = _answer, how
-    try:
-        yield
-    finally:
-        _answer = before
 
 
 def _came(_signal: int, _frame: FrameType | None) -> None:

@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-from detector import process
-
-if __name__ == "__main__":
-    process.catch()
-
-import signal
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 
 from rich.live import Live as Redrawn
 
+from detector import process
 from detector.arguments import Number, Parser
 from detector.commandline import console, errors, run
 from detector.output import results, terminal
@@ -64,7 +58,7 @@ def stream(options: StreamOptions) -> int:
             page = stack.enter_context(server.Page(*place, lambda: status.state(live, source.name)))
             display.add(page)
             say(f"live page: {page.url}")
-        stack.enter_context(_ended_by_signals(live))
+        stack.enter_context(process.telling(lambda: live.stop("interrupted", "it was interrupted")))
         with display, live:
             _follow(live, display, window)
         ended = live.ended or Ended("failed", "the program failed")
@@ -105,18 +99,6 @@ def _follow(live: Live, display: Display, window: Window | None) -> None:
             elif time.monotonic() - last > TELL_EVERY_S:
                 last = time.monotonic()
                 say(status.line(live))
-
-
-@contextmanager
-def _ended_by_signals(live: Live) -> Iterator[None]:
-    """Let Ctrl-C and SIGTERM end the run in order, however often they come: what was counted is still to be written."""
-    signals = (signal.SIGINT, signal.SIGTERM)
-    before = [signal.signal(number, lambda *_: live.stop("interrupted", "it was interrupted")) for number in signals]
-    try:
-        yield
-    finally:
-        for number, handler in zip(signals, before, strict=True):
-            signal.signal(number, handler)
 
 
 def parser() -> Parser:

@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-from detector import process
-
-if __name__ == "__main__":
-    process.catch()
-
 import time
 from argparse import BooleanOptionalAction
 from collections.abc import Sequence

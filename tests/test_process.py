@@ -41,7 +41,7 @@ def test_before_a_command_runs_a_signal_ends_it_at_once() -> None:
 
 def test_a_signal_waits_for_the_next_check_and_a_second_one_does_not() -> None:
     body = """
-with process.waiting():
+with process.answering("wait"):
     print(flush=True)
     for step in range(100):
         time.sleep(0.02)
@@ -58,7 +58,7 @@ with process.waiting():
 def test_where_a_signal_may_raise_it_does() -> None:
     body = """
 try:
-    with process.raising():
+    with process.answering("raise"):
         print(flush=True)
         time.sleep(60)
 except KeyboardInterrupt:

@@ -74,7 +74,7 @@ def in_order(work: Callable[[Item], Result], todo: Iterable[Item], workers: int)
     next picture in a loop, which took 2.4 ms of a processor a field.
 
     Raises:
-        KeyboardInterrupt: a signal waits (`process.waiting`); no more of them is begun.
+        KeyboardInterrupt: a signal waits (`process.answering`); no more of them is begun.
     """
     pending: deque[Future[Result]] = deque()
     pool = ThreadPoolExecutor(workers)
