@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from detector import process
+
 if TYPE_CHECKING:
     from detector.api import Detector
     from detector.counting.fields import FieldCount
@@ -52,6 +54,8 @@ __all__ = [
     "UsageError",
     "__version__",
 ]
+
+process.catch_at_start()
 
 _HOMES = {
     "ClassCount": "detector.counting.smears",

@@ -10,6 +10,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
+from detector import process
 from detector.errors import EXIT_WRONG_USE
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ COMMANDS = {
 
 def main() -> None:
     """Run the command that the first word names with the words behind it."""
+    process.catch()
+    process.guard_output()
     words = sys.argv[1:]
     if not words or words[0] in ("-h", "--help"):
         print(_help())

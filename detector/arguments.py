@@ -62,6 +62,7 @@ class Parser(argparse.ArgumentParser):
         """For the command of that name, with `usage` behind it; `about` says what it does."""
         prog = called(command)
         super().__init__(prog, f"{prog} {usage}", about, formatter_class=_Help, allow_abbrev=False)
+        self.register("type", Path, _path)
 
     def given(self, words: list[str]) -> dict[str, Any]:
         """Values by the names of the command's parameters; options and other words come in any order.
@@ -121,6 +122,12 @@ class Number:
         """In words; empty where there are none."""
         upwards = f"from {self.least:g} " + (f"to {self.most:g}" if self.most < math.inf else "up")
         return upwards if self.least > -math.inf else ""
+
+
+def _path(text: str) -> Path:
+    if not text.strip():  # it would be the folder that a shell stands in
+        raise argparse.ArgumentTypeError("is empty; give a path, for example of a folder")
+    return Path(text)
 
 
 class _Help(argparse.HelpFormatter):

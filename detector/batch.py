@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
+from detector import process
 from detector.arguments import option
 from detector.commandline import console, errors, progress_bar
 from detector.engines import job, manifest
 from detector.engines.local import Work
 from detector.engines.options import CountOptions
 from detector.engines.pool import handed_on, workers_for
-from detector.errors import EXIT_DONE, EXIT_INTERRUPTED, EXIT_NOTHING_DONE, EXIT_SOME_FAILED
-from detector.output import results, tables, terminal
+from detector.errors import EXIT_DONE, EXIT_INTERRUPTED, EXIT_NOTHING_DONE, EXIT_SOME_FAILED, writing
+from detector.output import files, results, tables, terminal
 from detector.output.journal import Journal
 from detector.output.outcome import Outcome
 from detector.output.report import page, pictures
@@ -49,13 +50,16 @@ def count_into_folder(options: CountOptions, opened: Callable[[], Model], starte
     preparing = threading.Thread(target=page.prepare)
     preparing.start()
     model = opened()
+    process.check()
     scan.check_tile(options.tile_px, model.card, option)
     # Read now, for its faults are nothing to learn of after an hour of counting.
     truth = None if options.truth is None else job.truth_of(options.truth)
     folder = options.out or results.default_folder("count")
     results.prepare(folder, options.resume)
     try:
-        with Journal(folder / results.JOURNAL, job.journal_key(model), options.resume) as journal:
+        with Journal(folder / results.JOURNAL, job.journal_key(model, options.tile_px), options.resume) as journal:
+            if options.resume:
+                _clear_up(folder, journal)
             drawn = folder / results.OVERLAYS if options.overlays else None
             most = pictures.most_bytes(len(fields))
             work = Work(model, workers_for(options.threads), journal, drawn, most, options.tile_px)
@@ -85,6 +89,14 @@ def count_into_folder(options: CountOptions, opened: Callable[[], Model], starte
     if not outcome.read:
         return EXIT_NOTHING_DONE
     return EXIT_SOME_FAILED if outcome.unread else EXIT_DONE
+
+
+def _clear_up(folder: Path, journal: Journal) -> None:
+    """Tell what of the journal cannot be believed, and remove half-written files of a count that was killed."""
+    if journal.remark:
+        errors.print(f"warning: {journal.remark}", style="yellow", markup=False, soft_wrap=True)
+    with writing(folder):
+        files.remove_parts(folder)
 
 
 def _report_truth(words: Console, folder: Path, outcome: Outcome, truth: CountsTable) -> None:

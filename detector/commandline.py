@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import errno
-import io
 import os
-import signal
 import sys
+import unicodedata
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from types import FrameType
 from typing import TYPE_CHECKING, Any
 
+from detector import process
 from detector.arguments import Parser
-from detector.errors import EXIT_DONE, EXIT_INTERRUPTED, SmearcountError, UsageError
+from detector.errors import EXIT_DONE, EXIT_INTERRUPTED, EXIT_SOME_FAILED, SmearcountError, UsageError
+
+_COMMANDS = frozenset({"Cc", "Cf", "Zl", "Zp"})
+"""Categories of Unicode of which no sign is shown: controls, marks of format and direction, breaks of lines and paragraphs."""
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -29,29 +31,47 @@ def __getattr__(name: str) -> Any:
     if name not in ("console", "errors"):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from rich.console import Console
+    from rich.text import Text
+
+    class Harmless(Console):
+        def render_str(self, text: str, **how: Any) -> Text:
+            """Text as rich makes it, with nothing in it that commands the terminal."""
+            return super().render_str(harmless(text), **how)
 
     on_error = (
         {"stderr": True} if name == "errors" else {"width": None if sys.stdout.isatty() or os.environ.get("COLUMNS") else 120}
     )
-    made = globals()[name] = Console(highlight=False, **on_error)
+    made = globals()[name] = Harmless(highlight=False, **on_error)
     return made
+
+
+def harmless(text: str) -> str:
+    """Text with signs that move the cursor, colour, send or reorder what a terminal shows, as escapes such as `\\x1b`.
+
+    Names of files and smears may hold them. Letters of scripts that run from right to left stay.
+    """
+    if text.isascii() and text.replace("\n", " ").isprintable():
+        return text
+    return "".join(_escaped(sign) if unicodedata.category(sign) in _COMMANDS and sign not in "\n\t" else sign for sign in text)
+
+
+def _escaped(sign: str) -> str:
+    return sign.encode("unicode_escape").decode("ascii")
 
 
 def run(command: Callable[..., int | None], parser: Parser, options: Callable[..., Any] | None = None) -> None:
     """Run one command function with what `parser` finds in `sys.argv`, and leave the process with its exit code.
 
     The function takes an object of the class `options`, or without one each option by its name. It returns its exit code
-    (None means 0). A `SmearcountError` is printed as one line and ends with the code of its class; Ctrl-C ends with 130.
+    (None means 0). A `SmearcountError` is printed as one line and ends with the code of its class; Ctrl-C and SIGTERM end with 130.
     Nobody sees a traceback for what a user can mend.
     """
-    signal.signal(signal.SIGTERM, _interrupt)
-    for stream in (sys.stdout, sys.stderr):
-        # A name that the terminal's encoding lacks must not cost the result.
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
+    process.catch()
+    process.guard_output()
     try:
-        given = parser.given(sys.argv[1:])
-        code = (command(**given) if options is None else command(options(**given))) or EXIT_DONE
+        with process.answering("raise"):
+            given = parser.given(sys.argv[1:])
+            code = (command(**given) if options is None else command(options(**given))) or EXIT_DONE
     except SmearcountError as error:
         _say("error: ", str(error), style="bold red")
         code = error.exit_code
@@ -63,6 +83,15 @@ def run(command: Callable[..., int | None], parser: Parser, options: Callable[..
     except KeyboardInterrupt:
         _say("", "interrupted")
         code = EXIT_INTERRUPTED
+    if process.asked() and code != EXIT_INTERRUPTED:
+        _say("", "interrupted when it was done")
+        code = EXIT_INTERRUPTED
+    lost = process.lost_output()
+    if lost is not None:
+        code = code or EXIT_SOME_FAILED
+        # Who closes a pipe knows; `head` does.
+        if lost.errno != errno.EPIPE:
+            _say("error: ", f"standard output cannot be written ({lost.strerror})", style="bold red")
     sys.exit(code)
 
 
@@ -71,7 +100,7 @@ def _say(head: str, text: str, style: str = "") -> None:
 
     from detector.commandline import errors
 
-    errors.print(Text.assemble((head, style), text), soft_wrap=True)
+    errors.print(Text.assemble((head, style), harmless(text)), soft_wrap=True)
 
 
 @contextmanager
@@ -91,8 +120,3 @@ def progress_bar(what: str, total: int, quiet: bool = False) -> Iterator[Callabl
     with Progress(*columns, console=errors, transient=True, refresh_per_second=4, disable=quiet) as progress:
         task = progress.add_task(what, total=total)
         yield lambda done: progress.advance(task, done)
-
-
-def _interrupt(_signal: int, _frame: FrameType | None) -> None:
-    # Ended by a service manager, a command keeps what it has, as with Ctrl-C.
-    raise KeyboardInterrupt

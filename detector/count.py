@@ -13,6 +13,7 @@ if __name__ == "__main__":
     # Read when NumPy is imported. No matrices are multiplied here, and OpenBLAS's threads wait for some in a loop.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
+from detector import process
 from detector.arguments import Number, Parser, called
 from detector.commandline import run
 from detector.engines.options import CountOptions
@@ -35,7 +36,7 @@ def count(options: CountOptions) -> int:
         )
     if options.resume and options.out is None:
         raise UsageError("--resume needs --out, the folder of the count to continue")
-    with ThreadPoolExecutor(1) as beside:
+    with process.answering("wait"), ThreadPoolExecutor(1) as beside:
         opening = beside.submit(Model.load, options.model, options.backend, options.threads or processors())
         # Imported while the model is opened, which mostly leaves the interpreter free.
         from detector import batch

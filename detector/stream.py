@@ -6,6 +6,7 @@ import time
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
+from detector import process
 from detector.arguments import Number, Parser
 from detector.commandline import console, errors, run
 from detector.errors import UsageError
@@ -13,7 +14,7 @@ from detector.output import results, terminal
 from detector.streams import finishing, modes
 from detector.streams.capture import Capture
 from detector.streams.journal import Journalled
-from detector.streams.live import Ended, Live, caught_signals
+from detector.streams.live import Ended, Live
 from detector.streams.log import FrameLog
 from detector.streams.options import StreamOptions
 from detector.streams.show import server, status
@@ -57,7 +58,7 @@ def stream(options: StreamOptions) -> int:
         mode = stack.enter_context(Journalled(modes.of(model, options), folder, header))
         display = Display([sink for sink in (window, video) if sink is not None], each=video is not None and not source.live)
         live = Live(capture, mode, log, display.put, options.until_enough, options.seconds)
-        signals = stack.enter_context(caught_signals())
+        signals = stack.enter_context(process.collected_signals())
         # The page is closed before results are written, so that nobody who holds it open can be in their way.
         with server.served(place, lambda: status.state(live, source.name), display.add, say), display, live:
             follow(live, display, window, signals, errors)

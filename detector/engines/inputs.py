@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from detector import process
 from detector.engines.manifest import Manifest
 from detector.errors import NothingToDoError, UsageError
 from detector.output.results import OVERLAYS, is_result
@@ -167,6 +168,7 @@ def _images(root: Path, skipped: set[Path]) -> Iterator[tuple[Path, str]]:
     closed: list[OSError] = []
     visited: set[str] = set()
     for place, subfolders, files in os.walk(root, onerror=closed.append, followlinks=True):
+        process.check()
         folder = Path(place)
         # A link may lead back to a folder above it.
         real = os.path.realpath(folder)

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from detector import process
 from detector.counting import density, expected
 from detector.counting.fields import FieldCount, UnreadField
 from detector.counting.result import FieldResult
@@ -19,10 +20,10 @@ from detector.engines.local import Work
 from detector.engines.options import CountOptions
 from detector.errors import UsageError
 from detector.output import overlay, results
-from detector.output.journal import Journal, stamp_of
+from detector.output.journal import Journal, Stamp, stamp_of
 from detector.output.outcome import Outcome
 from detector.shipped import version
-from detector.vision import finder, scale
+from detector.vision import finder, scale, tiles
 from detector.vision.detections import Unread
 from detector.vision.model import Model
 from detector.vision.slides import formats
@@ -35,9 +36,9 @@ Progress = Callable[[float], None]
 """Called with the number of fields that were done since the last call; a slide is done by and by."""
 
 
-def journal_key(model: Model) -> dict[str, Any]:
+def journal_key(model: Model, tile_px: int = tiles.TILE_PX) -> dict[str, Any]:
     """What must be equal for a count to be continued: everything, beside the image itself, that decides its result."""
-    return {"model_sha256": model.sha256, "backend": model.network.backend, "smearcount": version()}
+    return {"model_sha256": model.sha256, "backend": model.network.backend, "smearcount": version(), "tile_px": tile_px}
 
 
 def search(options: CountOptions, spelled: Callable[[str], str] = str) -> Found:
@@ -132,25 +133,34 @@ def compare(outcome: Outcome, truth: CountsTable) -> Comparison:
 
 def entries(fields: Sequence[FieldInput], journal: Journal) -> Iterator[FieldResult]:
     """What the journal holds of the fields, in their order."""
-    return (journal.read(field.field) for field in fields)
+    for field in fields:
+        process.check()
+        yield journal.read(field.field)
 
 
 def _counted(fields: Sequence[FieldInput], work: Work, tell: Progress) -> Iterator[FieldResult]:
     """What becomes of each field, in their order; what is not in the journal is counted and written there."""
     journal = work.journal
-    todo = {field.field: field for field in fields if journal is None or not _in_journal(journal, field, work.overlays)}
+    # Taken before a picture is read: one that changes while it is searched differs from its stamp, and is counted again.
+    stamps = {} if journal is None else {field.field: stamp_of(field.path) for field in fields}
+    todo = {
+        field.field: field
+        for field in fields
+        if journal is None or not _in_journal(journal, field, stamps[field.field], work.overlays)
+    }
     tell(len(fields) - len(todo))
     large = {field.field for field in todo.values() if not field.problem and formats.is_slide(field.path)}
     small = [field for field in todo.values() if field.field not in large]
     scales = local.SmearScales(work.model, [field for field in fields if field.problem or not formats.is_slide(field.path)])
     with closing(local.run(small, work, scales)) as done:
         for field in fields:
+            process.check()
             if journal is not None and field.field not in todo:
                 yield journal.read(field.field)
                 continue
             result = slides.count_slide(field, work, tell) if field.field in large else next(done)
             if journal is not None:
-                journal.add(result, stamp_of(field.path))
+                journal.add(result, stamps[field.field])
             if field.field not in large:
                 tell(1)
             yield result
@@ -169,8 +179,8 @@ def _warnings(read: Sequence[FieldCount]) -> tuple[str, ...]:
     )
 
 
-def _in_journal(journal: Journal, field: FieldInput, overlays: Path | None) -> bool:
-    if not journal.has(field.field, stamp_of(field.path)):
+def _in_journal(journal: Journal, field: FieldInput, stamp: Stamp, overlays: Path | None) -> bool:
+    if not journal.has(field.field, stamp):
         return False
     result = journal.read(field.field)
     if overlays is not None and result.slide is None and not overlay.path_of(overlays, field.field).is_file():

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from queue import SimpleQueue
 from typing import Any, TypeVar
 
 import cv2
 
+from detector import process
 from detector.vision.model import processors
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+
+_LOOK_EVERY_S = 0.2
 
 
 @contextmanager
@@ -37,7 +40,8 @@ def handed_on(taking: Callable[[Iterator[Item]], None]) -> Iterator[Callable[[It
                 return
             yield thing
 
-    with ThreadPoolExecutor(1) as pool:
+    pool = ThreadPoolExecutor(1)
+    try:
         taken = pool.submit(taking, handed())
 
         def hand(thing: Item) -> None:
@@ -45,13 +49,14 @@ def handed_on(taking: Callable[[Iterator[Item]], None]) -> Iterator[Callable[[It
                 taken.result()
             queue.put(("next", thing))
 
-        try:
-            yield hand
-        except BaseException as error:
-            queue.put(("failed", error))
-            raise
+        yield hand
         queue.put(("ended", None))
         taken.result()
+    except BaseException as error:
+        queue.put(("failed", error))
+        raise
+    finally:
+        pool.shutdown()
 
 
 def workers_for(threads: int | None = None) -> int:
@@ -67,6 +72,9 @@ def in_order(work: Callable[[Item], Result], todo: Iterable[Item], workers: int)
 
     OpenCV works on one thread meanwhile: a second one for parts of a picture gains nothing beside them, and waits for the
     next picture in a loop, which took 2.4 ms of a processor a field.
+
+    Raises:
+        KeyboardInterrupt: a signal waits (`process.answering`); no more of them is begun.
     """
     pending: deque[Future[Result]] = deque()
     pool = ThreadPoolExecutor(workers)
@@ -77,9 +85,17 @@ def in_order(work: Callable[[Item], Result], todo: Iterable[Item], workers: int)
         for item in todo:
             pending.append(pool.submit(work, item))
             if len(pending) >= 2 * workers:
-                yield pending.popleft().result()
+                yield _awaited(pending.popleft())
         while pending:
-            yield pending.popleft().result()
+            yield _awaited(pending.popleft())
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
         cv2.setNumThreads(threads)
+
+
+def _awaited(future: Future[Result]) -> Result:
+    while not future.done():
+        process.check()
+        wait([future], _LOOK_EVERY_S)
+    process.check()
+    return future.result()

@@ -12,7 +12,7 @@ from detector.engines.inputs import FieldInput
 from detector.engines.local import Work, not_searched, unread
 from detector.engines.pool import in_order
 from detector.errors import ImageError, SmearcountError
-from detector.output.journal import stamp_of
+from detector.output.journal import Stamp, stamp_of
 from detector.output.report import pictures
 from detector.vision import scan, tiles
 from detector.vision.scan import SlidePlan, TileResult
@@ -39,8 +39,10 @@ def count_slide(given: FieldInput, work: Work, tell: Callable[[float], None]) ->
         tell(share)
 
     try:
+        # Taken before the file is opened: a slide that changes while it is searched begins anew.
+        stamp = stamp_of(given.path)
         with formats.open_slide(given.path) as slide:
-            return _count(given, work, slide, partly)
+            return _count(given, work, slide, stamp, partly)
     except ImageError as error:
         return unread(given, str(error))
     except SmearcountError:
@@ -52,10 +54,11 @@ def count_slide(given: FieldInput, work: Work, tell: Callable[[float], None]) ->
         tell(1 - done)
 
 
-def _count(given: FieldInput, work: Work, slide: Slide, tell: Callable[[float], None]) -> FieldResult:
+def _count(given: FieldInput, work: Work, slide: Slide, stamp: Stamp, tell: Callable[[float], None]) -> FieldResult:
     overview, _ = slide.overview(scan.OVERVIEW_PX)
     plan = scan.plan(work.model, slide, overview, given.um_per_px, work.tile_px)
-    looks = _looks(given, work, slide, plan, tell)
+    key = _key(stamp, plan, slide)
+    looks = _looks(given, work, slide, plan, key, tell)
     owned = scan.settle(work.model, slide.size_wh, plan, [look.detections for look in looks])
     counted = SlideCount.of(plan, looks, owned, slide.size_wh)
     lost = counted.number(scan.UNREADABLE) + counted.number(scan.UNFOCUSED)
@@ -67,9 +70,14 @@ def _count(given: FieldInput, work: Work, slide: Slide, tell: Callable[[float], 
     return FieldResult(given.field, given.smear, given.um_per_px, cells, note, counted.quality(), picture, counted)
 
 
-def _looks(given: FieldInput, work: Work, slide: Slide, plan: SlidePlan, tell: Callable[[float], None]) -> list[TileResult]:
-    """What each tile shows, in the order of the tiles; from the journal where it is known."""
-    key = _key(given, plan, slide)
+def _looks(
+    given: FieldInput, work: Work, slide: Slide, plan: SlidePlan, key: str, tell: Callable[[float], None]
+) -> list[TileResult]:
+    """What each tile shows, in the order of the tiles; from the journal where it is known.
+
+    Args:
+        key: of the tiles in the journal.
+    """
     looks = work.journal.tiles(given.field, key) if work.journal else {}
     todo = [number for number in range(len(plan.tiles)) if number not in looks]
     share = 1 / len(plan.tiles)
@@ -87,7 +95,7 @@ def _searched(work: Work, slide: Slide, plan: SlidePlan, numbers: Sequence[int])
     return zip(numbers, looks, strict=True)
 
 
-def _key(given: FieldInput, plan: SlidePlan, slide: Slide) -> str:
+def _key(stamp: Stamp, plan: SlidePlan, slide: Slide) -> str:
     """What says that a tile is the same as before: the file, the scale and how it is cut."""
-    what = [stamp_of(given.path), slide.size_wh, plan.zoom, [tile.window for tile in plan.tiles[:1]], len(plan.tiles)]
+    what = [stamp, slide.size_wh, plan.zoom, [tile.window for tile in plan.tiles[:1]], len(plan.tiles)]
     return hashlib.sha256(json.dumps(what).encode()).hexdigest()[:16]

@@ -5,10 +5,16 @@ from __future__ import annotations
 import csv
 import io
 import os
+import re
+import sys
 import threading
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import IO
 
+_FAR = 1 << 40
+"""Where Windows locks a byte: its locks keep others from reading too, and no file of ours reaches so far."""
+_PART = re.compile(r"\..*\.\d+\.\d+\.part", re.DOTALL)
 _ARMED = ("=", "+", "-", "@", "\t", "\r")
 """Spreadsheets take text that begins with these for a formula (OWASP, CSV injection)."""
 
@@ -35,6 +41,41 @@ def write_parts(target: Path, contents: Iterable[bytes]) -> None:
     except BaseException:
         part.unlink(missing_ok=True)
         raise
+
+
+def remove_parts(folder: Path) -> None:
+    """Remove from a folder, and the folders in it, what writers that were killed left there; nothing else may write there now.
+
+    Raises:
+        OSError: one cannot be removed.
+    """
+    for part in folder.rglob(".*.part"):
+        if _PART.fullmatch(part.name) and part.is_file():
+            part.unlink()
+
+
+def lock(file: IO[bytes]) -> bool:
+    """Keep other processes from locking an open file until it is closed, or this process ends in whatever way.
+
+    Returns False where another one holds it. A file system without locks locks nothing.
+    """
+    try:
+        if sys.platform == "win32":
+            import msvcrt
+
+            at = file.tell()
+            file.seek(_FAR)
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+            file.seek(at)
+        else:
+            import fcntl
+
+            fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError):
+        return False
+    except OSError:
+        return True
+    return True
 
 
 def write_text(target: Path, content: str) -> None:

@@ -1,7 +1,7 @@
 """What a count has found so far, safe against a crash: one line of JSON per field, and per tile of a slide, only ever added to.
 
 The first line says with which model and settings the rest was made, so that a run is continued by the same or not at all.
-A last line that was torn by a crash is ignored, and its field is counted again.
+Each line ends with its checksum. What a torn, flipped or edited line held is counted again.
 """
 
 from __future__ import annotations
@@ -9,7 +9,9 @@ from __future__ import annotations
 import base64
 import json
 import os
+import re
 import time
+import zlib
 from collections.abc import Mapping
 from dataclasses import asdict, fields
 from pathlib import Path
@@ -21,15 +23,23 @@ import numpy as np
 from detector.counting.result import FieldResult
 from detector.counting.slides import SlideCount, TileCount
 from detector.errors import OutputError, writing
+from detector.output.files import lock
 from detector.output.html import as_base64
+from detector.vision import checks
 from detector.vision.detections import Detections, Unread
 from detector.vision.quality import Quality
 from detector.vision.scale import Scale
 from detector.vision.scan import TileResult
 
+Stamp = tuple[int, int] | None
+"""Size in bytes and time of change in ns of a file; None where it cannot be asked."""
 LAYOUT = 4
 _SYNC_EVERY_S = 2.0
 _QUALITY = tuple(measure.name for measure in fields(Quality))
+_SUMMED = re.compile(rb'(\{.*),"crc32":"([0-9a-f]{8})"\}\n', re.DOTALL)
+"""A line with its checksum: CRC-32 of what stands before the comma."""
+_NAMED = 5
+"""Most damaged lines that are named by their numbers."""
 
 
 class Journal:
@@ -43,23 +53,33 @@ class Journal:
             resume: continue the journal that stands there; without it, a new one is begun.
 
         Raises:
-            OutputError: it cannot be written, or the one to be continued was made with another key or is none.
+            OutputError: it cannot be written, another process writes it, or the one to be continued was made with another key
+                or is none.
         """
         self.path = path
+        self.damaged: list[int] = []
+        """Numbers of lines, from 1, that a crash, a disk or an editor changed; what they held is not in the journal."""
         self._offsets: dict[str, int] = {}
-        self._stamps: dict[str, tuple[int, int] | None] = {}
+        self._stamps: dict[str, Stamp] = {}
         self._tiles: dict[tuple[str, str], dict[int, int]] = {}
         existing = resume and path.is_file()
-        length = self._index(key) if existing else 0
         with writing(path):
             try:
                 self._file = path.open("r+b" if existing else "x+b")
             except FileExistsError:
                 raise OutputError(f"{path}: exists already; choose another --out, or continue with --resume") from None
-            self._file.truncate(length)
-        self._synced = time.monotonic()
-        if not length:
-            self._append({"layout": LAYOUT, "key": dict(key)})
+        try:
+            if not lock(self._file):
+                raise OutputError(f"{path.parent}: another count writes into it; wait for its end, or choose another --out")
+            length = self._index(key) if existing else 0
+            with writing(path):
+                self._file.truncate(length)
+            self._synced = time.monotonic()
+            if not length:
+                self._append({"layout": LAYOUT, "key": dict(key)})
+        except BaseException:
+            self._file.close()
+            raise
 
     def __enter__(self) -> Journal:
         return self
@@ -70,11 +90,21 @@ class Journal:
         finally:
             self._file.close()
 
-    def has(self, field: str, stamp: tuple[int, int] | None) -> bool:
+    @property
+    def remark(self) -> str:
+        """What to tell of damaged lines; empty where there are none."""
+        if not self.damaged:
+            return ""
+        more = len(self.damaged) - _NAMED
+        lines = ", ".join(map(str, self.damaged[:_NAMED])) + (f" and {more} more" if more > 0 else "")
+        what = f"line {lines} is" if len(self.damaged) == 1 else f"lines {lines} are"
+        return f"{self.path}: {what} torn or changed; what stood there is counted again unless a later line holds it"
+
+    def has(self, field: str, stamp: Stamp) -> bool:
         """Whether a field stands in the journal and its file has not changed since."""
         return field in self._offsets and self._stamps[field] == stamp
 
-    def add(self, result: FieldResult, stamp: tuple[int, int] | None) -> None:
+    def add(self, result: FieldResult, stamp: Stamp) -> None:
         """Write one field down; it replaces an earlier entry of the same field.
 
         Args:
@@ -121,44 +151,71 @@ class Journal:
 
     def tiles(self, field: str, plan: str) -> dict[int, TileResult]:
         """The tiles of a slide that were written down, by their number."""
-        return {
-            number: TileResult(content["status"], content["reason"], _unpacked(content), _quality(content["quality"]))
-            for number, content in ((n, self._line(offset)) for n, offset in self._tiles.get((field, plan), {}).items())
-        }
+        return {number: _tile(self._line(offset)) for number, offset in self._tiles.get((field, plan), {}).items()}
 
     def _index(self, key: Mapping[str, Any]) -> int:
         """Find the entries of an existing journal, and give the length of its whole lines in bytes."""
         length = 0
-        with self.path.open("rb") as file:
-            for number, line in enumerate(file):
-                if not line.endswith(b"\n"):
-                    break  # torn by a crash
-                content = _parsed(line)
-                if number == 0:
-                    self._check(content, key)
-                elif content is not None and "field" in content:
-                    stamp = content.get("stamp")
-                    self._offsets[content["field"]] = length
-                    self._stamps[content["field"]] = None if stamp is None else (stamp[0], stamp[1])
-                elif content is not None and "tile_of" in content:
-                    self._tiles.setdefault((content["tile_of"], content["plan"]), {})[content["number"]] = length
-                length += len(line)
+        former = False
+        for number, line in enumerate(self._file, 1):
+            torn = not line.endswith(b"\n")
+            if number == 1:
+                if torn:
+                    break
+                former = _SUMMED.fullmatch(line) is None
+                self._check(_parsed(line), key, former)
+            elif torn or not self._note(line, length, former):
+                self.damaged.append(number)
+            length += 0 if torn else len(line)
         return length
 
-    def _check(self, header: Mapping[str, Any] | None, key: Mapping[str, Any]) -> None:
+    def _note(self, line: bytes, offset: int, former: bool) -> bool:
+        """Remember what a line holds and where it stands; gives whether it is as it was written.
+
+        Args:
+            former: whether the journal was begun before lines had checksums, so that one without is believed.
+        """
+        summed = _SUMMED.fullmatch(line)
+        if summed is None and not former:
+            return False
+        if summed is not None and int(summed[2], 16) != zlib.crc32(summed[1]):
+            return False
+        try:
+            content = json.loads(line)
+            if "field" in content:
+                if summed is None:
+                    result = _from_json(content)
+                    checks.text("note", result.note)
+                    result.count()
+                stamp = content["stamp"]
+                self._stamps[content["field"]] = None if stamp is None else (stamp[0], stamp[1])
+                self._offsets[content["field"]] = offset
+            else:
+                if summed is None:
+                    _tile(content)
+                self._tiles.setdefault((content["tile_of"], content["plan"]), {})[content["number"]] = offset
+        # Without a checksum, a line may hold anything at any depth.
+        except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError):
+            return False
+        return True
+
+    def _check(self, header: Mapping[str, Any] | None, key: Mapping[str, Any], former: bool) -> None:
         made = None if header is None else header.get("key")
         if header is None or not isinstance(made, dict):
             raise OutputError(f"{self.path}: is not a journal of a count; choose another --out")
-        different = sorted(name for name in {*made, *key} if made.get(name) != key.get(name))
+        # The former layout does not say all that is asked for now.
+        names = made if former else {*made, *key}
+        different = sorted(name for name in names if made.get(name) != key.get(name))
         if header.get("layout") != LAYOUT or different:
             what = ", ".join(different) or "another version"
             raise OutputError(f"{self.path}: was made with different settings ({what}); repeat them, or choose another --out")
 
     def _append(self, content: Mapping[str, Any]) -> int:
-        line = json.dumps(content, separators=(",", ":")) + "\n"
+        body = json.dumps(content, separators=(",", ":")).encode("ascii").removesuffix(b"}")
+        line = b'%s,"crc32":"%08x"}\n' % (body, zlib.crc32(body))
         with writing(self.path, "what was counted so far is kept"):
             offset = self._file.seek(0, os.SEEK_END)
-            self._file.write(line.encode("ascii"))
+            self._file.write(line)
             self._file.flush()
         return offset
 
@@ -167,7 +224,7 @@ class Journal:
         self._synced = time.monotonic()
 
 
-def stamp_of(path: Path) -> tuple[int, int] | None:
+def stamp_of(path: Path) -> Stamp:
     """Size in bytes and time of change in ns of a file, or None where it cannot be asked."""
     try:
         status = path.stat()
@@ -179,12 +236,12 @@ def stamp_of(path: Path) -> tuple[int, int] | None:
 def _parsed(line: bytes) -> dict[str, Any] | None:
     try:
         content = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return content if isinstance(content, dict) else None
 
 
-def _to_json(result: FieldResult, stamp: tuple[int, int] | None) -> dict[str, Any]:
+def _to_json(result: FieldResult, stamp: Stamp) -> dict[str, Any]:
     content: dict[str, Any] = {
         "field": result.field,
         "smear": result.smear,
@@ -214,6 +271,10 @@ def _from_json(content: Mapping[str, Any]) -> FieldResult:
         _slide(content.get("slide")),
         None if content.get("scale") is None else Scale(**content["scale"]),
     )
+
+
+def _tile(content: Mapping[str, Any]) -> TileResult:
+    return TileResult(content["status"], content["reason"], _unpacked(content), _quality(content["quality"]))
 
 
 def _packed(detections: Detections) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path, PurePosixPath
 
 import cv2
@@ -14,17 +15,32 @@ from detector.vision.detections import Detections
 from detector.vision.drawing import COLOURS as COLOURS
 from detector.vision.drawing import Colour as Colour
 from detector.vision.drawing import draw as draw
+from detector.vision.slides import formats
 
 _JPEG_QUALITY = 90
 _MOST_PX = 16_000
+_ENDING = ".jpg"
+_ENDINGS = images.SUFFIXES | formats.VENDOR_SUFFIXES
 
 
 def path_of(folder: Path, field: str) -> Path:
-    """Where a field's overlay goes: its own relative path, ending with .jpg."""
+    """Where a field's overlay goes: its own relative path, ending with .jpg; no two fields share one.
+
+    What cannot stand in the path is replaced. A part of the field's hash then tells it from the field that is named so.
+    """
     relative = PurePosixPath(field.replace(":", "_"))
     parts = ["__" if part == ".." else part for part in relative.parts if part != "/"]
-    name = parts[-1] if relative.suffix.lower() == ".jpg" else f"{parts[-1]}.jpg"
-    return folder.joinpath(*parts[:-1], name)
+    *folders, name = parts
+    given_ending = PurePosixPath(name).suffix.lower()
+    if given_ending != _ENDING:
+        name += _ENDING
+    stem, ending = name[: -len(_ENDING)], name[-len(_ENDING) :]
+    # `a.png` goes to `a.png.jpg`, which may be the name of a field too.
+    added = given_ending != _ENDING
+    as_given = "/".join(parts) == field and added == (PurePosixPath(stem).suffix.lower() in _ENDINGS)
+    if not as_given:
+        name = f"{stem}.{hashlib.sha256(field.encode('utf-8', 'surrogatepass')).hexdigest()[:8]}{ending}"
+    return folder.joinpath(*folders, name)
 
 
 def write(rgb: NDArray[np.uint8], detections: Detections, target: Path) -> None:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Literal
@@ -166,19 +164,3 @@ class Live:
 
     def _time_is_over(self, seconds: float) -> None:
         self.stop("stopped", f"{seconds:g} seconds have passed")
-
-
-@contextmanager
-def caught_signals() -> Iterator[list[int]]:
-    """Collect Ctrl-C, SIGTERM and the loss of the terminal, however often they come: what was counted is still to be written."""
-    caught: list[int] = []
-    numbers = [signal.SIGINT, signal.SIGTERM]
-    # Under nohup the loss of the terminal is to be survived.
-    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
-        numbers.append(signal.SIGHUP)
-    before = [signal.signal(number, lambda number, _frame: caught.append(number)) for number in numbers]
-    try:
-        yield caught
-    finally:
-        for number, handler in zip(numbers, before, strict=True):
-            signal.signal(number, handler)

@@ -16,7 +16,9 @@ Share = Field(ge=0, le=1)
 class TrainSettings(BaseModel):
     """What a training does; two trainings with equal settings, data and versions differ by nothing that we choose."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=(), use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", allow_inf_nan=False, protected_namespaces=(), use_attribute_docstrings=True
+    )
 
     model: str
     """Weights to fine-tune: smearcount (the shipped ones) or a .pt file; or an architecture (.yaml) with random weights."""

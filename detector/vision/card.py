@@ -71,7 +71,7 @@ class Card:
         checks.number("shown_px", self.shown_px, above=0)
         checks.number("nms_iou", self.nms_iou, above=0, below=1)
         for name, value in checks.mapping("thresholds", self.thresholds).items():
-            checks.number(f"thresholds.{name}", value)
+            checks.number(f"thresholds.{name}", value, above=0, below=1)
         checks.mapping("training", self.training)
         for name, value in checks.mapping("versions", self.versions).items():
             checks.text(f"versions.{name}", value)

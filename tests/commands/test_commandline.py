@@ -12,12 +12,14 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from rich.markup import escape
+from rich.table import Table
 
 from detector import __main__ as commands
-from detector import count, demo, shipped, synth, train
+from detector import commandline, count, demo, shipped, synth, train
 from detector.arguments import Number, Parser
 from detector.commandline import run
-from detector.errors import UsageError
+from detector.errors import NothingToDoError, UsageError
 
 Run = Callable[..., int]
 ROOT = Path(__file__).parents[2]
@@ -66,6 +68,8 @@ def test_options_and_other_words_come_in_any_order(parser: Parser, words: list[s
         (["a", "--times", "1", "--size", "wide"], "--size: must be a number, got 'wide'"),
         (["a", "--times", "1", "--how", "ill"], "--how: invalid choice: 'ill' (choose from"),
         (["a", "--times", "1", "--dr"], "unknown option --dr; did you mean --dry? python -m detector.try --help lists"),
+        (["a", "--times", "1", "--out", ""], "--out: is empty; give a path"),
+        (["a", "--times", "1", "--out= "], "--out: is empty; give a path"),
         (["a", "--times", "1", "--no-dry"], "unknown option --no-dry"),
         (["a", "--times", "1", "--tmies=3"], "unknown option --tmies; did you mean --times?"),
         (["a", "--times", "1", "--dry=yes"], "--dry: ignored explicit argument 'yes'"),
@@ -199,6 +203,36 @@ def test_fields_stand_on_both_sides_of_an_option(fields: Path, run_command: Run)
     table = Path("out/counts.csv").read_text(encoding="utf-8")
     assert table.count(",ok,") == 4
     assert "-odd.jpg" in table
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("a\x1b[2J\x1b]52;c;eA==\x07.jpg", r"a\x1b[2J\x1b]52;c;eA==\x07.jpg"),
+        ("a\x9b2J.jpg", r"a\x9b2J.jpg"),
+        ("a\u202egpj.exe", r"a\u202egpj.exe"),
+        ("a\u2066b\u200f.jpg\r", r"a\u2066b\u200f.jpg\r"),
+        ("é צילום 図.jpg", "é צילום 図.jpg"),
+    ],
+)
+def test_names_that_command_a_terminal_are_shown_as_escapes(
+    name: str, shown: str, run_command: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = Table()
+    table.add_column("smear")
+    table.add_row(escape(name))
+
+    def named() -> int:
+        commandline.console.print(f"[bold]unread:[/] {escape(name)}", soft_wrap=True)
+        commandline.console.print(name, markup=False, soft_wrap=True)
+        commandline.console.print(table)
+        raise NothingToDoError(f"{name}: is none")
+
+    assert run_command(lambda: run(named, Parser("x", "", ""))) == 3
+    printed = capsys.readouterr()
+    assert printed.out.startswith(f"unread: {shown}\n{shown}\n")
+    assert printed.out.count(shown) == 3
+    assert printed.err == f"error: {shown}: is none\n"
 
 
 def test_an_interrupted_command_says_so(parser: Parser, run_command: Run, capsys: pytest.CaptureFixture[str]) -> None:

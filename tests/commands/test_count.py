@@ -6,6 +6,7 @@ import csv
 import html
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -21,6 +22,8 @@ import pytest
 from PIL import Image
 
 from detector import count
+from detector.engines import job
+from detector.output.journal import Journal
 from detector.vision.model import SHIPPED, Model
 from detector.vision.sums import FieldSums, ValSums
 
@@ -369,6 +372,66 @@ def test_results_are_never_overwritten(fields: Path, run_command: Run, capsys: p
     assert {path.name: path.read_bytes() for path in Path("out").iterdir()} == before
     assert run_command(count.main, fields, "--out", "out", "--resume") == 0
     assert Path("out/counts.csv").read_bytes() == before["counts.csv"]
+
+
+def test_a_changed_journal_is_told_and_what_stood_there_counted_again(
+    fields: Path, run_command: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_command(count.main, fields, "--out", "out") == 0
+    expected = Path("out/counts.csv").read_bytes()
+    journal = Path("out/journal.jsonl")
+    lines = journal.read_bytes().splitlines(keepends=True)
+    lines[2] = re.sub(rb'"cells":"....', b'"cells":"AAAA', lines[2])
+    journal.write_bytes(b"".join(lines) + b'{"field":"smear_b/fie')
+    part = Path("out/.detections.json.12.34.part")
+    part.touch()
+    capsys.readouterr()
+    assert run_command(count.main, fields, "--out", "out", "--resume", "--quiet") == 0
+    printed = capsys.readouterr().err
+    assert printed == (
+        f"warning: {journal}: lines 3, 6 are torn or changed; what stood there is counted again unless a later line holds it\n"
+    )
+    assert Path("out/counts.csv").read_bytes() == expected
+    assert not part.exists()
+    # The changed line still stands there, and one that is sound stands below it.
+    assert run_command(count.main, fields, "--out", "out", "--resume", "--quiet") == 0
+    assert "line 3 is torn or changed" in capsys.readouterr().err
+
+
+def test_a_second_count_into_a_folder_is_refused_with_the_reason(
+    fields: Path, run_command: Run, capsys: pytest.CaptureFixture[str], model: Model
+) -> None:
+    Path("out").mkdir()
+    with Journal(Path("out/journal.jsonl"), job.journal_key(model), resume=False):
+        before = Path("out/journal.jsonl").read_bytes()
+        assert run_command(count.main, fields, "--out", "out", "--resume") == 3
+        assert "out: another count writes into it; wait for its end" in capsys.readouterr().err
+        assert run_command(count.main, fields, "--out", "out") == 3
+        assert "holds journal.jsonl already" in capsys.readouterr().err
+        assert Path("out/journal.jsonl").read_bytes() == before
+    assert run_command(count.main, fields, "--out", "out", "--resume", "--tile-px", 640) == 3
+    assert "different settings (tile_px)" in capsys.readouterr().err
+    assert run_command(count.main, fields, "--out", "out", "--resume") == 0
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name == "nt", reason="signals differ on Windows")
+@pytest.mark.parametrize("wait_s", [0, 0.03, 0.07, 0.15, 0.4])
+def test_a_count_interrupted_soon_after_it_began_ends_with_130_in_one_line(fields: Path, tmp_path: Path, wait_s: float) -> None:
+    many = tmp_path / "many"
+    many.mkdir()
+    for number in range(200):
+        shutil.copy(fields / "smear_a" / "field_01.jpg", many / f"{number:03}.jpg")
+    command = [sys.executable, "-m", "detector.count", str(many), "--out", "out"]
+    process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 60
+    while not (tmp_path / "out" / "journal.jsonl").exists() and time.monotonic() < deadline:
+        time.sleep(0.005)
+    time.sleep(wait_s)
+    process.send_signal(signal.SIGTERM)
+    _, printed = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert printed.strip() == "interrupted; continue with the same command and: --out out --resume"
 
 
 @pytest.mark.parametrize("name", ["counts.csv", "run.json", "overlays"])

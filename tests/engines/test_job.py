@@ -126,6 +126,28 @@ def test_a_field_that_changed_is_counted_again(fields: Path, tmp_path: Path, mod
     assert again.read[0].raw == again.read[1].raw
 
 
+def test_a_field_that_is_swapped_while_it_is_searched_is_counted_again(
+    fields: Path, tmp_path: Path, model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = inputs.find([str(fields)])
+    path, key = tmp_path / "j.jsonl", job.journal_key(model)
+    real = local.detect_field
+
+    def swapped(field: inputs.FieldInput, *rest: object) -> FieldResult:
+        result = real(field, *rest)  # type: ignore[arg-type]
+        if field == given[0]:
+            field.path.write_bytes(given[1].path.read_bytes())
+        return result
+
+    monkeypatch.setattr(local, "detect_field", swapped)
+    with Journal(path, key, resume=False) as journal:
+        job.count_fields(given, Work(model, 1, journal))
+    monkeypatch.setattr(local, "detect_field", real)
+    with Journal(path, key, resume=True) as journal:
+        again = job.count_fields(given, Work(model, 1, journal))
+    assert again.read[0].raw == again.read[1].raw
+
+
 def test_overlays_asked_for_later_are_drawn(fields: Path, tmp_path: Path, model: Model) -> None:
     given = inputs.find([str(fields)])
     path, key = tmp_path / "j.jsonl", job.journal_key(model)
@@ -158,6 +180,14 @@ def test_another_model_does_not_continue_a_count(tmp_path: Path, model: Model) -
     with Journal(path, {"model_sha256": "other"}, resume=False):
         pass
     with pytest.raises(OutputError, match="model_sha256"):
+        Journal(path, job.journal_key(model), resume=True)
+
+
+def test_tiles_of_another_size_do_not_continue_a_count(tmp_path: Path, model: Model) -> None:
+    path = tmp_path / "j.jsonl"
+    with Journal(path, job.journal_key(model, 576), resume=False):
+        pass
+    with pytest.raises(OutputError, match=r"different settings \(tile_px\)"):
         Journal(path, job.journal_key(model), resume=True)
 
 

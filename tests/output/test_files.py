@@ -70,3 +70,35 @@ def test_an_overlay_of_a_huge_field_is_made_smaller(tmp_path: Path) -> None:
 
 def test_overlays_of_one_name_and_two_kinds_differ() -> None:
     assert overlay.path_of(Path("o"), "a/f.jpg") != overlay.path_of(Path("o"), "a/f.png")
+
+
+@pytest.mark.parametrize(
+    "pair",
+    [
+        ("a:b.jpg", "a_b.jpg"), ("a:b.png", "a_b.png"), ("../f.jpg", "__/f.jpg"), ("/a/f.jpg", "a/f.jpg"), ("a//f.jpg", "a/f.jpg"),
+        ("f.png", "f.png.jpg"), ("f", "f.jpg"), ("f.JPG", "f.jpg"), ("f.svs", "f.svs.jpg"), ("f.png.jpg", "f.png.jpg.jpg"),
+        ("f.v2", "f.v2.jpg"), ("a:b:c.jpg", "a:b_c.jpg"),
+    ],
+)  # fmt: skip
+def test_no_two_overlays_are_one_file(pair: tuple[str, str]) -> None:
+    first, second = (overlay.path_of(Path("o"), field) for field in pair)
+    assert first != second
+    assert overlay.path_of(Path("o"), pair[0]) == first
+
+
+@pytest.mark.parametrize(
+    ("field", "path"),
+    [("a/f.jpg", "a/f.jpg"), ("f.JPG", "f.JPG"), ("f.png", "f.png.jpg"), ("f.1.tif", "f.1.tif.jpg"), ("c.svs", "c.svs.jpg")],
+)
+def test_overlays_are_named_as_their_fields(field: str, path: str) -> None:
+    assert overlay.path_of(Path("o"), field) == Path("o") / path
+
+
+def test_what_killed_writers_left_is_removed_and_nothing_else(tmp_path: Path) -> None:
+    left = [".counts.csv.123.456.part", "overlays/a/.f.jpg.1.2.part"]
+    kept = ["counts.csv", ".mine.part", "notes.1.2.part", "overlays/a/f.jpg"]
+    for name in left + kept:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    files.remove_parts(tmp_path)
+    assert sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()) == sorted(kept)

@@ -28,6 +28,9 @@ def test_a_file_overrides_the_defaults_and_the_command_line_the_file(tmp_path: P
     [
         ("epoch: 7\n", "unknown key 'epoch'; did you mean 'epochs'"),
         ("epochs: many\n", "epochs: .*integer"),
+        ("learning_rate: .inf\n", "learning_rate: .*finite"),
+        ("largest_rbc_px: -.inf\n", "largest_rbc_px: .*finite"),
+        ("weight_decay: .nan\n", "weight_decay: .*finite|weight_decay: .*greater"),
         ("epochs: 0\n", "epochs: .*greater than or equal to 1"),
         ("image_px: 100\n", "image_px: .*multiple of 32"),
         ("optimizer: Magic\n", "optimizer"),
