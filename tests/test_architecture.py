@@ -79,4 +79,5 @@ def test_counting_needs_no_torch(module: str) -> None:
 
 def test_commands_are_short() -> None:
     for path in (ROOT / "detector").glob("*.py"):
-        assert path.read_text(encoding="utf-8").count("\n") <= 150, path
+        text = path.read_text(encoding="utf-8")
+        assert "def main(" not in text or text.count("\n") <= 150, path
