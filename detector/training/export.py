@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from detector.annotations.records import Record
 from detector.errors import ModelError
@@ -49,7 +50,8 @@ def to_onnx(weights: Path, target: Path, card: cards.Card, records: Sequence[Rec
     """Export weights to an ONNX file that takes crops of any size, with its card in the metadata.
 
     Args:
-        records: training and validation fields; levels of the network that never answer in them are left out of the file.
+        records: training and validation fields; levels of the network that never answer in them, shown as wide as they are when they
+            are counted, are left out of the file.
 
     Raises:
         ModelError: the weights cannot be loaded, are for other classes than ours, or end in another head than YOLO's.
@@ -60,8 +62,8 @@ def to_onnx(weights: Path, target: Path, card: cards.Card, records: Sequence[Rec
         raise ModelError(f"{weights}: finds {', '.join(names)}; weights for {', '.join(cells.CLASSES)} are needed")
     graph = framework.graph()
     graph.check(model.model, str(weights))
-    fields = [record.image for record in records if record.image]
-    kept = graph.answering(model.model, (canvas(images.read(field), card)[0] for field in fields))
+    fields = [record for record in records if record.image]
+    kept = graph.answering(model.model, (_shown(record, card) for record in fields))
     places = tuple(int(stride) for stride in model.model.stride)
     graph.write(graph.Graph(model.model, kept), target)
     put_card(target, card)
@@ -123,8 +125,22 @@ def rbc_px(records: Sequence[Record], image_px: int) -> float:
     return round(float(np.median(joined)), 1)
 
 
+def _shown(record: Record, card: cards.Card) -> NDArray[np.uint8]:
+    assert record.image is not None
+    return canvas(images.read(record.image), card, _side_px(record, card) / max(record.size_wh))[0]
+
+
+def _side_px(record: Record, card: cards.Card) -> int:
+    """Long side at which a field's red cells are about as wide as when they are counted, in whole strides, as Ultralytics takes it."""
+    sides = boxes.sides_clear_of_border(record.xyxy[record.label == cells.RBC], record.size_wh)
+    if not len(sides):
+        return card.image_px
+    shown = max(record.size_wh) * card.shown_px / float(np.median(sides))
+    return max(1, round(shown / card.stride_px)) * card.stride_px
+
+
 def parity(weights: Path, model: Model, records: Sequence[Record]) -> Parity:
-    """Compare counts with those of Ultralytics itself, from its own reader to its own suppression."""
+    """Compare counts with those of Ultralytics itself, from its own reader to its own suppression, at the width of counting."""
     reference = start(str(weights))
     least = model.card.thresholds
     equal = worst = fields = 0
@@ -132,8 +148,9 @@ def parity(weights: Path, model: Model, records: Sequence[Record]) -> Parity:
         if record.image is None:
             continue
         with framework.quiet():
-            expected = _reference_counts(reference, record.image, model.card, least)
-        counted = model.detect(images.read(record.image)).counts()
+            expected = _reference_counts(reference, record, model.card, least)
+        zoom = _side_px(record, model.card) / max(record.size_wh)
+        counted = model.detect(images.read(record.image), zoom=zoom).counts()
         differences = [abs(counted[name] - expected[name]) for name in cells.CLASSES]
         fields += 1
         equal += max(differences) == 0
@@ -141,10 +158,10 @@ def parity(weights: Path, model: Model, records: Sequence[Record]) -> Parity:
     return Parity(fields, equal, worst)
 
 
-def _reference_counts(reference: Any, image: Path, card: cards.Card, least: dict[str, float]) -> dict[str, int]:
+def _reference_counts(reference: Any, record: Record, card: cards.Card, least: dict[str, float]) -> dict[str, int]:
     result = reference.predict(
-        str(image),
-        imgsz=card.image_px,
+        str(record.image),
+        imgsz=_side_px(record, card),
         conf=min(least.values()),
         iou=card.nms_iou,
         max_det=card.max_cells,
