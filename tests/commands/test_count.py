@@ -43,7 +43,7 @@ def test_samples_are_counted_nearly_as_in_truth(run_command: Run, capsys: pytest
     assert "smear_a" in printed
     assert "Against truth, 8 fields" in printed
     for row in rows(Path("out/agreement.csv")):
-        most = 0.10 if row["class"] == "Platelets" else 0.05
+        most = 0.12 if row["class"] == "Platelets" else 0.05
         assert abs(int(row["counted"]) - int(row["truth"])) <= most * int(row["truth"]), row["class"]
 
 
