@@ -16,7 +16,7 @@ from detector.training import page
 from detector.vision import card as cards
 
 
-def command(*, model: Path, figures: Sequence[Path]) -> int:
+def command(*, model: Path, figures: Sequence[Path], left_out: Sequence[Path]) -> int:
     """Put the figures of evaluations on a model's card, in place of earlier figures, and write the card's page again."""
     beside = model.with_suffix(".json")
     if not model.is_file() or not beside.is_file():
@@ -24,6 +24,8 @@ def command(*, model: Path, figures: Sequence[Path]) -> int:
     digest = cards.check_hash(model)
     content = json.loads(beside.read_text(encoding="utf-8"))
     content["figures"] = [_of(path, digest) for path in figures]
+    if left_out:
+        content["left_out"] = [_of_another(path, digest) for path in left_out]
     try:
         text = page.render(content)
         write_text(beside, json.dumps(content, indent=2) + "\n")
@@ -40,12 +42,36 @@ def _of(path: Path, digest: str) -> dict[str, Any]:
     Raises:
         UsageError: no figures of ours, or those of another model.
     """
-    document = metrics.read(path)
-    if document["kind"] != "model":
-        raise UsageError(f"{path}: compares tables of counts; a card tells of {called('evaluate')} --data")
+    document = _document(path)
     evaluated = document["model"]["sha256"]
     if evaluated != digest:
         raise UsageError(f"{path}: holds figures of another model ({evaluated[:12]}...); evaluate this one")
+    return _evaluation(path, document)
+
+
+def _of_another(path: Path, digest: str) -> dict[str, Any]:
+    """What a card says of a model that was trained alike, but without the fields on which it is evaluated.
+
+    Raises:
+        UsageError: no figures of ours, or those of the card's own model.
+    """
+    document = _document(path)
+    evaluated = document["model"]["sha256"]
+    if evaluated == digest:
+        raise UsageError(
+            f"{path}: holds figures of this model; --left-out takes those of one that never saw these fields' laboratory"
+        )
+    return {**_evaluation(path, document), "model_sha256": evaluated}
+
+
+def _document(path: Path) -> dict[str, Any]:
+    document = metrics.read(path)
+    if document["kind"] != "model":
+        raise UsageError(f"{path}: compares tables of counts; a card tells of {called('evaluate')} --data")
+    return document
+
+
+def _evaluation(path: Path, document: Mapping[str, Any]) -> dict[str, Any]:
     try:
         return {
             **{key: document[key] for key in ("data", "split", "left_out")},
@@ -78,6 +104,8 @@ def parser() -> Parser:
     made.add_argument("model", metavar="MODEL", type=Path, help="an .onnx model with its card (.json) beside it")
     left = f"result folders of {called('evaluate')} --data for this model, or their metrics.json"
     made.add_argument("figures", metavar="FIGURES", type=Path, nargs="+", help=left)
+    another = "the same for a model that was trained without the laboratory of these fields; can be given several times"
+    made.add_argument("--left-out", metavar="FIGURES", type=Path, action="append", default=[], help=another)
     return made
 
 

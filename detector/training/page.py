@@ -49,6 +49,7 @@ def render(card: Mapping[str, Any]) -> str:
         *_levels(card.get("levels")),
         "",
         *_evaluations(card),
+        *_left_out(card),
         *known_failures(card),
         "## Training data",
         "",
@@ -160,6 +161,26 @@ def _evaluations(card: Mapping[str, Any]) -> list[str]:
             lines += _rows(f"{domain}, {part['fields']}", part, card)
         lines.append("")
     return lines
+
+
+def _left_out(card: Mapping[str, Any]) -> list[str]:
+    """A table of laboratories' fields, counted by models that never saw any field of theirs; nothing where no model was trained so."""
+    evaluations = card.get("left_out", ())
+    if not evaluations:
+        return []
+    lines = [
+        "## In laboratories that a model never saw",
+        "",
+        "Test fields of a laboratory, counted by another model that was trained without any field of it. Mean absolute error of the "
+        "count per field:",
+        "",
+        "| fields | cells | all | clear of the border | constant baseline | AP50 | AP50-95 |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for figures in evaluations:
+        lines += _rows(f"{figures['data']}, {figures['fields']}", figures, card)
+    digests = sorted({figures["model_sha256"] for figures in evaluations})
+    return [*lines, "", f"SHA-256 of the models: {', '.join(f'`{digest[:12]}`' for digest in digests)}.", ""]
 
 
 def _rows(fields: str, figures: Mapping[str, Any], card: Mapping[str, Any]) -> Iterator[str]:

@@ -66,6 +66,27 @@ def test_figures_stand_on_the_card_and_its_page(copy: Path, tmp_path: Path, run_
     assert Model.load(copy).sha256 == before["sha256"]
 
 
+def test_laboratories_that_a_model_never_saw_stand_on_the_card(
+    copy: Path, tmp_path: Path, run_command: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    own, other = (
+        metrics(tmp_path / "mine.json"),
+        metrics(tmp_path / "other.json", model={"sha256": "ab" * 32}, data="far/data.yaml"),
+    )
+    assert run_command(card.main, copy, own, "--left-out", other) == 0
+    left_out = json.loads(copy.with_suffix(".json").read_text(encoding="utf-8"))["left_out"]
+    assert [(figures["data"], figures["model_sha256"]) for figures in left_out] == [("far/data.yaml", "ab" * 32)]
+    text = copy.with_suffix(".md").read_text(encoding="utf-8")
+    assert "## In laboratories that a model never saw" in text
+    assert "| far/data.yaml, 33 | WBC | 0.50 (0.25 to 0.75) |" in text
+    assert "SHA-256 of the models: `abababababab`." in text
+    assert run_command(card.main, copy, own, "--left-out", own) == 2
+    assert "--left-out takes those of one that never saw" in " ".join(capsys.readouterr().err.split())
+    # They stay where they are not given anew.
+    assert run_command(card.main, copy, own) == 0
+    assert json.loads(copy.with_suffix(".json").read_text(encoding="utf-8"))["left_out"] == left_out
+
+
 @pytest.mark.parametrize(
     ("changes", "code", "message"),
     [
