@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detector.vision import border, tiles
+from detector.vision.cells import RBC
 from detector.vision.detections import Detections
 from detector.vision.model import Model
 from detector.vision.scale import (
@@ -31,6 +32,8 @@ CONTRADICTED = "by the given scale red cells should be"
 _UNKNOWN = "scale not known: too few red cells to estimate it from"
 LARGE_PX = 800
 """A field with a longer side may well show cells too small to be found whole, so where its scale cannot be told the user is."""
+FEWEST_UNSURE = 8
+"""Red cells that nearly are counted from which on a field with few others is searched for a scale of its own."""
 MARGIN_CELLS = 1.6
 """Context around what a tile owns, in red cells: white cells are up to three times as long, and each must be seen whole."""
 BAND_CELLS = 0.15
@@ -78,8 +81,10 @@ def _settled(model: Model, rgb: NDArray[np.uint8], scale: Scale, counted: Detect
     # Parts of cells that are shown far too large may be as wide as a wrong scale says, but cover little.
     if fits and not (scale.source == GIVEN and covered(counted) < SURE_SUPPORT):
         return scale, ""
-    # A user's scale may be so wrong that no red cell is found at it, nor at a single look.
-    own = glance(model, rgb) if seen is None and scale.source != GIVEN else estimate(model, rgb)
+    # A field with few red cells gets a single look. A user's scale may be so wrong that none is found at it, nor at such a look; and
+    # where many red cells nearly are counted, and few are, they may be of another width too.
+    few = seen is None and scale.source != GIVEN and _unsure_red_cells(counted) < FEWEST_UNSURE
+    own = glance(model, rgb) if few else estimate(model, rgb)
     if own is None or not contradict(own.rbc_px, scale.rbc_px):
         return scale, ""
     # With few red cells at that scale, or little under them, only what leaves no doubt speaks against it.
@@ -89,6 +94,10 @@ def _settled(model: Model, rgb: NDArray[np.uint8], scale: Scale, counted: Detect
         return scale, f"{CONTRADICTED} {scale.rbc_px:.0f} px wide, but in the field they are about {own.rbc_px:.0f} px"
     note = f"own scale: red cells are {own.rbc_px:.0f} px wide here, but {scale.rbc_px:.0f} px in the smear's other fields"
     return Scale(own.rbc_px, OF_FIELD), note
+
+
+def _unsure_red_cells(counted: Detections) -> int:
+    return 0 if counted.unsure is None else int((counted.unsure.label == RBC).sum())
 
 
 def find_and_search(model: Model, rgb: NDArray[np.uint8], min_score: float) -> tuple[Detections, Detections]:
