@@ -113,6 +113,18 @@ def test_a_field_that_contradicts_its_smear_gets_a_scale_of_its_own_and_says_so(
     )
 
 
+def test_many_small_cells_that_nearly_are_counted_tell_of_a_scale_of_their_own(model: Model) -> None:
+    """Red cells 15 px wide among fields whose cells are 100 px wide: of 480, two are counted at that scale, and 17 nearly."""
+    plan = layout.plan((416, 416), stain.preset("bccd"), 3, None, 0.5)
+    rgb = render.window(plan, 0, 0, 416, 416).image
+    of_smear = scale.Scale(100.0, scale.OF_SMEAR)
+    assert len(finder.find_at(model, rgb, scale.zoom_for(model.card, 100.0))) < 20
+    result = finder.find(model, rgb, of_smear)
+    assert result.scale.source == scale.OF_FIELD
+    assert result.scale.rbc_px == pytest.approx(15.2, rel=0.15)
+    assert len(result.cells) > 300
+
+
 def test_a_given_scale_that_the_cells_contradict_is_kept_and_told(model: Model) -> None:
     rgb = images.read(SAMPLES[0])
     given = scale.Scale.given(0.25)
