@@ -94,6 +94,7 @@ def begin(steps: Steps, trainer: Any) -> None:
     """Prepare an Ultralytics trainer whose model, averaged model and optimizer are made and whose first step is to come."""
     import torch
     from ultralytics.utils import LOGGER
+    from ultralytics.utils.torch_utils import unwrap_model
 
     if trainer.device.type != "cpu":
         return
@@ -103,7 +104,8 @@ def begin(steps: Steps, trainer: Any) -> None:
         trainer.model.to(memory_format=torch.channels_last)
         trainer.ema.ema.to(memory_format=torch.channels_last)
     if steps.bfloat16:
-        _compute_in_bfloat16(trainer.model)
+        # In a process of several, the network lies within what keeps them alike.
+        _compute_in_bfloat16(unwrap_model(trainer.model))
     if steps.keep_memory:
         _keep_memory(True)
     LOGGER.info(f"Computing on the CPU: {steps}")

@@ -145,13 +145,19 @@ def test_it_ends_when_enough_is_known(run_command: Run, monkeypatch: pytest.Monk
     assert json.loads(Path("out/run.json").read_text(encoding="utf-8"))["stream"]["ended"]["why"] == "enough"
 
 
+def _heed_hangups() -> None:
+    """Let a process hear of its terminal's loss, though these tests may run under nohup, which is inherited."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="signals of another kind")
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGHUP", None)])
 def test_interrupted_it_writes_what_was_counted(mjpeg: MjpegServer, tmp_path: Path, sent: signal.Signals) -> None:
     script = STUBBED.format(staging=str(ROOT / "tests" / "streams"))
     command = [sys.executable, "-c", script, mjpeg.url, "--out", "out"]
-    started = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    started = subprocess.Popen(command, cwd=tmp_path, text=True, preexec_fn=_heed_hangups, **pipes)
     frames = tmp_path / "out" / "frames.csv"
     until(lambda: frames.is_file() and len(rows(frames)) > 10)
     started.send_signal(sent)
@@ -174,7 +180,8 @@ def test_a_terminal_that_is_gone_costs_nothing(mjpeg: MjpegServer, tmp_path: Pat
     script = STUBBED.format(staging=str(ROOT / "tests" / "streams"))
     command = [sys.executable, "-c", script, mjpeg.url, "--out", "out"]
     ours, theirs = os.openpty()
-    started = subprocess.Popen(command, cwd=tmp_path, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True)
+    ends = dict.fromkeys(("stdin", "stdout", "stderr"), theirs)
+    started = subprocess.Popen(command, cwd=tmp_path, start_new_session=True, preexec_fn=_heed_hangups, **ends)
     os.close(theirs)
     frames = tmp_path / "out" / "frames.csv"
     until(lambda: frames.is_file() and len(rows(frames)) > 10)

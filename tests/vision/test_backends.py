@@ -64,7 +64,7 @@ def test_the_network_gives_the_places_that_reach_the_least_score(backend: str) -
     network = backends.open_network(SHIPPED, backend)
     pixels = cv2.resize(images.read(SAMPLES[0]), (416, 320))
     everywhere = network.run(pixels, np.zeros(3, dtype=np.float32))
-    assert (everywhere.shape, everywhere.dtype) == ((52 * 40 + 26 * 20, 7), np.float32)
+    assert (everywhere.shape, everywhere.dtype) == ((52 * 40 + 26 * 20 + 13 * 10, 7), np.float32)
     least = np.array([0.3, 0.5, 0.9], dtype=np.float32)
     some = network.run(pixels, least)
     expected = everywhere[(everywhere[:, 4:] >= least).any(axis=1)]

@@ -21,7 +21,7 @@ from PIL import Image
 
 from detector.errors import ImageError
 from detector.vision import images
-from detector.vision.images import files
+from detector.vision.images import files, reading
 from detector.vision.slides import formats
 
 CASES = Path(__file__).parents[4] / "shared" / "cases"
@@ -198,7 +198,7 @@ def test_running_out_of_memory_is_no_damage(tmp_path: Path, monkeypatch: pytest.
     def full(*_args: object, **_options: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr(Image, "open", full)
+    monkeypatch.setattr(reading, "opener", lambda: full)
     with pytest.raises(ImageError, match="needs more memory than there is"):
         images.read(tmp_path / "a.png")
 
