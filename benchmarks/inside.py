@@ -37,7 +37,7 @@ def command(*, folder: Path, backend: str, repeats: int, threads: int | None) ->
     and as many fields at a time as there are threads ("bare").
     """
     cores = threads or processors()
-    fields = inputs.find([str(folder)])
+    fields = inputs.search([str(folder)]).fields
     model = Model.load(None, backend, cores)
     alone = Model.load(None, backend, 1, cores)
     crops = [canvas(images.read(field.path), model.card)[0] for field in fields[:: max(1, len(fields) // DISTINCT)]]

@@ -146,7 +146,7 @@ def padded(tile: np.ndarray) -> np.ndarray:
 def search(path: Path) -> dict[str, Any]:
     """Count a file as the command does, and say what it took."""
     formats.WINDOWED_PX = 0  # a small region is searched in the same way
-    fields = inputs.find([str(path)])
+    fields = inputs.search([str(path)]).fields
     journal_path = path.with_suffix(".jsonl")
     journal_path.unlink(missing_ok=True)
     model = Model.load()

@@ -71,7 +71,7 @@ def command(
 ) -> int:
     """Count the same fields with every backend; ends with 1 where one differs by more than is allowed."""
     paths = [record.image for file in data for record in dataset.read(file, split) if record.image is not None]
-    paths += [field.path for field in inputs.find(fields)] if fields else []
+    paths += [field.path for field in inputs.search(fields).fields] if fields else []
     if not paths:
         raise NothingToDoError("no fields; give --data datasets/NAME/data.yaml or --fields FOLDER")
     others = backend or [name for name in backends.available() if name not in (backends.AUTO, backends.CPU)]

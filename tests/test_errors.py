@@ -1,4 +1,4 @@
-"""What a user is told of a place that cannot be written."""
+"""The error of a place that cannot be written."""
 
 from __future__ import annotations
 

@@ -61,11 +61,6 @@ class Found:
         return f"{' and '.join(parts)}; such names are not those of pictures"
 
 
-def find(inputs: Sequence[str], manifest: Manifest | None = None, um_per_px: float | None = None) -> list[FieldInput]:
-    """The fields of `search`."""
-    return search(inputs, manifest, um_per_px).fields
-
-
 def search(inputs: Sequence[str], manifest: Manifest | None = None, um_per_px: float | None = None) -> Found:
     """Fields in the inputs, and what was skipped.
 

@@ -104,7 +104,7 @@ class _Last:
     frozen: bool = False
     reopened: bool = False
     fault_kind: str = ""
-    """Kind of the fault that the source itself has told of since."""
+    """Kind of the fault that the source itself has reported since."""
     at: float = field(default_factory=time.monotonic)
 
 

@@ -86,7 +86,7 @@ class Verdict:
     index: int
     """The frame's."""
     status: Status
-    """`used`: it told of the place (scan) or was counted as a field (fields); else `rejected`."""
+    """`used`: its place was found (scan) or was counted as a field (fields); else `rejected`."""
     reason: str
     """Why it was rejected, in a few words out of a small set; of a used one, what is to be known, or empty."""
     focus: float | None

@@ -162,7 +162,7 @@ def _finished(last: Path) -> bool:
 
 
 def arguments(settings: TrainSettings, data: Path, run_folder: Path) -> dict[str, Any]:
-    """What Ultralytics is told of a training; all that our settings do not name is left as it is in Ultralytics."""
+    """The arguments that Ultralytics gets for a training; all that our settings do not name is left as it is in Ultralytics."""
     return {
         "data": str(data.resolve()),
         "project": str(run_folder.parent.resolve()),

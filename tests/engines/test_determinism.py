@@ -36,7 +36,7 @@ def rendered(tmp_path_factory: pytest.TempPathFactory) -> list[FieldInput]:
         cv2.imwrite(str(folder / f"{i}.png"), field.image[:, :, ::-1])
     cv2.imwrite(str(folder / "empty.png"), np.full((100, 120, 3), 230, np.uint8))
     (folder / "bad.png").write_bytes(b"no image")
-    return inputs.find([str(folder)], um_per_px=0.15)
+    return inputs.search([str(folder)], um_per_px=0.15).fields
 
 
 @pytest.fixture(scope="module", params=[backends.CPU, backends.OPENVINO])

@@ -26,7 +26,7 @@ def _named(found: list[FieldInput]) -> list[tuple[str, str]]:
 
 def test_each_subfolder_is_a_smear_and_a_flat_folder_is_one(tmp_path: Path) -> None:
     root = _make(tmp_path / "slides", "b/2.jpg", "b/1.PNG", "a/x/3.tif", "0.jpeg", "b/notes.txt", ".hidden/1.jpg", "b/._1.jpg")
-    assert _named(inputs.find([str(root)])) == [
+    assert _named(inputs.search([str(root)]).fields) == [
         ("a/x/3.tif", "a/x"),
         ("b/1.PNG", "b"),
         ("b/2.jpg", "b"),
@@ -36,28 +36,28 @@ def test_each_subfolder_is_a_smear_and_a_flat_folder_is_one(tmp_path: Path) -> N
 
 def test_the_same_name_in_two_folders_stays_two_fields(tmp_path: Path) -> None:
     _make(tmp_path, "one/f.jpg", "two/f.jpg")
-    found = inputs.find([str(tmp_path / "two"), str(tmp_path / "one")])
+    found = inputs.search([str(tmp_path / "two"), str(tmp_path / "one")]).fields
     assert _named(found) == [("one/f.jpg", "one"), ("two/f.jpg", "two")]
 
 
 def test_the_order_and_repetition_of_inputs_change_nothing(tmp_path: Path) -> None:
     _make(tmp_path, "a/1.jpg", "a/2.jpg", "b/1.jpg")
     names = [str(tmp_path / "a"), str(tmp_path / "b"), str(tmp_path / "a" / "1.jpg"), str(tmp_path / "*" / "*.jpg")]
-    expected = _named(inputs.find(names))
+    expected = _named(inputs.search(names).fields)
     assert len(expected) == 3
     for seed in range(5):
         shuffled = random.Random(seed).sample(names, len(names))
-        assert _named(inputs.find(shuffled)) == expected
+        assert _named(inputs.search(shuffled).fields) == expected
 
 
 def test_a_file_of_any_name_is_tried_when_it_is_named(tmp_path: Path) -> None:
     _make(tmp_path, "scan.dat")
-    assert _named(inputs.find([str(tmp_path / "scan.dat")])) == [("scan.dat", tmp_path.name)]
+    assert _named(inputs.search([str(tmp_path / "scan.dat")]).fields) == [("scan.dat", tmp_path.name)]
 
 
 def test_a_pattern_reaches_into_folders_and_odd_names(tmp_path: Path) -> None:
     _make(tmp_path, "s 1/ä.jpg", "s 2/細胞.jpg")
-    assert _named(inputs.find([str(tmp_path / "**" / "*.jpg")])) == [("s 1/ä.jpg", "s 1"), ("s 2/細胞.jpg", "s 2")]
+    assert _named(inputs.search([str(tmp_path / "**" / "*.jpg")]).fields) == [("s 1/ä.jpg", "s 1"), ("s 2/細胞.jpg", "s 2")]
 
 
 def test_no_file_of_a_folder_vanishes(tmp_path: Path) -> None:
@@ -88,15 +88,15 @@ def test_files_beside_results_are_not_told(tmp_path: Path) -> None:
 
 def test_results_of_an_earlier_count_are_no_fields(tmp_path: Path) -> None:
     _make(tmp_path, "a/1.jpg", "out/journal.jsonl", "out/overlays/a/1.jpg")
-    assert _named(inputs.find([str(tmp_path)])) == [("a/1.jpg", "a")]
+    assert _named(inputs.search([str(tmp_path)]).fields) == [("a/1.jpg", "a")]
     _make(tmp_path, "journal.jsonl", "overlays/a/1.jpg")
-    assert _named(inputs.find([str(tmp_path)])) == [("a/1.jpg", "a")]
+    assert _named(inputs.search([str(tmp_path)]).fields) == [("a/1.jpg", "a")]
 
 
 def test_one_name_among_several_that_leads_nowhere_is_a_line(tmp_path: Path) -> None:
     _make(tmp_path, "a/1.jpg")
     (tmp_path / "bare").mkdir()
-    found = inputs.find([str(tmp_path / "a"), str(tmp_path / "gone"), str(tmp_path / "bare")])
+    found = inputs.search([str(tmp_path / "a"), str(tmp_path / "gone"), str(tmp_path / "bare")]).fields
     problems = {Path(one.field).name: one.problem for one in found}
     assert problems == {"1.jpg": "", "gone": "does not exist", "bare": "holds no images"}
 
@@ -104,7 +104,7 @@ def test_one_name_among_several_that_leads_nowhere_is_a_line(tmp_path: Path) -> 
 def test_names_of_what_is_absent_meet_no_other_field(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _make(tmp_path, "slides/x.jpg")
     monkeypatch.chdir(tmp_path)
-    found = inputs.find(["slides", "x.jpg", "gone", "gone"])
+    found = inputs.search(["slides", "x.jpg", "gone", "gone"]).fields
     assert len({one.field for one in found}) == len(found) == 3
     assert sorted(one.problem for one in found) == ["", "does not exist", "does not exist"]
 
@@ -112,7 +112,7 @@ def test_names_of_what_is_absent_meet_no_other_field(tmp_path: Path, monkeypatch
 def test_a_name_that_begins_with_a_tilde_is_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _make(tmp_path, "~scan.jpg")
     monkeypatch.chdir(tmp_path)
-    assert [one.field for one in inputs.find(["~scan.jpg"])] == ["~scan.jpg"]
+    assert [one.field for one in inputs.search(["~scan.jpg"]).fields] == ["~scan.jpg"]
 
 
 def test_linked_folders_are_searched_and_circles_end(tmp_path: Path) -> None:
@@ -122,25 +122,25 @@ def test_linked_folders_are_searched_and_circles_end(tmp_path: Path) -> None:
         (tmp_path / "slides" / "round").symlink_to(tmp_path / "slides", target_is_directory=True)
     except OSError:
         pytest.skip("links cannot be made here")
-    assert _named(inputs.find([str(tmp_path / "slides")])) == [("p1/1.jpg", "p1"), ("0.jpg", "slides")]
+    assert _named(inputs.search([str(tmp_path / "slides")]).fields) == [("p1/1.jpg", "p1"), ("0.jpg", "slides")]
 
 
 @pytest.mark.parametrize("name", ["", "  "])
 def test_an_empty_name_is_wrong_use(name: str) -> None:
     with pytest.raises(UsageError, match="empty"):
-        inputs.find([name])
+        inputs.search([name])
 
 
 def test_a_name_that_no_system_takes_does_not_exist(tmp_path: Path) -> None:
     with pytest.raises(NothingToDoError, match="does not exist"):
-        inputs.find(["x" * 5000])
+        inputs.search(["x" * 5000])
 
 
 @pytest.mark.parametrize(("name", "message"), [("gone", "does not exist"), ("bare", "no images"), ("*.jpg", "does not exist")])
 def test_nothing_to_count_is_an_error(tmp_path: Path, name: str, message: str) -> None:
     (tmp_path / "bare").mkdir()
     with pytest.raises(NothingToDoError, match=message):
-        inputs.find([str(tmp_path / name)])
+        inputs.search([str(tmp_path / name)])
 
 
 def _manifest(tmp_path: Path, text: str) -> manifest.Manifest:
@@ -152,7 +152,7 @@ def _manifest(tmp_path: Path, text: str) -> manifest.Manifest:
 def test_a_manifest_names_fields_smears_and_scales(tmp_path: Path, delimiter: str) -> None:
     _make(tmp_path, "a/1.jpg", "a/2.jpg", "other.jpg")
     text = "\ufefffield,smear,um_per_px\na/1.jpg,P7,0.1\na\\2.jpg,P7,\ngone.jpg,P8,\n".replace(",", delimiter)
-    found = inputs.find([str(tmp_path)], _manifest(tmp_path, text), um_per_px=0.2)
+    found = inputs.search([str(tmp_path)], _manifest(tmp_path, text), um_per_px=0.2).fields
     assert [(one.field, one.smear, one.um_per_px) for one in found] == [
         ("a/1.jpg", "P7", 0.1),
         ("a/2.jpg", "P7", 0.2),
@@ -164,7 +164,7 @@ def test_a_manifest_names_fields_smears_and_scales(tmp_path: Path, delimiter: st
 
 def test_without_inputs_a_manifest_looks_beside_itself(tmp_path: Path) -> None:
     _make(tmp_path, "1.jpg")
-    assert inputs.find([], _manifest(tmp_path, "field,smear\n1.jpg,s\n"))[0].path == tmp_path / "1.jpg"
+    assert inputs.search([], _manifest(tmp_path, "field,smear\n1.jpg,s\n")).fields[0].path == tmp_path / "1.jpg"
 
 
 @pytest.mark.parametrize(
@@ -212,7 +212,7 @@ def test_domains_stand_beside_smears_or_in_their_place(tmp_path: Path) -> None:
 def test_with_a_manifest_inputs_are_folders(tmp_path: Path) -> None:
     _make(tmp_path, "1.jpg")
     with pytest.raises(UsageError, match="is not a folder"):
-        inputs.find([str(tmp_path / "1.jpg")], _manifest(tmp_path, "field,smear\n1.jpg,s\n"))
+        inputs.search([str(tmp_path / "1.jpg")], _manifest(tmp_path, "field,smear\n1.jpg,s\n"))
 
 
 def test_a_manifest_that_cannot_be_read_says_why(tmp_path: Path) -> None:
@@ -248,10 +248,10 @@ def test_a_manifest_as_a_spreadsheet_writes_it(tmp_path: Path, encoding: str) ->
 def test_a_manifest_names_fields_as_true_counts_do(tmp_path: Path) -> None:
     _make(tmp_path, "a/1.jpg", "b/2.jpg", "b/3.jpg", "c/3.jpg", "top.jpg", "caf\u00e9.jpg")
     text = "field,smear\n1,P1\nb/2,P2\n3.jpg,P3\n./top.jpg,P4\ncafe\u0301.jpg,P5\n"
-    found = {one.smear: one for one in inputs.find([str(tmp_path)], _manifest(tmp_path, text))}
+    found = {one.smear: one for one in inputs.search([str(tmp_path)], _manifest(tmp_path, text)).fields}
     assert [found[smear].field for smear in ("P1", "P2", "P4", "P5")] == ["a/1.jpg", "b/2.jpg", "top.jpg", "caf\u00e9.jpg"]
     # Two pictures could be meant.
     assert found["P3"].problem == "does not exist; named in line 4 of m.csv"
     names = ["x" * 300 + ".jpg", "d/" + "x" * 300]
-    long = inputs.find([str(tmp_path)], _manifest(tmp_path, f"field,smear\n{names[0]},s\n{names[1]},s\n"))
+    long = inputs.search([str(tmp_path)], _manifest(tmp_path, f"field,smear\n{names[0]},s\n{names[1]},s\n")).fields
     assert all(one.problem for one in long)

@@ -26,7 +26,7 @@ def _table(outcome: Outcome) -> list[object]:
 
 
 def test_workers_order_and_journal_change_nothing(fields: Path, tmp_path: Path, model: Model) -> None:
-    given = inputs.find([str(fields)])
+    given = inputs.search([str(fields)]).fields
     alone = job.count_fields(given, Work(model, 1))
     assert len(alone.read) == 4
     assert _table(job.count_fields(given, Work(model, 3))) == _table(alone)
@@ -39,7 +39,7 @@ def test_workers_order_and_journal_change_nothing(fields: Path, tmp_path: Path, 
 
 def test_a_field_that_cannot_be_read_costs_no_other_its_count(fields: Path, model: Model) -> None:
     (fields / "smear_a" / "bad.jpg").write_bytes(b"no image")
-    outcome = job.count_fields(inputs.find([str(fields)]), Work(model, 2))
+    outcome = job.count_fields(inputs.search([str(fields)]).fields, Work(model, 2))
     assert len(outcome.read) == 4
     assert [(field.field, field.smear) for field in outcome.unread] == [("smear_a/bad.jpg", "smear_a")]
     assert outcome.smears[0].unread == 1
@@ -58,7 +58,7 @@ def test_a_field_that_the_model_fails_on_costs_no_other_its_count(
         return real(*arguments, **named)  # type: ignore[arg-type]
 
     monkeypatch.setattr(finder, "find", failing)
-    outcome = job.count_fields(inputs.find([str(fields)]), Work(model, 1))
+    outcome = job.count_fields(inputs.search([str(fields)]).fields, Work(model, 1))
     assert [field.reason for field in outcome.unread] == [
         "could not be searched for cells (MemoryError)",
         "could not be searched for cells (native code failed)",
@@ -69,7 +69,7 @@ def test_a_field_that_the_model_fails_on_costs_no_other_its_count(
 def test_an_interrupted_count_goes_on_and_ends_the_same(
     fields: Path, tmp_path: Path, model: Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    given = inputs.find([str(fields)])
+    given = inputs.search([str(fields)]).fields
     expected = job.count_fields(given, Work(model, 1))
     path, key = tmp_path / "j.jsonl", job.journal_key(model)
 
@@ -111,12 +111,12 @@ def test_where_there_are_fewer_fields_than_workers_these_share_a_field(
         return real(*arguments, workers=workers)  # type: ignore[misc]
 
     monkeypatch.setattr(finder, "find", spied)
-    job.count_fields(inputs.find([str(fields)])[:fields_there], Work(model, workers))
+    job.count_fields(inputs.search([str(fields)]).fields[:fields_there], Work(model, workers))
     assert seen == [at_a_time] * fields_there
 
 
 def test_a_field_that_changed_is_counted_again(fields: Path, tmp_path: Path, model: Model) -> None:
-    given = inputs.find([str(fields)])
+    given = inputs.search([str(fields)]).fields
     path, key = tmp_path / "j.jsonl", job.journal_key(model)
     with Journal(path, key, resume=False) as journal:
         job.count_fields(given, Work(model, 1, journal))
@@ -129,7 +129,7 @@ def test_a_field_that_changed_is_counted_again(fields: Path, tmp_path: Path, mod
 def test_a_field_that_is_swapped_while_it_is_searched_is_counted_again(
     fields: Path, tmp_path: Path, model: Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    given = inputs.find([str(fields)])
+    given = inputs.search([str(fields)]).fields
     path, key = tmp_path / "j.jsonl", job.journal_key(model)
     real = local.detect_field
 
@@ -149,7 +149,7 @@ def test_a_field_that_is_swapped_while_it_is_searched_is_counted_again(
 
 
 def test_overlays_asked_for_later_are_drawn(fields: Path, tmp_path: Path, model: Model) -> None:
-    given = inputs.find([str(fields)])
+    given = inputs.search([str(fields)]).fields
     path, key = tmp_path / "j.jsonl", job.journal_key(model)
     with Journal(path, key, resume=False) as journal:
         first = job.count_fields(given, Work(model, 1, journal))
@@ -161,7 +161,7 @@ def test_overlays_asked_for_later_are_drawn(fields: Path, tmp_path: Path, model:
 
 def test_a_count_of_the_former_version_goes_on(fields: Path, tmp_path: Path, model: Model) -> None:
     path, key = tmp_path / "j.jsonl", job.journal_key(model)
-    given = inputs.find([str(fields)])
+    given = inputs.search([str(fields)]).fields
     line = FORMER.read_text(encoding="utf-8").splitlines()[1]
     stamp = json.dumps(stamp_of(given[0].path), separators=(",", ":"))
     header = json.dumps({"layout": 4, "key": key})
@@ -194,7 +194,7 @@ def test_tiles_of_another_size_do_not_continue_a_count(tmp_path: Path, model: Mo
 def test_a_smear_of_doubtful_fields_warns_and_expects_no_true_count(fields: Path, model: Model) -> None:
     for path in sorted((fields / "smear_a").glob("*.jpg")):
         cv2.imwrite(str(path), np.full((480, 640, 3), 220, dtype=np.uint8))
-    outcome = job.count_fields(inputs.find([str(fields)]), Work(model, 1))
+    outcome = job.count_fields(inputs.search([str(fields)]).fields, Work(model, 1))
     blank, sound = outcome.smears
     assert [field.field for field in outcome.doubtful] == ["smear_a/field_01.jpg", "smear_a/field_02.jpg"]
     assert all("no red cell" in field.doubt for field in outcome.doubtful)

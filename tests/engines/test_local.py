@@ -28,7 +28,7 @@ def smear(folder: Path, factors: Sequence[float]) -> list[FieldInput]:
     bgr = cv2.imread(str(SAMPLE))
     for i, factor in enumerate(factors):
         cv2.imwrite(str(folder / f"{i}.png"), cv2.resize(bgr, None, fx=factor, fy=factor))
-    return inputs.find([str(folder)])
+    return inputs.search([str(folder)]).fields
 
 
 def told(model: Model, fields: Sequence[FieldInput]) -> Scale:

@@ -102,7 +102,7 @@ def test_a_slide_alone_has_densities_from_its_own_scale(tmp_path: Path, region: 
         resolution=(1e4 / 0.075,) * 2,
         resolutionunit="centimeter",
     )
-    outcome = job.count_fields(inputs.find([str(tmp_path)]), Work(model, 2, tile_px=TILE_PX))
+    outcome = job.count_fields(inputs.search([str(tmp_path)]).fields, Work(model, 2, tile_px=TILE_PX))
     one = outcome.smears[0].classes["RBC"]
     mm2 = (SIDE * 0.075 / 1000) ** 2
     assert one.per_mm2 is not None
@@ -117,7 +117,7 @@ def test_a_slide_interrupted_in_the_middle_goes_on_where_it_was(
     tmp_path: Path, region: Field, model: Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tifffile.imwrite(tmp_path / "a.tif", region.image, photometric="rgb", tile=(256, 256))
-    fields = inputs.find([str(tmp_path / "a.tif")], um_per_px=0.075)
+    fields = inputs.search([str(tmp_path / "a.tif")], um_per_px=0.075).fields
     whole = job.count_fields(fields, Work(model, 2, tile_px=TILE_PX))
     look, seen = scan.look, []
 
@@ -151,7 +151,7 @@ def test_what_of_a_truncated_slide_can_be_read_is_counted_and_the_rest_named(tmp
     tifffile.imwrite(tmp_path / "a.tif", region.image, photometric="rgb", tile=(256, 256))
     with (tmp_path / "a.tif").open("r+b") as file:
         file.truncate(file.seek(0, 2) * 3 // 4)
-    fields = inputs.find([str(tmp_path)], um_per_px=0.075)
+    fields = inputs.search([str(tmp_path)], um_per_px=0.075).fields
     outcome = job.count_fields(fields, Work(model, 2, tile_px=TILE_PX))
     assert 0 < outcome.read[0].raw["RBC"] < region.counts()["RBC"]
     assert "of 4 tiles could not be read and are not counted: at (0, " in outcome.read[0].doubt
@@ -169,14 +169,14 @@ def test_slides_that_cannot_be_opened_cost_no_other_its_count(
     (tmp_path / "text.svs").write_text("no slide", encoding="utf-8")
     (tmp_path / "empty.ndpi").write_bytes(b"")
     cv2.imwrite(str(tmp_path / "field.png"), region.image[:480, :640, ::-1])
-    outcome = job.count_fields(inputs.find([str(tmp_path)]), Work(model, 2))
+    outcome = job.count_fields(inputs.search([str(tmp_path)]).fields, Work(model, 2))
     assert [field.field for field in outcome.read] == ["field.png"]
     assert {field.field: field.reason.split(" (")[0] for field in outcome.unread} == {
         "empty.ndpi": "is empty",
         "text.svs": "cannot be opened by OpenSlide",
     }
     monkeypatch.setitem(sys.modules, "openslide", None)
-    outcome = job.count_fields(inputs.find([str(tmp_path)]), Work(model, 2))
+    outcome = job.count_fields(inputs.search([str(tmp_path)]).fields, Work(model, 2))
     reason = next(field.reason for field in outcome.unread if field.field == "text.svs")
     assert "pip install 'smearcount[slides]'" in reason
 
@@ -188,14 +188,14 @@ def test_a_tile_of_the_wrong_size_is_wrong_use(fields: Path, run_command: Run, c
 
 def test_the_same_counts_whatever_the_number_of_workers(tmp_path: Path, region: Field, model: Model) -> None:
     tifffile.imwrite(tmp_path / "a.tif", region.image, photometric="rgb", rowsperstrip=16)
-    fields = inputs.find([str(tmp_path)], um_per_px=0.075)
+    fields = inputs.search([str(tmp_path)], um_per_px=0.075).fields
     assert job.count_fields(fields, Work(model, 1)) == job.count_fields(fields, Work(model, 4))
 
 
 def test_a_given_scale_that_a_slides_cells_contradict_warns(tmp_path: Path, region: Field, model: Model) -> None:
     tifffile.imwrite(tmp_path / "a.tif", region.image, photometric="rgb", tile=(256, 256))
     for um_per_px, warnings in ((0.25, 1), (0.075, 0)):
-        outcome = job.count_fields(inputs.find([str(tmp_path / "a.tif")], um_per_px=um_per_px), Work(model, 1))
+        outcome = job.count_fields(inputs.search([str(tmp_path / "a.tif")], um_per_px=um_per_px).fields, Work(model, 1))
         assert len(outcome.warnings) == warnings
         assert all(
             "in 1 of 1 fields: in a.tif, by the given scale red cells should be 30 px wide, but on" in field

@@ -45,7 +45,7 @@ _MOST_INDEX_BYTES = 1 << 28
 
 
 class Video(Source):
-    """A video file; pictures that cannot be decoded are told of as faults."""
+    """A video file; pictures that cannot be decoded are reported as faults."""
 
     live = False
     ends = True

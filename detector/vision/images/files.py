@@ -140,7 +140,7 @@ def named(head: bytes) -> str:
 
 
 def one_line(thing: object) -> str:
-    """What is told of an error, or stands in a file, fit to be printed; the name of its kind where it says nothing."""
+    """The text of an error or of a file, made safe to print; the name of its kind where it says nothing."""
     printable = "".join(letter if letter.isprintable() else " " for letter in str(thing)[:1000])
     return " ".join(printable.split())[:200] or type(thing).__name__
 
