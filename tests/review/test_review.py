@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import itertools
 import os
 import signal
 import subprocess
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from steps import change, counts, looked_at_all, undo
 
 from detector.errors import OutputError, UsageError
 from detector.output import tables
@@ -22,27 +22,6 @@ from detector.review.opened import open_run
 from detector.review.review import Review, StaleError
 
 Opening = Callable[[], Any]
-_NUMBERS = itertools.count()
-
-
-def change(review: Review, field: int = 0, by: str = "Ann", **what: Any) -> int:
-    """Change one field as it is now."""
-    fields = [{"field": field, "revision": review.fields[field].revision, **what}]
-    return review.change({"id": f"change-{next(_NUMBERS):04}", "by": by, "fields": fields})
-
-
-def undo(review: Review, by: str = "Ann", again: bool = False) -> int:
-    return review.undo({"id": f"undo-{next(_NUMBERS):06}", "by": by}, again)
-
-
-def counts(review: Review, field: int = 0) -> list[int]:
-    return review.state()["fields"][field]["counts"]
-
-
-def looked_at_all(review: Review, by: str = "Ann") -> None:
-    for number, state in enumerate(review.fields):
-        if state.source.is_read:
-            change(review, number, by, looked=True)
 
 
 def test_without_changes_the_counts_are_those_of_the_count(opened: Opening, run_folder: Path) -> None:
