@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Iterable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -78,6 +79,12 @@ class FieldState:
     def name(self) -> str:
         """The field's name."""
         return self.source.result.field
+
+    def as_it_is(self) -> FieldState:
+        """A copy that no change touches."""
+        same = copy(self)
+        same.cells = dict(self.cells)
+        return same
 
     def recount(self) -> None:
         """Count its cells anew."""
@@ -191,7 +198,7 @@ class Review:
     def snapshot(self) -> tuple[list[FieldState], dict[str, dict[str, str] | None]]:
         """The fields and the signatures of smears as they are now, which no change touches."""
         with self._lock:
-            return [replace(state, cells=dict(state.cells)) for state in self.fields], dict(self._signed)
+            return [state.as_it_is() for state in self.fields], dict(self._signed)
 
     def smear(self, name: str) -> SmearCount:
         """A smear with what readers made of its fields."""
