@@ -161,7 +161,7 @@ def listed(states: Sequence[FieldState], thresholds: Mapping[str, float], label:
     table = np.concatenate([*tables, np.zeros((0, 6))])
     if label >= 0:
         table = table[table[:, 3] == label]
-    return table[np.lexsort((table[:, 2], table[:, 1], table[:, 0])), 1:].astype(np.int64).ravel().tolist()  # type: ignore[no-any-return]
+    return table[np.lexsort((table[:, 2], table[:, 1], table[:, 0])), 1:].astype(np.int64).ravel().tolist()
 
 
 def _listed(number: int, state: FieldState, sort: str, doubts: NDArray[np.float64] | None) -> NDArray[np.float64]:
