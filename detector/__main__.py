@@ -23,6 +23,8 @@ COMMANDS = {
     "evaluate": "compare a model with labels, or counts with true counts",
     "convert": "turn labelled fields into a dataset folder, with an audit",
     "train": "fine-tune a model on converted datasets",
+    "adapt": "teach a model your microscope and stain by corrected fields",
+    "models": "list the models that --model takes by name",
     "export": "make a model for counting from trained weights",
     "card": "put the figures of evaluations on a model's card",
     "synth": "render fields of stained smears with their exact truth",

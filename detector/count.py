@@ -55,7 +55,7 @@ def parser() -> Parser:
         help="images, slides, folders (each subfolder is a smear) or patterns such as 'a/*.jpg'",
     )
     add("--out", type=Path, help="folder for the results; default: runs/count/<time>")
-    add("--model", type=Path, help="an .onnx model made by train or export; default: the shipped one")
+    add("--model", type=Path, help="an .onnx model, or the name of one that adapt made; default: the shipped one")
     add("--manifest", type=Path, help="CSV file that names fields and their smears: field,smear[,um_per_px]")
     add("--um-per-px", type=Number(float), help="scale in micrometres per pixel; adds counts per mm²")
     add("--rbc-per-ul", type=Number(float), help="red cells per µL from an analyser; adds counts per µL")

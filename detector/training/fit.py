@@ -12,10 +12,7 @@ from typing import Any
 from detector.errors import DownloadError, ModelError, NothingToDoError, OutputError, UsageError
 from detector.training import augment, corpus, cpu, framework
 from detector.training.settings import TrainSettings
-
-SHIPPED = "smearcount"
-"""What names the weights of the shipped model, from which it is best to start."""
-_SHIPPED_WEIGHTS = Path(__file__).parents[1] / "models" / "smearcount.pt"
+from detector.vision import catalogue
 
 MAX_CELLS = 1000
 """Most cells found in a crop, in training and afterwards: Ultralytics would stop at 300 and say nothing."""
@@ -47,6 +44,26 @@ def fit(settings: TrainSettings, data_files: Sequence[Path], run_folder: Path) -
     record = {"settings": settings.model_dump(), "data": [str(f.resolve()) for f in data_files]}
     (run_folder / "settings.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
     return _train(model, run_folder, settings, arguments(settings, data, run_folder))
+
+
+def fit_few(settings: TrainSettings, fields: corpus.Corpus, run_folder: Path, frozen: int) -> Path:
+    """Train the last layers on a few fields for a short while, and give the weights that are there at the end.
+
+    To be called after `framework.prepare`.
+
+    Args:
+        frozen: layers from the first one that stay as they are.
+        run_folder: must not exist.
+
+    Raises:
+        ModelError: weights that cannot be loaded.
+    """
+    run_folder.mkdir(parents=True)
+    data = fields.write(run_folder / "data.yaml")
+    chosen = {**arguments(settings, data, run_folder), "freeze": frozen, "val": False, "plots": False}
+    with framework.quiet():
+        _train(start(settings.model), run_folder, settings, chosen)
+    return run_folder / "weights" / "last.pt"
 
 
 def resume(run_folder: Path) -> Path:
@@ -90,7 +107,7 @@ def start(model: str) -> Any:
     suffix = Path(model).suffix
     if suffix not in (".pt", ".yaml"):
         raise UsageError(
-            f"--model {model}: must be {SHIPPED}, weights (.pt) or an architecture (.yaml, for example yolo11n.yaml)"
+            f"--model {model}: must be {catalogue.NAME}, weights (.pt) or an architecture (.yaml, for example yolo11n.yaml)"
         )
     here = Path(model).is_file()
     try:
@@ -108,8 +125,8 @@ def start(model: str) -> Any:
 
 
 def resolved(model: str) -> str:
-    """What Ultralytics knows a model by: the path of the shipped weights for their name, and any other name as it is."""
-    return str(_SHIPPED_WEIGHTS) if model == SHIPPED else model
+    """What Ultralytics knows a model by: the path of its weights for a name of the catalogue, and any other name as it is."""
+    return model if Path(model).suffix else str(catalogue.find(Path(model)).with_suffix(".pt"))
 
 
 def require_device(device: str, batch: int) -> None:

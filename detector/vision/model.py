@@ -14,12 +14,9 @@ from numpy.typing import NDArray
 
 from detector.arguments import called
 from detector.errors import ModelError
-from detector.vision import backends, boxes, cells
+from detector.vision import backends, boxes, catalogue, cells
 from detector.vision import card as cards
 from detector.vision.detections import Detections
-
-SHIPPED = Path(__file__).parents[1] / "models" / "smearcount.onnx"
-"""The model that is used where none is named."""
 
 _PADDING = 114
 _MOST_CANDIDATES = 5000
@@ -53,7 +50,7 @@ class Model:
         """Open a model file.
 
         Args:
-            path: an ONNX file of ours; None is the shipped one.
+            path: an ONNX file of ours, or the name of a model of the catalogue; None is the shipped one.
             backend: what runs it, one of `backends.NAMES`.
             workers: crops that are looked at at a time.
             threads: of the CPU that work on one crop; with one, several crops are best worked on in parallel.
@@ -62,11 +59,7 @@ class Model:
             ModelError: no such file, no ONNX model, not one of ours, or not the one that its card describes.
             UsageError: the backend is not known or not there.
         """
-        chosen = SHIPPED if path is None else path
-        if not chosen.is_file():
-            raise ModelError(
-                f"{chosen}: no such model file; give the path of an .onnx file made by detector.train or detector.export"
-            )
+        chosen = catalogue.find(path)
         if chosen.suffix == ".pt":
             raise ModelError(f"{chosen}: weights are for training; make a model of them with {called('export')} {chosen}")
         digest = cards.check_hash(chosen)

@@ -24,7 +24,8 @@ from PIL import Image
 from detector import count
 from detector.engines import job
 from detector.output.journal import Journal
-from detector.vision.model import SHIPPED, Model
+from detector.vision.catalogue import SHIPPED
+from detector.vision.model import Model
 from detector.vision.sums import FieldSums, ValSums
 
 Run = Callable[..., int]

@@ -11,7 +11,8 @@ import pytest
 
 from detector.errors import ModelError
 from detector.vision import card as cards
-from detector.vision.model import SHIPPED, Model
+from detector.vision.catalogue import SHIPPED
+from detector.vision.model import Model
 from detector.vision.sums import FieldSums
 
 HERE = Path("own.onnx")

@@ -18,8 +18,9 @@ from detector.synthetic.layout import plan
 from detector.synthetic.render import window
 from detector.synthetic.stain import preset
 from detector.vision import boxes, cells, finder, images
+from detector.vision.catalogue import SHIPPED
 from detector.vision.detections import Detections
-from detector.vision.model import SHIPPED, Model, canvas, one_each
+from detector.vision.model import Model, canvas, one_each
 from detector.vision.scale import UNKNOWN, Scale
 
 SAMPLES = sorted((Path(__file__).parents[2] / "datasets" / "samples").glob("*/*.jpg"))
