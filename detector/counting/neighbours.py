@@ -61,8 +61,9 @@ class Places:
         """Places of parts from their corners and the names of what they lie in."""
         corners = np.array(rects, dtype=np.float64).reshape(-1, 4)
         sides = np.sqrt(np.prod(corners[:, 2:] - corners[:, :2], axis=1))
+        side_px = float(np.median(sides)) if len(sides) else 1.0
         surface = np.unique(np.array(surfaces, dtype=str), return_inverse=True)[1]
-        return cls(surface.astype(np.int64), (corners[:, :2] + corners[:, 2:]) / 2 / max(float(np.median(sides)), 1e-9))
+        return cls(surface.astype(np.int64), (corners[:, :2] + corners[:, 2:]) / 2 / max(side_px, 1.0))
 
     def joined(self) -> tuple[Places, NDArray[np.intp]]:
         """At most about `MOST_PARTS` larger parts, and the number of the one that each part is in, of shape (n,)."""
