@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from detector.counting.expected import Correction
 from detector.counting.fields import FieldCount, Part
+from detector.counting.neighbours import Places
 from detector.counting.result import FieldResult
 from detector.counting.smears import aggregate, judge
 from detector.output.outcome import Outcome
@@ -52,6 +53,11 @@ class Unit:
     counts: list[int] = field(default_factory=lambda: [0] * len(CLASSES))
     saturated: bool = False
     quality: Quality | None = None
+
+    @property
+    def counted_px(self) -> float:
+        """What its counts are of, in px²: a cell at the outer border may be all that was seen of it."""
+        return max(self.area_px, 1.0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -250,10 +256,11 @@ class Survey:
         return self._totals
 
     def _summed(self) -> Totals:
-        parts = [unit for unit in self.units if unit.area_px > 0]
-        areas = [unit.area_px / self._view_px for unit in parts]
+        parts = [unit for unit in self.units if unit.area_px > 0 or any(unit.counts)]
+        areas = [unit.counted_px / self._view_px for unit in parts]
+        places = Places.of([unit.rect for unit in parts], [str(unit.segment) for unit in parts])
         classes = {
-            name: class_total([unit.counts[i] for unit in parts], areas, self._targets.get(name))
+            name: class_total([unit.counts[i] for unit in parts], areas, self._targets.get(name), self._by_model(name), places)
             for i, name in enumerate(CLASSES)
         }
         area_px = sum(unit.area_px for unit in parts)
@@ -261,6 +268,10 @@ class Survey:
         mm2 = None if self.um_per_px is None else area_px * (self.um_per_px / 1000) ** 2
         sentence = self._enough.sentence(classes, reached)
         return Totals(classes, len(parts), area_px, area_px / self._view_px, mm2, len(self.first), reached, sentence)
+
+    def _by_model(self, name: str) -> float | None:
+        correction = self.corrections.get(name)
+        return correction and correction.factor_to
 
     def record(self) -> dict[str, Any]:
         """See `Mode.record`."""
@@ -337,17 +348,19 @@ def _entry(survey: Survey, unit: Unit, cells: list[Cell], most_bytes: int) -> Fi
 def _field(survey: Survey, unit: Unit) -> FieldCount:
     counts = {name: unit.counts[i] for i, name in enumerate(CLASSES)}
     # A cell belongs to the part that holds its centre, so that all its cells are those of the counting frame too.
-    part = Part(counts, counts, max(unit.area_px, 1.0))
+    part = Part(counts, counts, unit.counted_px, unit.rect, str(unit.segment))
+    size_wh = _size_wh(unit)
     return FieldCount(
         _name(unit),
         SMEAR,
-        _size_wh(unit),
+        size_wh,
         counts,
         counts,
         unit.saturated,
         survey.um_per_px,
         unit.quality,
         (part,),
+        unit.counted_px / (size_wh[0] * size_wh[1]),
         note=_note(unit),
     )
 
