@@ -29,7 +29,10 @@ _asked = False
 
 
 def catch() -> None:
-    """From now on the first Ctrl-C, SIGTERM or loss of the terminal ends the process at once, in one line; within `answering`, the second."""
+    """From now on the first Ctrl-C, SIGTERM or SIGHUP (a lost terminal) ends the process at once, in one line.
+
+    Within `answering`, the second one does.
+    """
     global _asked
     _asked = False
     for number in _signals():
