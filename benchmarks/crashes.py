@@ -28,7 +28,7 @@ import numpy as np
 import tifffile
 
 from benchmarks import machine, markdown
-from detector import shipped
+from detector import process, shipped
 from detector.arguments import Number, Parser
 from detector.commandline import run
 from detector.errors import EXIT_DONE, EXIT_NOTHING_DONE, EXIT_SOME_FAILED, NothingToDoError, UsageError
@@ -61,6 +61,7 @@ _STREAM = (sys.executable, "-c", _OFTEN)
 class Outcomes:
     """What came of the rounds of one kind."""
 
+    rounds: int = 0
     kills: int = 0
     began: int = 0
     """Kills before anything was written."""
@@ -71,21 +72,24 @@ class Outcomes:
     faults: list[str] = field(default_factory=list)
     """What differed, a line each."""
 
-    def row(self, kind: str, rounds: int) -> list[str]:
+    def row(self, kind: str) -> list[str]:
         """Of the table."""
-        return [kind, *map(str, (rounds, self.kills, self.began, self.midst, self.late, len(self.faults)))]
+        return [kind, *map(str, (self.rounds, self.kills, self.began, self.midst, self.late, len(self.faults)))]
 
 
 def report(*, rounds: int, only: str, seed: int) -> int:
-    """Kill counts and streams at random moments, and compare what is made of them with undisturbed ones."""
+    """Kill counts and streams at random moments, and compare what is made of them with undisturbed ones.
+
+    Ctrl-C ends it after the present round, with the table of those that were made.
+    """
     kinds = only.split(",")
     if not set(kinds) <= set(KINDS):
         raise UsageError(f"--only {only}: must be of {', '.join(KINDS)}")
     rows, faults = [], []
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, process.answering("wait"):
         for kind in kinds:
             outcomes = of_kind(kind, Path(folder) / kind, rounds, random.Random(seed))
-            rows.append(outcomes.row(kind, rounds))
+            rows.append(outcomes.row(kind))
             faults += [f"{kind}: {fault}" for fault in outcomes.faults]
     head = ("input", "rounds", "kills", "before anything was written", "while counting", "while or after writing", "differing")
     print(markdown.table(f"Killed at random moments, seed {seed}", head, rows))
@@ -142,6 +146,9 @@ def _counts(folder: Path, arguments: Sequence[str], rounds: int, rng: random.Ran
     entries = set(noted(folder / "whole"))
     outcomes = Outcomes()
     for number in range(rounds):
+        if process.asked():
+            break
+        outcomes.rounds += 1
         out = folder / f"round_{number}"
         for _ in range(rng.randint(1, MOST_KILLS)):
             killed_after(_continued(command, out), folder, rng.uniform(0, took_s))
@@ -207,12 +214,12 @@ def _finished(command: Sequence[str], folder: Path, codes: Sequence[int] = (EXIT
 
 def killed_after(command: Sequence[str], folder: Path, wait_s: float) -> None:
     """Start a command and kill it after that time, unless it has ended."""
-    process = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # noqa: S603
+    started = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # noqa: S603
     try:
-        process.wait(wait_s)
+        started.wait(wait_s)
     except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
+        started.kill()
+        started.wait()
 
 
 def _streams(folder: Path, rounds: int, rng: random.Random) -> Outcomes:
@@ -222,6 +229,9 @@ def _streams(folder: Path, rounds: int, rng: random.Random) -> Outcomes:
         took_s = _finished([*command, str(folder / mode)], folder)
         killed: dict[int, list[dict[str, bytes]]] = {}
         for number in range(times):
+            if process.asked():
+                break
+            outcomes.rounds += 1
             out = folder / f"{mode}_{number}"
             killed_after([*command, str(out)], folder, rng.uniform(0.2, 1) * took_s)
             frames = _of_killed(out, rng, outcomes)
