@@ -173,7 +173,7 @@ class Survey:
         self._view_px = 1.0
         self._recorded: dict[int, dict[str, Any]] = {}
         self._unrecorded: dict[tuple[int, int], Cell] = {}
-        """Cells that came to count or ceased to since the last record, by segment and number."""
+        """Cells that came to count, ceased to or were refined since the last record, by segment and number."""
 
     def fault(self, fault: Fault) -> None:
         """See `Mode.fault`."""
@@ -205,7 +205,7 @@ class Survey:
             self.frames[located.segment] += 1
             self.seen.setdefault(located.segment, SeenArea())
             if located.segment not in self.cells:
-                self.cells[located.segment] = UniqueCells(self._confirmations, self._changed)
+                self.cells[located.segment] = UniqueCells(self._confirmations, self._changed, self._refined)
         return View(frame, size_wh, focus, sharp, located)
 
     def search(self, view: View) -> Detections:
@@ -248,6 +248,9 @@ class Survey:
             unit.counts[cell.counted] += 1
             if before < 0:
                 self._fresh.add(cell.number)
+
+    def _refined(self, cell: Cell) -> None:
+        self._unrecorded[self.units[cell.owner].segment, cell.number] = cell
 
     def totals(self) -> Totals:
         """See `Mode.totals`."""
@@ -299,7 +302,7 @@ class Survey:
             self.rejected, self.received = Counter(record["rejected"]), record["received"]
             self._view_px = record["view_px"]
         self.units = [units[number] for number in sorted(units)]
-        self.cells = {number: UniqueCells(self._confirmations, self._changed) for number in self.first}
+        self.cells = {number: UniqueCells(self._confirmations, self._changed, self._refined) for number in self.first}
         for (segment, number), (counted, owner, score, *box) in sorted(cells.items()):
             if counted >= 0:
                 self.cells[segment].put(number, np.array(box), counted, score, owner)

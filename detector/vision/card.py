@@ -19,6 +19,8 @@ METADATA_KEY = "smearcount"
 """Key in an ONNX file's metadata under which its `Card` stands as JSON."""
 
 
+MOST_PX = 4096
+"""No side of a network's input is asked to be longer."""
 LAYOUT = 3
 """Version of a card and of the network that it describes: what goes in and what comes out."""
 
@@ -61,14 +63,17 @@ class Card:
     """What the training fields are like; None in files made before there was this, or where nothing told a limit."""
 
     def __post_init__(self) -> None:
-        for name, least in (("layout", 0), ("image_px", 32), ("stride_px", 1), ("max_cells", 1)):
+        for name, least in (("layout", 0), ("max_cells", 1)):
             checks.whole(name, getattr(self, name), least)
+        # Pictures are resized and padded to these: larger ones would take all memory, and smaller ones no end of tiles.
+        checks.whole("image_px", self.image_px, 32, MOST_PX)
+        checks.whole("stride_px", self.stride_px, 1, MOST_PX)
+        checks.number("shown_px", self.shown_px, above=1, below=MOST_PX)
         for name in ("name", "thresholds_from", "licence"):
             checks.text(name, getattr(self, name))
         for name in ("class_names", "data"):
             checks.texts(name, getattr(self, name))
         checks.number("rbc_px", self.rbc_px, above=0)
-        checks.number("shown_px", self.shown_px, above=0)
         checks.number("nms_iou", self.nms_iou, above=0, below=1)
         for name, value in checks.mapping("thresholds", self.thresholds).items():
             checks.number(f"thresholds.{name}", value, above=0, below=1)
