@@ -119,7 +119,7 @@ def parser() -> Parser:
     """What the command takes."""
     made = Parser("convert", "[OPTION]... --out <path> [SOURCE]", command.__doc__)
     add = made.add_argument
-    layouts = "a folder in the layout of BCCD (Pascal VOC), CBC or YOLO, a COCO .json file, or what CVAT, Label Studio, QuPath or ImageJ wrote"
+    layouts = "a folder in the layout of BCCD (Pascal VOC), CBC or YOLO, a COCO .json file, or files of CVAT, Label Studio, QuPath, ImageJ"
     add("source", metavar="SOURCE", type=Path, nargs="?", help=layouts)
     add("--out", type=Path, required=True, help="dataset folder to write; an earlier conversion there is replaced")
     fetch = f"download a public dataset into {_DOWNLOADS} and convert it: bccd"

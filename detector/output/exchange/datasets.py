@@ -37,9 +37,16 @@ def write_coco(run: Run, folder: Path) -> list[str]:
 
 
 def write_voc(run: Run, folder: Path) -> list[str]:
-    """`Annotations/FIELD.xml` and, where the pictures are known, `JPEGImages/FIELD`."""
+    """`Annotations/FIELD.xml` and, where the pictures are known, `JPEGImages/FIELD`.
+
+    A list of all fields and `labelmap.txt` are there for CVAT.
+    """
     copied = _Copies(folder / "JPEGImages")
-    for field, stem in zip(run.fields, _stems(run.fields), strict=True):
+    stems = _stems(run.fields)
+    _write(folder / "ImageSets" / "Main" / "default.txt", "".join(f"{stem}\n" for stem in stems))
+    colours = "".join(f"{name}:{','.join(map(str, COLOURS[name]))}::\n" for name in CLASSES)
+    _write(folder / "labelmap.txt", f"# label:color_rgb:parts:actions\n{colours}")
+    for field, stem in zip(run.fields, stems, strict=True):
         root = Element("annotation")
         picture = copied.add(field, stem)
         _texts(root, {"folder": "JPEGImages", "filename": picture or field.path})
