@@ -20,6 +20,7 @@ COMMANDS = {
     "count": "count the cells in photographs and slides",
     "demo": "count the sample fields that come with the program",
     "stream": "count a smear under a camera or in a video, each cell once",
+    "exchange": "give counted cells to other tools, and take corrected ones back",
     "evaluate": "compare a model with labels, or counts with true counts",
     "convert": "turn labelled fields into a dataset folder, with an audit",
     "train": "fine-tune a model on converted datasets",

@@ -18,6 +18,7 @@ from detector.arguments import Number, Parser, called
 from detector.commandline import run
 from detector.engines.options import CountOptions
 from detector.errors import UsageError
+from detector.output.exchange import FORMATS
 from detector.vision import backends
 from detector.vision.model import Model, processors
 
@@ -65,6 +66,8 @@ def parser() -> Parser:
     tried, untried = [name for name in backends.NAMES if name not in backends.EXPERIMENTAL], backends.EXPERIMENTAL
     of_backend = f"program that runs the model: {', '.join(tried)}; experimental, never run yet: {', '.join(untried)}"
     add("--backend", default=CountOptions.backend, help=of_backend)
+    for_others = f"write the cells for other tools too, in the folder exchange; can be given several times: {', '.join(FORMATS)}"
+    add("--export", metavar="<format>", action="append", default=[], help=for_others)
     add(
         "--threads",
         type=Number(int, 1),
