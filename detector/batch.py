@@ -70,7 +70,7 @@ def count_into_folder(options: CountOptions, opened: Callable[[], Model], starte
                 handed_on(partial(results.write_cells, folder)) as write_down,
             ):
                 outcome = job.count_fields(fields, work, advance, write_down)
-            outcome = job.completed(outcome, options, model, started)
+            outcome = job.completed(outcome, options, searched, model, started)
             results.write(folder, outcome, outcome.run)
             preparing.join()
             page.write(folder / results.REPORT, outcome, job.entries(fields, journal), outcome.run)

@@ -43,6 +43,11 @@ class ClassCount:
     per_ul_source: str = ""
     """How `per_ul` was computed; empty without."""
 
+    @property
+    def per_1000_rbc(self) -> Interval | None:
+        """Cells per 1,000 red cells, as `per_rbc`."""
+        return self.per_rbc and self.per_rbc.times(1000)
+
 
 @dataclass(frozen=True, repr=False)
 class SmearCount:

@@ -6,7 +6,7 @@ import glob
 import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +50,8 @@ class Found:
     """Each once, sorted by smear and name."""
     skipped: list[str]
     """Files in searched folders that are no pictures by their endings, named as fields are, sorted; not hidden ones, and no results."""
+    rbc_per_ul: Mapping[str, float] = field(default_factory=dict)
+    """Red cells per µL by smear, where a manifest gives them."""
 
     def skipped_line(self) -> str:
         """What to say of the skipped files: some by their names, and the others by their endings; empty without any."""
@@ -77,7 +79,8 @@ def search(inputs: Sequence[str], manifest: Manifest | None = None, um_per_px: f
     if not fields:
         looked = ", ".join(inputs) or "nothing"
         raise NothingToDoError(f"{looked}: no images in it; looked for names that end with {', '.join(sorted(SUFFIXES))}")
-    return Found(sorted(fields, key=lambda item: (item.smear, item.field)), skipped)
+    ordered = sorted(fields, key=lambda item: (item.smear, item.field))
+    return Found(ordered, skipped, {} if manifest is None else manifest.rbc_per_ul)
 
 
 def _of_inputs(inputs: Sequence[str], um_per_px: float | None) -> tuple[list[FieldInput], list[str]]:

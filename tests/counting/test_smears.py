@@ -39,6 +39,8 @@ def test_totals_means_and_ratios() -> None:
     assert wbc.per_rbc == ratio([1, 0], [20, 30])
     assert plt.per_rbc is not None
     assert plt.per_rbc.value == pytest.approx(0.1)
+    assert plt.per_1000_rbc == plt.per_rbc.times(1000)
+    assert rbc.per_1000_rbc is None
     assert rbc.per_rbc is None
     assert rbc.per_mm2 is None
 
