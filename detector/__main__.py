@@ -21,6 +21,7 @@ COMMANDS = {
     "demo": "count the sample fields that come with the program",
     "stream": "count a smear under a camera or in a video, each cell once",
     "exchange": "give counted cells to other tools, and take corrected ones back",
+    "review": "look at the cells of a count, correct and sign them, on a page",
     "evaluate": "compare a model with labels, or counts with true counts",
     "convert": "turn labelled fields into a dataset folder, with an audit",
     "train": "fine-tune a model on converted datasets",

@@ -10,7 +10,7 @@ from detector import process
 from detector.arguments import Number, Parser
 from detector.commandline import console, errors, run
 from detector.errors import UsageError
-from detector.output import results, terminal
+from detector.output import results, serving, terminal
 from detector.streams import finishing, modes
 from detector.streams.capture import Capture
 from detector.streams.journal import Journalled
@@ -40,7 +40,7 @@ def stream(options: StreamOptions) -> int:
         return _told(options.finish, finishing.of_killed(options.finish, options.model))
     if options.um_per_px is not None:
         scale.check(options.um_per_px, "--um-per-px")
-    place = None if options.serve is None else server.address(options.serve)
+    place = None if options.serve is None else serving.address(options.serve)
     source = forms.open_source(options.source)
     model = Model.load(options.model)
     window = Window() if options.show else None

@@ -5,13 +5,15 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
+import json
 import os
 import re
 import sys
 import threading
-from collections.abc import Iterable, Sequence
+import zlib
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
-from typing import IO
+from typing import IO, Any
 
 _FAR = 1 << 40
 """Where Windows locks a byte: its locks keep others from reading too, and no file of ours reaches so far."""
@@ -20,6 +22,8 @@ _UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f:\\\\\ud800-\udfff\ufffe\uffff]")
 """Signs that some system does not take in a path, or XML in a text."""
 _LONGEST_PART = 200
 """Bytes of a part of a path."""
+_SUMMED = re.compile(rb'(\{.*),"crc32":"([0-9a-f]{8})"\}\n', re.DOTALL)
+"""A line with its checksum: CRC-32 of what stands before the comma."""
 _ARMED = ("=", "+", "-", "@", "\t", "\r")
 """Spreadsheets take text that begins with these for a formula (OWASP, CSV injection)."""
 
@@ -81,6 +85,18 @@ def lock(file: IO[bytes]) -> bool:
     except OSError:
         return True
     return True
+
+
+def sealed(content: Mapping[str, Any]) -> bytes:
+    """A line of a journal: JSON that ends with its checksum."""
+    body = json.dumps(content, separators=(",", ":")).encode("ascii").removesuffix(b"}")
+    return b'%s,"crc32":"%08x"}\n' % (body, zlib.crc32(body))
+
+
+def seal_holds(line: bytes) -> bool | None:
+    """Whether a line is as `sealed` wrote it; None where it has no checksum."""
+    summed = _SUMMED.fullmatch(line)
+    return None if summed is None else int(summed[2], 16) == zlib.crc32(summed[1])
 
 
 def write_text(target: Path, content: str) -> None:

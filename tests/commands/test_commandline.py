@@ -130,10 +130,10 @@ def test_every_command_explains_itself(
 def test_all_commands_are_listed_and_called_by_one_name(
     run_command: Run, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    modules = [*(ROOT / "detector").glob("*.py"), *(ROOT / "detector").glob("*/__init__.py")]
-    with_main = [path for path in modules if "\ndef main()" in path.read_text(encoding="utf-8")]
-    named = {path.parent.name if path.stem == "__init__" else path.stem for path in with_main}
-    assert set(commands.COMMANDS) == named - {"__main__"}
+    modules = {path.stem: path for path in (ROOT / "detector").glob("*.py")}
+    modules |= {path.parent.name: path for path in (ROOT / "detector").glob("*/__init__.py")}
+    with_main = {name for name, path in modules.items() if "\ndef main()" in path.read_text(encoding="utf-8")}
+    assert set(commands.COMMANDS) == with_main - {"__main__"}
     for called, usage in (("/bin/smearcount", "smearcount"), ("/x/detector/__main__.py", "python -m detector")):
         monkeypatch.setattr(sys, "argv", [called])
         commands.main()
