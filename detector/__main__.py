@@ -21,6 +21,8 @@ COMMANDS = {
     "demo": "count the sample fields that come with the program",
     "stream": "count a smear under a camera or in a video, each cell once",
     "evaluate": "compare a model with labels, or counts with true counts",
+    "factor": "derive your own factor from cells per mm² to cells per µL",
+    "control": "count the same reference fields each day, and see what drifts",
     "convert": "turn labelled fields into a dataset folder, with an audit",
     "train": "fine-tune a model on converted datasets",
     "export": "make a model for counting from trained weights",

@@ -11,10 +11,17 @@ import numpy as np
 import pytest
 
 from detector import evaluate
+from detector.accuracy.report import drawings
 
 pytest.importorskip("matplotlib", reason="needs the evaluate extra: pip install -e '.[evaluate]'")
 Run = Callable[..., int]
 METHODS = ["--protocol", "methods", "--counts", "ours.csv", "--truth", "hand.csv"]
+
+
+@pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the plots, which take the time."""
+    monkeypatch.setattr(drawings, "write", lambda folder, parts, *kinds: {part: [] for part in parts})
 
 
 @pytest.fixture
@@ -63,7 +70,9 @@ def test_repeatability_gives_components_and_a_page(tables: Path, run_command: Ru
     assert "CV of a count within a run" in capsys.readouterr().out
 
 
-def test_counts_that_are_all_alike_are_told(tables: Path, run_command: Run, capsys: pytest.CaptureFixture[str]) -> None:
+def test_counts_that_are_all_alike_are_told(
+    tables: Path, undrawn: None, run_command: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
     Path("same.csv").write_text("smear,RBC\np1,18\np1,18\np1,18\n", encoding="utf-8")
     assert run_command(evaluate.main, "--protocol", "repeatability", "--counts", "same.csv", "--out", "out") == 0
     assert "counts that are all alike: p1, RBC; the same pictures always give the same counts" in " ".join(
@@ -98,7 +107,7 @@ def test_comparison_of_methods_finds_a_slope_and_the_bias_at_levels(
     assert "Bland and Altman" in Path("out/report.html").read_text(encoding="utf-8")
 
 
-def test_counts_per_litre_are_compared_with_an_analyser(tables: Path, run_command: Run) -> None:
+def test_counts_per_litre_are_compared_with_an_analyser(tables: Path, undrawn: None, run_command: Run) -> None:
     rows = [f"s{i},Platelets,,{(100 + 10 * i) * 1100}" for i in range(12)]
     Path("smears.csv").write_text("\n".join(["smear,class,warning,per_ul", *rows]), encoding="utf-8")
     Path("analyser.csv").write_text(
@@ -115,7 +124,7 @@ def test_counts_per_litre_are_compared_with_an_analyser(tables: Path, run_comman
 
 
 def test_two_readers_are_compared_whatever_their_classes_are_called(
-    tables: Path, run_command: Run, capsys: pytest.CaptureFixture[str]
+    tables: Path, undrawn: None, run_command: Run, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run_command(evaluate.main, "--protocol", "readers", "--counts", "readers.csv", "--out", "out") == 0
     found = figures("out")
@@ -128,7 +137,7 @@ def test_two_readers_are_compared_whatever_their_classes_are_called(
 
 
 def test_a_class_that_cannot_be_compared_costs_the_others_nothing(
-    tables: Path, run_command: Run, capsys: pytest.CaptureFixture[str]
+    tables: Path, undrawn: None, run_command: Run, capsys: pytest.CaptureFixture[str]
 ) -> None:
     lines = Path("ours.csv").read_text(encoding="utf-8").splitlines()
     Path("flat.csv").write_text("\n".join([lines[0], *(f"{line.rpartition(',')[0]},0" for line in lines[1:])]), encoding="utf-8")

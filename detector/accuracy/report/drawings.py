@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -161,8 +161,8 @@ def _slices(result: Evaluation) -> Iterator[Drawing]:
             )
 
 
-def write(folder: Path, parts: Mapping[str, Iterable[Drawing]]) -> Plots:
-    """Draw plots into a folder, by part of the page that is to hold them.
+def write(folder: Path, parts: Mapping[str, Iterable[Drawing]], kinds: Collection[str] = ("png", "svg")) -> Plots:
+    """Draw plots into a folder as files of these kinds, by part of the page that is to hold them; an SVG always.
 
     Raises:
         OSError: a file cannot be written. MissingExtraError: matplotlib is not installed.
@@ -173,14 +173,14 @@ def write(folder: Path, parts: Mapping[str, Iterable[Drawing]]) -> Plots:
         for part, plots in parts.items():
             for name, alt, draw in plots:
                 figure = draw()
-                style.write(figure, folder, name)
+                style.write(figure, folder, name, kinds)
                 made[part].append(_plot(folder / name, alt, *figure.get_size_inches()))
     return made
 
 
 def _plot(path: Path, alt: str, width_in: float, height_in: float) -> Plot:
     drawing = path.with_suffix(".svg").read_bytes()
-    if len(drawing) <= _MOST_SVG_BYTES:
+    if len(drawing) <= _MOST_SVG_BYTES or not path.with_suffix(".png").is_file():
         picture = html.data_uri(drawing, "image/svg+xml")
     else:
         picture = html.data_uri(path.with_suffix(".png").read_bytes(), "image/png")

@@ -31,13 +31,13 @@ _TEMPLATES = Path(__file__).parent / "templates"
 
 
 @contextmanager
-def begun(out: Path | None) -> Iterator[Path]:
-    """The folder for results, `runs/evaluate/<time>` where none is given; where the block does not end well, nothing is left in it.
+def begun(out: Path | None, kind: str = "evaluate") -> Iterator[Path]:
+    """The folder for results, `runs/KIND/<time>` where none is given; where the block does not end well, nothing is left in it.
 
     Raises:
         OutputError: it cannot be made or written, or holds the results of an evaluation already.
     """
-    target = out or results.default_folder("evaluate")
+    target = out or results.default_folder(kind)
     results.make_folder(target, FILES)
     try:
         yield target
@@ -75,16 +75,16 @@ def write_tables(target: Path, result: TableEvaluation, about: Mapping[str, Any]
         html.write(target / REPORT, render(pages.tables_page(result, about), drawings.of_tables(target, result)))
 
 
-def write_study(out: Path | None, study: Sheet, about: Mapping[str, Any]) -> Path:
+def write_study(out: Path | None, study: Sheet, about: Mapping[str, Any], kind: str = "evaluate") -> Path:
     """Write `report.html`, `metrics.json` and the plots of a laboratory's study into a folder, which is given back.
 
     Args:
-        out: the folder; None makes a new one.
+        out: the folder; None makes a new one, named by its `kind` and the time.
 
     Raises:
         OutputError: one of them cannot be written, or stands there already. MissingExtraError: matplotlib is not installed.
     """
-    with begun(out) as target:
+    with begun(out, kind) as target:
         sheets.write(target, study, (REPORT, metrics.NAME, drawings.FOLDER), about)
     return target
 

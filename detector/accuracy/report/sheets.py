@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from rich.console import Console
@@ -57,11 +58,6 @@ class Sheet:
     """Names and values of what it was made from."""
 
 
-def render(sheet: Sheet, plots: Plots, made: str) -> str:
-    """The page as HTML; `made` says by what and when."""
-    return html.render(TEMPLATES, _TEMPLATE, sheet=sheet, plots=plots, made=made)
-
-
 def write(target: Path, sheet: Sheet, names: tuple[str, str, str], about: Mapping[str, Any]) -> None:
     """Write the page, its figures as JSON, and its plots.
 
@@ -74,14 +70,34 @@ def write(target: Path, sheet: Sheet, names: tuple[str, str, str], about: Mappin
         OutputError: one of them cannot be written. MissingExtraError: matplotlib is not installed.
     """
     page, figures, plots = (target / name for name in names)
-    versions = ", ".join(f"{name} {value}" for name, value in about["versions"].items())
-    given = [(name, value) for name, value in about.items() if isinstance(value, str)]
     document = {"format": FORMAT, "version": VERSION, **about, **sheet.document, "warnings": list(sheet.warnings)}
     with writing(target):
         write_text(figures, json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
-        drawn = drawings.write(plots, {part.heading: part.plots for part in sheet.parts})
-        shown = Sheet(**{**vars(sheet), "settings": [*sheet.settings, *given, ("versions", versions)]})
-        html.write(page, render(shown, drawn, f"smearcount {about['versions']['smearcount']}"))
+        drawn = drawings.write(plots, _drawings(sheet))
+        _write_page(page, sheet, drawn, about)
+
+
+def write_page(page: Path, sheet: Sheet, about: Mapping[str, Any]) -> None:
+    """Write the page alone, which holds its plots; arguments as of `write`.
+
+    Raises:
+        OutputError: it cannot be written. MissingExtraError: matplotlib is not installed.
+    """
+    with writing(page), TemporaryDirectory() as folder:
+        drawn = drawings.write(Path(folder), _drawings(sheet), ("svg",))
+        _write_page(page, sheet, drawn, about)
+
+
+def _drawings(sheet: Sheet) -> dict[str, Sequence[Drawing]]:
+    return {part.heading: part.plots for part in sheet.parts}
+
+
+def _write_page(page: Path, sheet: Sheet, drawn: Plots, about: Mapping[str, Any]) -> None:
+    versions = ", ".join(f"{name} {value}" for name, value in about["versions"].items())
+    given = [(name, value) for name, value in about.items() if isinstance(value, str)]
+    shown = replace(sheet, settings=[*sheet.settings, *given, ("versions", versions)])
+    made = f"smearcount {about['versions']['smearcount']}"
+    html.write(page, html.render(TEMPLATES, _TEMPLATE, sheet=shown, plots=drawn, made=made))
 
 
 def print_sheet(console: Console, errors: Console, sheet: Sheet, target: Path) -> None:
