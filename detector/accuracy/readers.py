@@ -74,7 +74,7 @@ def _reading(sample: str, name: str, pair: tuple[Cells, Cells]) -> Reading:
         (first, second),
         (of_first, of_second),
         (_share(first, of_first), _share(second, of_second)),
-        float(stats.fisher_exact([[first, of_first - first], [second, of_second - second]]).pvalue) >= 1 - LEVEL,
+        float(stats.fisher_exact(np.array([[first, of_first - first], [second, of_second - second]])).pvalue) >= 1 - LEVEL,
     )
 
 

@@ -368,7 +368,8 @@ def both(mine: Values, other: Values) -> Iterator[tuple[str, list[str], list[flo
     for name in CLASSES:
         smears = [smear for smear, values in mine.by_smear.items() if name in values and name in other.by_smear.get(smear, {})]
         if smears:
-            yield name, smears, *([side.by_smear[smear][name] for smear in smears] for side in (mine, other))
+            values_mine, values_other = ([side.by_smear[smear][name] for smear in smears] for side in (mine, other))
+            yield name, smears, values_mine, values_other
 
 
 def unmatched(mine: Values, other: Values) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 _SIZE_IN = (4.8, 4.5)
 _WIDE_IN = (9.6, 2.6)
 _MARKS = "os^DvP*X"
+MOST_SAMPLES = len(_MARKS)
+"""Samples that are told apart in a plot of repeated counts."""
 _MOST_DATES = 10
 """Dates that are written below a chart of many days."""
 
@@ -41,8 +43,8 @@ def repeats(name: str, samples: Mapping[str, Sequence[float]], unit: str) -> Fig
     """Repeated counts of one class, as per cent of the mean of their sample; samples without any cell are left out."""
     figure, axes = _begin(name)
     shown = {sample: np.asarray(counts, np.float64) for sample, counts in samples.items() if sum(counts)}
-    for i, (sample, counts) in enumerate(list(shown.items())[: len(_MARKS)]):
-        look = {"color": style.COLOURS[i % len(style.COLOURS)], "marker": _MARKS[i], "label": _short(sample)}
+    for i, (sample, counts) in enumerate(list(shown.items())[:MOST_SAMPLES]):
+        look: dict[str, Any] = {"color": style.COLOURS[i % len(style.COLOURS)], "marker": _MARKS[i], "label": _short(sample)}
         axes.scatter(np.arange(1, len(counts) + 1), 100 * counts / counts.mean(), s=26, zorder=3, **look)
     axes.axhline(100, color="black", linewidth=0.8)
     axes.set(xlabel="count of the sample, in order", ylabel=f"per cent of its mean {unit}")
@@ -69,7 +71,7 @@ def readers(name: str, found: ClassAgreement, names: tuple[str, str]) -> Figure:
     )
     outside = ~np.array([reading.by_chance for reading in found.readings])
     if outside.any():
-        ring = {"s": 110, "facecolors": "none", "edgecolors": style.COLOURS[1], "linewidths": 1.6}
+        ring: dict[str, Any] = {"s": 110, "facecolors": "none", "edgecolors": style.COLOURS[1], "linewidths": 1.6}
         axes.scatter(shares[outside, 0], shares[outside, 1], label="more than chance", zorder=4, **ring)
     end = max(float(limits.max()), 1.0)
     axes.plot([0, end], [0, end], color="black", linewidth=0.8, label="equal")

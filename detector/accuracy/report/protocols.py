@@ -148,7 +148,10 @@ def repeatability(counts: Path, _other: Path, _levels: Levels) -> Sheet:
         warnings,
         {
             "classes": {
-                name: {"pooled_cv": pooled[name] and asdict(pooled[name]), "samples": {s: asdict(p) for s, p in samples.items()}}
+                name: {
+                    "pooled_cv": None if (cv := pooled[name]) is None else asdict(cv),
+                    "samples": {s: asdict(p) for s, p in samples.items()},
+                }
                 for name, samples in by_class.items()
             },
             "unit": found.unit,
@@ -161,10 +164,10 @@ def _alike(precision: Precision) -> bool:
 
 
 def _components_remark(samples: Mapping[str, Precision]) -> list[str]:
-    groups = dict.fromkeys(name for precision in samples.values() for name in precision.groups)
-    if not groups:
-        return ["No days are told apart, so that the scatter within a laboratory is that of one run."]
-    return []
+    more = [f"The plot shows the first {laboratory.MOST_SAMPLES} of {len(samples)} samples."]
+    told_apart = any(precision.groups for precision in samples.values())
+    alone = ["No days are told apart, so that the scatter within a laboratory is that of one run."]
+    return alone * (not told_apart) + more * (len(samples) > laboratory.MOST_SAMPLES)
 
 
 def _precision_table(found: Repeated, samples: Mapping[str, Precision]) -> Table:
@@ -272,7 +275,7 @@ def _document(found: MethodComparison) -> dict[str, Any]:
         }
         for key, line in (("passing_bablok", found.passing_bablok), ("deming", found.deming))
     }
-    return _finite({**asdict(found), **lines, "remarks": list(found.remarks)})
+    return {key: _finite(value) for key, value in {**asdict(found), **lines, "remarks": list(found.remarks)}.items()}
 
 
 def _finite(value: Any) -> Any:
