@@ -23,6 +23,8 @@ COMMANDS = {
     "exchange": "give counted cells to other tools, and take corrected ones back",
     "review": "look at the cells of a count, correct and sign them, on a page",
     "evaluate": "compare a model with labels, or counts with true counts",
+    "factor": "derive your own factor from cells per mm² to cells per µL",
+    "control": "count the same reference fields each day, and see what drifts",
     "convert": "turn labelled fields into a dataset folder, with an audit",
     "train": "fine-tune a model on converted datasets",
     "adapt": "teach a model your microscope and stain by corrected fields",

@@ -6,13 +6,15 @@ import errno
 import os
 import sys
 import unicodedata
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from detector import process
 from detector.arguments import Parser
 from detector.errors import EXIT_DONE, EXIT_INTERRUPTED, EXIT_SOME_FAILED, SmearcountError, UsageError
+
+T = TypeVar("T")
 
 _COMMANDS = frozenset({"Cc", "Cf", "Zl", "Zp"})
 """Categories of Unicode of which no sign is shown: controls, marks of format and direction, breaks of lines and paragraphs."""
@@ -101,6 +103,19 @@ def _say(head: str, text: str, style: str = "") -> None:
     from detector.commandline import errors
 
     errors.print(Text.assemble((head, style), harmless(text)), soft_wrap=True)
+
+
+@contextmanager
+def tracked(what: str, items: Sequence[T]) -> Iterator[Iterator[T]]:
+    """The items one by one, with progress on standard error."""
+
+    def one_by_one(advance: Callable[[float], None]) -> Iterator[T]:
+        for item in items:
+            yield item
+            advance(1)
+
+    with progress_bar(what, len(items)) as advance:
+        yield one_by_one(advance)
 
 
 @contextmanager

@@ -13,6 +13,7 @@ CLSI EP09 asks for 40 samples that span the measuring interval.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -52,6 +53,19 @@ class Line:
     """In the values' unit."""
     bias: Mapping[float, Interval]
     """How much more the test method gives at each level, in the values' unit."""
+
+
+@dataclass(frozen=True)
+class Factor:
+    """What leads from one method's values to the other's, for both rise in proportion."""
+
+    samples: int
+    factor: Interval
+    """The geometric mean of other / one, which weighs samples alike whatever their size; its limits are Student's, of the logarithms."""
+    of_another: Interval
+    """The other's value of a further sample over what the factor makes of it: about 1, with the limits that hold 95 % of samples."""
+    without: Sequence[float]
+    """What the factor of all other samples makes of each sample, in the other's unit."""
 
 
 @dataclass(frozen=True)
@@ -130,6 +144,30 @@ def _remarks(x: Floats, levels: Sequence[float], linear: bool, correlation: floa
         (bool(outside), f"outside the values measured ({x.min():g} to {x.max():g}): {', '.join(outside)}"),
     ]
     return [text for holds, text in remarks if holds]
+
+
+def proportion(one: Sequence[float], other: Sequence[float]) -> Factor:
+    """The factor from values of one method to those of another, on the same samples; all are above 0.
+
+    Raises:
+        UnfitError: there are fewer than `FEWEST` samples, or those of one method are all alike.
+    """
+    x, y = np.asarray(one, np.float64), np.asarray(other, np.float64)
+    if len(x) < FEWEST:
+        raise UnfitError(f"{len(x)} smears have both a count and a value of the analyser; at least {FEWEST} are needed")
+    for values, whose in ((x, "counts"), (y, "values of the analyser")):
+        if np.ptp(values) == 0:
+            raise UnfitError(f"all {whose} are {values[0]:g}; a factor needs smears that differ")
+    n, logs = len(x), np.log(y / x)
+    mean, sd = float(logs.mean()), float(logs.std(ddof=1))
+    half = float(special.stdtrit(n - 1, (1 + LEVEL) / 2)) * sd
+    of_mean, of_one = half / n**0.5, half * (1 + 1 / n) ** 0.5
+    return Factor(
+        n,
+        Interval(mean, mean - of_mean, mean + of_mean).mapped(math.exp),
+        Interval(0.0, -of_one, of_one).mapped(math.exp),
+        (x * np.exp((logs.sum() - logs) / (n - 1))).tolist(),
+    )
 
 
 def passing_bablok(x: Floats, y: Floats, levels: Sequence[float] = ()) -> Line:

@@ -149,24 +149,33 @@ class _Reader:
         counts = {}
         for class_name, place in self.classes.items():
             if row[place]:
-                counts[class_name] = self._count(line, row[place], self.table.written[place])
+                counts[class_name] = number_in(self.table, line, place, row[place])
             else:
                 self.empty.setdefault(self.table.written[place], []).append(line)
         return counts
 
-    def _count(self, line: int, text: str, column: str) -> float:
-        where = f"{self.path}, line {line}, column {column!r}"
-        if self.table.separator == ";" and _THOUSANDS.fullmatch(text):
-            digits = text.replace(".", "")
-            raise ManifestError(
-                f"{where}: {text!r} can be {digits} or, with a decimal point, {text}; "
-                f"write {digits}, or a comma for the decimal point"
-            )
-        value = _number(text)
-        if value is None:
-            advice = "; leave the comma out" if "," in text else ""
-            raise ManifestError(f"{where}: needs a number of cells, 0 or more, found {text[:60]!r}{advice}")
-        return value
+
+def number_in(table: texts.Table, line: int, place: int, text: str, what: str = "number of cells") -> float:
+    """What a cell of a table says, an int where it is a whole number.
+
+    Args:
+        line: of the cell, for messages; `place` is that of its column, and `text` what stands in it.
+        what: what it should be, for messages.
+
+    Raises:
+        ManifestError: it is no number of 0 or more, or could be read as two numbers.
+    """
+    where = f"{table.path}, line {line}, column {table.written[place]!r}"
+    if table.separator == ";" and _THOUSANDS.fullmatch(text):
+        digits = text.replace(".", "")
+        raise ManifestError(
+            f"{where}: {text!r} can be {digits} or, with a decimal point, {text}; write {digits}, or a comma for the decimal point"
+        )
+    value = _number(text)
+    if value is None:
+        advice = "; leave the comma out" if "," in text else ""
+        raise ManifestError(f"{where}: needs a {what}, 0 or more, found {text[:60]!r}{advice}")
+    return value
 
 
 def _number(text: str) -> float | None:

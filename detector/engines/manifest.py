@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
 
 from detector import texts
+from detector.accuracy.failures import groups_by_name
 from detector.counting import density
 from detector.errors import ManifestError, UsageError
 from detector.vision import scale as scales
@@ -74,6 +75,23 @@ def read(path: Path, domains: bool = False) -> Manifest:
     _refuse_repeated(path, rows)
     _refuse_contradicting(path, rows)
     return Manifest(path, rows, (*table.remarks, *table.unused(_COLUMNS)))
+
+
+def groups(path: Path | None, names: Sequence[str]) -> tuple[dict[str, str], dict[str, str], tuple[str, ...]]:
+    """Smear and domain of labelled fields by their names, and what is to be said of the manifest; empty where there is none.
+
+    Raises:
+        ManifestError: the manifest is not valid. UsageError: it names none of these fields.
+    """
+    if path is None:
+        return {}, {}, ()
+    listed = read(path, domains=True)
+    of_smear, of_domain = (
+        groups_by_name(((row.field, getattr(row, what)) for row in listed.rows), what) for what in ("smear", "domain")
+    )
+    if not any(name in of_smear or name in of_domain for name in names):
+        raise UsageError(f"{path}: names none of the fields to evaluate; they are named like {names[0]!r}")
+    return of_smear, of_domain, listed.remarks
 
 
 def _row(path: Path, line: int, values: Mapping[str, str], needed: Sequence[str]) -> Row:

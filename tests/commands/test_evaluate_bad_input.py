@@ -34,7 +34,7 @@ def data(tmp_path: Path) -> Path:
 @pytest.fixture
 def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without the plots, which take the time."""
-    monkeypatch.setattr(drawings, "_written", lambda folder, parts: {part: [] for part in parts})
+    monkeypatch.setattr(drawings, "write", lambda folder, parts, *kinds: {part: [] for part in parts})
 
 
 def file(data: Path, kind: str, name: str) -> Path:
