@@ -95,7 +95,7 @@ def convert(request: Request, fields: Source | None = None) -> Audit:
     labelled = sum(item.label_file is not None for item in items)
     conventions.refuse_mostly_broken(request.labels or request.source, notes.broken, labelled)
     if not fields:
-        first = f": {notes.failed[0].file}: {notes.failed[0].reason}" if notes.failed else ""
+        first = "".join(f": {note.file}: {note.reason}" for note in [*notes.failed, *notes.remarks][:1])
         raise NothingToDoError(f"{request.source}: no field with both a readable image and labels is left to convert{first}")
     sources.require_known_names(request.labels or request.source, [field.labels for field in fields])
     pairs = duplicates.within([field.picture for field in fields])

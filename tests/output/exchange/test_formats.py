@@ -286,16 +286,16 @@ def test_a_folder_that_is_none_of_results_is_refused(
 
 
 @pytest.mark.slow
-def test_a_hundred_thousand_cells_are_written_in_seconds(tmp_path: Path) -> None:
-    n = 100_000
+def test_many_cells_of_one_field_are_written_in_seconds(tmp_path: Path) -> None:
+    n = 20_000
     low = np.random.default_rng(1).uniform(0, 49_000, (n, 2)).astype(np.float32)
     cells = Detections(np.hstack([low, low + 40]), np.full(n, 0.9, np.float32), np.arange(n) % 3, (50_000, 50_000))
     write_run(tmp_path / "run", [FieldResult("slide.svs", "s", None, cells)], [])
-    started = time.monotonic()
+    started = time.process_time()
     done = formats.write(runs.read(tmp_path / "run", {}), FORMATS, tmp_path / "out")
     assert not done.failed
-    # Ten formats; twice as long as they took on one busy core.
-    assert time.monotonic() - started < 90
+    # All formats took 3 s of processor time; what grows with the square of the cells would take minutes.
+    assert time.process_time() - started < 15
     assert len(json.loads((tmp_path / "out" / "qupath" / "slide.svs.geojson").read_text(encoding="utf-8"))["features"]) == n
 
 
