@@ -38,7 +38,9 @@ class Manifest:
 
 
 def read(path: Path, domains: bool = False) -> Manifest:
-    """Read a CSV file with the columns `field,smear[,um_per_px]`, in any case and order; comma, semicolon or tab between them.
+    """Read a CSV file or a workbook of Excel with the columns `field,smear[,um_per_px]`, in any case and order.
+
+    Between the columns of a CSV file are commas, semicolons or tabs.
 
     Args:
         domains: whether to read a column `domain` too, with which `smear` may be left out.
@@ -48,7 +50,7 @@ def read(path: Path, domains: bool = False) -> Manifest:
             valid; the message names the line.
     """
     first = "field,smear, field,domain or field,smear,domain" if domains else "field,smear[,um_per_px]"
-    table = texts.table(path, f"give a CSV file with the columns {first}")
+    table = texts.table(path, f"give a CSV or .xlsx file with the columns {first}")
     columns = list(table.columns)
     parted = [name for name in ("smear", "domain") if name in columns] if domains else []
     needed = ("field", *(parted or ["smear"]))
