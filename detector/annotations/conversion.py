@@ -69,11 +69,11 @@ class _Notes:
         self.broken.append(f"{place}: {reason}")
 
 
-def convert(request: Request, fields: Source | None = None) -> Audit:
+def convert(request: Request, image_set: Source | None = None) -> Audit:
     """Convert a label set into the dataset folder `request.out` and return its audit.
 
     Args:
-        fields: the images that `request.labels` is of, in place of those of `request.source`.
+        image_set: the images that `request.labels` is of, in place of those of `request.source`.
 
     Raises:
         UsageError: the request contradicts itself.
@@ -86,7 +86,7 @@ def convert(request: Request, fields: Source | None = None) -> Audit:
     _check(request)
     sheet = corrections.read(request.corrections) if request.corrections is not None else None
     # With labels from elsewhere, bare images are enough.
-    source = fields or (sources.load(request.source) if request.labels is None else sources.load_images(request.source))
+    source = image_set or (sources.load(request.source) if request.labels is None else sources.load_images(request.source))
     notes = _Notes()
     notes.remarks += [Note(file, remark) for file, remark in source.remarks]
     plan = _plan(request, source)

@@ -155,7 +155,7 @@ def test_a_count_exports_what_it_counted(fields: Path, run_command: Run, capsys:
     cells = json.loads(Path("run/detections.json").read_text(encoding="utf-8"))["annotations"]
     assert Path("run/exchange/csv/cells.csv").read_text(encoding="utf-8").count("\n") == len(cells) + 1
     assert run_command(exchange.main, "run", "--to", "csv") == 3
-    assert "run/exchange/csv: exists and is not an earlier conversion" in capsys.readouterr().err
+    assert "run/exchange/csv: exists already" in capsys.readouterr().err
     assert run_command(count.main, fields, "--out", "other", "--export", "tiff") == 2
     assert not Path("other").exists()
 

@@ -244,11 +244,12 @@ def test_nothing_is_written_outside_the_folder(made: Made, tmp_path: Path) -> No
 
 def test_what_stands_there_is_kept_and_costs_the_other_formats_nothing(made: Made, tmp_path: Path) -> None:
     (tmp_path / "out" / "coco").mkdir(parents=True)
-    (tmp_path / "out" / "coco" / "mine.txt").write_text("mine", encoding="utf-8")
+    # Even a dataset of ours, which a conversion would replace.
+    (tmp_path / "out" / "coco" / "audit.json").write_text('{"format": "smearcount-audit"}', encoding="utf-8")
     done = formats.write(made.run(), ["coco", "csv"], tmp_path / "out")
     assert list(done.folders) == ["csv"]
     assert "choose another --out" in done.failed[0]
-    assert [path.name for path in (tmp_path / "out" / "coco").iterdir()] == ["mine.txt"]
+    assert [path.name for path in (tmp_path / "out" / "coco").iterdir()] == ["audit.json"]
 
 
 def test_a_format_is_refused_before_anything_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
