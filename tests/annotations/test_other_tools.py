@@ -143,8 +143,10 @@ def test_of_several_annotations_one_is_taken_and_told(tmp_path: Path) -> None:
     ("broken", "reason"),
     [
         (region("brushlabels", rle=[1]), "'brushlabels'; use rectanglelabels"),
+        ({"type": "rectangle", "value": {"x": 1, "y": 1, "width": 5, "height": 5}}, "'rectangle'; use rectanglelabels"),
+        ({"type": "rectanglelabels"}, "without a value"),
         ({**region(x=1, y=1, width=5, height=5), "image_rotation": 90}, "was turned in Label Studio"),
-        (region(x=1, y="1", width=5, height=5), "where a number is expected"),
+        (region(x=1, y="1", width=5, height=5), "where hundredths of the image are expected"),
         ({"type": "rectanglelabels", "value": {"rectanglelabels": ["RBC", "WBC"], "x": 1}}, "expected one"),
     ],
 )
