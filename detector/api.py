@@ -108,11 +108,11 @@ class Detector:
 
         Args:
             inputs: images, slides, folders (each subfolder is a smear) and patterns, or lists of these.
-            manifest: CSV file with the columns `field,smear[,um_per_px][,rbc_per_ul]`.
+            manifest: CSV or .xlsx file with the columns `field,smear[,um_per_px][,rbc_per_ul]`.
             um_per_px: micrometres per pixel of fields for which the manifest gives none: gives counts per mm².
             rbc_per_ul: red cells per µL from an analyser, of smears for which the manifest gives none: gives counts per µL.
             ul_factor: your own factor from cells per mm² to cells per µL, in mm² per µL.
-            truth: labels (VOC, YOLO, COCO) or a CSV file of manual counts to compare with.
+            truth: labels (VOC, YOLO, COCO) or a CSV or .xlsx file of manual counts to compare with.
             tile_px: side of a slide's tiles in the model's own pixels.
 
         Raises:

@@ -128,15 +128,15 @@ def parser() -> Parser:
     add("--split", help="split to evaluate: train, val or test; default: test")
     add("--model", type=Path, help="an .onnx model, or the name of one that adapt made; default: the shipped one")
     add("--exclude", type=Path, help="text file with the names of fields to leave out, one a line")
-    add("--smears", type=Path, help="CSV file with each field's smear, domain or both: field,smear,domain")
+    add("--smears", type=Path, help="CSV or .xlsx file with each field's smear, domain or both: field,smear,domain")
     add("--also", type=Path, help="data.yaml of other labels for the same fields; adds the figures by these labels")
-    add("--counts", type=Path, help="CSV file of counts, for example counts.csv; in place of --data")
-    add("--truth", type=Path, help="with --counts: CSV file of true counts or of an analyser's values, or a folder of labels")
+    add("--counts", type=Path, help="CSV or .xlsx file of counts, for example counts.csv; in place of --data")
+    add("--truth", type=Path, help="with --counts: CSV or .xlsx file of true counts or of an analyser's values, or a folder of labels")
     studies = "; ".join(f"{name}: {protocol.about}" for name, protocol in protocols.PROTOCOLS.items())
     add("--protocol", help=f"with --counts: a study for validation. {studies}")
     levels = "with --protocol methods: values at which the bias is wanted; can be given several times"
     add("--levels", metavar="CLASS=VALUE,...", action="append", default=[], help=levels)
-    add("--against", type=Path, help="a second .onnx model, or a second CSV file of counts, to compare with the first")
+    add("--against", type=Path, help="a second .onnx model, or a second file of counts, to compare with the first")
     add("--out", type=Path, help="folder for the results; default: runs/evaluate/<time>")
     return made
 

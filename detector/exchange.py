@@ -80,7 +80,7 @@ def _places(options: ExchangeOptions, counted: Sequence[str], about: object) -> 
 
 def parser() -> Parser:
     """What the command takes."""
-    made = Parser("exchange", "RUN (--to <format>... | --from <path> --out <path>) [OPTION]...", command.__doc__)
+    made = Parser("exchange", "[OPTION]... RUN", command.__doc__)
     add = made.add_argument
     add("run", metavar="RUN", type=Path, help="folder of results that detector.count or detector.stream wrote")
     listed = "; ".join(f"{name} ({about})" for name, about in FORMATS.items())
@@ -93,11 +93,8 @@ def parser() -> Parser:
         help="labels that were corrected in another tool: a file or folder",
     )
     add("--images", type=Path, help="folder of the pictures, if they no longer lie where they were counted")
-    add(
-        "--out",
-        type=Path,
-        help=f"with --to, the folder for the formats (default: {EXCHANGE} in RUN); with --from, the dataset folder",
-    )
+    to = f"with --to, the folder for the formats (default: {EXCHANGE} in RUN); with --from, the dataset folder: an earlier one is replaced"
+    add("--out", type=Path, help=to)
     return made
 
 

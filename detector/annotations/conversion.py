@@ -69,11 +69,11 @@ class _Notes:
         self.broken.append(f"{place}: {reason}")
 
 
-def convert(request: Request, fields: Source | None = None) -> Audit:
+def convert(request: Request, image_set: Source | None = None) -> Audit:
     """Convert a label set into the dataset folder `request.out` and return its audit.
 
     Args:
-        fields: the images that `request.labels` is of, in place of those of `request.source`.
+        image_set: the images that `request.labels` is of, in place of those of `request.source`.
 
     Raises:
         UsageError: the request contradicts itself.
@@ -86,7 +86,7 @@ def convert(request: Request, fields: Source | None = None) -> Audit:
     _check(request)
     sheet = corrections.read(request.corrections) if request.corrections is not None else None
     # With labels from elsewhere, bare images are enough.
-    source = fields or (sources.load(request.source) if request.labels is None else sources.load_images(request.source))
+    source = image_set or (sources.load(request.source) if request.labels is None else sources.load_images(request.source))
     notes = _Notes()
     notes.remarks += [Note(file, remark) for file, remark in source.remarks]
     plan = _plan(request, source)
@@ -95,7 +95,7 @@ def convert(request: Request, fields: Source | None = None) -> Audit:
     labelled = sum(item.label_file is not None for item in items)
     conventions.refuse_mostly_broken(request.labels or request.source, notes.broken, labelled)
     if not fields:
-        first = f": {notes.failed[0].file}: {notes.failed[0].reason}" if notes.failed else ""
+        first = "".join(f": {note.file}: {note.reason}" for note in [*notes.failed, *notes.remarks][:1])
         raise NothingToDoError(f"{request.source}: no field with both a readable image and labels is left to convert{first}")
     sources.require_known_names(request.labels or request.source, [field.labels for field in fields])
     pairs = duplicates.within([field.picture for field in fields])

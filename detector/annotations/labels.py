@@ -140,8 +140,10 @@ def around(points: Sequence[tuple[float, float]], degrees: float = 0.0, pivot: t
     """The upright box around points, first turned clockwise (as displayed) about a pivot.
 
     Raises:
-        ValueError: there is no point.
+        AnnotationError: a coordinate is not a finite number, or larger than any picture. ValueError: there is no point.
     """
+    if not all(abs(value) <= LARGEST_PX for point in points for value in point):
+        raise AnnotationError("has an outline with a coordinate that lies in no picture")
     cos, sin = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
     px, py = pivot
     turned = (

@@ -15,6 +15,8 @@ FIELD = "field"
 """Key of a task's data that names the field, where we wrote the task."""
 _LABELLED = ("rectanglelabels", "polygonlabels", "ellipselabels")
 """Types of regions that become boxes, which also are the keys of their class names."""
+_DRAWN = frozenset(("x", "points", "rle", "vertices"))
+"""What only a region that is drawn on the image has."""
 _UPLOADED = re.compile(r"[0-9a-f]{8}-")
 """What Label Studio puts before the name of a file that was uploaded."""
 
@@ -72,7 +74,10 @@ def _file_name(task_data: Any, number: int) -> str:
     if isinstance(task_data.get(FIELD), str):
         return str(task_data[FIELD])
     address = next((value for value in task_data.values() if isinstance(value, str)), f"task {number}")
-    parts = urlsplit(address)
+    try:
+        parts = urlsplit(address)
+    except ValueError:  # brackets that hold no address
+        return address
     local = parse_qs(parts.query).get("d")
     if local:
         return local[0].replace("\\", "/")
@@ -83,18 +88,20 @@ def _file_name(task_data: Any, number: int) -> str:
 
 
 def _entry(name: str, annotation: Mapping[str, Any]) -> Entry:
-    regions = [region for region in _listed(annotation.get("result")) if isinstance(region.get("value"), dict)]
+    regions = _listed(annotation.get("result"))
     try:
         other = next((str(region.get("type")) for region in regions if _is_other(region)), None)
         if other is not None:
             raise AnnotationError(f"has a region of the type {other[:40]!r}; use {', '.join(_LABELLED)}")
         outlines = [region for region in regions if region.get("type") in _LABELLED]
-        sizes = {(region.get("original_width"), region.get("original_height")) for region in outlines}
+        if not all(isinstance(region.get("value"), dict) for region in outlines):
+            raise AnnotationError("has a region without a value")
+        sizes = {_size(region.get("original_width"), region.get("original_height")) for region in outlines}
         if len(sizes) > 1:
             raise AnnotationError("states two sizes of its image")
         names = tuple(_class_of(region) for region in outlines)
         shares = boxes([_box(region) for region in outlines])
-        size_wh = _size(*sizes.pop()) if sizes else None
+        size_wh = sizes.pop() if sizes else None
     except AnnotationError as error:
         return Entry(name, None, str(error))
     if size_wh is None:
@@ -105,8 +112,9 @@ def _entry(name: str, annotation: Mapping[str, Any]) -> Entry:
 
 def _is_other(region: Mapping[str, Any]) -> bool:
     """Whether a region is drawn on the image with a tool that gives no outline of a cell; choices and texts are not drawn."""
-    kind = str(region.get("type"))
-    return kind.endswith("labels") and kind not in _LABELLED
+    kind, value = str(region.get("type")), region.get("value")
+    drawn = isinstance(value, dict) and not _DRAWN.isdisjoint(value)
+    return kind not in _LABELLED and (drawn or kind.endswith("labels"))
 
 
 def _size(w: Any, h: Any) -> tuple[int, int] | None:
@@ -151,6 +159,6 @@ def _box(region: Mapping[str, Any]) -> Box:
 
 
 def _share(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise AnnotationError(f"has a region with {str(value)[:60]!r} where a number is expected")
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or abs(value) > LARGEST_PX:
+        raise AnnotationError(f"has a region with {str(value)[:60]!r} where hundredths of the image are expected")
     return value / 100

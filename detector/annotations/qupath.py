@@ -42,7 +42,8 @@ def _class_of(feature: Mapping[str, Any]) -> str:
     given = properties.get("classification") if isinstance(properties, dict) else None
     if isinstance(given, dict):
         # A derived class, such as "WBC: Positive", may be written as its parts.
-        given = given.get("name") or ": ".join(map(str, given.get("names") or ()))
+        names = given.get("names")
+        given = given.get("name") or (": ".join(map(str, names)) if isinstance(names, list) else None)
     return class_name(str(given)) if given else UNCLASSIFIED
 
 

@@ -47,7 +47,9 @@ class Manifest:
 
 
 def read(path: Path, domains: bool = False) -> Manifest:
-    """Read a CSV file with the columns `field,smear[,um_per_px][,rbc_per_ul]`, in any case and order; comma, semicolon or tab between them.
+    """Read a CSV file or a workbook of Excel with the columns `field,smear[,um_per_px][,rbc_per_ul]`, in any case and order.
+
+    Between the columns of a CSV file are commas, semicolons or tabs.
 
     `rbc_per_ul` may stand in one row of a smear or in several; the values of a smear must be equal.
 
@@ -59,7 +61,7 @@ def read(path: Path, domains: bool = False) -> Manifest:
             holds a value that is not valid; the message names the line.
     """
     first = "field,smear, field,domain or field,smear,domain" if domains else "field,smear[,um_per_px][,rbc_per_ul]"
-    table = texts.table(path, f"give a CSV file with the columns {first}")
+    table = texts.table(path, f"give a CSV or .xlsx file with the columns {first}")
     columns = list(table.columns)
     parted = [name for name in ("smear", "domain") if name in columns] if domains else []
     needed = ("field", *(parted or ["smear"]))

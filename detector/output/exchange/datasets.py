@@ -89,7 +89,7 @@ def write_cvat(run: Run, folder: Path) -> list[str]:
         image = SubElement(root, "image", id=str(number), name=field.path, width=str(w), height=str(h))
         for name, corners in zip(field.names, field.corners, strict=True):
             edges = dict(zip(("xtl", "ytl", "xbr", "ybr"), map(str, corners), strict=True))
-            SubElement(image, "box", label=name, source="auto", occluded="0", **edges, z_order="0")
+            SubElement(image, "box", {"label": name, "source": "auto", "occluded": "0", **edges, "z_order": "0"})
     _write(folder / "annotations.xml", _xml(root))
     _write(folder / "labels.json", _json([{"name": name, "color": _hex(name), "attributes": []} for name in CLASSES]))
     return []

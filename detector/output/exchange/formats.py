@@ -61,6 +61,9 @@ def write(run: Run, names: Iterable[str], out: Path) -> Exported:
     """Write a run in each format into a folder of the format's name in `out`; one that cannot be written costs the others nothing."""
     done = Exported(remarks=[*_of_unread(run), *run.remarks])
     for name in names:
+        if (out / name).exists():
+            done.failed.append(f"{out / name}: exists already, and may have been changed; choose another --out, or remove it")
+            continue
         try:
             with fresh(out / name) as folder:
                 remarks = WRITERS[name](run, folder)
