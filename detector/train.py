@@ -38,9 +38,11 @@ def train(
         if not data:
             raise UsageError(f"--data is missing: give the data.yaml of a dataset made by {called('convert')}")
         chosen = settings.load(config, overrides)
+        if name is not None and (Path(name).name != name or name == ".."):
+            raise UsageError(f"--name {name}: must be the name of one folder, which is made in {RUNS}")
         folder = RUNS / (name or time.strftime("%Y%m%d-%H%M%S"))
     try:
-        weights = fit.resume(folder) if resume else fit.fit(chosen, data, folder)
+        weights = fit.resume(folder, _warn) if resume else fit.fit(chosen, data, folder)
     except KeyboardInterrupt:
         if (folder / "weights" / "last.pt").is_file():
             errors.print(f"interrupted; continue with: {called('train')} --resume {folder}", markup=False, soft_wrap=True)
@@ -51,6 +53,10 @@ def train(
     finished = make_model(weights, fit.recorded_data(folder), folder / "model.onnx", sizes, used.model_dump())
     console.print(f"count with it: {called('count')} --model {finished.model} INPUT", markup=False, soft_wrap=True)
     return EXIT_DONE
+
+
+def _warn(words: str) -> None:
+    errors.print(f"warning: {words}", style="yellow", markup=False, soft_wrap=True)
 
 
 def parser() -> Parser:

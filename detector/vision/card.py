@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
 
+from detector import texts
 from detector.arguments import called
 from detector.errors import ModelError
 from detector.vision import cells, checks, familiar
@@ -19,6 +20,8 @@ METADATA_KEY = "smearcount"
 """Key in an ONNX file's metadata under which its `Card` stands as JSON."""
 
 
+_MOST_BYTES = 16 * texts.MEBIBYTE
+"""Of a card beside a model; ours have some kilobytes."""
 MOST_PX = 4096
 """No side of a network's input is asked to be longer."""
 LAYOUT = 3
@@ -149,8 +152,8 @@ def check_hash(path: Path) -> str:
     beside = path.with_suffix(".json")
     if beside.is_file():
         try:
-            expected = json.loads(beside.read_text(encoding="utf-8")).get("sha256")
-        except (OSError, ValueError, AttributeError):
+            expected = json.loads(texts.content(beside, _MOST_BYTES)).get("sha256")
+        except (OSError, ValueError, AttributeError, RecursionError):
             raise ModelError(f"{beside}: is not a model card; restore the card of {path.name} or remove it") from None
         if expected != digest:
             raise ModelError(

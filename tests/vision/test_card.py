@@ -125,3 +125,13 @@ def test_a_file_made_by_another_version_says_what_to_do(model: Model) -> None:
     content = {**asdict(model.card), "layout": 1}
     with pytest.raises(ModelError, match="made by another version of smearcount; make it again from its weights"):
         cards.from_metadata({cards.METADATA_KEY: json.dumps(content)}, HERE)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", "3", "{", "[" * 100_000, '{"a":' * 100_000, "\ud800".encode("utf-8", "surrogatepass")]
+)
+def test_a_file_beside_a_model_that_is_no_card_is_told(tmp_path: Path, text: str | bytes) -> None:
+    (tmp_path / "m.onnx").write_bytes(b"model")
+    (tmp_path / "m.json").write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(ModelError, match=r"m\.json: is not a model card; restore the card of m\.onnx or remove it"):
+        cards.check_hash(tmp_path / "m.onnx")
