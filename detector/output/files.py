@@ -15,8 +15,8 @@ from typing import IO
 _FAR = 1 << 40
 """Where Windows locks a byte: its locks keep others from reading too, and no file of ours reaches so far."""
 _PART = re.compile(r"\..*\.\d+\.\d+\.part", re.DOTALL)
-_ARMED = ("=", "+", "-", "@", "\t", "\r")
-"""Spreadsheets take text that begins with these for a formula (OWASP, CSV injection)."""
+_ARMED = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
+"""Spreadsheets take text that begins with these for a formula, some also in their wide forms (OWASP, CSV injection)."""
 
 
 def write_bytes(target: Path, content: bytes) -> None:

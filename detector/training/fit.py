@@ -9,13 +9,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from detector import texts
 from detector.errors import DownloadError, ModelError, NothingToDoError, OutputError, UsageError
 from detector.training import augment, corpus, cpu, framework
 from detector.training.settings import TrainSettings
+from detector.vision import card
 
 SHIPPED = "smearcount"
 """What names the weights of the shipped model, from which it is best to start."""
 _SHIPPED_WEIGHTS = Path(__file__).parents[1] / "models" / "smearcount.pt"
+
+_UNSAFE = "is not a YOLO model that can be loaded safely"
 
 MAX_CELLS = 1000
 """Most cells found in a crop, in training and afterwards: Ultralytics would stop at 300 and say nothing."""
@@ -68,14 +72,21 @@ def resume(run_folder: Path) -> Path:
 
 def recorded_settings(run_folder: Path) -> TrainSettings:
     """The settings that a run was started with."""
-    record = json.loads((run_folder / "settings.json").read_text(encoding="utf-8"))
-    return TrainSettings.model_validate(record["settings"])
+    return _recorded(run_folder)[0]
 
 
 def recorded_data(run_folder: Path) -> list[Path]:
     """The datasets that a run was started with."""
-    record = json.loads((run_folder / "settings.json").read_text(encoding="utf-8"))
-    return [Path(path) for path in record["data"]]
+    return _recorded(run_folder)[1]
+
+
+def _recorded(run_folder: Path) -> tuple[TrainSettings, list[Path]]:
+    file = run_folder / "settings.json"
+    try:
+        record = json.loads(texts.content(file, texts.MEBIBYTE))
+        return TrainSettings.model_validate(record["settings"]), [Path(path) for path in record["data"]]
+    except (OSError, ValueError, LookupError, TypeError, RecursionError) as error:
+        raise NothingToDoError(f"{file}: is not the record of a training ({_reason(error)})") from None
 
 
 def start(model: str) -> Any:
@@ -93,12 +104,14 @@ def start(model: str) -> Any:
             f"--model {model}: must be {SHIPPED}, weights (.pt) or an architecture (.yaml, for example yolo11n.yaml)"
         )
     here = Path(model).is_file()
+    if model == str(_SHIPPED_WEIGHTS):
+        card.check_hash(_SHIPPED_WEIGHTS, card.WEIGHTS_HASH)
     try:
         return YOLO(model, task="detect")
     except Exception as error:
-        reason = " ".join(str(error).split())[:200]
+        reason = _reason(error)
         if here:
-            raise ModelError(f"{model}: is not a YOLO model that can be loaded safely ({reason})") from None
+            raise ModelError(f"{model}: {_UNSAFE} ({reason})") from None
         if suffix == ".yaml":
             raise ModelError(f"{model}: is not an architecture that Ultralytics knows; try yolo11n.yaml") from None
         raise DownloadError(
@@ -156,9 +169,16 @@ def _train(model: Any, run_folder: Path, settings: TrainSettings, chosen: dict[s
 def _finished(last: Path) -> bool:
     from ultralytics.nn.tasks import torch_safe_load
 
-    checkpoint, _ = torch_safe_load(str(last), safe_only=True)
-    # A finished training strips the optimizer from its checkpoints and sets the epoch to -1.
-    return int(checkpoint.get("epoch", -1)) < 0
+    try:
+        checkpoint, _ = torch_safe_load(str(last), safe_only=True)
+        # A finished training strips the optimizer from its checkpoints and sets the epoch to -1.
+        return int(checkpoint.get("epoch", -1)) < 0
+    except Exception as error:
+        raise ModelError(f"{last}: {_UNSAFE} ({_reason(error)})") from None
+
+
+def _reason(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]
 
 
 def arguments(settings: TrainSettings, data: Path, run_folder: Path) -> dict[str, Any]:

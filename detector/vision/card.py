@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
 
+from detector import texts
 from detector.arguments import called
 from detector.errors import ModelError
 from detector.vision import cells, checks, familiar
@@ -21,6 +22,10 @@ METADATA_KEY = "smearcount"
 
 LAYOUT = 3
 """Version of a card and of the network that it describes: what goes in and what comes out."""
+
+WEIGHTS_HASH = "weights_sha256"
+"""Key in the file of a card under which the hash of the weights stands of which the model was made."""
+_MOST_CARD = 16 * texts.MEBIBYTE
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,8 +139,11 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def check_hash(path: Path) -> str:
-    """SHA-256 of a model file, checked against the card that stands beside it, if one does.
+def check_hash(path: Path, key: str = "sha256") -> str:
+    """SHA-256 of a model file, checked against the card that stands beside it, if one does. Nothing else of the file is read.
+
+    Args:
+        key: where in the card the hash stands.
 
     Raises:
         ModelError: the card names another hash, so the file was changed or the two do not belong together.
@@ -144,8 +152,8 @@ def check_hash(path: Path) -> str:
     beside = path.with_suffix(".json")
     if beside.is_file():
         try:
-            expected = json.loads(beside.read_text(encoding="utf-8")).get("sha256")
-        except (OSError, ValueError, AttributeError):
+            expected = json.loads(texts.content(beside, _MOST_CARD)).get(key)
+        except (OSError, ValueError, AttributeError, RecursionError):
             raise ModelError(f"{beside}: is not a model card; restore the card of {path.name} or remove it") from None
         if expected != digest:
             raise ModelError(
