@@ -52,7 +52,7 @@ def run(command: Callable[..., int | None], parser: Parser, options: Callable[..
     """Run one command function with what `parser` finds in `sys.argv`, and leave the process with its exit code.
 
     The function takes an object of the class `options`, or without one each option by its name. It returns its exit code
-    (None means 0). A `SmearcountError` is printed as one line and ends with the code of its class; Ctrl-C and SIGTERM end with 130.
+    (None means 0). A `SmearcountError` is printed as one line and ends with the code of its class; Ctrl-C, SIGTERM and SIGHUP end with 130.
     Nobody sees a traceback for what a user can mend.
     """
     process.catch()

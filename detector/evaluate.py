@@ -130,7 +130,7 @@ def parser() -> Parser:
     add = made.add_argument
     add("--data", type=Path, help="data.yaml of a dataset folder made by detector.convert")
     add("--split", help="split to evaluate: train, val or test; default: test")
-    add("--model", type=Path, help="an .onnx model; default: the shipped one")
+    add("--model", type=Path, help="an .onnx model, or the name of one that adapt made; default: the shipped one")
     add("--exclude", type=Path, help="text file with the names of fields to leave out, one a line")
     add("--smears", type=Path, help="CSV file with each field's smear, domain or both: field,smear,domain")
     add("--also", type=Path, help="data.yaml of other labels for the same fields; adds the figures by these labels")

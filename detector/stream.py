@@ -10,7 +10,7 @@ from detector import process
 from detector.arguments import Number, Parser
 from detector.commandline import console, errors, run
 from detector.errors import UsageError
-from detector.output import results, terminal
+from detector.output import results, serving, terminal
 from detector.streams import finishing, modes
 from detector.streams.capture import Capture
 from detector.streams.journal import Journalled
@@ -40,7 +40,7 @@ def stream(options: StreamOptions) -> int:
         return _told(options.finish, finishing.of_killed(options.finish, options.model))
     if options.um_per_px is not None:
         scale.check(options.um_per_px, "--um-per-px")
-    place = None if options.serve is None else server.address(options.serve)
+    place = None if options.serve is None else serving.address(options.serve)
     source = forms.open_source(options.source)
     model = Model.load(options.model)
     window = Window() if options.show else None
@@ -93,7 +93,7 @@ def parser() -> Parser:
     mode = "fields: count where the stage rests; scan: count while it moves"
     add("--mode", choices=("fields", "scan"), default=StreamOptions.mode, help=mode)
     add("--out", type=Path, help="folder for the results; default: runs/stream/<time>")
-    add("--model", type=Path, help="an .onnx model made by train or export; default: the shipped one")
+    add("--model", type=Path, help="an .onnx model, or the name of one that adapt made; default: the shipped one")
     add("--um-per-px", type=Number(float), help="scale in micrometres per pixel; adds counts per mm²")
     add("--until-enough", action="store_true", help="end when both target uncertainties below are reached")
     percent = Number(float, 0.1, 100)

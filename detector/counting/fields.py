@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from detector.counting.neighbours import Rect
 from detector.vision import border, boxes, cells
 from detector.vision.detections import Detections
 from detector.vision.quality import Quality
@@ -42,6 +43,10 @@ class Part:
     """Those of them that the counting frame counts."""
     area_px: float
     """Area in px² that the frame counts refer to."""
+    rect: Rect | None = None
+    """Where it lies in its surface; None where that is not known."""
+    surface: str = ""
+    """Name of the slide, or of the segment of a stream, in which it lies."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +69,9 @@ class FieldCount:
     quality: Quality | None = None
     """How good the field is to count in, where that was measured."""
     tiles: tuple[Part, ...] = ()
-    """Of a slide, the tiles that were counted; what was skipped is in no area. Empty for a field."""
+    """Of a slide, the tiles that were counted; what was skipped is in no area. Of a stream, the part that was seen. Empty for a field."""
+    share: float = 1.0
+    """Share of a whole field that its counts are of: below 1 in a stream, where the rest was not seen or belongs to others."""
     scale: Scale | None = None
     """The width of red cells that it was searched at, and where that comes from."""
     note: str = ""

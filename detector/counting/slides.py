@@ -81,11 +81,11 @@ class SlideCount:
         """Tiles of a status."""
         return sum(tile.status == status for tile in self.tiles)
 
-    def parts(self) -> tuple[Part, ...]:
-        """The tiles that were counted, as the parts between which the slide's counts scatter."""
+    def parts(self, field: str) -> tuple[Part, ...]:
+        """The tiles that were counted, as the parts between which the counts of the slide, a field of that name, scatter."""
         edge = edge_px((self.tiles[-1].owned[2], self.tiles[-1].owned[3]))
         return tuple(
-            Part(_named(tile.raw), _named(tile.frame), _area_px(tile.owned, edge))
+            Part(_named(tile.raw), _named(tile.frame), _area_px(tile.owned, edge), tile.owned, field)
             for tile in self.tiles
             if tile.status == scan.COUNTED
         )
@@ -130,7 +130,9 @@ class SlideCount:
             for tile_counts in ([tile.raw for tile in self.tiles], [tile.frame for tile in self.tiles])
         )
         scale = self.um_per_px if um_per_px is None else um_per_px
-        return FieldCount(field, smear, detections.size_wh, raw, frame, detections.saturated, scale, self.quality(), self.parts())
+        return FieldCount(
+            field, smear, detections.size_wh, raw, frame, detections.saturated, scale, self.quality(), self.parts(field)
+        )
 
 
 def _together(parts: Sequence[Quality]) -> Quality | None:

@@ -62,6 +62,10 @@ def search(options: CountOptions, spelled: Callable[[str], str] = str) -> Found:
     listed = manifest.read(options.manifest) if options.manifest else None
     searched = inputs.search(options.inputs, listed, options.um_per_px)
     fields = searched.fields
+    if options.ul_factor is not None and searched.rbc_per_ul:
+        raise UsageError(
+            f"{spelled('ul_factor')} and the column rbc_per_ul of {options.manifest} are two ways to counts per µL; give one of them"
+        )
     if options.ul_factor is not None and all(field.um_per_px is None and not formats.is_slide(field.path) for field in fields):
         raise UsageError(
             f"{spelled('ul_factor')} needs cells per mm²: give {spelled('um_per_px')} too, or a manifest with a um_per_px column"
@@ -96,13 +100,17 @@ def count_fields(
     return Outcome(tuple(ordered), tuple(smears), _warnings(read))
 
 
-def completed(outcome: Outcome, options: CountOptions, model: Model, started: float) -> Outcome:
+def completed(outcome: Outcome, options: CountOptions, found: Found, model: Model, started: float) -> Outcome:
     """The outcome with cells per µL, where something tells them, and with how it was made.
 
     Args:
+        found: what `search` found; its red cell counts go before that of the options.
         started: seconds since the epoch.
     """
-    smears = (density.per_ul(smear, options.rbc_per_ul, options.ul_factor) for smear in outcome.smears)
+    smears = (
+        density.per_ul(smear, found.rbc_per_ul.get(smear.smear, options.rbc_per_ul), options.ul_factor)
+        for smear in outcome.smears
+    )
     run = results.describe_run(model, options.recorded(), outcome.fields, started, time.time())
     return replace(outcome, smears=tuple(smears), run=run)
 

@@ -18,11 +18,11 @@ class CountOptions:
     inputs: Sequence[str]
     """Images, slides, folders (each subfolder is a smear) and patterns."""
     manifest: Path | None = None
-    """CSV file with the columns `field,smear[,um_per_px]`."""
+    """CSV file with the columns `field,smear[,um_per_px][,rbc_per_ul]`."""
     um_per_px: float | None = None
     """Micrometres per pixel of fields for which the manifest gives none."""
     rbc_per_ul: float | None = None
-    """Red cells per µL from an analyser."""
+    """Red cells per µL from an analyser, of smears for which the manifest gives none."""
     ul_factor: float | None = None
     """A laboratory's own factor from cells per mm² to cells per µL, in mm² per µL."""
     truth: Path | None = None
@@ -37,6 +37,8 @@ class CountOptions:
     out: Path | None = None
     """Folder for the results; None makes a new one."""
     overlays: bool = False
+    export: Sequence[str] = ()
+    """Formats for other tools, by their names in `output.exchange.FORMATS`."""
     resume: bool = False
     json: bool = False
     """Print one JSON document, and all words on standard error."""

@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
+import json
 import os
 import re
 import sys
 import threading
-from collections.abc import Iterable, Sequence
-from pathlib import Path
-from typing import IO
+import zlib
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path, PurePosixPath
+from typing import IO, Any
 
 _FAR = 1 << 40
 """Where Windows locks a byte: its locks keep others from reading too, and no file of ours reaches so far."""
 _PART = re.compile(r"\..*\.\d+\.\d+\.part", re.DOTALL)
+_UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f:\\\\\ud800-\udfff\ufffe\uffff]")
+"""Signs that some system does not take in a path, or XML in a text."""
+_LONGEST_PART = 200
+"""Bytes of a part of a path."""
+_SUMMED = re.compile(rb'(\{.*),"crc32":"([0-9a-f]{8})"\}\n', re.DOTALL)
+"""A line with its checksum: CRC-32 of what stands before the comma."""
 _ARMED = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 """Spreadsheets take text that begins with these for a formula, some also in their wide forms (OWASP, CSV injection)."""
 
@@ -78,6 +87,18 @@ def lock(file: IO[bytes]) -> bool:
     return True
 
 
+def sealed(content: Mapping[str, Any]) -> bytes:
+    """A line of a journal: JSON that ends with its checksum."""
+    body = json.dumps(content, separators=(",", ":")).encode("ascii").removesuffix(b"}")
+    return b'%s,"crc32":"%08x"}\n' % (body, zlib.crc32(body))
+
+
+def seal_holds(line: bytes) -> bool | None:
+    """Whether a line is as `sealed` wrote it; None where it has no checksum."""
+    summed = _SUMMED.fullmatch(line)
+    return None if summed is None else int(summed[2], 16) == zlib.crc32(summed[1])
+
+
 def write_text(target: Path, content: str) -> None:
     """Write text as UTF-8 in the same safe way; bytes of a file name that are no UTF-8 are written as escapes."""
     write_bytes(target, content.encode("utf-8", "backslashreplace"))
@@ -90,6 +111,30 @@ def write_csv(target: Path, columns: Sequence[str], rows: Iterable[Sequence[obje
     writer.writerow(columns)
     writer.writerows([cell(value) for value in row] for row in rows)
     write_text(target, buffer.getvalue())
+
+
+def portable(field: str) -> str:
+    """A field's name as a relative path that stays below whatever folder it is put in; no two fields share one.
+
+    It is the name itself, but for what cannot stand in a path: steps upwards, a drive, signs that no text file holds, and parts that
+    are too long. A part of the name's hash then tells it from the field that is named so.
+    """
+    parts = ["__" if part == ".." else _shortened(part) for part in PurePosixPath(_UNSAFE.sub("_", field)).parts if part != "/"]
+    name = "/".join(parts)
+    if name == field and name:
+        return name
+    path = PurePosixPath(name or "_")
+    return str(
+        path.with_name(f"{path.stem}.{hashlib.sha256(field.encode('utf-8', 'surrogatepass')).hexdigest()[:8]}{path.suffix}")
+    )
+
+
+def _shortened(part: str) -> str:
+    """A part of a path that leaves room for another ending; systems take 255 bytes."""
+    if len(part.encode("utf-8", "surrogatepass")) <= _LONGEST_PART:
+        return part
+    path = PurePosixPath(part)
+    return path.stem[: _LONGEST_PART // 6] + path.suffix[:10]
 
 
 def rearmed(text: str) -> str:

@@ -9,9 +9,7 @@ from __future__ import annotations
 import base64
 import json
 import os
-import re
 import time
-import zlib
 from collections.abc import Mapping
 from dataclasses import asdict, fields
 from pathlib import Path
@@ -23,7 +21,7 @@ import numpy as np
 from detector.counting.result import FieldResult
 from detector.counting.slides import SlideCount, TileCount
 from detector.errors import OutputError, writing
-from detector.output.files import lock
+from detector.output.files import lock, seal_holds, sealed
 from detector.output.html import as_base64
 from detector.vision import checks
 from detector.vision.detections import Detections, Unread
@@ -36,8 +34,6 @@ Stamp = tuple[int, int] | None
 LAYOUT = 4
 _SYNC_EVERY_S = 2.0
 _QUALITY = tuple(measure.name for measure in fields(Quality))
-_SUMMED = re.compile(rb'(\{.*),"crc32":"([0-9a-f]{8})"\}\n', re.DOTALL)
-"""A line with its checksum: CRC-32 of what stands before the comma."""
 _NAMED = 5
 """Most damaged lines that are named by their numbers."""
 
@@ -162,7 +158,7 @@ class Journal:
             if number == 1:
                 if torn:
                     break
-                former = _SUMMED.fullmatch(line) is None
+                former = seal_holds(line) is None
                 self._check(_parsed(line), key, former)
             elif torn or not self._note(line, length, former):
                 self.damaged.append(number)
@@ -175,15 +171,13 @@ class Journal:
         Args:
             former: whether the journal was begun before lines had checksums, so that one without is believed.
         """
-        summed = _SUMMED.fullmatch(line)
-        if summed is None and not former:
-            return False
-        if summed is not None and int(summed[2], 16) != zlib.crc32(summed[1]):
+        holds = seal_holds(line)
+        if holds is False or (holds is None and not former):
             return False
         try:
             content = json.loads(line)
             if "field" in content:
-                if summed is None:
+                if holds is None:
                     result = _from_json(content)
                     checks.text("note", result.note)
                     result.count()
@@ -191,7 +185,7 @@ class Journal:
                 self._stamps[content["field"]] = None if stamp is None else (stamp[0], stamp[1])
                 self._offsets[content["field"]] = offset
             else:
-                if summed is None:
+                if holds is None:
                     _tile(content)
                 self._tiles.setdefault((content["tile_of"], content["plan"]), {})[content["number"]] = offset
         # Without a checksum, a line may hold anything at any depth.
@@ -211,17 +205,31 @@ class Journal:
             raise OutputError(f"{self.path}: was made with different settings ({what}); repeat them, or choose another --out")
 
     def _append(self, content: Mapping[str, Any]) -> int:
-        body = json.dumps(content, separators=(",", ":")).encode("ascii").removesuffix(b"}")
-        line = b'%s,"crc32":"%08x"}\n' % (body, zlib.crc32(body))
         with writing(self.path, "what was counted so far is kept"):
             offset = self._file.seek(0, os.SEEK_END)
-            self._file.write(line)
+            self._file.write(sealed(content))
             self._file.flush()
         return offset
 
     def _sync(self) -> None:
         os.fsync(self._file.fileno())
         self._synced = time.monotonic()
+
+
+def results_in(path: Path) -> dict[str, tuple[FieldResult, Stamp]]:
+    """The fields of a journal with the stamps of their pictures, by name; the file is only read, and damaged lines are passed over.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    results: dict[str, tuple[FieldResult, Stamp]] = {}
+    with path.open("rb") as file:
+        for line in file:
+            content = _parsed(line) if seal_holds(line) else None
+            if content is not None and "field" in content:
+                stamp = content["stamp"]
+                results[content["field"]] = _from_json(content), None if stamp is None else (stamp[0], stamp[1])
+    return results
 
 
 def stamp_of(path: Path) -> Stamp:

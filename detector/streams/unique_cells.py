@@ -90,15 +90,22 @@ class Cell:
 class UniqueCells:
     """The cells of one segment."""
 
-    def __init__(self, confirmations: int, changed: Callable[[Cell, int], None] = lambda _cell, _before: None) -> None:
+    def __init__(
+        self,
+        confirmations: int,
+        changed: Callable[[Cell, int], None] = lambda _cell, _before: None,
+        refined: Callable[[Cell], None] = lambda _cell: None,
+    ) -> None:
         """Begin without cells.
 
         Args:
             confirmations: views in which a cell must be found, and at least half of those that could show it.
             changed: called with a cell and the label under which it was counted before (-1: not) where that changes.
+            refined: called with a cell that is counted where its box and score change.
         """
         self.confirmations = confirmations
         self._changed = changed
+        self._refined = refined
         self._buckets: dict[tuple[int, int], list[Cell]] = defaultdict(list)
         self._made = 0
         self._reach_px = 0.0
@@ -207,6 +214,8 @@ class UniqueCells:
         if _bucket_of(*cell.centre) != before:
             self._buckets[before].remove(cell)
             self._buckets[_bucket_of(*cell.centre)].append(cell)
+        if cell.counted >= 0:
+            self._refined(cell)
 
     def _drop(self, cell: Cell) -> None:
         bucket = self._buckets[_bucket_of(*cell.centre)]

@@ -86,7 +86,7 @@ def finish(weights: Path, data_files: Sequence[Path], target: Path, sizes: expor
             "sha256": cards.sha256(made),
             cards.WEIGHTS_HASH: cards.sha256(weights),
             **tuned.document(),
-            "val_precision_recall": _precision_recall(records, counted),
+            "val_precision_recall": operating(records, counted),
             "parity_with_weights": asdict(parity),
             "levels": asdict(levels),
             "datasets": {name: provenance.describe(file) for name, file in named.items()},
@@ -118,8 +118,8 @@ def _seen(model: Model, record: Record, in_lights: Iterable[str]) -> Iterator[tu
             yield quality.measure(lit, detections).numbers(), record.miscounted(detections)
 
 
-def _precision_recall(records: Sequence[Record], counted: Sequence[Detections]) -> dict[str, dict[str, Any]]:
-    """Precision and recall of each class as plain JSON values."""
+def operating(records: Sequence[Record], counted: Sequence[Detections]) -> dict[str, dict[str, Any]]:
+    """Precision and recall of each class, as a card holds them in plain JSON values."""
     of_class = precision_recall(records, counted)
     return {name: {key: share and asdict(share) for key, share in shares.items()} for name, shares in of_class.items()}
 

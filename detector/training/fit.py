@@ -13,11 +13,7 @@ from detector import texts
 from detector.errors import DownloadError, ModelError, NothingToDoError, OutputError, UsageError
 from detector.training import augment, corpus, cpu, framework
 from detector.training.settings import TrainSettings
-from detector.vision import card
-
-SHIPPED = "smearcount"
-"""What names the weights of the shipped model, from which it is best to start."""
-_SHIPPED_WEIGHTS = Path(__file__).parents[1] / "models" / "smearcount.pt"
+from detector.vision import card, catalogue
 
 _UNSAFE = "is not a YOLO model that can be loaded safely"
 
@@ -51,6 +47,26 @@ def fit(settings: TrainSettings, data_files: Sequence[Path], run_folder: Path) -
     record = {"settings": settings.model_dump(), "data": [str(f.resolve()) for f in data_files]}
     (run_folder / "settings.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
     return _train(model, run_folder, settings, arguments(settings, data, run_folder))
+
+
+def fit_few(settings: TrainSettings, fields: corpus.Corpus, run_folder: Path, frozen: int) -> Path:
+    """Train the last layers on a few fields for a short while, and give the weights that are there at the end.
+
+    To be called after `framework.prepare`.
+
+    Args:
+        frozen: layers from the first one that stay as they are.
+        run_folder: must not exist.
+
+    Raises:
+        ModelError: weights that cannot be loaded.
+    """
+    run_folder.mkdir(parents=True)
+    data = fields.write(run_folder / "data.yaml")
+    chosen = {**arguments(settings, data, run_folder), "freeze": frozen, "val": False, "plots": False}
+    with framework.quiet():
+        _train(start(settings.model), run_folder, settings, chosen)
+    return run_folder / "weights" / "last.pt"
 
 
 def resume(run_folder: Path) -> Path:
@@ -101,11 +117,11 @@ def start(model: str) -> Any:
     suffix = Path(model).suffix
     if suffix not in (".pt", ".yaml"):
         raise UsageError(
-            f"--model {model}: must be {SHIPPED}, weights (.pt) or an architecture (.yaml, for example yolo11n.yaml)"
+            f"--model {model}: must be {catalogue.NAME}, weights (.pt) or an architecture (.yaml, for example yolo11n.yaml)"
         )
     here = Path(model).is_file()
-    if model == str(_SHIPPED_WEIGHTS):
-        card.check_hash(_SHIPPED_WEIGHTS, card.WEIGHTS_HASH)
+    if here and suffix == ".pt":
+        card.check_weights(Path(model))
     try:
         return YOLO(model, task="detect")
     except Exception as error:
@@ -121,8 +137,8 @@ def start(model: str) -> Any:
 
 
 def resolved(model: str) -> str:
-    """What Ultralytics knows a model by: the path of the shipped weights for their name, and any other name as it is."""
-    return str(_SHIPPED_WEIGHTS) if model == SHIPPED else model
+    """What Ultralytics knows a model by: the path of its weights for a name of the catalogue, and any other name as it is."""
+    return model if Path(model).suffix else str(catalogue.find(Path(model)).with_suffix(".pt"))
 
 
 def require_device(device: str, batch: int) -> None:

@@ -130,7 +130,9 @@ def test_every_command_explains_itself(
 def test_all_commands_are_listed_and_called_by_one_name(
     run_command: Run, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with_main = {path.stem for path in (ROOT / "detector").glob("*.py") if "\ndef main()" in path.read_text(encoding="utf-8")}
+    modules = {path.stem: path for path in (ROOT / "detector").glob("*.py")}
+    modules |= {path.parent.name: path for path in (ROOT / "detector").glob("*/__init__.py")}
+    with_main = {name for name, path in modules.items() if "\ndef main()" in path.read_text(encoding="utf-8")}
     assert set(commands.COMMANDS) == with_main - {"__main__"}
     for called, usage in (("/bin/smearcount", "smearcount"), ("/x/detector/__main__.py", "python -m detector")):
         monkeypatch.setattr(sys, "argv", [called])

@@ -15,7 +15,7 @@ from detector import evaluate
 from detector.accuracy.report import drawings
 from detector.annotations import dataset, sources
 from detector.errors import EXIT_DONE, EXIT_SOME_FAILED
-from detector.vision.model import SHIPPED
+from detector.vision.catalogue import SHIPPED
 
 SAMPLES = Path(__file__).parents[2] / "datasets" / "samples" / "truth.json"
 Run = Callable[..., int]

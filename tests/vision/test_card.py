@@ -11,7 +11,8 @@ import pytest
 
 from detector.errors import ModelError
 from detector.vision import card as cards
-from detector.vision.model import SHIPPED, Model
+from detector.vision.catalogue import SHIPPED
+from detector.vision.model import Model
 from detector.vision.sums import FieldSums
 
 HERE = Path("own.onnx")
@@ -55,11 +56,14 @@ _SUMS = asdict(SUMS)
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
-        ({"image_px": "416"}, "image_px must be a whole number from 32 up, is '416'"),
-        ({"image_px": 31}, "image_px must be a whole number from 32 up, is 31"),
+        ({"image_px": "416"}, "image_px must be a whole number from 32 to 4096, is '416'"),
+        ({"image_px": 31}, "image_px must be a whole number from 32 to 4096, is 31"),
         ({"image_px": 416.5}, "image_px must be a whole number"),
         ({"image_px": 10**400}, "image_px must be a whole number"),
-        ({"stride_px": 0}, "stride_px must be a whole number from 1 up, is 0"),
+        ({"stride_px": 0}, "stride_px must be a whole number from 1 to 4096, is 0"),
+        ({"stride_px": 2**40}, "stride_px must be a whole number from 1 to 4096, is 1099511627776"),
+        ({"shown_px": 1e-9}, "shown_px must be a number above 1 and below 4096, is 1e-09"),
+        ({"shown_px": 1e12}, "shown_px must be a number above 1 and below 4096"),
         ({"max_cells": True}, "max_cells must be a whole number from 1 up, is True"),
         ({"layout": None}, "layout must be a whole number"),
         ({"rbc_px": 0}, "rbc_px must be a number above 0, is 0"),

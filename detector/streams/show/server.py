@@ -1,94 +1,35 @@
-"""The live page: the newest picture and the totals, for browsers on this computer.
-
-Who has its address, which holds a random token, sees the picture; there is nothing else to ask for. Connections are bounded in number
-and in time, so that no client can take from the run the file descriptors that its results need.
-"""
+"""The live page: the newest picture and the totals, for browsers on this computer."""
 
 from __future__ import annotations
 
-import asyncio
-import os
-import secrets
-import socket
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 import cv2
 
-from detector.errors import MissingExtraError, OutputError, UsageError
+from detector.output import serving
 from detector.streams.live import Shown
 from detector.vision.images import Rgb, as_jpeg
 
 if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
-    from starlette.types import ASGIApp, Receive, Scope, Send
+    from starlette.routing import BaseRoute
 
-LOOPBACK = "127.0.0.1"
-
-_FILES = {"/": ("live.html", "text/html"), "/live.css": ("live.css", "text/css"), "/live.js": ("live.js", "text/javascript")}
+_FILES = {"/": "live.html", "/live.css": "live.css", "/live.js": "live.js"}
 _PAGE = Path(__file__).parent / "page"
 _JPEG_QUALITY = 80
 _LONG_PX = 1280
-_HEADERS = {
-    # The page may load its own files and nothing else, and no other page may hold it or read from it.
-    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
-    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "Cache-Control": "no-store",
-}
-MOST_CONNECTIONS = 64
-"""More are not held: who has asked for nothing yet must go first."""
-IDLE_S = 10.0
-"""Time in which a client must have asked for something, or have taken what it asked for."""
-_START_S = 10.0
 _FAREWELL_S = 0.6
 """Time in which open pages learn why the run ended."""
 
 
-def address(text: str) -> tuple[str, int]:
-    """Host and port in `PORT` or `HOST:PORT`; without a host, this computer only. Port 0 takes one that is free.
-
-    Raises:
-        UsageError: it is neither, or names all addresses at once.
-    """
-    host, _, port = text.rpartition(":")
-    host = host.strip("[]") or LOOPBACK
-    if not port.isdecimal() or int(port) > 65535:
-        raise UsageError(
-            f"--serve {text}: is not a port; give PORT such as 8000, or HOST:PORT to be reached from other computers"
-        )
-    try:
-        places = {place[0] for *_, place in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)}
-    except OSError:
-        places = set()  # told where the address is taken
-    if any(_ip(str(place)).is_unspecified for place in places):
-        raise _too_wide(host, port)
-    return host, int(port)
-
-
-def _ip(text: str) -> IPv4Address | IPv6Address:
-    """An address as it acts: `::ffff:0.0.0.0` is `0.0.0.0`."""
-    ip = ip_address(text.partition("%")[0])
-    return (ip.ipv4_mapped or ip) if isinstance(ip, IPv6Address) else ip
-
-
-def _too_wide(host: str, port: object) -> UsageError:
-    return UsageError(
-        f"--serve {host}:{port}: name the one address by which others reach this computer, for example 192.168.1.20:{port}"
-    )
-
-
-class Page:
+class Page(serving.Server):
     """Serves the page on a thread of its own; as a context manager it is closed however the block ends.
 
     A sink of `display.Display`. It takes no commands.
@@ -105,45 +46,17 @@ class Page:
             OutputError: the address cannot be taken.
             UsageError: it is that of all networks at once.
         """
-        try:
-            import uvicorn
-        except ImportError:
-            raise MissingExtraError("uvicorn", "serve", "--serve") from None
+        super().__init__((host, port), self._routes, "--serve")
         self._state = state
         self._lock = threading.Lock()
         self._latest: Rgb | None = None
         self._jpeg: bytes | None = None
         self._asked = False
-        self._socket = _listening(host, port)
-        bound, port = self._socket.getsockname()[:2]
-        token = secrets.token_urlsafe(16)
-        self.url = f"http://{f'[{host}]' if ':' in host else host}:{port}/{token}/"
-        self.warning = (
-            ""
-            if _ip(bound).is_loopback
-            else (
-                f"others in its network can reach {bound}: whoever has the page's whole address sees the picture, and nothing is encrypted"
-            )
-        )
-        """What must be said of who can reach it; empty where only users of this computer can."""
-        config = uvicorn.Config(self._app(host, token), log_level="critical", access_log=False, server_header=False, lifespan="off",
-                                timeout_graceful_shutdown=1, ws="none", http=_bounded(), backlog=MOST_CONNECTIONS)  # fmt: skip
-        self._server = uvicorn.Server(config)
-        self._thread = threading.Thread(target=self._server.run, args=([self._socket],), name="page", daemon=True)
-
-    def __enter__(self) -> Page:
-        self._thread.start()
-        until = time.monotonic() + _START_S
-        while not self._server.started and self._thread.is_alive() and time.monotonic() < until:
-            time.sleep(0.01)
-        return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         if self._asked:
             time.sleep(_FAREWELL_S)
-        self._server.should_exit = True
-        self._thread.join(_START_S)
-        self._socket.close()
+        super().__exit__(kind, error, trace)
 
     def show(self, picture: Rgb, _shown: Shown) -> None:
         """Keep a drawn frame for who asks for it."""
@@ -153,34 +66,28 @@ class Page:
     def close(self) -> None:
         """The last one stays, until the page itself is closed."""
 
-    def _app(self, host: str, token: str) -> ASGIApp:
-        from starlette.applications import Starlette
-        from starlette.routing import Mount, Route
+    def _routes(self) -> Sequence[BaseRoute]:
+        from starlette.routing import Route
 
         routes = [Route(path, self._file, methods=["GET"]) for path in _FILES]
-        routes += [Route("/state.json", self._json, methods=["GET"]), Route("/picture.jpg", self._picture, methods=["GET"])]
-        known = {host.lower(), "localhost", LOOPBACK} if host in (LOOPBACK, "localhost") else {host.lower()}
-        return _Gate(Starlette(routes=[Mount(f"/{token}", routes=routes)]), known, token)
+        return [*routes, Route("/state.json", self._json, methods=["GET"]), Route("/picture.jpg", self._picture, methods=["GET"])]
 
     def _file(self, request: Request) -> Response:
-        from starlette.responses import Response
-
-        name, kind = _FILES["/" + request.url.path.rpartition("/")[2]]
-        return Response((_PAGE / name).read_bytes(), media_type=kind, headers=_HEADERS)
+        return serving.file(_PAGE / _FILES["/" + request.url.path.rpartition("/")[2]])
 
     def _json(self, _request: Request) -> Response:
         from starlette.responses import JSONResponse
 
         self._asked = True
-        return JSONResponse(self._state(), headers=_HEADERS)
+        return JSONResponse(self._state(), headers=serving.HEADERS)
 
     def _picture(self, _request: Request) -> Response:
         from starlette.responses import Response
 
         jpeg = self._encoded()
         if jpeg is None:
-            return Response("no picture yet", 503, headers=_HEADERS)
-        return Response(jpeg, media_type="image/jpeg", headers=_HEADERS)
+            return Response("no picture yet", 503, headers=serving.HEADERS)
+        return Response(jpeg, media_type="image/jpeg", headers=serving.HEADERS)
 
     def _encoded(self) -> bytes | None:
         """The newest picture as JPEG, made once however many ask; None before the first."""
@@ -192,74 +99,6 @@ class Page:
                     picture = cv2.resize(picture, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA)  # type: ignore[assignment]
                 self._jpeg = as_jpeg(picture, _JPEG_QUALITY)
             return self._jpeg
-
-
-class _Gate:
-    """Lets in who names this host, so that no page from elsewhere reaches it under a name of its own (DNS rebinding), who knows
-    the token, and whom no other page sent: browsers say so in `Origin` and `Sec-Fetch-Site`."""
-
-    def __init__(self, app: ASGIApp, hosts: set[str], token: str) -> None:
-        self._app, self._hosts, self._token = app, hosts, token
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        from starlette.datastructures import Headers
-        from starlette.responses import PlainTextResponse
-
-        refusal = self._refusal(scope["path"], Headers(scope=scope))
-        answer = self._app if refusal is None else PlainTextResponse(refusal[1], refusal[0], headers=_HEADERS)
-        await answer(scope, receive, send)
-
-    def _refusal(self, path: str, headers: Mapping[str, str]) -> tuple[int, str] | None:
-        """Status and reason; None for who is let in."""
-        host = headers.get("host", "")
-        try:
-            name = urlsplit(f"//{host}").hostname
-        except ValueError:
-            name = None
-        if name not in self._hosts:
-            return 400, "this page has another name"
-        foreign = headers.get("origin", f"http://{host}") != f"http://{host}"
-        if foreign or headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
-            return 403, "another page sent you here; enter this page's address by hand"
-        if not secrets.compare_digest(path.split("/")[1].encode(), self._token.encode()):
-            return 404, "not found; the page's whole address stands in the terminal"
-        return None
-
-
-def _bounded() -> type[asyncio.Protocol]:
-    """The server's HTTP, with at most `MOST_CONNECTIONS` that each do something every `IDLE_S`."""
-    from uvicorn.protocols.http.h11_impl import H11Protocol
-
-    connections: dict[Bounded, None] = {}
-
-    class Bounded(H11Protocol):
-        asked: object = None
-        timer: asyncio.TimerHandle | None = None
-
-        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-            super().connection_made(transport)
-            connections[self] = None
-            if len(connections) > MOST_CONNECTIONS:
-                idle = next((other for other in connections if other.cycle is None), next(iter(connections)))
-                del connections[idle]
-                idle.transport.abort()
-            self.timer = self.loop.call_later(IDLE_S, self.end_if_idle)
-
-        def connection_lost(self, exc: Exception | None) -> None:
-            super().connection_lost(exc)
-            connections.pop(self, None)
-            if self.timer is not None:
-                self.timer.cancel()
-
-        def end_if_idle(self) -> None:
-            # A new cycle begins with each request that has come whole.
-            if self.cycle is self.asked:
-                self.transport.abort()
-                return
-            self.asked = self.cycle
-            self.timer = self.loop.call_later(IDLE_S, self.end_if_idle)
-
-    return Bounded
 
 
 @contextmanager
@@ -283,24 +122,3 @@ def served(
         if page.warning:
             say(f"--serve: {page.warning}")
         yield
-
-
-def _listening(host: str, port: int) -> socket.socket:
-    try:
-        family, kind, protocol, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        listener = socket.socket(family, kind, protocol)
-    except OSError as error:
-        raise OutputError(f"--serve: {host} is not an address of this computer ({error.strerror})") from None
-    try:
-        # A port that was left a moment ago may be taken again; on Windows this would let it be taken from others.
-        if os.name == "posix":
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(place)
-        listener.listen(MOST_CONNECTIONS)
-    except OSError as error:
-        listener.close()
-        raise OutputError(f"--serve: {host}:{port} cannot be taken ({error.strerror}); choose another port, or 0") from None
-    if _ip(listener.getsockname()[0]).is_unspecified:
-        listener.close()
-        raise _too_wide(host, port)
-    return listener

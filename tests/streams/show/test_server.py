@@ -16,12 +16,14 @@ import pytest
 from staging import MjpegServer, StubMode, until
 
 from detector.errors import MissingExtraError, OutputError, UsageError
+from detector.output import serving
+from detector.output.serving import address
 from detector.streams.capture import Capture, Patience
 from detector.streams.live import Live
 from detector.streams.log import FrameLog
-from detector.streams.show import server, status
+from detector.streams.show import status
 from detector.streams.show.display import Display
-from detector.streams.show.server import Page, address
+from detector.streams.show.server import Page
 from detector.streams.sources.forms import open_source
 
 httpx = pytest.importorskip("httpx", reason="needs the dev extra: pip install -e '.[dev]'")
@@ -157,8 +159,8 @@ def _ended(slow: socket.socket) -> bool:
     return False
 
 
-def test_idle_connections_are_bounded_in_number_and_time(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server, "IDLE_S", 0.5)
+def test_idle_connections_are_bounded_in_number_and_time(served: Served) -> None:
+    served.page.idle_s = 0.5
     place = ("127.0.0.1", httpx.URL(served.page.url).port)
     held = served.page._server.server_state.connections
     idle = []
@@ -169,7 +171,7 @@ def test_idle_connections_are_bounded_in_number_and_time(served: Served, monkeyp
                 idle[-1].sendall(b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Slow: ")
         with httpx.Client() as client:
             assert client.get(f"{served.page.url}state.json").status_code == 200
-            assert len(held) <= server.MOST_CONNECTIONS
+            assert len(held) <= serving.MOST_CONNECTIONS
             until(lambda: len(held) <= 1)
             # Who asks again and again stays.
             assert client.get(f"{served.page.url}state.json").status_code == 200

@@ -1,0 +1,5 @@
+"""`python -m detector.review`."""
+
+from detector.review.command import main
+
+main()

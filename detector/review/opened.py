@@ -1,0 +1,210 @@
+"""The folder of a count, opened for a review: its fields with their cells, and where their pictures are; it is only read."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from detector import texts
+from detector.counting.result import FieldResult
+from detector.engines import job
+from detector.engines.inputs import FieldInput
+from detector.engines.options import CountOptions
+from detector.errors import OutputError, SmearcountError, UsageError
+from detector.output import files, results, slides
+from detector.output.journal import Stamp, results_in, stamp_of
+from detector.vision.detections import Detections, Unread
+from detector.vision.scale import Scale
+
+CELLS = "detections.json"
+_NEEDED = (CELLS, results.COUNTS, results.RUN)
+_MOST_BYTES = 2048 * texts.MEBIBYTE
+
+
+@dataclass
+class RunField:
+    """One field of a count."""
+
+    result: FieldResult
+    """What the model found in it."""
+    path: Path
+    """Where its picture is, or was."""
+    doubt: str
+    """Why its counts are doubtful; empty where they are not."""
+    problem: str
+    """Why nobody can look at it here; empty where it can be looked at."""
+
+    @property
+    def cells(self) -> Detections:
+        """What the model found; no cell where the field was not read."""
+        return Detections.none((1, 1)) if isinstance(self.result.cells, Unread) else self.result.cells
+
+    @property
+    def is_read(self) -> bool:
+        """Whether the count could read it."""
+        return not isinstance(self.result.cells, Unread)
+
+
+@dataclass(frozen=True)
+class Run:
+    """A count as it stands in its folder."""
+
+    folder: Path
+    fields: Sequence[RunField]
+    """In the order of `counts.csv`."""
+    document: Mapping[str, Any]
+    """What `run.json` holds."""
+    sha256: str
+    """Of `detections.json`: a review belongs to these cells."""
+
+    @property
+    def thresholds(self) -> dict[str, float]:
+        """Least score of a counted cell, by class name."""
+        return dict(self.document["model"]["thresholds"])
+
+
+def open_run(folder: Path, pictures: Path | None = None) -> Run:
+    """Open the folder that a count wrote.
+
+    Args:
+        pictures: the folder from which the fields are named, where their pictures are elsewhere than at the count.
+
+    Raises:
+        OutputError: it is no folder of a finished count, or its files cannot be read or contradict each other.
+        UsageError: it is that of a stream, or `pictures` is no folder.
+    """
+    missing = [name for name in _NEEDED if not (folder / name).is_file()]
+    if missing:
+        raise OutputError(f"{folder}: is not the folder of a finished count: {', '.join(missing)} is missing")
+    document = _json(folder / results.RUN)
+    if "stream" in document:
+        raise UsageError(
+            f"{folder}: is the result of a stream, whose pictures were not kept; only counts of files can be reviewed"
+        )
+    if pictures is not None and not pictures.is_dir():
+        raise UsageError(f"--pictures {pictures}: is not a folder; give the one from which the fields are named")
+    try:
+        found = _results(folder, document)
+        rows = _rows(folder / results.COUNTS)
+        sources = _sources(document["settings"], folder)
+        fields = [_field(*found[name], rows.get(_key(name), {}), sources, pictures) for name in _ordered(found, rows)]
+        run = Run(folder, fields, document, hashlib.sha256(texts.content(folder / CELLS, _MOST_BYTES)).hexdigest())
+        run.thresholds  # noqa: B018 - to know now that they are there
+    except (KeyError, TypeError, AttributeError, IndexError, ValueError) as error:
+        raise OutputError(f"{folder}: its files are not as a count writes them ({error!r}); count the pictures again") from None
+    except OSError as error:
+        raise OutputError(f"{folder}: cannot be read ({error.strerror or error})") from None
+    return run
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(texts.content(path, _MOST_BYTES))
+    except (ValueError, RecursionError) as error:
+        raise OutputError(f"{path}: is not JSON ({error}); count the pictures again") from None
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be read ({error.strerror or error})") from None
+    if not isinstance(content, dict):
+        raise OutputError(f"{path}: is not as a count writes it; count the pictures again")
+    return content
+
+
+def _results(folder: Path, document: Mapping[str, Any]) -> dict[str, tuple[FieldResult, Stamp]]:
+    """The fields by name: from the journal, which knows most, else from the tables."""
+    journal = folder / results.JOURNAL
+    if not journal.is_file():
+        if (folder / slides.TILES).exists():
+            raise OutputError(f"{folder}: holds slides and no {results.JOURNAL}, so their tiles are not known; count them again")
+        return {result.field: (result, None) for result in _from_tables(folder, document)}
+    found = results_in(journal)
+    cells = _json(folder / CELLS)
+    named = {image["file_name"] for image in cells["images"]} | {field["file_name"] for field in cells["unread"]}
+    lost = sorted(named - found.keys())
+    if lost:
+        raise OutputError(f"{journal}: holds nothing of {lost[0]}; remove it, or count again with --resume")
+    # A count that was continued may have been asked for fewer fields the second time.
+    return {name: entry for name, entry in found.items() if name in named}
+
+
+def _from_tables(folder: Path, document: Mapping[str, Any]) -> Iterator[FieldResult]:
+    """Fields of a count without a journal, as `Outcome.save` leaves them."""
+    cells, rows = _json(folder / CELLS), _rows(folder / results.COUNTS)
+    um_per_px = document["settings"].get("um_per_px") if document["settings"].get("manifest") is None else None
+    boxes: dict[int, list[tuple[float, ...]]] = {image["id"]: [] for image in cells["images"]}
+    for cell in cells["annotations"]:
+        x, y, w, h = cell["bbox"]
+        boxes[cell["image_id"]].append((x, y, x + w, y + h, cell["score"], cell["category_id"] - 1))
+    for image in cells["images"]:
+        row = rows[_key(image["file_name"])]
+        table = np.array(boxes[image["id"]], dtype=np.float64).reshape(-1, 6)
+        detections = Detections(
+            table[:, :4].astype(np.float32),
+            table[:, 4].astype(np.float32),
+            table[:, 5].astype(np.int64),
+            (image["width"], image["height"]),
+            saturated=row["saturated"] == "true",
+        )
+        scale = Scale(float(row["rbc_px"]) if row["rbc_px"] else None, row["scale"]) if row["scale"] else None
+        yield FieldResult(image["file_name"], image["smear"], um_per_px, detections, row["reason"], scale=scale)
+    for field in cells["unread"]:
+        row = rows[_key(field["file_name"])]
+        yield FieldResult(field["file_name"], row["smear"], um_per_px, Unread(field["file_name"], field["reason"]))
+
+
+def _rows(path: Path) -> dict[str, dict[str, str]]:
+    """Rows of `counts.csv` by their field as it stands there, in their order."""
+    table = texts.table(path, "count the pictures again")
+    rows = (dict(zip(table.columns, row, strict=False)) for _, row in table.rows)
+    return {row["field"]: {name: files.rearmed(value) for name, value in row.items()} for row in rows}
+
+
+def _key(field: str) -> str:
+    """A field's name as it stands in a table."""
+    return str(files.cell(field)).strip()
+
+
+def _ordered(found: Mapping[str, object], rows: Mapping[str, object]) -> list[str]:
+    places = {name: number for number, name in enumerate(rows)}
+    return sorted(found, key=lambda name: (places.get(_key(name), len(places)), name))
+
+
+def _sources(settings: Mapping[str, Any], folder: Path) -> dict[str, FieldInput]:
+    """Where the pictures are, by field: the inputs of the count, as seen from here or from a folder above the results."""
+    for base in dict.fromkeys((Path.cwd(), *folder.resolve().parents)):
+        manifest = settings.get("manifest")
+        inputs = [str(base / name) for name in settings["inputs"]]
+        try:
+            searched = job.search(CountOptions(inputs, None if manifest is None else base / manifest, settings.get("um_per_px")))
+        except SmearcountError:
+            continue
+        if any(not field.problem for field in searched.fields):
+            return {field.field: field for field in searched.fields}
+    return {}
+
+
+def _field(
+    result: FieldResult, stamp: Stamp, row: Mapping[str, str], sources: Mapping[str, FieldInput], pictures: Path | None
+) -> RunField:
+    source = sources.get(result.field)
+    path = pictures / result.field if pictures is not None else Path(result.field) if source is None else source.path
+    return RunField(result, path, row.get("doubt", ""), _problem(result, path, stamp))
+
+
+def _problem(result: FieldResult, path: Path, stamp: Stamp) -> str:
+    """Why nobody can look at a field."""
+    if isinstance(result.cells, Unread):
+        return f"not read: {result.cells.reason}"
+    if result.slide is not None:
+        return "a whole slide: its cells are not reviewed here, and its counts stay as they were counted"
+    if not path.is_file():
+        return f"its picture is not at {path}; give the folder of the pictures with --pictures"
+    now = stamp_of(path)
+    if stamp is not None and now is not None and now[0] != stamp[0]:
+        return f"its picture {path} has changed since it was counted ({now[0]:,} bytes, then {stamp[0]:,})"
+    return ""

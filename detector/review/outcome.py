@@ -1,0 +1,266 @@
+"""What comes of a review: counts, cells, confusion of the model, a report to sign, and a dataset to train on, beside what was counted."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from detector.annotations import audit, dataset, duplicates, pictures, splits
+from detector.annotations.audit import Audit, Note, Twins
+from detector.annotations.records import Record
+from detector.counting.result import FieldResult
+from detector.counting.smears import SmearCount
+from detector.errors import ImageError, NothingToDoError, writing
+from detector.output import coco, html, results, tables
+from detector.output.figures import many
+from detector.output.report import content
+from detector.output.tables import Table
+from detector.review.opened import CELLS
+from detector.review.review import FieldState, Review, smear_count
+from detector.shipped import version
+from detector.vision.cells import CLASSES
+from detector.vision.detections import Unread
+
+FOLDER = "reviewed"
+"""Where the results of a review stand in the folder of the count."""
+CONFUSION, DATASET = "confusion.csv", "dataset"
+NOTHING, REMOVED = "nothing", "removed"
+COUNTS_MORE = ("looked_at_by", "looked_at", "added", "removed", "relabelled", "moved")
+"""Columns that the reviewed `counts.csv` has beside those of the count."""
+SMEARS_MORE = ("fields_looked_at", "signed_by", "signed_at", "readers")
+"""The same of `smears.csv`."""
+RATIOS = (0.8, 0.2, 0.0)
+"""Shares of train, val and test in a dataset of reviewed fields: what is trained on here is tested elsewhere."""
+_TEMPLATES = Path(__file__).parent / "templates"
+Mark = Mapping[str, str] | None
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A review at one time."""
+
+    states: Sequence[FieldState]
+    smears: Sequence[SmearCount]
+    signed: Mapping[str, Mark]
+    """Who signed each smear and when."""
+
+    @classmethod
+    def of(cls, review: Review) -> Snapshot:
+        """The review as it is now."""
+        states, signed = review.snapshot()
+        by_smear: dict[str, list[FieldState]] = {}
+        for state in states:
+            by_smear.setdefault(state.source.result.smear, []).append(state)
+        smears = [smear_count(own, review.run.document) for _, own in sorted(by_smear.items())]
+        return cls(states, smears, signed)
+
+    def of_smear(self, name: str) -> list[FieldState]:
+        """The fields of a smear."""
+        return [state for state in self.states if state.source.result.smear == name]
+
+
+def write(review: Review) -> Path:
+    """Write `reviewed/` into the folder of the count: `counts.csv`, `smears.csv`, `detections.json`, `confusion.csv`, `report.html`.
+
+    What an earlier call wrote there is replaced.
+
+    Returns:
+        The folder.
+
+    Raises:
+        OutputError: something cannot be written.
+    """
+    taken = Snapshot.of(review)
+    folder = review.run.folder / FOLDER
+    with writing(folder):
+        folder.mkdir(exist_ok=True)
+        counts_table(taken).write(folder / results.COUNTS)
+        smears_table(taken).write(folder / results.SMEARS)
+        coco.write(folder / CELLS, (_result(state) for state in taken.states))
+        confusion_table(taken).write(folder / CONFUSION)
+    html.write(folder / results.REPORT, _report(taken, review))
+    return folder
+
+
+def counts_table(taken: Snapshot) -> Table:
+    """A row per field as in `counts.csv`, with who looked at it and what was changed."""
+    table = tables.of_fields(state.counted for state in taken.states)
+    return _beside(table, COUNTS_MORE, [[*_marked(state.looked), *state.edits().values()] for state in taken.states])
+
+
+def smears_table(taken: Snapshot) -> Table:
+    """A row per smear and class as in `smears.csv`, with how much was looked at and who signed."""
+    more = []
+    for smear in taken.smears:
+        own = taken.of_smear(smear.smear)
+        readers = "; ".join(sorted({state.looked["by"] for state in own if state.looked}))
+        looked_at = sum(state.looked is not None for state in own)
+        more += [[looked_at, *_marked(taken.signed[smear.smear]), readers or None]] * len(smear.classes)
+    return _beside(tables.of_smears(taken.smears), SMEARS_MORE, more)
+
+
+def confusion(taken: Snapshot) -> dict[tuple[str, str], int]:
+    """Cells of the fields that were looked at, by what the model and what the readers called them.
+
+    What the model found and a reader removed is `REMOVED`; what it missed and a reader drew, it called `NOTHING`.
+    """
+    pairs: Counter[tuple[str, str]] = Counter()
+    for state in taken.states:
+        for number, cell in state.cells.items() if state.looked else ():
+            model = CLASSES[state.found[number][4]] if number in state.found else NOTHING
+            reader = REMOVED if cell is None else CLASSES[cell[4]]
+            if (model, reader) != (NOTHING, REMOVED):
+                pairs[model, reader] += 1
+    return dict(pairs)
+
+
+def confusion_table(taken: Snapshot) -> Table:
+    """`confusion` as a table: a row for each class of the model, a column for each of the readers."""
+    pairs = confusion(taken)
+    columns = (*CLASSES, REMOVED)
+    rows = [
+        [model, *(None if (model, reader) == (NOTHING, REMOVED) else pairs.get((model, reader), 0) for reader in columns)]
+        for model in (*CLASSES, NOTHING)
+    ]
+    return Table(("model", *columns), rows)
+
+
+def write_dataset(review: Review) -> Path:
+    """Write the fields that were looked at as a dataset folder for training, `reviewed/dataset`, and return its `data.yaml`.
+
+    Fields that show the same cells come into the same split.
+
+    Raises:
+        NothingToDoError: no field was looked at, or none of their pictures can be read.
+        OutputError: it cannot be written, or something else stands there.
+    """
+    taken = Snapshot.of(review)
+    fields, seen, failed = [], [], []
+    for state in taken.states:
+        if state.looked is None:
+            continue
+        try:
+            picture = pictures.look(state.source.path)
+            if picture.size_wh != state.source.cells.size_wh:
+                raise ImageError(f"is {picture.size_wh[0]} x {picture.size_wh[1]} px, other than when it was counted")
+        except ImageError as error:
+            failed.append(Note(state.name, str(error)))
+            continue
+        fields.append(state)
+        seen.append(picture)
+    if not fields:
+        first = f": {failed[0].file}: {failed[0].reason}" if failed else "; mark fields as looked at first"
+        raise NothingToDoError(f"{review.run.folder}: no field is marked as looked at and can be read{first}")
+    pairs = duplicates.within(seen)
+    dealt = splits.deal([state.name for state in fields], duplicates.groups(len(fields), pairs), RATIOS, seed=0)
+    names = _names([state.name for state in fields])
+    records = [_record(*entry) for entry in zip(fields, names, dealt, strict=True)]
+    twins = (Twins(names[p.first], dealt[p.first], names[p.second], dealt[p.second], p.similarity, p.identical) for p in pairs)
+    left_out = [Note(s.name, "is not marked as looked at") for s in taken.states if s.source.is_read and s.looked is None]
+    about = Audit(
+        source=review.run.folder.as_posix(),
+        layout="review of a count",
+        labels=review.run.folder.as_posix(),
+        split_plan="/".join(f"{share:g}" for share in RATIOS),
+        seed=0,
+        splits=audit.tally(records),
+        boxes=(),
+        failed=tuple(failed),
+        left_out=tuple(left_out),
+        remarks=(),
+        sizes=(),
+        twins=tuple(twins),
+        against=(),
+    )
+    out = review.run.folder / FOLDER / DATASET
+    with dataset.fresh(out) as folder:
+        dataset.write(folder, records)
+        about.write(folder)
+    return out / "data.yaml"
+
+
+def _record(state: FieldState, name: str, split: str) -> Record:
+    cells = state.present()
+    return Record(name, state.source.path, cells.size_wh, cells.xyxy, cells.label, split)
+
+
+def _names(fields: Sequence[str]) -> list[str]:
+    """A name for each picture of a dataset, from its field's whole path; no two are equal, also where case makes no difference."""
+    names: list[str] = []
+    taken: set[str] = set()
+    for field in fields:
+        parts = PurePosixPath(field.replace(":", "_")).with_suffix("").parts
+        name = stem = "__".join(part for part in parts if part not in ("/", ".."))
+        number = 1
+        while name.casefold() in taken:
+            number += 1
+            name = f"{stem}-{number}"
+        taken.add(name.casefold())
+        names.append(name)
+    return names
+
+
+def _result(state: FieldState) -> FieldResult:
+    result = state.source.result
+    return result if isinstance(result.cells, Unread) or result.slide is not None else replace(result, cells=state.present())
+
+
+def _beside(table: Table, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> Table:
+    return Table((*table.columns, *columns), [[*row, *more] for row, more in zip(table.rows, rows, strict=True)])
+
+
+def _marked(mark: Mark) -> list[str | None]:
+    return [None, None] if mark is None else [mark["by"], mark["at"]]
+
+
+def _report(taken: Snapshot, review: Review) -> str:
+    read = [state for state in taken.states if state.source.is_read]
+    looked_at = [state for state in read if state.looked]
+    sections: list[dict[str, Any]] = []
+    for smear in taken.smears[: content.MOST_SMEARS]:
+        own = taken.of_smear(smear.smear)
+        edits: Counter[str] = Counter()
+        for state in own:
+            edits.update(state.edits())
+        readable = [state for state in own if state.source.is_read]
+        sections.append(
+            {
+                "smear": smear,
+                "rows": content.rows(smear),
+                "looked_at": sum(state.looked is not None for state in readable),
+                "fields": len(readable),
+                "readers": sorted({state.looked["by"] for state in own if state.looked}),
+                "edits": ", ".join(f"{number:,} {what}" for what, number in edits.items()),
+                "signed": taken.signed[smear.smear],
+                "source": next((count.per_ul_source for count in smear.classes.values() if count.per_ul_source), ""),
+            }
+        )
+    return html.render(
+        _TEMPLATES,
+        sentence=f"{len(looked_at):,} of {many(len(read), 'field')} of {many(len(taken.smears), 'smear')} were looked at.",
+        complete=len(looked_at) == len(read),
+        remarks=review.remarks,
+        classes=CLASSES,
+        colours=content.COLOURS,
+        sections=sections,
+        more=len(taken.smears) - len(sections),
+        confusion=confusion_table(taken),
+        fields=[_field_row(state) for state in taken.states[: content.MOST_ROWS]],
+        fields_more=len(taken.states) - content.MOST_ROWS,
+        run=review.run.document,
+        version=version(),
+        written=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+
+
+def _field_row(state: FieldState) -> list[str]:
+    """A field's line in the report: name, counts, who looked at it when, and what is to be said of it."""
+    row = content.field_row(state.counted)
+    looked = f"{state.looked['by']}, {state.looked['at']}" if state.looked else "no"
+    edits = ", ".join(f"{number} {what}" for what, number in state.edits().items() if number)
+    problem = state.source.problem if state.source.is_read else ""
+    return [row[0], *row[1 : len(CLASSES) + 1], looked, edits, "; ".join(filter(None, (row[-1], problem)))]

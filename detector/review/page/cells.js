@@ -1,0 +1,315 @@
+// The grid of cells: only the rows in view are elements, so that a hundred thousand cells scroll.
+import { at, change, element, follow, get, review, say, swatch } from "./talk.js";
+
+const TILE = 108, GAP = 6, SPARE_ROWS = 3, MANY_FIELDS = 20, CLICK_PX = 5, EDGE_PX = 30;
+const REMOVED = -1, EACH = 5;
+const grid = at("grid"), rows = at("rows"), band = at("band");
+
+// Parallel arrays of the cells in their order; a removed cell has the label REMOVED and stays in its place.
+let field = [], cell = [], label = [], score = [], crop = [];
+let selected = new Set(), current = 0, anchor = 0, columns = 1, pool = new Map(), openField = () => {};
+let chosenClass = 1, asked = 0;
+
+export function start(open) {
+  openField = open;
+  const classes = at("classes");
+  [...review.classes, "all"].forEach((name, number) => {
+    const value = number < review.classes.length ? number : -1;
+    const shown = classes.appendChild(element("label"));
+    const input = shown.appendChild(document.createElement("input"));
+    Object.assign(input, { type: "radio", name: "class", value, checked: value === chosenClass });
+    if (value >= 0) shown.append(swatch(value));
+    shown.append(name, element("span", "", "number"));
+  });
+  actions(at("cell-actions"), relabel, remove);
+  at("choice").addEventListener("submit", event => event.preventDefault());
+  at("choice").addEventListener("change", () => {
+    chosenClass = Number(at("choice").elements.class.value);
+    load();
+  });
+  grid.addEventListener("scroll", () => requestAnimationFrame(draw), { passive: true });
+  new ResizeObserver(layOut).observe(grid);
+  grid.addEventListener("pointerdown", press);
+  grid.addEventListener("dblclick", event => {
+    const index = indexAt(event);
+    if (index >= 0) openField(field[index], cell[index]);
+  });
+  grid.addEventListener("focus", draw);
+  follow(refresh);
+  tally();
+  load();
+}
+
+/** Buttons for the classes and for removing. */
+export function actions(place, onLabel, onRemove) {
+  review.classes.forEach((name, number) => {
+    const button = place.appendChild(element("button"));
+    button.type = "button";
+    button.title = `${name} (${number + 1})`;
+    button.append(swatch(number), name);
+    button.addEventListener("click", () => onLabel(number));
+  });
+  const button = place.appendChild(element("button", "Remove"));
+  button.type = "button";
+  button.title = "No cell: remove (X)";
+  button.addEventListener("click", () => onRemove());
+}
+
+async function load() {
+  const turn = ++asked;
+  grid.setAttribute("aria-busy", "true");
+  let flat;
+  try {
+    flat = (await get(`cells.json?class=${chosenClass}&sort=${at("sort").value}`)).cells;
+  } catch (error) {
+    return say(error.message, true);
+  }
+  if (turn !== asked) return;
+  const count = flat.length / EACH, columnOf = offset => Int32Array.from({ length: count }, (_, i) => flat[EACH * i + offset]);
+  [field, cell, label, score, crop] = [0, 1, 2, 3, 4].map(columnOf);
+  selected.clear();
+  current = anchor = 0;
+  grid.scrollTop = 0;
+  at("none").hidden = count > 0;
+  grid.hidden = !count;
+  grid.removeAttribute("aria-busy");
+  empty();
+  layOut();
+}
+
+function empty() {
+  for (const tile of pool.values()) tile.remove();
+  pool.clear();
+}
+
+function layOut() {
+  if (!grid.clientWidth) return;
+  const fitting = Math.max(1, Math.floor((grid.clientWidth - GAP) / (TILE + GAP)));
+  if (fitting !== columns) {
+    columns = fitting;
+    empty();
+  }
+  rows.style.height = `${Math.ceil(cell.length / columns) * (TILE + GAP) + GAP}px`;
+  draw();
+}
+
+function draw() {
+  const first = Math.max(0, Math.floor(grid.scrollTop / (TILE + GAP)) - SPARE_ROWS) * columns;
+  const last = Math.min(cell.length, (Math.ceil((grid.scrollTop + grid.clientHeight) / (TILE + GAP)) + SPARE_ROWS) * columns);
+  for (const [index, tile] of pool) {
+    if (index < first || index >= last) {
+      tile.remove();
+      pool.delete(index);
+    }
+  }
+  const added = document.createDocumentFragment();
+  for (let index = first; index < last; index++) {
+    if (!pool.has(index)) {
+      pool.set(index, made(index));
+      added.append(pool.get(index));
+    }
+    mark(index);
+  }
+  rows.append(added);
+  if (pool.has(current)) grid.setAttribute("aria-activedescendant", `cell-${current}`);
+  else grid.removeAttribute("aria-activedescendant");
+  tell();
+}
+
+function made(index) {
+  const tile = element("div", undefined, "tile");
+  tile.id = `cell-${index}`;
+  tile.setAttribute("role", "option");
+  tile.style.transform = `translate(${GAP + (index % columns) * (TILE + GAP)}px, ${GAP + Math.floor(index / columns) * (TILE + GAP)}px)`;
+  const picture = tile.appendChild(document.createElement("img"));
+  Object.assign(picture, { width: review.crop_px, height: review.crop_px, alt: "", decoding: "async", draggable: false });
+  picture.src = `crop.jpg?f=${field[index]}&c=${cell[index]}&v=${crop[index]}`;
+  tile.append(element("span", undefined, "class"), element("span", (score[index] / 1000).toFixed(2), "score"));
+  return tile;
+}
+
+function mark(index) {
+  const tile = pool.get(index), removed = label[index] === REMOVED;
+  const name = removed ? "removed" : review.classes[label[index]];
+  tile.setAttribute("aria-selected", selected.has(index));
+  tile.setAttribute("aria-label", `${name}, score ${(score[index] / 1000).toFixed(2)}, ${review.fields[field[index]].name}`);
+  tile.classList.toggle("current", index === current);
+  tile.classList.toggle("removed", removed);
+  tile.children[1].textContent = name;
+  tile.style.setProperty("--class", removed ? "transparent" : review.colours[label[index]]);
+}
+
+function tell() {
+  const words = cell.length ? `${selected.size.toLocaleString("en")} of ${cell.length.toLocaleString("en")} selected` : "";
+  if (at("chosen").textContent !== words) at("chosen").textContent = words;
+}
+
+function tally() {
+  const totals = review.classes.map((_, i) => review.fields.reduce((sum, one) => sum + (one.counts ? one.counts[i] : 0), 0));
+  const numbers = [...totals, totals.reduce((a, b) => a + b, 0)];
+  at("classes").querySelectorAll(".number").forEach((place, i) => { place.textContent = numbers[i].toLocaleString("en"); });
+}
+
+// Changes
+
+function chosen() {
+  return selected.size ? [...selected] : cell.length ? [current] : [];
+}
+
+function send(indices, what, after) {
+  const byField = new Map();
+  for (const index of indices) {
+    if (!byField.has(field[index])) byField.set(field[index], []);
+    byField.get(field[index]).push({ cell: cell[index], ...what });
+  }
+  return change(() => ({ fields: [...byField].map(([number, cells]) => ({ field: number, cells })) })).then(done => {
+    if (!done) return;
+    for (const index of indices) label[index] = after;
+    say(`${indices.length.toLocaleString("en")} ${indices.length === 1 ? "cell" : "cells"}: ${after === REMOVED ? "removed" : review.classes[after]}`);
+    draw();
+  });
+}
+
+function relabel(number) {
+  return send(chosen().filter(index => label[index] !== REMOVED && label[index] !== number), { label: number }, number);
+}
+
+function remove() {
+  return send(chosen().filter(index => label[index] !== REMOVED), { removed: true }, REMOVED);
+}
+
+/** Show what became of the cells of fields that were changed, by undo or on another page. */
+async function refresh(numbers, own) {
+  tally();
+  if (own || !cell.length) return;
+  const changed = numbers.filter(number => field.includes(number));
+  if (changed.length > MANY_FIELDS) return load();
+  for (const number of changed) {
+    const now = new Map((await get(`field.json?f=${number}`)).cells.map(one => [one[0], one[5]]));
+    for (let i = 0; i < cell.length; i++) if (field[i] === number) label[i] = now.has(cell[i]) ? now.get(cell[i]) : REMOVED;
+  }
+  draw();
+}
+
+// Mouse
+
+function placeOf(event) {
+  const box = grid.getBoundingClientRect();
+  return [event.clientX - box.left, event.clientY - box.top + grid.scrollTop];
+}
+
+function indexAt(event) {
+  const [x, y] = placeOf(event), column = Math.floor((x - GAP) / (TILE + GAP));
+  const index = Math.floor((y - GAP) / (TILE + GAP)) * columns + column;
+  return column >= 0 && column < columns && index >= 0 && index < cell.length ? index : -1;
+}
+
+function press(event) {
+  if (event.button || event.clientX - grid.getBoundingClientRect().left > grid.clientWidth) return;
+  if (event.pointerType === "touch") {
+    return click(event, true);
+  }
+  event.preventDefault();
+  grid.focus({ preventScroll: true });
+  const from = placeOf(event), before = event.ctrlKey || event.metaKey ? new Set(selected) : new Set();
+  let latest = event, dragged = false, running = true;
+  grid.setPointerCapture(event.pointerId);
+  const step = () => {
+    if (!running) return;
+    const box = grid.getBoundingClientRect();
+    if (dragged) {
+      if (latest.clientY < box.top + EDGE_PX) grid.scrollTop -= 12;
+      if (latest.clientY > box.bottom - EDGE_PX) grid.scrollTop += 12;
+      stretch(from, placeOf(latest), before);
+    }
+    requestAnimationFrame(step);
+  };
+  const move = moved => {
+    latest = moved;
+    const [x, y] = placeOf(moved);
+    dragged ||= Math.abs(x - from[0]) > CLICK_PX || Math.abs(y - from[1]) > CLICK_PX;
+    if (dragged) stretch(from, [x, y], before);
+  };
+  const end = ended => {
+    running = false;
+    band.hidden = true;
+    grid.removeEventListener("pointermove", move);
+    if (!dragged) click(event, event.ctrlKey || event.metaKey);
+    else move(ended);
+    band.hidden = true;
+  };
+  grid.addEventListener("pointermove", move);
+  grid.addEventListener("pointerup", end, { once: true });
+  grid.addEventListener("pointercancel", end, { once: true });
+  step();
+}
+
+function stretch(from, to, before) {
+  const [left, right] = [from[0], to[0]].sort((a, b) => a - b), [top, bottom] = [from[1], to[1]].sort((a, b) => a - b);
+  Object.assign(band.style, { left: `${left}px`, top: `${top}px`, width: `${right - left}px`, height: `${bottom - top}px` });
+  band.hidden = false;
+  selected = new Set(before);
+  const side = TILE + GAP;
+  for (let row = Math.max(0, Math.ceil((top - side) / side)); row <= Math.floor((bottom - GAP) / side); row++) {
+    for (let column = Math.max(0, Math.ceil((left - side) / side)); column <= Math.min(columns - 1, Math.floor((right - GAP) / side)); column++) {
+      const index = row * columns + column;
+      if (index < cell.length) selected.add(index);
+    }
+  }
+  draw();
+}
+
+function click(event, more) {
+  const index = indexAt(event);
+  if (index < 0) return;
+  if (event.shiftKey) range(anchor, index);
+  else if (more) toggle(index);
+  else selected = new Set([index]);
+  if (!event.shiftKey) anchor = index;
+  current = index;
+  draw();
+}
+
+function range(from, to) {
+  selected = new Set();
+  for (let i = Math.min(from, to); i <= Math.max(from, to); i++) selected.add(i);
+}
+
+function toggle(index) {
+  if (!selected.delete(index)) selected.add(index);
+}
+
+// Keys
+
+/** What a key does here; gives whether it does anything. */
+export function key(event) {
+  const page = Math.max(1, Math.floor(grid.clientHeight / (TILE + GAP))) * columns;
+  const steps = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -columns, ArrowDown: columns, PageUp: -page, PageDown: page, Home: -current, End: cell.length };
+  const word = event.key.toLowerCase();
+  if ((event.ctrlKey || event.metaKey) && word === "a") selected = new Set(cell.keys());
+  else if (event.ctrlKey || event.metaKey || event.altKey || !cell.length) return false;
+  else if (event.key in steps) go(steps[event.key], event.shiftKey);
+  else if (event.key === " ") toggle(current);
+  else if (event.key === "Escape") selected.clear();
+  else if (event.key === "Enter") openField(field[current], cell[current]);
+  else if (review.classes[Number(event.key) - 1]) relabel(Number(event.key) - 1);
+  else if (word === "x" || event.key === "Delete") remove();
+  else return false;
+  draw();
+  return true;
+}
+
+function go(by, stretching) {
+  const next = Math.max(0, Math.min(cell.length - 1, current + by));
+  if (stretching) range(anchor, next);
+  else anchor = next;
+  current = next;
+  const top = Math.floor(current / columns) * (TILE + GAP);
+  if (top < grid.scrollTop) grid.scrollTop = top;
+  if (top + TILE + 2 * GAP > grid.scrollTop + grid.clientHeight) grid.scrollTop = top + TILE + 2 * GAP - grid.clientHeight;
+}
+
+export function show() {
+  layOut();
+  grid.focus({ preventScroll: true });
+}

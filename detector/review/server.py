@@ -1,0 +1,250 @@
+"""The page of a review: what it serves, and the changes that it takes."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from detector.errors import ImageError, SmearcountError, UsageError
+from detector.output import serving
+from detector.output.report.content import COLOURS
+from detector.review import outcome
+from detector.review.pictures import CROP_PX, Pictures
+from detector.review.review import Cell, FieldState, Review, StaleError, doubts_of_cells
+from detector.texts import MEBIBYTE
+from detector.vision.cells import CLASSES
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+    from starlette.responses import Response
+    from starlette.routing import BaseRoute
+
+SORTS = ("doubt", "score", "size", "field")
+"""By what cells are sorted, the first to look at first."""
+MOST_CONNECTIONS = 512
+_IDLE_S = 120.0
+_MOST_REQUEST = 16 * MEBIBYTE
+_PAGE = Path(__file__).parent / "page"
+_FILES = ("review.html", "review.css", "review.js", "fields.js", "cells.js", "talk.js", "konva.min.js")
+_KEPT = {**serving.HEADERS, "Cache-Control": "private, max-age=86400, immutable"}
+"""Headers of a picture whose address changes with it."""
+_CONFLICT, _REFUSED, _TOO_LARGE, _NOT_FOUND = 409, 422, 413, 404
+
+
+class Page(serving.Server):
+    """Serves a review on a thread of its own; as a context manager it is closed however the block ends."""
+
+    def __init__(self, place: tuple[str, int], review: Review, reader: str) -> None:
+        """Take the address; nothing is served yet.
+
+        Args:
+            place: host and port; port 0 takes one that is free.
+            reader: the name that a page begins with.
+
+        Raises:
+            MissingExtraError: the server's packages are not installed.
+            OutputError: the address cannot be taken.
+            UsageError: it is that of all networks at once.
+        """
+        self._review, self._reader = review, reader
+        self._pictures = Pictures()
+        super().__init__(place, self._routes, "review", MOST_CONNECTIONS)
+        self.idle_s = _IDLE_S
+
+    def _routes(self) -> Sequence[BaseRoute]:
+        from starlette.routing import Route
+
+        shown: dict[str, Callable[[Request], Response]] = {
+            "/state.json": self._state,
+            "/field.json": self._field,
+            "/cells.json": self._cells,
+            "/crop.jpg": self._crop,
+            "/picture.jpg": self._picture,
+        }
+        taken: dict[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
+            "/change": self._change,
+            "/undo": partial(self._undo, again=False),
+            "/redo": partial(self._undo, again=True),
+            "/write": self._write,
+        }
+        routes = [Route("/", partial(_file, "review.html"), methods=["GET"])]
+        routes += [Route(f"/{name}", partial(_file, name), methods=["GET"]) for name in _FILES]
+        routes += [Route(path, _shown(answer), methods=["GET"]) for path, answer in shown.items()]
+        return [*routes, *(Route(path, _taken(answer), methods=["POST"]) for path, answer in taken.items())]
+
+    # What is shown
+
+    def _state(self, request: Request) -> Response:
+        since = _number(request, "since", -1)
+        about = {
+            "folder": str(self._review.run.folder),
+            "reader": self._reader,
+            "classes": CLASSES,
+            "colours": [COLOURS[name] for name in CLASSES],
+            "crop_px": CROP_PX,
+        }
+        return _json({**self._review.state(since), **(about if since < 0 else {})})
+
+    def _field(self, request: Request) -> Response:
+        number = self._field_number(request)
+        return _json(self._review.cells_of(number))
+
+    def _cells(self, request: Request) -> Response:
+        label, sort = _number(request, "class", -1), request.query_params.get("sort", SORTS[0])
+        if sort not in SORTS:
+            raise UsageError(f"cells are sorted by {', '.join(SORTS)}, got {sort!r}")
+        states, _ = self._review.snapshot()
+        return _json({"cells": listed(states, self._review.run.thresholds, label, sort)})
+
+    def _crop(self, request: Request) -> Response:
+        number = self._field_number(request)
+        try:
+            cell = self._review.cell(number, _number(request, "c", -1))
+        except KeyError:
+            raise UsageError("there is no such cell") from None
+        return _jpeg(self._pictures.crop(self._review.fields[number].source, cell), _KEPT)
+
+    def _picture(self, request: Request) -> Response:
+        number = self._field_number(request)
+        return _jpeg(self._pictures.picture(self._review.fields[number].source), _KEPT)
+
+    def _field_number(self, request: Request) -> int:
+        number = _number(request, "f", -1)
+        if not 0 <= number < len(self._review.fields):
+            raise UsageError("there is no such field")
+        return number
+
+    # What is changed
+
+    def _change(self, content: Mapping[str, Any]) -> dict[str, Any]:
+        self._review.change(content)
+        return self._review.state(_since(content))
+
+    def _undo(self, content: Mapping[str, Any], again: bool) -> dict[str, Any]:
+        field = self._review.undo(content, again)
+        return {**self._review.state(_since(content)), "field": field}
+
+    def _write(self, content: Mapping[str, Any]) -> dict[str, Any]:
+        written = [str(outcome.write(self._review))]
+        if content.get("dataset"):
+            written.append(str(outcome.write_dataset(self._review)))
+        return {"written": written}
+
+
+def listed(states: Sequence[FieldState], thresholds: Mapping[str, float], label: int, sort: str) -> list[int]:
+    """The cells of a class in the order of looking at them, as flat numbers: field, cell, class, score in thousandths and version.
+
+    Cells of fields whose picture cannot be shown are left out.
+
+    Args:
+        label: the class; -1 for all.
+        sort: one of `SORTS`.
+    """
+    by_smear: dict[str, list[FieldState]] = {}
+    for state in states:
+        by_smear.setdefault(state.source.result.smear, []).append(state)
+    doubts: dict[str, Sequence[float]] = {}
+    if sort == SORTS[0]:
+        for own in by_smear.values():
+            # The median size is that of the smear, whose cells are all of one magnification.
+            doubts |= {state.name: values.tolist() for state, values in zip(own, doubts_of_cells(own, thresholds), strict=True)}
+    rows = []
+    for number, state in enumerate(states):
+        if state.source.problem:
+            continue
+        scores, own_doubts = state.source.cells.score.tolist(), doubts.get(state.name, ())
+        for cell_number, cell in state.cells.items():
+            if cell is None or label not in (-1, cell[4]):
+                continue
+            score = scores[cell_number] if cell_number < len(scores) else 1.0
+            doubt = own_doubts[cell_number] if cell_number < len(own_doubts) else 0.0
+            key = {"doubt": -doubt, "score": score, "size": _side(cell), "field": 0.0}[sort]
+            rows.append((key, number, cell_number, cell[4], round(1000 * score), _version(state, cell_number, cell)))
+    rows.sort()
+    return [value for row in rows for value in row[1:]]
+
+
+def _side(cell: Cell) -> float:
+    return float((cell[2] - cell[0]) * (cell[3] - cell[1]))
+
+
+def _version(state: FieldState, number: int, cell: Cell) -> int:
+    """Differs where a cell's crop does: 0 for a box of the model."""
+    found = state.found.get(number)
+    return 0 if found is not None and found[:4] == cell[:4] else 1 + zlib.crc32(repr(cell[:4]).encode()) % 9999
+
+
+def _since(content: Mapping[str, Any]) -> int:
+    since = content.get("since", -1)
+    return since if isinstance(since, int) else -1
+
+
+def _number(request: Request, name: str, default: int) -> int:
+    text = request.query_params.get(name, str(default))
+    try:
+        return int(text)
+    except ValueError:
+        raise UsageError(f"{name} must be a whole number, got {text[:40]!r}") from None
+
+
+def _file(name: str, _request: Request) -> Response:
+    return serving.file(_PAGE / name)
+
+
+def _json(content: object, status: int = 200) -> Response:
+    from starlette.responses import Response
+
+    text = json.dumps(content, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "backslashreplace")
+    return Response(text, status, media_type="application/json", headers=serving.HEADERS)
+
+
+def _jpeg(content: bytes, headers: Mapping[str, str]) -> Response:
+    from starlette.responses import Response
+
+    return Response(content, media_type="image/jpeg", headers=dict(headers))
+
+
+def _shown(answer: Callable[[Request], Response]) -> Callable[[Request], Response]:
+    """An answer, or the reason why there is none."""
+
+    def guarded(request: Request) -> Response:
+        try:
+            return answer(request)
+        except (ImageError, UsageError) as error:
+            return _json({"error": str(error)}, _NOT_FOUND)
+
+    return guarded
+
+
+def _taken(answer: Callable[[Mapping[str, Any]], dict[str, Any]]) -> Callable[[Request], Any]:
+    """Reads what a page sends, within a bound, and answers when it is done, or with the reason why it is not."""
+    from starlette.concurrency import run_in_threadpool
+
+    async def guarded(request: Request) -> Response:
+        content = bytearray()
+        async for part in request.stream():
+            content += part
+            if len(content) > _MOST_REQUEST:
+                return _json({"error": f"a request may hold {_MOST_REQUEST // MEBIBYTE} MiB"}, _TOO_LARGE)
+        return await run_in_threadpool(_answered, answer, bytes(content))
+
+    return guarded
+
+
+def _answered(answer: Callable[[Mapping[str, Any]], dict[str, Any]], content: bytes) -> Response:
+    try:
+        request = json.loads(content)
+        if not isinstance(request, dict):
+            raise ValueError("not an object")
+    except (ValueError, RecursionError) as error:
+        return _json({"error": f"the request is not understood: {error}"}, _REFUSED)
+    try:
+        return _json(answer(request))
+    except StaleError as error:
+        return _json({"error": str(error), "stale": error.fields}, _CONFLICT)
+    except SmearcountError as error:
+        return _json({"error": str(error)}, _REFUSED)
