@@ -57,7 +57,9 @@ def parser() -> Parser:
     )
     add("--out", type=Path, help="folder for the results; default: runs/count/<time>")
     add("--model", type=Path, help="an .onnx model, or the name of one that adapt made; default: the shipped one")
-    add("--manifest", type=Path, help="CSV or .xlsx file that names fields and their smears: field,smear[,um_per_px][,rbc_per_ul]")
+    add(
+        "--manifest", type=Path, help="CSV or .xlsx file that names fields and their smears: field,smear[,um_per_px][,rbc_per_ul]"
+    )
     add("--um-per-px", type=Number(float), help="scale in micrometres per pixel; adds counts per mm²")
     add("--rbc-per-ul", type=Number(float), help="red cells per µL from an analyser; adds counts per µL")
     add("--ul-factor", type=Number(float), help="your own factor from cells per mm² to cells per µL, in place of --rbc-per-ul")

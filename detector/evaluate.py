@@ -131,7 +131,11 @@ def parser() -> Parser:
     add("--smears", type=Path, help="CSV or .xlsx file with each field's smear, domain or both: field,smear,domain")
     add("--also", type=Path, help="data.yaml of other labels for the same fields; adds the figures by these labels")
     add("--counts", type=Path, help="CSV or .xlsx file of counts, for example counts.csv; in place of --data")
-    add("--truth", type=Path, help="with --counts: CSV or .xlsx file of true counts or of an analyser's values, or a folder of labels")
+    add(
+        "--truth",
+        type=Path,
+        help="with --counts: CSV or .xlsx file of true counts or of an analyser's values, or a folder of labels",
+    )
     studies = "; ".join(f"{name}: {protocol.about}" for name, protocol in protocols.PROTOCOLS.items())
     add("--protocol", help=f"with --counts: a study for validation. {studies}")
     levels = "with --protocol methods: values at which the bias is wanted; can be given several times"

@@ -1,4 +1,4 @@
-"""Text files and tables that others wrote: read within a limit, in the encodings and workbooks that spreadsheets write."""
+"""Texts that others wrote: files and tables are read within a limit, in the forms that spreadsheets write; names are shown without harm."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import csv
 import errno
 import io
 import re
+import unicodedata
 import warnings
 import zipfile
 from collections.abc import Iterable, Sequence
@@ -27,6 +28,24 @@ _SEPARATORS = ",;\t"
 _THREE_DECIMALS = re.compile(r"-?\d+\.\d{3}")
 _STATED_SEPARATOR = re.compile(r"""["']?sep=([,;\t])["']?[\r\n]*""", re.IGNORECASE)
 """A first line by which Excel is told what stands between columns."""
+
+
+_COMMANDS = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+"""Categories of Unicode of which no sign is shown: controls, marks of format and direction, halves of signs, breaks of lines."""
+
+
+def harmless(text: str) -> str:
+    """Text with signs that move the cursor, colour, send or reorder what a terminal or page shows, as escapes such as `\\x1b`.
+
+    Names of files and smears may hold them. Line breaks, tabs, and letters of scripts that run from right to left stay.
+    """
+    if text.isascii() and text.replace("\n", " ").isprintable():
+        return text
+    return "".join(_escaped(sign) if unicodedata.category(sign) in _COMMANDS and sign not in "\n\t" else sign for sign in text)
+
+
+def _escaped(sign: str) -> str:
+    return sign.encode("unicode_escape").decode("ascii")
 
 
 def content(path: Path, most_bytes: int) -> bytes:

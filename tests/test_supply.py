@@ -1,4 +1,4 @@
-"""The dependencies: locks, constraints, the project file and the page of licences tell one thing. `.ci/supply` writes all but the project file."""
+"""Locks, constraints, the project file and the page of licences name the same dependencies. `.ci/supply` writes all but two of them."""
 
 from __future__ import annotations
 

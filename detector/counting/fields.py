@@ -94,7 +94,7 @@ class FieldCount:
         Raises:
             ValueError: `um_per_px` is not a positive number.
         """
-        if um_per_px is not None and not (np.isfinite(um_per_px) and um_per_px > 0):
+        if um_per_px is not None and not 0 < um_per_px < np.inf:
             raise ValueError(f"um_per_px must be positive, got {um_per_px}")
         framed = detections.counts(in_frame(detections.xyxy, detections.label, detections.size_wh))
         return cls(field, smear, detections.size_wh, detections.counts(), framed, detections.saturated, um_per_px, quality)

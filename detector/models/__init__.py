@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from rich.markup import escape
+
 from detector.arguments import Parser, called
 from detector.commandline import console, run
 from detector.errors import EXIT_DONE, EXIT_SOME_FAILED
@@ -20,7 +22,7 @@ def models() -> int:
     """
     listed = catalogue.entries()
     for entry in listed:
-        console.print(f"[bold]{entry.name}[/]", soft_wrap=True)
+        console.print(f"[bold]{escape(entry.name)}[/]", soft_wrap=True)
         lines = [entry.problem] if entry.card is None else _lines(entry.card)
         for line in [*lines, str(entry.path)]:
             console.print(f"  {line}", markup=False, soft_wrap=True)

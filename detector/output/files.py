@@ -24,8 +24,8 @@ _LONGEST_PART = 200
 """Bytes of a part of a path."""
 _SUMMED = re.compile(rb'(\{.*),"crc32":"([0-9a-f]{8})"\}\n', re.DOTALL)
 """A line with its checksum: CRC-32 of what stands before the comma."""
-_ARMED = ("=", "+", "-", "@", "\t", "\r")
-"""Spreadsheets take text that begins with these for a formula (OWASP, CSV injection)."""
+_ARMED = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
+"""Spreadsheets take text that begins with these for a formula, some also in their wide forms (OWASP, CSV injection)."""
 
 
 def write_bytes(target: Path, content: bytes) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from detector.errors import writing
 from detector.output.files import write_parts
+from detector.texts import harmless
 
 if TYPE_CHECKING:
     import jinja2
@@ -31,7 +32,7 @@ def pieces(templates: Path, name: str = REPORT, **values: Any) -> Iterator[str]:
     """A page from the template `name` in a folder of templates, which extends the shared `base.html.j2`, piece by piece.
 
     The folder's `report.css` comes after the shared style; its `report.js`, where there is one, is all that a browser runs. Every
-    value is escaped.
+    value is escaped, and shown without signs that reorder or hide text.
     """
     own = templates / "report.js"
     script = own.read_text(encoding="utf-8") if own.exists() else ""
@@ -55,6 +56,7 @@ def template(templates: Path, name: str = REPORT) -> jinja2.Template:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader([templates, _SHARED]),
         autoescape=True,
+        finalize=lambda value: harmless(value) if type(value) is str else value,  # markup is ours
         undefined=jinja2.StrictUndefined,
         optimized=False,  # looking for constants takes a third of the time and finds hardly any
         trim_blocks=True,

@@ -322,6 +322,7 @@ class _Judge:
         content = {
             **asdict(card),
             "sha256": cards.sha256(target),
+            cards.WEIGHTS_HASH: cards.sha256(target.with_suffix(".pt")),
             "about": self.job.about,
             "val_precision_recall": finish.operating(records, found),
             "adapted": document(adapted),

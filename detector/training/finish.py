@@ -86,6 +86,7 @@ def finish(weights: Path, data_files: Sequence[Path], target: Path, sizes: expor
         content = {
             **asdict(card),
             "sha256": cards.sha256(made),
+            cards.WEIGHTS_HASH: cards.sha256(weights),
             **tuned.document(),
             "val_precision_recall": operating(records, counted),
             "parity_with_weights": asdict(parity),

@@ -14,7 +14,9 @@ from detector.errors import ConfigError, DownloadError, ModelError, NothingToDoE
 from detector.output import files
 from detector.training import augment, corpus, cpu, framework
 from detector.training.settings import TrainSettings
-from detector.vision import catalogue
+from detector.vision import card, catalogue
+
+_UNSAFE = "is not a YOLO model that can be loaded safely"
 
 _SETTINGS = "settings.json"
 
@@ -149,12 +151,14 @@ def start(model: str) -> Any:
             f"--model {model}: must be {catalogue.NAME}, weights (.pt) or an architecture (.yaml, for example yolo11n.yaml)"
         )
     here = Path(model).is_file()
+    if here and suffix == ".pt":
+        card.check_weights(Path(model))
     try:
         return YOLO(model, task="detect")
     except Exception as error:
-        reason = " ".join(str(error).split())[:200]
+        reason = _reason(error)
         if here:
-            raise ModelError(f"{model}: is not a YOLO model that can be loaded safely ({reason})") from None
+            raise ModelError(f"{model}: {_UNSAFE} ({reason})") from None
         if suffix == ".yaml":
             raise ModelError(f"{model}: is not an architecture that Ultralytics knows; try yolo11n.yaml") from None
         raise DownloadError(
@@ -240,6 +244,10 @@ def _forget_after(table: Path, epoch: int) -> None:
     numbers = [row.partition(",")[0].strip() for row in rows]
     kept = [row for row, number in zip(rows, numbers, strict=True) if number.isdigit() and int(number) <= epoch + 1]
     files.write_text(table, "".join([head, *kept]))
+
+
+def _reason(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]
 
 
 def arguments(settings: TrainSettings, data: Path, run_folder: Path) -> dict[str, Any]:

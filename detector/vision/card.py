@@ -18,14 +18,15 @@ from detector.vision.sums import ValSums, val_sums
 
 METADATA_KEY = "smearcount"
 """Key in an ONNX file's metadata under which its `Card` stands as JSON."""
-
-
 _MOST_BYTES = 16 * texts.MEBIBYTE
 """Of a card beside a model; ours have some kilobytes."""
 MOST_PX = 4096
 """No side of a network's input is asked to be longer."""
 LAYOUT = 3
 """Version of a card and of the network that it describes: what goes in and what comes out."""
+
+WEIGHTS_HASH = "weights_sha256"
+"""Key in the file of a card under which the hash of the weights stands of which the model was made."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,16 +144,26 @@ def sha256(path: Path) -> str:
 
 
 def check_hash(path: Path) -> str:
-    """SHA-256 of a model file, checked against the card that stands beside it, if one does.
+    """SHA-256 of a model file, checked against the card that stands beside it, if one does. Nothing else of the file is read.
 
     Raises:
         ModelError: the card names another hash, so the file was changed or the two do not belong together.
     """
+    return _checked(path, "sha256", required=True)
+
+
+def check_weights(path: Path) -> str:
+    """SHA-256 of weights, checked in the same way against the card of the model that was made of them, if it names one."""
+    return _checked(path, WEIGHTS_HASH, required=False)
+
+
+def _checked(path: Path, key: str, required: bool) -> str:
     digest = sha256(path)
     beside = path.with_suffix(".json")
     if beside.is_file():
         try:
-            expected = json.loads(texts.content(beside, _MOST_BYTES)).get("sha256")
+            card = json.loads(texts.content(beside, _MOST_BYTES))
+            expected = card.get(key, None if required else digest)
         except (OSError, ValueError, AttributeError, RecursionError):
             raise ModelError(f"{beside}: is not a model card; restore the card of {path.name} or remove it") from None
         if expected != digest:
