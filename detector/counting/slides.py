@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from detector.counting.fields import FieldCount, Part, edge_px, in_frame
+from detector.counting.fields import FieldCount, Part, in_frame
 from detector.vision import doubts, scan, tiles
 from detector.vision.cells import CLASSES
 from detector.vision.detections import Detections
@@ -83,9 +83,8 @@ class SlideCount:
 
     def parts(self, field: str) -> tuple[Part, ...]:
         """The tiles that were counted, as the parts between which the counts of the slide, a field of that name, scatter."""
-        edge = edge_px((self.tiles[-1].owned[2], self.tiles[-1].owned[3]))
         return tuple(
-            Part(_named(tile.raw), _named(tile.frame), _area_px(tile.owned, edge), tile.owned, field)
+            Part(_named(tile.raw), _named(tile.frame), _area_px(tile.owned), tile.owned, field)
             for tile in self.tiles
             if tile.status == scan.COUNTED
         )
@@ -170,6 +169,6 @@ def _named(numbers: Sequence[int]) -> Mapping[str, int]:
     return dict(zip(CLASSES, numbers, strict=True))
 
 
-def _area_px(owned: tuple[int, int, int, int], edge: float) -> float:
+def _area_px(owned: tuple[int, int, int, int]) -> float:
     x1, y1, x2, y2 = owned
-    return max(x2 - max(x1, edge), 0.0) * max(y2 - max(y1, edge), 0.0)
+    return float((x2 - x1) * (y2 - y1))

@@ -127,7 +127,11 @@ def median(values: NDArray[np.floating[Any]]) -> float:
     return float((ordered[(len(ordered) - 1) // 2] + ordered[len(ordered) // 2]) / 2)
 
 
-def touches(xyxy: Boxes, size_wh: tuple[int, int], margin_px: float) -> NDArray[np.bool_]:
-    """Which image edges each box reaches to within `margin_px`: left, top, right, bottom; of shape (n, 4)."""
+def touches(xyxy: Boxes, size_wh: tuple[int, int], margin_px: float | NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Which image edges each box reaches to within `margin_px`: left, top, right, bottom; of shape (n, 4).
+
+    Args:
+        margin_px: one for all boxes, or of shape (n, 1).
+    """
     gap = xyxy * _INWARD + np.array((0, 0, *size_wh), dtype=np.float32)
     return np.asarray(gap <= margin_px)

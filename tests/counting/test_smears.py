@@ -67,7 +67,7 @@ def test_density_needs_every_field_calibrated() -> None:
     some = one(field("a", rbc=101, um=0.1), field("b", rbc=101))
     per_mm2 = both.classes["RBC"].per_mm2
     assert per_mm2 is not None
-    assert per_mm2.value == pytest.approx(200 / (2 * (996 * 1e-4) ** 2))
+    assert per_mm2.value == pytest.approx(200 / (2 * (1000 * 1e-4) ** 2))
     assert per_mm2.low < per_mm2.value < per_mm2.high
     assert some.classes["RBC"].per_mm2 is None
 
@@ -76,7 +76,7 @@ def test_density_of_fields_of_unlike_magnification() -> None:
     smear = one(field("a", rbc=101, um=0.1), field("b", rbc=401, um=0.2))
     per_mm2 = smear.classes["RBC"].per_mm2
     assert per_mm2 is not None
-    assert per_mm2.value == pytest.approx(100 / (996 * 1e-4) ** 2)
+    assert per_mm2.value == pytest.approx(100 / (1000 * 1e-4) ** 2)
 
 
 def view(name: str, rbc: int, share: float, column: int) -> FieldCount:
