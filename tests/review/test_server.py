@@ -1,0 +1,282 @@
+"""The page of a review as a client sees it: what is served, to whom, and that no change is lost."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from detector.review import command
+from detector.review.journal import JOURNAL, Journal
+from detector.review.opened import open_run
+from detector.review.review import Review
+from detector.review.server import Page, listed
+
+httpx = pytest.importorskip("httpx", reason="needs the dev extra: pip install -e '.[dev]'")
+pytest.importorskip("uvicorn", reason="needs the serve extra: pip install -e '.[serve]'")
+
+Opening = Callable[[], Any]
+Run = Callable[..., int]
+SHOWN = (
+    "",
+    "review.js",
+    "konva.min.js",
+    "state.json",
+    "field.json?f=0",
+    "cells.json?class=-1",
+    "crop.jpg?f=0&c=0",
+    "picture.jpg?f=0",
+)
+TAKEN = ("change", "undo", "redo", "write")
+
+
+class Served:
+    """A review with its page."""
+
+    def __init__(self, review: Review, page: Page, session: Any) -> None:
+        self.review, self.page, self.session = review, page, session
+
+    def get(self, path: str, **how: Any) -> Any:
+        """The answer to a question."""
+        return self.session.get(self.page.url + path, **how)
+
+    def post(self, path: str, **content: Any) -> Any:
+        """The answer to what a page sends."""
+        return self.session.post(self.page.url + path, json=content)
+
+
+@pytest.fixture
+def served(opened: Opening) -> Iterator[Served]:
+    # Nothing is encrypted here, and preparing for it takes longer than most answers.
+    with opened() as review, Page(("127.0.0.1", 0), review, "Ann") as page, httpx.Client(verify=False) as session:
+        yield Served(review, page, session)
+
+
+def test_it_serves_the_review_and_nothing_else(served: Served) -> None:
+    for path in SHOWN:
+        assert served.get(path).status_code == 200, path
+    state = served.get("state.json").json()
+    assert [field["counts"] for field in state["fields"] if field["read"]] == [
+        list(state.counted.raw.values()) for state in served.review.fields if state.source.is_read
+    ]
+    for path in (
+        "none",
+        "../server.py",
+        "%2e%2e/server.py",
+        "..%2f..%2fserver.py",
+        "report.html.j2",
+        "konva.LICENSE.txt",
+        "openapi.json",
+    ):
+        assert served.get(path).status_code == 404, path
+    for query in ("f=99", "f=-1", "f=x", "f=../../etc/passwd", ""):
+        for path in ("field.json", "picture.jpg", "crop.jpg"):
+            answer = served.get(f"{path}?{query}")
+            assert answer.status_code == 404, (path, query)
+            assert set(answer.json()) == {"error"}
+    assert served.get("crop.jpg?f=0&c=99999").status_code == 404
+    assert served.get("cells.json?sort=name").status_code == 404
+    for path in TAKEN:
+        assert served.get(path).status_code == 405
+    assert served.post("state.json").status_code == 405
+
+
+def test_pictures_are_those_of_the_cells(served: Served) -> None:
+    crop = served.get("crop.jpg?f=0&c=0")
+    assert crop.headers["content-type"] == "image/jpeg"
+    assert crop.headers["cache-control"].startswith("private")
+    assert crop.content[:2] == served.get("picture.jpg?f=0").content[:2] == b"\xff\xd8"
+    assert crop.content != served.get("crop.jpg?f=0&c=1").content
+    unread = next(n for n, state in enumerate(served.review.fields) if not state.source.is_read)
+    assert "is empty" in served.get(f"picture.jpg?f={unread}").json()["error"]
+
+
+def test_a_picture_of_another_size_is_not_shown_and_cannot_be_looked_at(served: Served) -> None:
+    import cv2
+
+    source = served.review.fields[0].source
+    cv2.imwrite(str(source.path), cv2.resize(cv2.imread(str(source.path)), None, fx=0.5, fy=0.5))
+    assert "not as large as when it was counted" in served.get("crop.jpg?f=0&c=0").json()["error"]
+    look = {"field": 0, "revision": 0, "looked": True}
+    answer = served.post("change", id="look-at-it", by="Ann", fields=[look])
+    assert (answer.status_code, "not as large" in answer.json()["error"]) == (422, True)
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"Host": "evil.example"}, 400),
+        ({"Origin": "http://evil.example"}, 403),
+        ({"Origin": "null"}, 403),
+        ({"Sec-Fetch-Site": "cross-site"}, 403),
+        ({"Sec-Fetch-Site": "same-site"}, 403),
+    ],
+)
+def test_another_page_gets_nothing_and_changes_nothing(served: Served, headers: dict[str, str], status: int) -> None:
+    for path in SHOWN:
+        assert served.get(path, headers=headers).status_code == status
+    change = {"id": "from-elsewhere", "by": "Eve", "fields": [{"field": 0, "revision": 0, "looked": True}]}
+    for path in TAKEN:
+        assert served.session.post(served.page.url + path, json=change, headers=headers).status_code == status
+    assert served.review.version == 0
+    assert not (served.review.run.folder / "reviewed").exists()
+
+
+def test_without_the_token_nothing_is_served_and_nothing_changed(served: Served) -> None:
+    page = httpx.URL(served.page.url)
+    token = page.path.strip("/")
+    assert len(token) >= 22
+    for start in ("", "x/", f"{token[:-1]}/", f"{token}x/", "%00/"):
+        for path in SHOWN:
+            answer = served.session.get(f"http://127.0.0.1:{page.port}/{start}{path}")
+            assert answer.status_code == 404
+            assert token not in answer.text
+        for path in TAKEN:
+            change = {"id": "no-token-1", "by": "Eve", "fields": [{"field": 0, "revision": 0, "looked": True}]}
+            assert served.session.post(f"http://127.0.0.1:{page.port}/{start}{path}", json=change).status_code == 404
+    assert served.review.version == 0
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b"[]", b"7", b"[" * 5000, b'{"id": 7}', b'{"fields": 3, "id": "xxxxxxxx", "by": "a"}', b"\xff\xfe"]
+)
+def test_what_is_no_request_is_refused_with_its_reason(served: Served, content: bytes) -> None:
+    for path in ("change", "undo"):
+        answer = served.session.post(served.page.url + path, content=content)
+        assert answer.status_code == 422
+        assert answer.json()["error"]
+    assert served.review.version == 0
+
+
+def test_a_request_is_bounded(served: Served) -> None:
+    assert served.session.post(f"{served.page.url}change", content=b" " * (17 << 20)).status_code == 413
+
+
+def test_a_stale_page_is_told_which_fields_changed(served: Served) -> None:
+    look = {"field": 0, "revision": 0, "looked": True}
+    assert served.post("change", id="look-one", by="Ann", fields=[look]).json()["version"] == 1
+    answer = served.post("change", id="look-two", by="Bob", fields=[{**look, "looked": False}])
+    assert (answer.status_code, answer.json()["stale"]) == (409, [0])
+    assert [field["field"] for field in served.get("state.json?since=0").json()["fields"]] == [0]
+    assert served.get("state.json?since=1").json()["fields"] == []
+
+
+def test_results_are_written_on_request(served: Served) -> None:
+    written = served.post("write").json()["written"]
+    assert (Path(written[0]) / "report.html").is_file()
+    answer = served.post("write", dataset=True)
+    assert (answer.status_code, "mark fields as looked at first" in answer.json()["error"]) == (422, True)
+
+
+def test_cells_come_in_the_order_asked_for(served: Served) -> None:
+    states, _ = served.review.snapshot()
+    thresholds = served.review.run.thresholds
+    total = sum(len(state.found) for state in states)
+    for sort in ("doubt", "score", "size", "field"):
+        flat = listed(states, thresholds, -1, sort)
+        cells = [tuple(flat[i : i + 2]) for i in range(0, len(flat), 5)]
+        assert len(set(cells)) == total
+    scores = listed(states, thresholds, -1, "score")[3::5]
+    assert scores == sorted(scores)
+    assert set(listed(states, thresholds, 1, "doubt")[2::5]) == {1}
+
+
+def test_two_hundred_clients_lose_nothing(many_fields: Path) -> None:
+    run = open_run(many_fields)
+    answers: list[int] = []
+    with Journal(many_fields, run.sha256) as journal, Page(("127.0.0.1", 0), Review(run, journal), "Ann") as page:
+        place = httpx.URL(page.url)
+
+        def client(number: int) -> None:
+            connection = HTTPConnection(place.host, place.port, timeout=60)
+            box = {"box": [number, 10, number + 20, 40], "label": number % 3}
+            for turn in range(3):
+                wanted = {"field": number, "revision": turn, "cells": [box]}
+                content = {"id": f"client-{number:03}-{turn}", "by": f"reader {number}", "fields": [wanted], "since": 0}
+                # Sent twice, as a page does that got no answer.
+                for _ in range(2):
+                    connection.request("POST", f"{place.path}change", json.dumps(content))
+                    answer = connection.getresponse()
+                    answer.read()
+                    answers.append(answer.status)
+            connection.close()
+
+        threads = [threading.Thread(target=client, args=(number,)) for number in range(200)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert answers == [200] * 1200
+    with Journal(many_fields, run.sha256) as journal:
+        again = Review(run, journal)
+        drawn = [[cell for number, cell in state.cells.items() if number not in state.found] for state in again.fields]
+    assert drawn == [[(number, 10.0, number + 20, 40.0, number % 3)] * 3 for number in range(200)]
+
+
+@contextmanager
+def started(folder: Path, *options: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """The command as a process, and the address of its page; it is killed at the end."""
+    program = [sys.executable, "-m", "detector.review", str(folder), "--no-browser", *options]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    with subprocess.Popen(program, stderr=subprocess.PIPE, text=True, env=environment) as process:
+        try:
+            assert process.stderr is not None
+            yield process, next(found[0] for line in process.stderr if (found := re.search(r"http://\S+", line)))
+        finally:
+            process.kill()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals of another kind")
+def test_the_command_goes_on_after_a_kill_and_ends_by_ctrl_c(run_folder: Path) -> None:
+    look = {"field": 0, "revision": 0, "looked": True, "cells": [{"cell": 0, "removed": True}]}
+    with started(run_folder, "--reader", "Ann") as (_, url):
+        assert httpx.post(f"{url}change", json={"id": "before-kill", "by": "Ann", "fields": [look]}).status_code == 200
+    with started(run_folder) as (process, again):
+        assert again != url
+        field = httpx.get(f"{again}state.json").json()["fields"][0]
+        assert (field["looked"]["by"], field["edits"]) == ("Ann", 1)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == 0
+
+
+def test_results_are_written_without_a_page(run_command: Run, run_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command(command.main, run_folder, "--write", "--reader", "Ann") == 0
+    assert (run_folder / "reviewed" / "counts.csv").is_file()
+    assert "written to" in capsys.readouterr().out
+    assert run_command(command.main, run_folder, "--write", "--dataset") == 3
+    assert "mark fields as looked at first" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "message"),
+    [
+        (["{out}", "--dataset"], 2, "--dataset needs --write"),
+        (["{out}", "--serve", "http"], 2, "is not a port"),
+        (["{out}", "--reader", " "], 2, "reader's name"),
+        (["{out}/none"], 2, "is not a folder"),
+        (["{out}", "--pictures", "none"], 2, "is not a folder"),
+    ],
+)
+def test_wrong_use_says_what_would_work(
+    run_command: Run, run_folder: Path, capsys: pytest.CaptureFixture[str], options: list[str], code: int, message: str
+) -> None:
+    assert run_command(command.main, *(option.format(out=run_folder) for option in options)) == code
+    assert message in " ".join(capsys.readouterr().err.split())
+    assert not (run_folder / JOURNAL).exists()
+
+
+def test_a_folder_of_pictures_is_counted_first(run_command: Run, fields: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command(command.main, fields, "--write") == 0
+    (folder,) = Path("runs/count").iterdir()
+    assert {"counts.csv", "reviewed", JOURNAL} <= {path.name for path in folder.iterdir()}
