@@ -52,7 +52,9 @@ def command(options: EvaluateOptions) -> int:
     """
     style.require()
     if options.protocol is not None or options.levels:
-        return _protocol(options)
+        study, about = protocols.study(options)
+        sheets.print_sheet(console, errors, study, folder.write_study(options.out, study, about))
+        return EXIT_DONE
     _check(options)
     return _tables(options) if options.data is None else _model(options, options.data)
 
@@ -99,13 +101,6 @@ def _model(options: EvaluateOptions, data: Path) -> int:
         folder.write_model(target, result, about)
     console.print(f"results: {target}", markup=False, soft_wrap=True)
     return EXIT_SOME_FAILED if result.unread else EXIT_DONE
-
-
-def _protocol(options: EvaluateOptions) -> int:
-    study, about = protocols.study(options)
-    target = folder.write_study(options.out, study, about)
-    sheets.print_sheet(console, errors, study, target)
-    return EXIT_DONE
 
 
 def _tables(options: EvaluateOptions) -> int:

@@ -274,7 +274,7 @@ class Survey:
 
     def _by_model(self, name: str) -> float | None:
         correction = self.corrections.get(name)
-        return correction and correction.factor_to
+        return None if correction is None else correction.factor_to
 
     def record(self) -> dict[str, Any]:
         """See `Mode.record`."""

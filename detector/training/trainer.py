@@ -29,7 +29,8 @@ class Trainer(DetectionTrainer):  # type: ignore[misc]
     def __init__(self, *arguments: Any, **options: Any) -> None:
         """See Ultralytics."""
         super().__init__(*arguments, **options)
-        self.last, self.best = _Durable(self.last), _Durable(self.best)
+        self.last: Path = _Durable(self.last)
+        self.best: Path = _Durable(self.best)
 
     def final_eval(self) -> None:
         """Strip the checkpoints of what only a training needs, each in one step, and evaluate the best."""
