@@ -25,6 +25,7 @@ from detector.arguments import Number, Parser
 from detector.commandline import console, run
 from detector.errors import EXIT_DONE, NothingToDoError
 from detector.training import cpu, fit, framework, settings
+from detector.vision import catalogue
 
 TARGET_RATIO, TARGET_DIFFERENCE = 2.0, 0.01
 """What is aimed at: seconds of an epoch against ours, and the most that mAP50 may differ."""
@@ -99,7 +100,7 @@ def command(options: Options) -> int:
         None,
         {
             **SAME,
-            "model": str(Path(fit.resolved(model)).resolve()) if model.endswith(".pt") or model == fit.SHIPPED else model,
+            "model": str(Path(fit.resolved(model)).resolve()) if model.endswith(".pt") or model == catalogue.NAME else model,
             "epochs": options.epochs,
             "close_mosaic_epochs": options.epochs // 4,
             "image_px": options.image_px,
@@ -202,7 +203,7 @@ def parser() -> Parser:
     made = Parser("benchmarks.train_speed", "[OPTION]...", command.__doc__)
     made.add_argument("--data", type=Path, help="data.yaml made by detector.convert; default: synthetic fields")
     made.add_argument("--fields", type=Number(int, 10), default=120, help="synthetic fields, a fifth of them for validation")
-    made.add_argument("--model", default=fit.SHIPPED, help="weights or architecture that both start from")
+    made.add_argument("--model", default=catalogue.NAME, help="weights or architecture that both start from")
     made.add_argument("--epochs", type=Number(int, 1), default=8, help="of each training")
     made.add_argument("--image-px", type=Number(int, 64), default=320, help="long side that fields are scaled to")
     made.add_argument("--batch", type=Number(int, 1), default=16, help="fields a step")

@@ -24,9 +24,10 @@ from detector.errors import EXIT_DONE, NothingToDoError
 from detector.training import framework
 from detector.vision import finder, images
 from detector.vision.card import Card
+from detector.vision.catalogue import SHIPPED
 from detector.vision.cells import CLASSES
 from detector.vision.detections import Detections
-from detector.vision.model import SHIPPED, Model
+from detector.vision.model import Model
 
 OVERLAPS = np.arange(10, 20) / 20
 THEIR_IOU, THEIR_MOST = 0.7, 300

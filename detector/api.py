@@ -108,11 +108,11 @@ class Detector:
 
         Args:
             inputs: images, slides, folders (each subfolder is a smear) and patterns, or lists of these.
-            manifest: CSV file with the columns `field,smear[,um_per_px]`.
+            manifest: CSV or .xlsx file with the columns `field,smear[,um_per_px][,rbc_per_ul]`.
             um_per_px: micrometres per pixel of fields for which the manifest gives none: gives counts per mm².
-            rbc_per_ul: red cells per µL from an analyser: gives counts per µL.
+            rbc_per_ul: red cells per µL from an analyser, of smears for which the manifest gives none: gives counts per µL.
             ul_factor: your own factor from cells per mm² to cells per µL, in mm² per µL.
-            truth: labels (VOC, YOLO, COCO) or a CSV file of manual counts to compare with.
+            truth: labels (VOC, YOLO, COCO) or a CSV or .xlsx file of manual counts to compare with.
             tile_px: side of a slide's tiles in the model's own pixels.
 
         Raises:
@@ -124,12 +124,13 @@ class Detector:
         options = CountOptions(
             names, listed, um_per_px, rbc_per_ul, ul_factor, labels, self._backend, self._threads, tile_px=tile_px
         )
-        fields = job.search(options).fields
+        found = job.search(options)
+        fields = found.fields
         scan.check_tile(tile_px, self.model.card)
         true_counts = None if options.truth is None else job.truth_of(options.truth)
         results: list[FieldResult] = []
         work = Work(self.model, self._workers, picture_bytes=pictures.most_bytes(len(fields)), tile_px=tile_px)
-        outcome = job.completed(job.count_fields(fields, work, on_result=results.append), options, self.model, started)
+        outcome = job.completed(job.count_fields(fields, work, on_result=results.append), options, found, self.model, started)
         outcome = replace(outcome, results=tuple(results))
         if true_counts is None:
             return outcome

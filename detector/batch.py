@@ -44,6 +44,7 @@ def count_into_folder(options: CountOptions, opened: Callable[[], Model], starte
     """
     for remark in manifest.read(options.manifest).remarks if options.manifest else ():
         errors.print(f"{options.manifest}: {remark}", markup=False, soft_wrap=True)
+    exported = _formats(options)
     searched = job.search(options, option)
     fields = searched.fields
     # Done while the interpreter idles, because the model is opened and works.
@@ -69,10 +70,11 @@ def count_into_folder(options: CountOptions, opened: Callable[[], Model], starte
                 handed_on(partial(results.write_cells, folder)) as write_down,
             ):
                 outcome = job.count_fields(fields, work, advance, write_down)
-            outcome = job.completed(outcome, options, model, started)
+            outcome = job.completed(outcome, options, searched, model, started)
             results.write(folder, outcome, outcome.run)
             preparing.join()
             page.write(folder / results.REPORT, outcome, job.entries(fields, journal), outcome.run)
+        failed = _export(exported, folder, {field.field: field.path for field in fields}) if exported else []
     except KeyboardInterrupt:
         errors.print(f"interrupted; continue with the same command and: --out {folder} --resume", markup=False, soft_wrap=True)
         return EXIT_INTERRUPTED
@@ -88,7 +90,30 @@ def count_into_folder(options: CountOptions, opened: Callable[[], Model], starte
         print(json.dumps(tables.document(outcome, folder), indent=2))
     if not outcome.read:
         return EXIT_NOTHING_DONE
-    return EXIT_SOME_FAILED if outcome.unread else EXIT_DONE
+    return EXIT_SOME_FAILED if outcome.unread or failed else EXIT_DONE
+
+
+def _formats(options: CountOptions) -> list[str]:
+    """The formats for other tools that are asked for; refused now, and not after an hour of counting.
+
+    Raises:
+        UsageError: there is no such format. MissingExtraError: a package that one needs is not installed.
+    """
+    if not options.export:
+        return []
+    from detector.output.exchange import formats  # imports much, which few counts need
+
+    return formats.require(options.export, option("export"))
+
+
+def _export(names: list[str], folder: Path, places: dict[str, Path]) -> list[str]:
+    """Write the cells for other tools; what could not be written, a line each."""
+    from detector.output.exchange import formats, run
+
+    exported = formats.write(run.read(folder, places), names, folder / results.EXCHANGE)
+    for line in (*(f"note: {remark}" for remark in exported.remarks), *(f"error: {line}" for line in exported.failed)):
+        errors.print(line, markup=False, soft_wrap=True)
+    return exported.failed
 
 
 def _clear_up(folder: Path, journal: Journal) -> None:

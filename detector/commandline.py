@@ -5,17 +5,16 @@ from __future__ import annotations
 import errno
 import os
 import sys
-import unicodedata
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from detector import process
 from detector.arguments import Parser
 from detector.errors import EXIT_DONE, EXIT_INTERRUPTED, EXIT_SOME_FAILED, SmearcountError, UsageError
+from detector.texts import harmless
 
-_COMMANDS = frozenset({"Cc", "Cf", "Zl", "Zp"})
-"""Categories of Unicode of which no sign is shown: controls, marks of format and direction, breaks of lines and paragraphs."""
+T = TypeVar("T")
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -34,6 +33,12 @@ def __getattr__(name: str) -> Any:
     from rich.text import Text
 
     class Harmless(Console):
+        def print(self, *objects: Any, soft_wrap: bool | None = None, **how: Any) -> None:
+            """Print as rich does. What is not to be wrapped is one line, also where a name in it holds a line break."""
+            if soft_wrap:
+                objects = tuple(thing.replace("\n", r"\n") if isinstance(thing, str) else thing for thing in objects)
+            super().print(*objects, soft_wrap=soft_wrap, **how)
+
         def render_str(self, text: str, **how: Any) -> Text:
             """Text as rich makes it, with nothing in it that commands the terminal."""
             return super().render_str(harmless(text), **how)
@@ -45,25 +50,11 @@ def __getattr__(name: str) -> Any:
     return made
 
 
-def harmless(text: str) -> str:
-    """Text with signs that move the cursor, colour, send or reorder what a terminal shows, as escapes such as `\\x1b`.
-
-    Names of files and smears may hold them. Letters of scripts that run from right to left stay.
-    """
-    if text.isascii() and text.replace("\n", " ").isprintable():
-        return text
-    return "".join(_escaped(sign) if unicodedata.category(sign) in _COMMANDS and sign not in "\n\t" else sign for sign in text)
-
-
-def _escaped(sign: str) -> str:
-    return sign.encode("unicode_escape").decode("ascii")
-
-
 def run(command: Callable[..., int | None], parser: Parser, options: Callable[..., Any] | None = None) -> None:
     """Run one command function with what `parser` finds in `sys.argv`, and leave the process with its exit code.
 
     The function takes an object of the class `options`, or without one each option by its name. It returns its exit code
-    (None means 0). A `SmearcountError` is printed as one line and ends with the code of its class; Ctrl-C and SIGTERM end with 130.
+    (None means 0). A `SmearcountError` is printed as one line and ends with the code of its class; Ctrl-C, SIGTERM and SIGHUP end with 130.
     Nobody sees a traceback for what a user can mend.
     """
     process.catch()
@@ -101,6 +92,19 @@ def _say(head: str, text: str, style: str = "") -> None:
     from detector.commandline import errors
 
     errors.print(Text.assemble((head, style), harmless(text)), soft_wrap=True)
+
+
+@contextmanager
+def tracked(what: str, items: Sequence[T]) -> Iterator[Iterator[T]]:
+    """The items one by one, with progress on standard error."""
+
+    def one_by_one(advance: Callable[[float], None]) -> Iterator[T]:
+        for item in items:
+            yield item
+            advance(1)
+
+    with progress_bar(what, len(items)) as advance:
+        yield one_by_one(advance)
 
 
 @contextmanager

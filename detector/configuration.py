@@ -10,9 +10,13 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from detector import texts
 from detector.errors import ConfigError
 
 T = TypeVar("T", bound=BaseModel)
+
+_SHOWN = 80
+"""Most letters of a stranger's text in a message."""
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -22,11 +26,12 @@ def read_yaml(path: Path) -> dict[str, Any]:
         ConfigError: the file is missing, is not YAML, or holds something else.
     """
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = yaml.safe_load(texts.content(path, texts.MEBIBYTE).decode("utf-8"))
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror}); give the path of a YAML file") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        reason = " ".join(str(error).split())
+    # A date or number that is none and a key that is a list raise something else than YAML's own errors.
+    except (yaml.YAMLError, ArithmeticError, LookupError, RecursionError, TypeError, ValueError) as error:
+        reason = "nested too deeply" if isinstance(error, RecursionError) else " ".join(str(error).split())[:300]
         raise ConfigError(f"{path}: is not valid YAML ({reason})") from None
     if not isinstance(content, dict):
         raise ConfigError(f"{path}: must hold `key: value` lines, holds {type(content).__name__}")
@@ -45,9 +50,9 @@ def validate(kind: type[T], values: Mapping[str, Any], source: str) -> T:
     names = list(kind.model_fields)
     for key in values:
         if key not in names:
-            near = difflib.get_close_matches(str(key), names, n=1, cutoff=0.5)
+            near = difflib.get_close_matches(str(key)[:_SHOWN], names, n=1, cutoff=0.5)
             hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(names)}"
-            raise ConfigError(f"{source}: unknown key {key!r}; {hint}")
+            raise ConfigError(f"{source}: unknown key {repr(key)[:_SHOWN]}; {hint}")
     try:
         return kind.model_validate(dict(values))
     except ValidationError as error:

@@ -60,7 +60,7 @@ def command(options: ConvertOptions) -> int:
     )
     with errors.status("reading and comparing the images"):
         audit = conversion.convert(request)
-    _show(audit, options.out)
+    show(audit, options.out)
     stale = audit.corrections is not None and audit.corrections.not_applied
     return EXIT_SOME_FAILED if audit.failed or stale else EXIT_DONE
 
@@ -75,7 +75,8 @@ def _source(source: Path | None, download_name: str | None) -> Path:
         return download.fetch(dataset, _DOWNLOADS / dataset.name, lambda _done, _all: advance(1))
 
 
-def _show(audit: Audit, out: Path) -> None:
+def show(audit: Audit, out: Path) -> None:
+    """Tell what a conversion found, repaired and left out."""
     table = Table("split", "images", *CLASSES, "without RBC", title=escape(out.as_posix()))
     for split, tally in audit.splits.items():
         boxes = (str(tally.boxes[name]) for name in CLASSES)
@@ -118,7 +119,7 @@ def parser() -> Parser:
     """What the command takes."""
     made = Parser("convert", "[OPTION]... --out <path> [SOURCE]", command.__doc__)
     add = made.add_argument
-    layouts = "a folder in the layout of BCCD (Pascal VOC), CBC or YOLO, or a COCO .json file"
+    layouts = "a folder in the layout of BCCD (Pascal VOC), CBC or YOLO, a COCO .json file, or files of CVAT, Label Studio, QuPath, ImageJ"
     add("source", metavar="SOURCE", type=Path, nargs="?", help=layouts)
     add("--out", type=Path, required=True, help="dataset folder to write; an earlier conversion there is replaced")
     fetch = f"download a public dataset into {_DOWNLOADS} and convert it: bccd"

@@ -18,6 +18,7 @@ from detector.arguments import Number, Parser, called
 from detector.commandline import run
 from detector.engines.options import CountOptions
 from detector.errors import UsageError
+from detector.output.exchange import FORMATS
 from detector.vision import backends
 from detector.vision.model import Model, processors
 
@@ -55,16 +56,20 @@ def parser() -> Parser:
         help="images, slides, folders (each subfolder is a smear) or patterns such as 'a/*.jpg'",
     )
     add("--out", type=Path, help="folder for the results; default: runs/count/<time>")
-    add("--model", type=Path, help="an .onnx model made by train or export; default: the shipped one")
-    add("--manifest", type=Path, help="CSV file that names fields and their smears: field,smear[,um_per_px]")
+    add("--model", type=Path, help="an .onnx model, or the name of one that adapt made; default: the shipped one")
+    add(
+        "--manifest", type=Path, help="CSV or .xlsx file that names fields and their smears: field,smear[,um_per_px][,rbc_per_ul]"
+    )
     add("--um-per-px", type=Number(float), help="scale in micrometres per pixel; adds counts per mm²")
     add("--rbc-per-ul", type=Number(float), help="red cells per µL from an analyser; adds counts per µL")
     add("--ul-factor", type=Number(float), help="your own factor from cells per mm² to cells per µL, in place of --rbc-per-ul")
-    add("--truth", type=Path, help="true counts to compare with: a CSV file, or labels (Pascal VOC, YOLO, COCO)")
+    add("--truth", type=Path, help="true counts to compare with: a CSV or .xlsx file, or labels (Pascal VOC, YOLO, COCO)")
     add("--overlays", action="store_true", help="save each field with its boxes drawn, in the folder overlays")
     tried, untried = [name for name in backends.NAMES if name not in backends.EXPERIMENTAL], backends.EXPERIMENTAL
     of_backend = f"program that runs the model: {', '.join(tried)}; experimental, never run yet: {', '.join(untried)}"
     add("--backend", default=CountOptions.backend, help=of_backend)
+    for_others = f"write the cells for other tools too, in the folder exchange; can be given several times: {', '.join(FORMATS)}"
+    add("--export", metavar="<format>", action="append", default=[], help=for_others)
     add(
         "--threads",
         type=Number(int, 1),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,14 +11,13 @@ from rich.markup import escape
 from detector.accuracy import evaluation, precision, terminal
 from detector.accuracy.comparison import evaluate_tables
 from detector.accuracy.evaluation import Candidate, evaluate
-from detector.accuracy.failures import NO_DOMAIN, groups_by_name
+from detector.accuracy.failures import NO_DOMAIN
 from detector.accuracy.plots import style
-from detector.accuracy.report import folder
+from detector.accuracy.report import folder, protocols, sheets
 from detector.annotations import dataset, domains
 from detector.annotations.labels import SPLITS
-from detector.annotations.records import Record
 from detector.arguments import Parser, option
-from detector.commandline import console, errors, progress_bar, run
+from detector.commandline import console, errors, run, tracked
 from detector.engines import manifest
 from detector.errors import EXIT_DONE, EXIT_SOME_FAILED, UsageError
 from detector.vision.model import Model
@@ -37,26 +36,33 @@ class EvaluateOptions:
     counts: Path | None = None
     truth: Path | None = None
     against: Path | None = None
+    protocol: str | None = None
+    levels: Sequence[str] = ()
     out: Path | None = None
 
 
 def command(options: EvaluateOptions) -> int:
     """Compare a model with labels (--data), or any counts with true counts (--counts and --truth).
 
+    With --protocol, counts are validated as laboratories do it: the same slides again, another method, or two readers.
+
     Writes report.html (for people), metrics.json, fields.csv and plots. Figures have 95 % intervals by bootstrap over fields, or
     over smears if --smears names them. Each domain has its own figures; domains are named by --smears, or else by prefixes of the
     field names. Errors stand beside those of the constant baseline (the training fields' median), which a model should beat.
     """
-    _check(options)
     style.require()
+    if options.protocol is not None or options.levels:
+        study, about = protocols.study(options)
+        sheets.print_sheet(console, errors, study, folder.write_study(options.out, study, about))
+        return EXIT_DONE
+    _check(options)
     return _tables(options) if options.data is None else _model(options, options.data)
 
 
 def _check(options: EvaluateOptions) -> None:
     if (options.data is None) == (options.counts is None):
         raise UsageError(
-            "give either --data datasets/NAME/data.yaml (a model against labels) or --counts counts.csv --truth manual.csv "
-            "(counts against true counts)"
+            "give either --data NAME/data.yaml (a model against labels) or --counts and --truth (counts against true counts)"
         )
     if (options.counts is None) != (options.truth is None):
         raise UsageError("--counts and --truth belong together: counts, and a CSV or a folder of labels to compare them with")
@@ -73,11 +79,12 @@ def _model(options: EvaluateOptions, data: Path) -> int:
     model, other = Model.load(options.model), options.against and Model.load(options.against)
     fields = evaluation.load_split(data, split, options.exclude)
     terminal.print_names(errors, f"names of {options.exclude} not in the split", fields.absent)
-    of_smear, of_domain = _of_manifest(options.smears, fields.records)
+    of_smear, of_domain, remarks = manifest.groups(options.smears, [record.name for record in fields.records])
+    terminal.print_names(errors, f"remarks on {options.smears}", remarks)
     with folder.begun(options.out) as target:
-        with progress_bar("evaluating", len(fields.records)) as advance:
+        with tracked("evaluating", fields.records) as records:
             result = evaluate(
-                _with_progress(fields.records, advance),
+                records,
                 Candidate.of(model),
                 train=dataset.load(data, "train").records,
                 domain_of=(lambda name: of_domain.get(name, NO_DOMAIN)) if of_domain else domains.of_dataset(data),
@@ -96,16 +103,6 @@ def _model(options: EvaluateOptions, data: Path) -> int:
     return EXIT_SOME_FAILED if result.unread else EXIT_DONE
 
 
-def _of_manifest(path: Path | None, records: Sequence[Record]) -> list[dict[str, str]]:
-    """The smear and the domain of each field by its name; empty where they are not told."""
-    listed = manifest.read(path, domains=True) if path else manifest.Manifest(Path(), ())
-    terminal.print_names(errors, f"remarks on {path}", listed.remarks)
-    groups = [groups_by_name(((row.field, getattr(row, what)) for row in listed.rows), what) for what in ("smear", "domain")]
-    if path and not any(record.name in group_of for record in records for group_of in groups):
-        raise UsageError(f"{path}: names none of the fields to evaluate; they are named like {records[0].name!r}")
-    return groups
-
-
 def _tables(options: EvaluateOptions) -> int:
     counts, truth, against = options.counts, options.truth, options.against
     assert counts is not None
@@ -118,25 +115,27 @@ def _tables(options: EvaluateOptions) -> int:
     return EXIT_SOME_FAILED if result.unread or result.against_unread else EXIT_DONE
 
 
-def _with_progress(records: Sequence[Record], advance: Callable[[int], None]) -> Iterator[Record]:
-    for record in records:
-        yield record
-        advance(1)
-
-
 def parser() -> Parser:
     """What the command takes."""
     made = Parser("evaluate", "[OPTION]...", command.__doc__)
     add = made.add_argument
     add("--data", type=Path, help="data.yaml of a dataset folder made by detector.convert")
     add("--split", help="split to evaluate: train, val or test; default: test")
-    add("--model", type=Path, help="an .onnx model; default: the shipped one")
+    add("--model", type=Path, help="an .onnx model, or the name of one that adapt made; default: the shipped one")
     add("--exclude", type=Path, help="text file with the names of fields to leave out, one a line")
-    add("--smears", type=Path, help="CSV file with each field's smear, domain or both: field,smear,domain")
+    add("--smears", type=Path, help="CSV or .xlsx file with each field's smear, domain or both: field,smear,domain")
     add("--also", type=Path, help="data.yaml of other labels for the same fields; adds the figures by these labels")
-    add("--counts", type=Path, help="CSV file of counts, for example counts.csv; in place of --data")
-    add("--truth", type=Path, help="with --counts: CSV file of true counts, or a folder of labels")
-    add("--against", type=Path, help="a second .onnx model, or a second CSV file of counts, to compare with the first")
+    add("--counts", type=Path, help="CSV or .xlsx file of counts, for example counts.csv; in place of --data")
+    add(
+        "--truth",
+        type=Path,
+        help="with --counts: CSV or .xlsx file of true counts or of an analyser's values, or a folder of labels",
+    )
+    studies = "; ".join(f"{name}: {protocol.about}" for name, protocol in protocols.PROTOCOLS.items())
+    add("--protocol", help=f"with --counts: a study for validation. {studies}")
+    levels = "with --protocol methods: values at which the bias is wanted; can be given several times"
+    add("--levels", metavar="CLASS=VALUE,...", action="append", default=[], help=levels)
+    add("--against", type=Path, help="a second .onnx model, or a second file of counts, to compare with the first")
     add("--out", type=Path, help="folder for the results; default: runs/evaluate/<time>")
     return made
 

@@ -9,7 +9,7 @@ from typing import Any
 from detector.arguments import Number, Parser
 from detector.commandline import console, errors, run
 from detector.errors import EXIT_DONE, ModelError, OutputError, UsageError
-from detector.training import framework, settings
+from detector.training import fit, framework, settings
 from detector.training.export import Sizes
 from detector.training.finish import PLOT, Finished, finish
 
@@ -20,6 +20,11 @@ def make_model(weights: Path, data: Sequence[Path], target: Path, sizes: Sizes, 
     parity = finished.parity
     if finished.unfound:
         errors.print(f"[yellow]finds no {', '.join(finished.unfound)} in the val fields at any score: train longer[/]")
+    if finished.untuned:
+        errors.print(
+            f"[yellow]no val field has a {' or '.join(finished.untuned)}, so that threshold is not tuned: "
+            "convert again with such fields in val[/]"
+        )
     console.print(f"model: {finished.model} (card: {finished.card})", markup=False, soft_wrap=True)
     console.print("thresholds: " + ", ".join(f"{name} {value:.2f}" for name, value in finished.thresholds.items()))
     console.print(
@@ -29,13 +34,13 @@ def make_model(weights: Path, data: Sequence[Path], target: Path, sizes: Sizes, 
     return finished
 
 
-def export(*, weights: Path, data: Sequence[Path], out: Path, image_px: int, shown_rbc_px: float) -> int:
+def export(*, weights: Path, data: Sequence[Path], out: Path, image_px: int | None, shown_rbc_px: float) -> int:
     """Make an ONNX model for counting from trained weights, with thresholds tuned on the datasets' val fields."""
     if not weights.is_file():
         raise ModelError(f"{weights}: no such file; give weights such as runs/train/NAME/weights/best.pt")
     if out.suffix != ".onnx":
         raise OutputError(f"{out}: must end with .onnx")
-    if image_px < 64 or image_px % 32:
+    if image_px is not None and (image_px < 64 or image_px % 32):
         raise UsageError(f"--image-px {image_px}: must be a multiple of 32, 64 or more")
     if not 12 <= shown_rbc_px <= 200:
         raise UsageError(f"--shown-rbc-px {shown_rbc_px:g}: must be 12 to 200")
@@ -47,8 +52,18 @@ def export(*, weights: Path, data: Sequence[Path], out: Path, image_px: int, sho
     except OSError as error:
         raise OutputError(f"{out.parent}: cannot be made ({error.strerror})") from None
     framework.prepare(Path("runs") / "train" / ".ultralytics")
-    make_model(weights, data, out, Sizes(image_px, shown_rbc_px), {"weights": weights.name})
+    make_model(weights, data, out, Sizes(_side_px(weights, image_px), shown_rbc_px), {"weights": weights.name})
     return EXIT_DONE
+
+
+def _side_px(weights: Path, given: int | None) -> int:
+    """Side of the pictures of the weights' training: at another one they would find other cells."""
+    stated = fit.trained_px(weights)
+    if given is None and stated is None:
+        raise UsageError(f"{weights}: does not say at which size it was trained; give --image-px")
+    if given is not None and stated is not None and given != stated:
+        raise UsageError(f"--image-px {given}: {weights} was trained at {stated} px; leave it out")
+    return stated or given or 0
 
 
 def parser() -> Parser:
@@ -64,7 +79,7 @@ def parser() -> Parser:
         help="data.yaml of a dataset of their training; can be given several times",
     )
     add("--out", type=Path, required=True, help=".onnx file to write; its card is written beside it")
-    add("--image-px", type=Number(int), default=416, help="--image-px of their training")
+    add("--image-px", type=Number(int), help="--image-px of their training; default: as the weights say")
     shown = "width of red cells in the model's input when it counts, in pixels"
     add("--shown-rbc-px", type=Number(float), default=settings.load().shown_rbc_px, help=shown)
     return made

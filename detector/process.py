@@ -29,13 +29,14 @@ _asked = False
 
 
 def catch() -> None:
-    """From now on the first Ctrl-C or SIGTERM ends the process at once, in one line; within `answering`, the second."""
+    """From now on the first Ctrl-C, SIGTERM or SIGHUP (a lost terminal) ends the process at once, in one line.
+
+    Within `answering`, the second one does.
+    """
     global _asked
     _asked = False
-    signal.signal(signal.SIGTERM, _came)
-    # A shell lets its background jobs ignore it.
-    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
-        signal.signal(signal.SIGINT, _came)
+    for number in _signals():
+        signal.signal(number, _came)
     atexit.unregister(_ignore)
     atexit.register(_ignore)
 
@@ -67,16 +68,19 @@ def answering(how: Literal["raise", "wait"]) -> Iterator[None]:
 def collected_signals() -> Iterator[list[int]]:
     """Collect Ctrl-C, SIGTERM and the loss of the terminal, however often they come: what was counted is still to be written."""
     caught: list[int] = []
-    numbers = [signal.SIGINT, signal.SIGTERM]
-    # Under nohup the loss of the terminal is to be survived.
-    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
-        numbers.append(signal.SIGHUP)
+    numbers = _signals()
     before = [signal.signal(number, lambda number, _frame: caught.append(number)) for number in numbers]
     try:
         yield caught
     finally:
         for number, handler in zip(numbers, before, strict=True):
             signal.signal(number, handler)
+
+
+def _signals() -> list[signal.Signals]:
+    """What asks a command to end. A shell lets its background jobs ignore Ctrl-C, and nohup the loss of the terminal: that stays."""
+    ignorable = [signal.SIGINT, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]
+    return [signal.SIGTERM, *(number for number in ignorable if signal.getsignal(number) is not signal.SIG_IGN)]
 
 
 def asked() -> bool:
@@ -107,8 +111,8 @@ def _came(_signal: int, _frame: FrameType | None) -> None:
 
 def _ignore() -> None:
     # All is done. The interpreter gives up our handlers before it ends, and the process would be killed in its last moment.
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for number in _signals():
+        signal.signal(number, signal.SIG_IGN)
 
 
 def guard_output() -> None:

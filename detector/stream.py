@@ -93,7 +93,7 @@ def parser() -> Parser:
     mode = "fields: count where the stage rests; scan: count while it moves"
     add("--mode", choices=("fields", "scan"), default=StreamOptions.mode, help=mode)
     add("--out", type=Path, help="folder for the results; default: runs/stream/<time>")
-    add("--model", type=Path, help="an .onnx model made by train or export; default: the shipped one")
+    add("--model", type=Path, help="an .onnx model, or the name of one that adapt made; default: the shipped one")
     add("--um-per-px", type=Number(float), help="scale in micrometres per pixel; adds counts per mm²")
     add("--until-enough", action="store_true", help="end when both target uncertainties below are reached")
     percent = Number(float, 0.1, 100)

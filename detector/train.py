@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from argparse import BooleanOptionalAction
 from collections.abc import Sequence
@@ -12,6 +13,7 @@ from detector.arguments import Number, Parser, called
 from detector.commandline import console, errors, run
 from detector.errors import EXIT_DONE, EXIT_INTERRUPTED, UsageError
 from detector.export import make_model
+from detector.texts import harmless
 from detector.training import fit, settings
 from detector.training.export import Sizes
 
@@ -38,9 +40,9 @@ def train(
         if not data:
             raise UsageError(f"--data is missing: give the data.yaml of a dataset made by {called('convert')}")
         chosen = settings.load(config, overrides)
-        folder = RUNS / (name or time.strftime("%Y%m%d-%H%M%S"))
+        folder = RUNS / _checked(time.strftime("%Y%m%d-%H%M%S") if name is None else name)
     try:
-        weights = fit.resume(folder) if resume else fit.fit(chosen, data, folder)
+        weights = fit.resume(folder, _warn) if resume else fit.fit(chosen, data, folder)
     except KeyboardInterrupt:
         if (folder / "weights" / "last.pt").is_file():
             errors.print(f"interrupted; continue with: {called('train')} --resume {folder}", markup=False, soft_wrap=True)
@@ -51,6 +53,17 @@ def train(
     finished = make_model(weights, fit.recorded_data(folder), folder / "model.onnx", sizes, used.model_dump())
     console.print(f"count with it: {called('count')} --model {finished.model} INPUT", markup=False, soft_wrap=True)
     return EXIT_DONE
+
+
+def _warn(words: str) -> None:
+    errors.print(f"warning: {words}", style="yellow", markup=False, soft_wrap=True)
+
+
+def _checked(name: str) -> str:
+    # What one system takes for a folder's name, another may not.
+    if not name.strip(". ") or harmless(name) != name or re.search(r'[<>:"/\\|?*\n\t]', name):
+        raise UsageError(f"--name {name}: must be the name of one folder, which is made in {RUNS}, such as mine")
+    return name
 
 
 def parser() -> Parser:

@@ -64,7 +64,7 @@ def fields(tmp_path: Path) -> Path:
 @pytest.fixture(autouse=True)
 def own_signals() -> Iterator[None]:
     """Leave Ctrl-C to pytest, whatever a command of a test made of it."""
-    signals = (signal.SIGINT, signal.SIGTERM)
+    signals = [signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]
     before = [signal.getsignal(number) for number in signals]
     yield
     for number, handler in zip(signals, before, strict=True):

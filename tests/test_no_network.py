@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -37,14 +38,53 @@ framework.prepare(Path(sys.argv[1]))
 from detector.training import trainer
 """
 
+EVERY_COMMAND = """
+import sys
+from importlib import import_module
+from pathlib import Path
 
-def calls_of(program: str, folder: Path, *names: str) -> list[str]:
-    """System calls of such names by a Python program, or by one that it starts, that are about an address of the internet."""
+import detector
+
+samples = str(Path(detector.__file__).parents[1] / "datasets" / "samples")
+Path(sys.argv[1]).mkdir()
+__import__("os").chdir(sys.argv[1])
+synth = "--fields 4 --size 160x128 --rbc 4 --um-per-px 0.2"
+for line in (
+    f"synth --out smears {synth}",
+    "convert smears/truth.json --out set --splits 0.5/0.25/0.25",
+    f"count {samples} --out counted --overlays",
+    "exchange counted --to voc",
+    "stream fake:serpentine --seconds 2 --out streamed",
+    f"evaluate --counts counted/counts.csv --truth {samples}/truth.csv --out compared",
+    "evaluate --data set/data.yaml --out evaluated",
+    "models",
+    *sys.argv[2:],
+):
+    name, *sys.argv[1:] = line.split()
+    try:
+        import_module(f"detector.{name}").main()
+        code = 0
+    except SystemExit as ended:
+        code = ended.code
+    print(name, code, file=sys.stderr)
+    if code not in (None, 0, 1):
+        raise SystemExit(f"{line}: {code}")
+"""
+"""All that a user can call, but what serves a page; the lines that are given come after them."""
+TRAIN = "train --data set/data.yaml --name tiny --model yolo11n.yaml --epochs 1 --image-px 64 --batch 2 --close-mosaic-epochs 0"
+EXPORT = "export runs/train/tiny/weights/best.pt --data set/data.yaml --out again.onnx --image-px 64"
+
+
+def calls_of(program: str, folder: Path, *names: str, arguments: Sequence[str] = ()) -> list[str]:
+    """System calls of such names by a Python program, or by one that it starts, that are about an address of the internet.
+
+    The program is given a folder that is not there yet, and the arguments.
+    """
     assert _STRACE is not None
     calls = folder / "calls.txt"
     environment = {name: value for name, value in os.environ.items() if name not in ("ORT_DISABLE_TELEMETRY", "YOLO_OFFLINE")}
     watched = [_STRACE, "-f", "-qq", "-e", f"trace={','.join(names)}", "-o", str(calls)]
-    command = [*watched, sys.executable, "-c", program, str(folder / "state")]
+    command = [*watched, sys.executable, "-c", program, str(folder / "state"), *arguments]
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=300)
     if "PTRACE" in done.stderr or "ptrace" in done.stderr:
         pytest.skip(f"system calls cannot be watched here: {done.stderr.strip().splitlines()[0]}")
@@ -73,3 +113,17 @@ def test_importing_for_training_reaches_nobody(tmp_path: Path) -> None:
         pytest.skip("needs the train extra: pip install -e '.[train]'")
     # A socket is opened, by libuuid, to ask this computer for the names of its network cards.
     assert calls_of(IMPORT_FOR_TRAINING, tmp_path, "connect", "sendto", "sendmsg", "sendmmsg") == []
+
+
+@needs_strace
+@pytest.mark.slow
+def test_no_command_opens_a_socket(tmp_path: Path) -> None:
+    assert calls_of(EVERY_COMMAND, tmp_path, "socket") == []
+
+
+@needs_strace
+@pytest.mark.slow
+def test_training_and_export_reach_nobody(tmp_path: Path) -> None:
+    if find_spec("ultralytics") is None:
+        pytest.skip("needs the train extra: pip install -e '.[train]'")
+    assert calls_of(EVERY_COMMAND, tmp_path, "connect", "sendto", "sendmsg", "sendmmsg", arguments=(TRAIN, EXPORT)) == []

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -21,15 +22,28 @@ process.catch()
 """
 
 
-def _signalled(body: str, *waits_s: float) -> tuple[int, str]:
+def _heeding() -> None:
+    """Hear of a lost terminal, though these tests may run under nohup, which is inherited."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
+def _ignoring() -> None:
+    """As nohup starts a program."""
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+
+def _signalled(
+    body: str, *waits_s: float, sent: signal.Signals = signal.SIGTERM, before: Callable[[], None] | None = None
+) -> tuple[int, str]:
     """How a program ends that gets a signal so long after its first line, and what it prints on standard error."""
     program = _PROGRAM.format(body=body)
-    started = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    started = subprocess.Popen([sys.executable, "-c", program], text=True, preexec_fn=before, **pipes)
     assert started.stdout is not None
     started.stdout.readline()
     for wait_s in waits_s:
         time.sleep(wait_s)
-        started.send_signal(signal.SIGTERM)
+        started.send_signal(sent)
     _, printed = started.communicate(timeout=30)
     return started.returncode, printed
 
@@ -53,6 +67,18 @@ with process.answering("wait"):
 """
     assert _signalled(body, 0.1) == (1, "at the check, True\n")
     assert _signalled(body, 0.1, 0.1) == (130, "interrupted\n")
+
+
+def test_the_loss_of_the_terminal_ends_it_too_but_not_under_nohup() -> None:
+    body = """
+with process.answering("wait"):
+    print(flush=True)
+    for step in range(20):
+        time.sleep(0.02)
+    sys.exit(f"asked: {process.asked()}")
+"""
+    assert _signalled(body, 0.1, sent=signal.SIGHUP, before=_heeding) == (1, "asked: True\n")
+    assert _signalled(body, 0.1, sent=signal.SIGHUP, before=_ignoring) == (1, "asked: False\n")
 
 
 def test_where_a_signal_may_raise_it_does() -> None:

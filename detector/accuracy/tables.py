@@ -23,8 +23,8 @@ SMEAR = "smear"
 """The column that names the smear; where there is none that names the image, a row is a whole smear."""
 _SHOWN = 5
 _THOUSANDS = re.compile(r"[1-9]\d{0,2}(\.\d{3})+")
-"""A number whose points may stand between thousands, as in tables whose columns stand apart by semicolons."""
-TABLE_SUFFIXES = (".csv", ".tsv", ".txt")
+"""A number whose points may stand between thousands, as in tables whose columns stand apart by semicolons, and texts in workbooks."""
+TABLE_SUFFIXES = (".csv", ".tsv", ".txt", ".xlsx", ".xlsm", ".xls", ".ods")
 """Endings of files that are tables."""
 
 Counts = Mapping[str, float]
@@ -50,7 +50,7 @@ class CountsTable:
 
 
 def read_table(path: Path) -> CountsTable:
-    """Read counts from a CSV file, such as our own `counts.csv`.
+    """Read counts from a CSV file or a workbook of Excel, such as our own `counts.csv`.
 
     There is a column `field` (a relative path or a name), or else `smear`, and at least one of the cell classes, under any name that
     `cells.label_of` knows, in any case; other columns are named in a remark. A count is a number of 0 or more, with a decimal comma
@@ -60,7 +60,7 @@ def read_table(path: Path) -> CountsTable:
         ManifestError: the file cannot be read, lacks a column, has no count, names a field twice, or holds a value that is no count;
             the message names file, line and column.
     """
-    expected = f"give a CSV file with a column {FIELD!r} and columns of counts, such as {', '.join(CLASSES)}"
+    expected = f"give a CSV or .xlsx file with a column {FIELD!r} and columns of counts, such as {', '.join(CLASSES)}"
     return _Reader(texts.table(path, expected)).read()
 
 
@@ -149,24 +149,33 @@ class _Reader:
         counts = {}
         for class_name, place in self.classes.items():
             if row[place]:
-                counts[class_name] = self._count(line, row[place], self.table.written[place])
+                counts[class_name] = number_in(self.table, line, place, row[place])
             else:
                 self.empty.setdefault(self.table.written[place], []).append(line)
         return counts
 
-    def _count(self, line: int, text: str, column: str) -> float:
-        where = f"{self.path}, line {line}, column {column!r}"
-        if self.table.separator == ";" and _THOUSANDS.fullmatch(text):
-            digits = text.replace(".", "")
-            raise ManifestError(
-                f"{where}: {text!r} can be {digits} or, with a decimal point, {text}; "
-                f"write {digits}, or a comma for the decimal point"
-            )
-        value = _number(text)
-        if value is None:
-            advice = "; leave the comma out" if "," in text else ""
-            raise ManifestError(f"{where}: needs a number of cells, 0 or more, found {text[:60]!r}{advice}")
-        return value
+
+def number_in(table: texts.Table, line: int, place: int, text: str, what: str = "number of cells") -> float:
+    """What a cell of a table says, an int where it is a whole number.
+
+    Args:
+        line: of the cell, for messages; `place` is that of its column, and `text` what stands in it.
+        what: what it should be, for messages.
+
+    Raises:
+        ManifestError: it is no number of 0 or more, or could be read as two numbers.
+    """
+    where = f"{table.path}, line {line}, column {table.written[place]!r}"
+    if table.separator in (";", "") and _THOUSANDS.fullmatch(text):
+        digits = text.replace(".", "")
+        raise ManifestError(
+            f"{where}: {text!r} can be {digits} or, with a decimal point, {text}; write {digits}, or a comma for the decimal point"
+        )
+    value = _number(text)
+    if value is None:
+        advice = "; leave the comma out" if "," in text else ""
+        raise ManifestError(f"{where}: needs a {what}, 0 or more, found {text[:60]!r}{advice}")
+    return value
 
 
 def _number(text: str) -> float | None:
@@ -182,7 +191,7 @@ def _number(text: str) -> float | None:
 
 
 def read_counts(path: Path) -> CountsTable:
-    """Read counts from a CSV file, or from labelled boxes in any layout that conversion reads.
+    """Read counts from a CSV file, a workbook of Excel, or from labelled boxes in any layout that conversion reads.
 
     Raises:
         ManifestError: a table that is not valid, or a folder that holds one. AnnotationError: no label set, or none with known classes.

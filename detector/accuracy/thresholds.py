@@ -17,6 +17,8 @@ from detector.vision.detections import Detections
 
 GRID = np.arange(10, 91) / 100
 """Thresholds that are tried."""
+UNTUNED = 0.25
+"""Threshold of a class of which no field has a labelled cell: nothing tells how many of its cells a threshold loses."""
 LEAST_SCORE = 0.05
 """Detections for tuning must reach down to this score."""
 ALL_WEIGHT = 0.1
@@ -79,6 +81,8 @@ class Tuned:
     """By class name."""
     unfound: tuple[str, ...]
     """Classes of which there are cells and none is found at any threshold: these need longer training or other data."""
+    untuned: tuple[str, ...] = ()
+    """Classes of which there is no cell: their threshold is `UNTUNED`."""
 
     @property
     def thresholds(self) -> dict[str, float]:
@@ -123,7 +127,8 @@ def tune(records: Sequence[Record], detections: Sequence[Detections], domains: S
         )
     of_domain = {name: np.flatnonzero(np.array(domains) == name) for name in sorted(set(domains))}
     classes = {name: _tuned(records, detections, of_domain, label) for label, name in enumerate(CLASSES)}
-    return Tuned(classes, tuple(_unfound(records, detections)))
+    untuned = (name for label, name in enumerate(CLASSES) if not any((record.label == label).any() for record in records))
+    return Tuned(classes, tuple(_unfound(records, detections)), tuple(untuned))
 
 
 def _tuned(
@@ -137,6 +142,8 @@ def _tuned(
         )
         for name, fields in of_domain.items()
     }
+    if not any((record.label == label).any() for record in records):
+        return ClassTuning(int(np.abs(GRID - UNTUNED).argmin()), float(GRID[0]), float(GRID[-1]), domains)
     cells = [max(float(np.mean([(records[i].label == label).sum() for i in fields])), 1.0) for fields in of_domain.values()]
     # In cells of the domain that has the fewest a field.
     goals = [goal[fields] * (min(cells) / own) for fields, own in zip(of_domain.values(), cells, strict=True)]

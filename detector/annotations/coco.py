@@ -17,11 +17,9 @@ from typing import Any
 import numpy as np
 
 from detector import texts
-from detector.annotations.labels import CORNER_SIZE, LARGEST_PX, Labels, boxes, class_name
+from detector.annotations.labels import CORNER_SIZE, LARGEST_PX, Box, Entry, Labels, boxes, class_name
 from detector.errors import AnnotationError
 from detector.vision.cells import IGNORE
-
-Box = tuple[float, float, float, float]
 
 _MOST_BYTES = 512 * texts.MEBIBYTE
 _FORM = "not a COCO detection file: expected an object with 'images', 'annotations' and 'categories'"
@@ -29,22 +27,6 @@ _CROWD_AREAS = 2.0
 """A mask marked `iscrowd` that is larger than the middle cell of its class by this factor is a heap."""
 _LONGEST = 60
 """Characters of a value that a message shows."""
-
-
-@dataclass(frozen=True, eq=False)
-class Entry:
-    """One image of a COCO file."""
-
-    file_name: str
-    """Path of the image as the file gives it, with forward slashes."""
-    labels: Labels | None
-    """None where an annotation of the image cannot be understood."""
-    problem: str | None = None
-    """Why it cannot be understood."""
-    crowd_cells: int = 0
-    """Masks marked `iscrowd` that were taken for single cells."""
-    crowd_regions: int = 0
-    """Masks marked `iscrowd` that were taken for ignore regions."""
 
 
 @dataclass(frozen=True)
@@ -62,22 +44,33 @@ class _Image:
     declared_wh: tuple[int, int] | None
 
 
-def read(path: Path) -> list[Entry]:
+def read(path: Path, document: Any = None) -> list[Entry]:
     """Images of one JSON file with their boxes.
+
+    Args:
+        document: what the file holds, where it is read already.
 
     Raises:
         AnnotationError: the file is no COCO detection file, or an id in it stands for two things.
     """
     try:
-        document = json.loads(texts.content(path, _MOST_BYTES))
-    except (ValueError, RecursionError) as error:
-        raise AnnotationError(f"{path}: not readable as JSON: {error}") from None
-    except OSError as error:
-        raise AnnotationError(f"{path}: cannot be read: {error.strerror}") from None
-    try:
-        return _entries(document)
+        return _entries(json_document(path) if document is None else document)
     except AnnotationError as error:
         raise AnnotationError(f"{path}: {error}") from None
+
+
+def json_document(path: Path) -> Any:
+    """What a JSON file of labels holds.
+
+    Raises:
+        AnnotationError: it cannot be read; the message is the reason without the path.
+    """
+    try:
+        return json.loads(texts.content(path, _MOST_BYTES))
+    except (ValueError, RecursionError) as error:
+        raise AnnotationError(f"not readable as JSON: {error}") from None
+    except OSError as error:
+        raise AnnotationError(f"cannot be read: {error.strerror}") from None
 
 
 def _entries(document: Any) -> list[Entry]:

@@ -284,6 +284,8 @@ def _converted(field: Field, frame: _Frame) -> Labels:
 def _upright(field: Field) -> Settled:
     """A field whose picture is displayed turned, though no stated size tells of which picture its boxes are: by what they lie on."""
     size = field.size_wh
+    if field.labels.stored:
+        return _of_stored(field)
     frame_known = field.labels.declared_wh == size and field.orientation in SWAPS_SIDES and size != (size or (0, 0))[::-1]
     if field.orientation == 1 or size is None or field.grey is None or frame_known or not len(field.labels.names):
         return Settled(field.labels)
@@ -298,17 +300,23 @@ def _upright(field: Field) -> Settled:
     return Settled(field.labels, remark=taken if gain > -_CLEARLY else None)
 
 
+def _of_stored(field: Field) -> Settled:
+    """A field of a tool that shows pictures as they are stored, unless its boxes clearly lie on the cells of the displayed one."""
+    labels, size = replace(field.labels, stored=False), field.size_wh
+    if field.orientation == 1 or size is None or not len(labels.names):
+        return Settled(labels)
+    turned = _turned(labels, field.orientation, size)
+    if field.grey is not None and _gain(field.grey, labels, turned) < -_CLEARLY:
+        return Settled(labels, remark="its boxes lie on cells of the displayed picture, and were taken for those of it")
+    how = f"its boxes are of the picture as stored: turned as EXIF orientation {field.orientation} turns it"
+    return Settled(turned, remark=how)
+
+
 def _turned(labels: Labels, orientation: int, size_wh: Size) -> Labels:
-    """Boxes of a stored picture as those of the displayed one, of `size_wh`; EXIF orientations as TIFF 6.0 numbers them."""
-    w, h = size_wh
-    stored = (h, w) if orientation in SWAPS_SIDES else (w, h)
-    x1, y1, x2, y2 = labels.pixels(stored).T
-    if orientation in (2, 3, 7, 8):  # the stored x runs the other way
-        x1, x2 = stored[0] - x2, stored[0] - x1
-    if orientation in (3, 4, 6, 7):  # the stored y runs the other way
-        y1, y2 = stored[1] - y2, stored[1] - y1
-    xyxy = np.stack([y1, x1, y2, x2] if orientation in SWAPS_SIDES else [x1, y1, x2, y2], axis=1)
-    return replace(labels, xyxy=xyxy, normalised=False, declared_wh=size_wh)
+    """Boxes of a stored picture as those of the displayed one, of `size_wh`."""
+    stored = size_wh[::-1] if orientation in SWAPS_SIDES else size_wh
+    xyxy = areas.turned(labels.pixels(stored), orientation, stored)
+    return replace(labels, xyxy=xyxy, normalised=False, declared_wh=size_wh, stored=False)
 
 
 def _gain(grey: NDArray[np.float32], labels: Labels, other: Labels) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
@@ -12,6 +12,7 @@ from detector.annotations.audit import Audit, BoxNote, Comparison, Note, SizeNot
 from detector.annotations.labels import TEST, Item, Labels, Source
 from detector.annotations.pictures import Picture
 from detector.errors import ImageError, NothingToDoError, UsageError
+from detector.vision import names
 
 
 @dataclass(frozen=True)
@@ -68,8 +69,11 @@ class _Notes:
         self.broken.append(f"{place}: {reason}")
 
 
-def convert(request: Request) -> Audit:
+def convert(request: Request, image_set: Source | None = None) -> Audit:
     """Convert a label set into the dataset folder `request.out` and return its audit.
+
+    Args:
+        image_set: the images that `request.labels` is of, in place of those of `request.source`.
 
     Raises:
         UsageError: the request contradicts itself.
@@ -82,7 +86,7 @@ def convert(request: Request) -> Audit:
     _check(request)
     sheet = corrections.read(request.corrections) if request.corrections is not None else None
     # With labels from elsewhere, bare images are enough.
-    source = sources.load(request.source) if request.labels is None else sources.load_images(request.source)
+    source = image_set or (sources.load(request.source) if request.labels is None else sources.load_images(request.source))
     notes = _Notes()
     notes.remarks += [Note(file, remark) for file, remark in source.remarks]
     plan = _plan(request, source)
@@ -91,7 +95,7 @@ def convert(request: Request) -> Audit:
     labelled = sum(item.label_file is not None for item in items)
     conventions.refuse_mostly_broken(request.labels or request.source, notes.broken, labelled)
     if not fields:
-        first = f": {notes.failed[0].file}: {notes.failed[0].reason}" if notes.failed else ""
+        first = "".join(f": {note.file}: {note.reason}" for note in [*notes.failed, *notes.remarks][:1])
         raise NothingToDoError(f"{request.source}: no field with both a readable image and labels is left to convert{first}")
     sources.require_known_names(request.labels or request.source, [field.labels for field in fields])
     pairs = duplicates.within([field.picture for field in fields])
@@ -156,17 +160,18 @@ def _plan(request: Request, source: Source) -> splits.Plan:
 
 
 def _relabelled(source: Source, request: Request, notes: _Notes) -> list[Item]:
-    """Items with their labels replaced where there is a replacement of that name."""
+    """Items with their labels replaced where there is a replacement of that path or, where it is clear which, of that name."""
     if request.labels is None:
         return list(source.items)
     replacing = sources.load(request.labels)
     notes.remarks += [Note(file, remark) for file, remark in replacing.remarks]
-    others = {item.name: item for item in replacing.items if item.label_file is not None}
-    names = {item.name for item in source.items}
-    notes.remarks += [Note(name, "has replacement labels but is not in the source") for name in sorted(set(others) - names)]
+    labelled = [item for item in replacing.items if item.label_file is not None]
+    others = {item.key: item for item in labelled}
+    pairs = names.joined([item.key for item in source.items], [item.key for item in labelled])
+    notes.remarks += _unused(labelled, set(pairs.values()), {item.name for item in source.items})
     items = []
     for item in source.items:
-        other = others.get(item.name)
+        other = others.get(pairs.get(item.key, ""))
         if other is not None:
             items.append(replace(item, labels=other.labels, label_file=other.label_file, problem=other.problem))
         elif not request.only_relabelled:
@@ -174,6 +179,14 @@ def _relabelled(source: Source, request: Request, notes: _Notes) -> list[Item]:
         elif item.image is not None:
             notes.left_out.append(Note(source.relative(item.image), "has no replacement labels"))
     return items
+
+
+def _unused(labelled: Sequence[Item], used: set[str], source_names: set[str]) -> Iterator[Note]:
+    for item in sorted(labelled, key=lambda item: item.key):
+        if item.key not in used:
+            several = item.name in source_names
+            why = "could be of several fields of the source, as their names are the same" if several else "is not in the source"
+            yield Note(item.key if several else item.name, f"has replacement labels but {why}")
 
 
 def _listed(items: list[Item], plan: splits.Plan, source: Source, notes: _Notes) -> list[Item]:

@@ -84,7 +84,7 @@ def write(folder: Path, records: Sequence[Record]) -> None:
     for record in records:
         if record.image is None or record.split is None:
             raise ValueError(f"record {record.name} has no image or no split")
-        _copy(record.image, folder / "images" / record.split, record.name)
+        copy_picture(record.image, folder / "images" / record.split, record.name)
         (folder / "labels" / record.split / f"{record.name}.txt").write_text(yolo.text(record), encoding="utf-8")
         if len(record.ignore):
             # In a folder of their own: what others read of a dataset folder knows cells only.
@@ -101,15 +101,24 @@ def ignore_file(image: Path) -> Path:
     return image.parents[2] / IGNORE / image.parent.name / f"{image.stem}.txt"
 
 
-def _copy(image: Path, folder: Path, name: str) -> None:
+def copy_picture(image: Path, folder: Path, name: str) -> Path:
+    """Copy an image as training reads it: byte by byte where it can, else as 8-bit PNG as counting sees it.
+
+    Returns:
+        The copy: `name` in `folder`, with its ending.
+
+    Raises:
+        OSError: it cannot be read or written. ImageError: it cannot be decoded.
+    """
     suffix = image.suffix.lower()
     if images.is_deep(image) or suffix not in _TRAINED | _JPEGS:
         # Training would keep the high byte of 16 bits, which leaves a 12-bit camera black, and passes over other endings.
         bgr = images.read(image)[:, :, ::-1]
-        (folder / f"{name}.png").write_bytes(cv2.imencode(".png", bgr)[1].tobytes())
-    else:
-        # Only the content is copied, so that the copy of a read-only file can be written.
-        shutil.copyfile(image, folder / f"{name}{'.jpg' if suffix in _JPEGS else image.suffix}")
+        target = folder / f"{name}.png"
+        target.write_bytes(cv2.imencode(".png", bgr)[1].tobytes())
+        return target
+    # Only the content is copied, so that the copy of a read-only file can be written.
+    return Path(shutil.copyfile(image, folder / f"{name}{'.jpg' if suffix in _JPEGS else image.suffix}"))
 
 
 @dataclass(frozen=True)

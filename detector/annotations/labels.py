@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import unicodedata
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,6 +14,8 @@ from numpy.typing import NDArray
 from detector.errors import AnnotationError
 from detector.vision.images import SUFFIXES
 
+Box = tuple[float, float, float, float]
+"""`x1, y1, x2, y2` with half-open edges."""
 LARGEST_PX = 10_000_000
 """No picture has a longer side, nor a box a larger coordinate."""
 LONGEST_NAME = 255
@@ -46,12 +50,30 @@ class Labels:
     """Width and height that the label file states for its image."""
     form: str = CORNERS
     """What the four numbers of a box are in the file: `CORNERS`, `CORNER_SIZE` or `CENTRE_SIZE`."""
+    stored: bool = False
+    """Whether the file is of a tool that shows pictures as they are stored, without the rotation that EXIF asks for."""
     lines: tuple[int, ...] = ()
     """The line of the label file for each of the first boxes, where it has a line a box."""
 
     def pixels(self, size_wh: tuple[int, int]) -> NDArray[np.float64]:
         """Boxes in pixels of an image of `(width, height)`, of shape (n, 4)."""
         return self.xyxy * np.array([*size_wh, *size_wh], dtype=np.float64) if self.normalised else self.xyxy
+
+
+@dataclass(frozen=True, eq=False)
+class Entry:
+    """One image of a file that labels many."""
+
+    file_name: str
+    """Path of the image as the file gives it, with forward slashes."""
+    labels: Labels | None
+    """None where an annotation of the image cannot be understood."""
+    problem: str | None = None
+    """Why it cannot be understood."""
+    crowd_cells: int = 0
+    """Masks marked `iscrowd` that were taken for single cells."""
+    crowd_regions: int = 0
+    """Masks marked `iscrowd` that were taken for ignore regions."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,7 +104,7 @@ class Source:
 
     root: Path
     layout: str
-    """`voc`, `cbc`, `yolo`, `coco` or `images`."""
+    """`voc`, `cbc`, `yolo`, `coco`, `cvat`, `labelstudio`, `qupath`, `imagej` or `images`."""
     items: tuple[Item, ...]
     missing: tuple[str, ...] = field(default=())
     """Names in the official lists for which there is neither image nor label file."""
@@ -112,6 +134,23 @@ def boxes(rows: list[tuple[float, float, float, float]]) -> NDArray[np.float64]:
     if (np.abs(xyxy) > LARGEST_PX).any():
         raise AnnotationError(f"a box has the coordinate {np.abs(xyxy).max():g}, which lies in no picture")
     return xyxy
+
+
+def around(points: Sequence[tuple[float, float]], degrees: float = 0.0, pivot: tuple[float, float] = (0.0, 0.0)) -> Box:
+    """The upright box around points, first turned clockwise (as displayed) about a pivot.
+
+    Raises:
+        AnnotationError: a coordinate is not a finite number, or larger than any picture. ValueError: there is no point.
+    """
+    if not all(abs(value) <= LARGEST_PX for point in points for value in point):
+        raise AnnotationError("has an outline with a coordinate that lies in no picture")
+    cos, sin = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
+    px, py = pivot
+    turned = (
+        [(px + (x - px) * cos - (y - py) * sin, py + (x - px) * sin + (y - py) * cos) for x, y in points] if degrees else points
+    )
+    xs, ys = zip(*turned, strict=True)
+    return min(xs), min(ys), max(xs), max(ys)
 
 
 def class_name(text: str) -> str:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 
 from detector import texts
-from detector.annotations import coco, voc, yolo
-from detector.annotations.labels import SPLITS, Item, Labels, Source, is_image, name_of, split_named
+from detector.annotations import coco, cvat, imagej, labelstudio, qupath, voc, yolo
+from detector.annotations.labels import SPLITS, Entry, Item, Labels, Source, is_image, name_of, split_named
 from detector.errors import AnnotationError
+from detector.vision import names
 from detector.vision.cells import IGNORE
 
 Reader = Callable[[Path], Labels]
@@ -57,15 +58,15 @@ def read_yolo(root: Path) -> Source | None:
     label_files = {
         key: path for folder, prefix in _named(root, "labels") for key, path in _files(folder, _is_label, prefix).items()
     }
-    names = yolo.class_names(root)
+    classes = yolo.class_names(root)
     if not label_files:
         return None
-    if names is None:
+    if classes is None:
         raise AnnotationError(
             f"{root}: holds YOLO label files and neither classes.txt nor data.yaml; "
             "write the class names, one a line, in the order of their numbers, into classes.txt beside 'labels'"
         )
-    items = _joined(images, label_files, lambda path: _with_regions(yolo.read(path, names), path, root))
+    items = _joined(images, label_files, lambda path: _with_regions(yolo.read(path, classes), path, root))
     return Source(root, "yolo", tuple(_with_splits(item, _split_of_key(item.key)) for item in items))
 
 
@@ -86,11 +87,105 @@ def read_coco(root: Path) -> Source | None:
         AnnotationError: a JSON file in such a place is no COCO detection file, or an id in it stands for two things.
     """
     files = [root] if root.is_file() else _coco_files(root)
-    pictures = _Pictures(root if root.is_dir() else root.parent)
-    entries = {path: sorted(coco.read(path), key=lambda entry: entry.file_name) for path in files}
-    items = tuple(_coco_item(entry, path, pictures) for path in files for entry in entries[path])
+    entries = {path: coco.read(path) for path in files}
     remarks = tuple(remark for path in files for remark in _crowds(path, entries[path]))
-    return Source(pictures.root, "coco", items, remarks=remarks) if items or root.is_file() else None
+    return _of_entries(root, "coco", entries, remarks) if root.is_file() or any(entries.values()) else None
+
+
+def read_cvat(root: Path) -> Source | None:
+    """A folder with XML files of CVAT in it or in `annotations`, or None.
+
+    Raises:
+        AnnotationError: one cannot be read, or is of another export than CVAT for images.
+    """
+    folders = [folder for folder in (root, _child(root, "annotations")) if folder is not None]
+    files = [path for folder in folders for path in sorted(folder.glob("*")) if _is_xml(path) and cvat.is_cvat(path)]
+    return _of_entries(root, "cvat", {path: cvat.read(path) for path in files}) if files else None
+
+
+def read_qupath(root: Path) -> Source | None:
+    """A folder tree with a GeoJSON file of QuPath for each image, called as the image with `.geojson` behind it; or None."""
+    return _singly(root, "qupath", sorted(path for path in root.rglob("*") if path.suffix.lower() == ".geojson"), _qupath)
+
+
+def read_imagej(root: Path) -> Source | None:
+    """A folder tree with a set of ROIs of ImageJ for each image, called as the image with `.zip` behind it; or None.
+
+    Raises:
+        MissingExtraError: there are such sets, and roifile is not installed.
+    """
+    archives = sorted(path for path in root.rglob("*") if path.suffix.lower() == ".zip" and imagej.is_roi_set(path))
+    return _singly(root, "imagej", archives, imagej.read)
+
+
+def read_file(path: Path) -> Source:
+    """One file of labels: COCO, Label Studio or GeoJSON by what it holds, XML of CVAT, or a set of ROIs.
+
+    Raises:
+        AnnotationError: it is none of these, or cannot be read.
+    """
+    suffix = path.suffix.lower()
+    if suffix == ".xml":
+        return _of_entries(path, "cvat", {path: cvat.read(path)})
+    if suffix == ".zip":
+        if not imagej.is_roi_set(path):
+            raise AnnotationError(f"{path}: is a zip without ROIs of ImageJ; unpack it, and give the folder or the file in it")
+        return _single(path, "imagej", imagej.read)
+    if suffix == ".geojson":
+        return _single(path, "qupath", _qupath)
+    try:
+        document = coco.json_document(path)
+    except AnnotationError as error:
+        raise AnnotationError(f"{path}: {error}") from None
+    if qupath.is_geojson(document):
+        return _single(path, "qupath", _qupath)
+    if labelstudio.is_label_studio(document):
+        entries, remarks = labelstudio.read(path, document)
+        return _of_entries(path, "labelstudio", {path: entries}, tuple((path.name, remark) for remark in remarks))
+    entries = coco.read(path, document)
+    return _of_entries(path, "coco", {path: entries}, tuple(_crowds(path, entries)))
+
+
+def _qupath(path: Path) -> Labels:
+    return qupath.read(coco.json_document(path))
+
+
+def _of_entries(
+    root: Path, layout: str, entries: Mapping[Path, Sequence[Entry]], remarks: tuple[tuple[str, str], ...] = ()
+) -> Source:
+    """A set whose files label many images each; their pictures are looked for in usual places."""
+    pictures = _Pictures(root if root.is_dir() else root.parent)
+    items = [
+        _entry_item(entry, path, pictures)
+        for path, listed in entries.items()
+        for entry in sorted(listed, key=lambda entry: entry.file_name)
+    ]
+    return Source(pictures.root, layout, tuple(items), remarks=remarks)
+
+
+def _single(path: Path, layout: str, reader: Reader) -> Source:
+    pictures = _Pictures(path.parent)
+    return Source(path.parent, layout, (_single_item(path, pictures, reader),))
+
+
+def _singly(root: Path, layout: str, label_files: Sequence[Path], reader: Reader) -> Source | None:
+    """A set with a label file for each image, somewhere below the root; images without one are in it too. None without a label file."""
+    if not label_files:
+        return None
+    pictures = _Pictures(root)
+    items = [_single_item(path, pictures, reader) for path in label_files]
+    labelled = {item.image for item in items}
+    bare = [path for path in _files(root, is_image).values() if path not in labelled]
+    return Source(root, layout, (*items, *(_item(_stem(path.relative_to(root).as_posix()), path, None, reader) for path in bare)))
+
+
+def _single_item(path: Path, pictures: _Pictures, reader: Reader) -> Item:
+    """The item of a label file that is called as its image, with or without the image's ending."""
+    named = path.relative_to(pictures.root).with_suffix("").as_posix()
+    image, doubt = pictures.find(named, path, ())
+    item = _item(named, None, path, reader)
+    name = unicodedata.normalize("NFC", names.stem(named))
+    return replace(item, name=name, image=image, problem=item.problem or doubt, splits=_split_of_key(named))
 
 
 def _coco_files(root: Path) -> list[Path]:
@@ -98,7 +193,7 @@ def _coco_files(root: Path) -> list[Path]:
     return [path for folder in folders for path in sorted(folder.glob("*.json")) if path.name != "audit.json"]
 
 
-def _crowds(path: Path, entries: Sequence[coco.Entry]) -> Iterator[tuple[str, str]]:
+def _crowds(path: Path, entries: Sequence[Entry]) -> Iterator[tuple[str, str]]:
     for number, taken in (
         (sum(entry.crowd_cells for entry in entries), "each was taken for one cell"),
         (
@@ -164,7 +259,7 @@ def _with_splits(item: Item, splits: tuple[str, ...]) -> Item:
     return Item(item.name, item.key, item.image, item.labels, item.label_file, splits, item.problem)
 
 
-def _coco_item(entry: coco.Entry, path: Path, pictures: _Pictures) -> Item:
+def _entry_item(entry: Entry, path: Path, pictures: _Pictures) -> Item:
     words = path.stem.replace("-", "_").replace(".", "_").split("_")
     splits = tuple(split for word in (*words, path.parent.name) if (split := split_named(word)))[:1]
     image, doubt = pictures.find(entry.file_name, path, splits)

@@ -12,16 +12,29 @@ import numpy as np
 from detector import texts
 from detector.annotations import conventions, pictures, repair
 from detector.annotations.labels import Item, Labels, Source, boxes
-from detector.annotations.layouts import read_cbc, read_coco, read_images, read_voc, read_yolo
+from detector.annotations.layouts import (
+    read_cbc,
+    read_coco,
+    read_cvat,
+    read_file,
+    read_imagej,
+    read_images,
+    read_qupath,
+    read_voc,
+    read_yolo,
+)
 from detector.annotations.records import Record
 from detector.errors import AnnotationError, ImageError, UnknownClassError
 from detector.vision import images
 from detector.vision.cells import CLASSES
 
-_LAYOUTS = (read_voc, read_cbc, read_yolo, read_coco)
+_LAYOUTS = (read_voc, read_cbc, read_yolo, read_cvat, read_qupath, read_imagej, read_coco)
+_FILES = (".json", ".xml", ".geojson", ".zip")
+"""Endings of label sets that are one file."""
 _EXPECTED = (
     "expected Annotations/*.xml with JPEGImages (Pascal VOC), Training|Validation|Testing/{Images,Annotations} (CBC), "
-    "images and labels with classes.txt or data.yaml (YOLO), or a COCO .json file"
+    "images and labels with classes.txt or data.yaml (YOLO), a COCO .json file, or what CVAT (.xml), Label Studio (.json), "
+    "QuPath (.geojson) or ImageJ (.zip) wrote"
 )
 
 
@@ -33,7 +46,7 @@ def load(path: Path) -> Source:
     """
     if not texts.is_there(path):
         raise AnnotationError(f"{path}: no such file or folder")
-    if path.is_file() and path.suffix.lower() != ".json":
+    if path.is_file() and path.suffix.lower() not in _FILES:
         raise AnnotationError(f"{path}: not a label set; {_EXPECTED}")
     source = _recognised(path)
     if source is None:
@@ -176,7 +189,7 @@ def require_known_names(root: Path, labels: Iterable[Labels]) -> None:
 
 def _recognised(path: Path) -> Source | None:
     if path.is_file():
-        return read_coco(path)
+        return read_file(path)
     return next((source for layout in _LAYOUTS if (source := layout(path)) is not None), None)
 
 

@@ -14,6 +14,8 @@ from detector.counting.intervals import Interval
 from detector.counting.smears import ClassCount, SmearCount
 from detector.errors import UsageError
 
+PER_LITRE = 1e-3
+"""From cells per µL to 10⁹ per litre, in which laboratories report."""
 RBC_PER_UL = (1e4, 5e7)
 """Red cells per µL between which a count is taken for one: people have 1 to 8 million, goats up to 18 million, birds 2 to 4 million."""
 

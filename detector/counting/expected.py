@@ -31,6 +31,7 @@ from numpy.typing import NDArray
 
 from detector.counting import quantiles
 from detector.counting.intervals import LEVEL, Interval, dispersion, inflation
+from detector.counting.neighbours import Places
 from detector.vision.cells import CLASSES, RBC
 from detector.vision.sums import FieldSums, ValSums
 
@@ -59,6 +60,12 @@ class Correction:
     false_per_red: float
     """False finds per counted red cell, in the validation fields."""
 
+    @property
+    def factor_to(self) -> float:
+        """Half of the factor's interval as a share of it: what the detector adds to the uncertainty of any count, however large."""
+        low, high = self.factor.limits or (0.0, math.inf)
+        return (high - low) / 2 / self.factor.value
+
     def total(self, counted: int, red_counted: int) -> Interval:
         """Cells that are truly in the fields in which so many were counted; limits are whole cells, rounded outwards.
 
@@ -74,19 +81,23 @@ class Correction:
         low = self._low(value, scatter, counted, red_counted)
         return Interval(value, float(math.floor(low)), float(math.ceil(high)))
 
-    def mean(self, counts: Sequence[int], red_counted: int) -> Interval | None:
+    def mean(
+        self, counts: Sequence[int], red_counted: int, areas: Sequence[float] | None = None, places: Places | None = None
+    ) -> Interval | None:
         """Cells that are truly there per field of the smear; the interval covers this and the scatter between fields.
 
         Args:
             counts: cells of the class counted in each field.
             red_counted: red cells in all of them.
+            areas: of each field, in any unit; None for equal ones.
+            places: where each lies; None where that is not known.
 
         Returns:
             None without fields.
         """
         if not counts:
             return None
-        fields, counted, phi, ratio = len(counts), sum(counts), dispersion(counts), self.factor.value
+        fields, counted, phi, ratio = len(counts), sum(counts), dispersion(counts, areas, places), self.factor.value
         most = ratio * (counted + phi)
         high = max(_quantile(most, ratio**2 * phi * (counted + phi) + (most * self.factor_sd) ** 2, _HIGH), ratio * counted)
         low = self._low(ratio * counted, ratio**2 * phi * counted, counted, red_counted)

@@ -1,12 +1,12 @@
 """The cells of one field, counted in two ways: all that are seen, and those of the unbiased counting frame.
 
-The counting frame (Gundersen, J. Microsc. 111:219-223, 1977) leaves out cells cut by two adjacent exclusion edges, here
-left and top, and counts those cut by right and bottom. For boxes this means that a cell belongs to the field that holds
-its box's top left corner, so a cell on the seam of adjoining fields is counted once and a large cell is no more likely to
-be counted than a small one. Red cells of which the border shows less than `border.LEAST_SEEN` are not counted at all, so
-one that lies in the left or upper neighbour by less than that belongs to this field. One case escapes a rule that sees no
-further than the image: a round cell that reaches three of four adjoining fields but not the upper left one touches the
-exclusion edge of only one of them and counts twice.
+The counting frame counts a cell in the field that holds its centre (the rule of the associated point; Miles, On the elimination of edge
+effects in planar sampling, in Stochastic Geometry, 1974). So a cell on the seam of adjoining fields is counted once, and a large cell is
+no more likely to be counted than a small one. At least half of such a cell is seen, which detectors find as surely as whole ones. A
+frame with two exclusion edges (Gundersen, J. Microsc. 111:219-223, 1977) would need the slivers at the two other edges, which they miss.
+
+Of a cell that the border cuts, the centre is judged by what is seen of it (`border.leaning`). For cells that are not round this is wrong
+one by one, but as often too many as too few, unless most are drawn out in one direction. `benchmarks/counting_frame.py` measures the bias.
 """
 
 from __future__ import annotations
@@ -17,19 +17,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from detector.vision import border, boxes, cells
+from detector.counting.neighbours import Rect
+from detector.vision import border, boxes
 from detector.vision.detections import Detections
 from detector.vision.quality import Quality
 from detector.vision.scale import Scale
 
-EDGE_SHARE = 0.004
-"""How near to an edge a box counts as cut by it, as a share of the field's shorter side.
-
-Boxes of cut cells end within this of the edge and those of whole cells seldom do: of the labelled boxes of BCCD, PBC and
-Raabin fields that lie within 1 % of an edge, most lie within 0.2 % and few between 0.3 and 0.6 %.
-"""
-EDGE_LIMITS_PX = (1.0, 8.0)
-"""The same in pixels, at least and at most: small fields have rounded boxes, and large ones are read in tiles."""
+_NEAR_EDGE = 0.08
+"""How near to an edge a box may be cut by it, as a share of its longer side. Whole cells that near count all the same, by their shape."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +37,10 @@ class Part:
     """Those of them that the counting frame counts."""
     area_px: float
     """Area in px² that the frame counts refer to."""
+    rect: Rect | None = None
+    """Where it lies in its surface; None where that is not known."""
+    surface: str = ""
+    """Name of the slide, or of the segment of a stream, in which it lies."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +63,9 @@ class FieldCount:
     quality: Quality | None = None
     """How good the field is to count in, where that was measured."""
     tiles: tuple[Part, ...] = ()
-    """Of a slide, the tiles that were counted; what was skipped is in no area. Empty for a field."""
+    """Of a slide, the tiles that were counted; what was skipped is in no area. Of a stream, the part that was seen. Empty for a field."""
+    share: float = 1.0
+    """Share of a whole field that its counts are of: below 1 in a stream, where the rest was not seen or belongs to others."""
     scale: Scale | None = None
     """The width of red cells that it was searched at, and where that comes from."""
     note: str = ""
@@ -87,7 +88,7 @@ class FieldCount:
         Raises:
             ValueError: `um_per_px` is not a positive number.
         """
-        if um_per_px is not None and not (np.isfinite(um_per_px) and um_per_px > 0):
+        if um_per_px is not None and not 0 < um_per_px < np.inf:
             raise ValueError(f"um_per_px must be positive, got {um_per_px}")
         framed = detections.counts(in_frame(detections.xyxy, detections.label, detections.size_wh))
         return cls(field, smear, detections.size_wh, detections.counts(), framed, detections.saturated, um_per_px, quality)
@@ -102,31 +103,16 @@ class UnreadField:
     reason: str
 
 
-def edge_px(size_wh: tuple[int, int]) -> float:
-    """How near to an edge a box counts as cut by it, in pixels."""
-    low, high = EDGE_LIMITS_PX
-    return min(max(EDGE_SHARE * min(size_wh), low), high)
-
-
 def in_frame(xyxy: boxes.Boxes, label: NDArray[np.int64], size_wh: tuple[int, int]) -> NDArray[np.bool_]:
-    """Which boxes the counting frame counts: those that reach neither the left nor the top edge; of shape (n,).
-
-    A red cell may reach it where all but a sliver is seen, because the neighbouring field does not count the sliver.
-    """
-    edge = edge_px(size_wh)
-    cut = boxes.touches(xyxy, size_wh, edge)[:, :2]
-    rbc_px = border.rbc_px(xyxy, label, size_wh)
-    if rbc_px is not None:
-        nearly_whole = xyxy[:, 2:] - xyxy[:, :2] > (1 - border.LEAST_SEEN) * rbc_px + edge
-        cut = cut & ~(nearly_whole & (label == cells.RBC)[:, None])
-    return np.asarray(~cut.any(axis=1))
+    """Which boxes the counting frame counts: those whose cell seems to have its centre in the field; of shape (n,)."""
+    near_px = np.maximum(border.edge_px(size_wh), _NEAR_EDGE * (xyxy[:, 2:] - xyxy[:, :2]).max(axis=1, initial=0.0))
+    cut = boxes.touches(xyxy, size_wh, near_px[:, None])
+    return np.asarray(border.leaning(xyxy, label, cut) >= 0)
 
 
 def frame_area_px(size_wh: tuple[int, int]) -> float:
-    """Area in px² in which the top left corner of a counted box may lie: the area that frame counts refer to."""
-    w, h = size_wh
-    edge = edge_px(size_wh)
-    return max(w - edge, 0.0) * max(h - edge, 0.0)
+    """Area in px² in which the centre of a counted cell lies: the area that frame counts refer to."""
+    return float(size_wh[0] * size_wh[1])
 
 
 def frame_areas_mm2(fields: Sequence[FieldCount]) -> list[float] | None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from detector.counting.fields import FieldCount, Part, edge_px, in_frame
+from detector.counting.fields import FieldCount, Part, in_frame
 from detector.vision import doubts, scan, tiles
 from detector.vision.cells import CLASSES
 from detector.vision.detections import Detections
@@ -81,11 +81,10 @@ class SlideCount:
         """Tiles of a status."""
         return sum(tile.status == status for tile in self.tiles)
 
-    def parts(self) -> tuple[Part, ...]:
-        """The tiles that were counted, as the parts between which the slide's counts scatter."""
-        edge = edge_px((self.tiles[-1].owned[2], self.tiles[-1].owned[3]))
+    def parts(self, field: str) -> tuple[Part, ...]:
+        """The tiles that were counted, as the parts between which the counts of the slide, a field of that name, scatter."""
         return tuple(
-            Part(_named(tile.raw), _named(tile.frame), _area_px(tile.owned, edge))
+            Part(_named(tile.raw), _named(tile.frame), _area_px(tile.owned), tile.owned, field)
             for tile in self.tiles
             if tile.status == scan.COUNTED
         )
@@ -130,7 +129,9 @@ class SlideCount:
             for tile_counts in ([tile.raw for tile in self.tiles], [tile.frame for tile in self.tiles])
         )
         scale = self.um_per_px if um_per_px is None else um_per_px
-        return FieldCount(field, smear, detections.size_wh, raw, frame, detections.saturated, scale, self.quality(), self.parts())
+        return FieldCount(
+            field, smear, detections.size_wh, raw, frame, detections.saturated, scale, self.quality(), self.parts(field)
+        )
 
 
 def _together(parts: Sequence[Quality]) -> Quality | None:
@@ -168,6 +169,6 @@ def _named(numbers: Sequence[int]) -> Mapping[str, int]:
     return dict(zip(CLASSES, numbers, strict=True))
 
 
-def _area_px(owned: tuple[int, int, int, int], edge: float) -> float:
+def _area_px(owned: tuple[int, int, int, int]) -> float:
     x1, y1, x2, y2 = owned
-    return max(x2 - max(x1, edge), 0.0) * max(y2 - max(y1, edge), 0.0)
+    return float((x2 - x1) * (y2 - y1))

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from detector.counting.expected import Correction
-from detector.counting.fields import FieldCount, UnreadField, frame_areas_mm2
+from detector.counting.fields import FieldCount, Part, UnreadField, frame_areas_mm2
 from detector.counting.intervals import Interval, rate, ratio
+from detector.counting.neighbours import Places
 from detector.vision import doubts
 from detector.vision.cells import CLASSES, RBC
 from detector.vision.familiar import Familiar
@@ -25,7 +26,7 @@ class ClassCount:
     total: int
     """Every cell seen in the fields that were read."""
     mean: Interval | None
-    """Cells seen per field; None where no field was read. `mean.times(fields)` is the interval of the total."""
+    """Cells seen per field, in streams per area of a whole view; None where no field was read."""
     frame_total: int
     """Cells of the counting frames."""
     per_mm2: Interval | None
@@ -41,6 +42,11 @@ class ClassCount:
     """Cells per µL of blood, by `density.per_ul`; the interval is of counting alone, not of the error of what it was computed with."""
     per_ul_source: str = ""
     """How `per_ul` was computed; empty without."""
+
+    @property
+    def per_1000_rbc(self) -> Interval | None:
+        """Cells per 1,000 red cells, as `per_rbc`."""
+        return self.per_rbc and self.per_rbc.times(1000)
 
 
 @dataclass(frozen=True, repr=False)
@@ -138,23 +144,38 @@ def _class(name: str, fields: list[FieldCount], correction: Correction | None) -
     framed = [part.frame[name] for part in parts]
     red = sum(part.raw[CLASSES[RBC]] for part in parts)
     areas = frame_areas_mm2(fields)
-    per_field = len(parts) / len(fields) if fields else 1.0
-    true_mean = correction.mean(raw, red) if correction else None
+    sizes, places = _sizes(fields, areas), _places(parts)
+    whole = sum(f.share for f in fields)
+    parts_a_field = len(parts) / whole if fields else 1.0
+    true_mean = correction.mean(raw, red, sizes, places) if correction else None
     return ClassCount(
         total=sum(raw),
-        mean=_mean(raw, fields, areas),
+        mean=rate(raw) if sizes is None else _per_field(rate(raw, sizes, places), sum(sizes) / whole),
         frame_total=sum(framed),
-        per_mm2=None if areas is None else rate(framed, areas),
-        per_rbc=None if name == CLASSES[RBC] else ratio(framed, [part.frame[CLASSES[RBC]] for part in parts]),
+        per_mm2=None if areas is None else rate(framed, areas, places),
+        per_rbc=None if name == CLASSES[RBC] else ratio(framed, [part.frame[CLASSES[RBC]] for part in parts], sizes, places),
         expected_total=correction.total(sum(raw), red) if correction and fields else None,
-        expected_mean=true_mean.times(per_field) if true_mean and per_field != 1 else true_mean,
+        expected_mean=_per_field(true_mean, parts_a_field),
     )
 
 
-def _mean(raw: list[int], fields: list[FieldCount], areas_mm2: list[float] | None) -> Interval | None:
-    """Cells per field; the tiles of slides, of different size, scatter by their areas."""
+def _per_field(estimate: Interval | None, size: float) -> Interval | None:
+    """Cells per field, from those per part or per unit of area, of which so many make a whole field."""
+    return estimate if estimate is None or size == 1 else estimate.times(size)
+
+
+def _sizes(fields: list[FieldCount], areas_mm2: list[float] | None) -> list[float] | None:
+    """Areas of all parts in one unit; None where each is a field of its own, which count alike."""
     if not any(f.tiles for f in fields):
-        return rate(raw)
-    sizes = areas_mm2 or [part.area_px for f in fields for part in f.parts]
-    density = rate(raw, sizes) if min(sizes) > 0 else None
-    return None if density is None else density.times(sum(sizes) / len(fields))
+        return None
+    return areas_mm2 or [max(part.area_px, 1.0) for f in fields for part in f.parts]
+
+
+def _places(parts: list[Part]) -> Places | None:
+    """Where the parts lie; None where that is known of none."""
+    known = [part.rect for part in parts if part.rect is not None]
+    if not known:
+        return None
+    # What lies nobody knows where is a surface of its own.
+    surfaces = [f"in {part.surface}" if part.rect else str(number) for number, part in enumerate(parts)]
+    return Places.of([part.rect or known[0] for part in parts], surfaces)

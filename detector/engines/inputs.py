@@ -5,11 +5,13 @@ from __future__ import annotations
 import glob
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from detector import process
+from detector.engines import manifest as manifests
 from detector.engines.manifest import Manifest
 from detector.errors import NothingToDoError, UsageError
 from detector.output.results import OVERLAYS, is_result
@@ -48,6 +50,8 @@ class Found:
     """Each once, sorted by smear and name."""
     skipped: list[str]
     """Files in searched folders that are no pictures by their endings, named as fields are, sorted; not hidden ones, and no results."""
+    rbc_per_ul: Mapping[str, float] = field(default_factory=dict)
+    """Red cells per µL by smear, where a manifest gives them."""
 
     def skipped_line(self) -> str:
         """What to say of the skipped files: some by their names, and the others by their endings; empty without any."""
@@ -75,7 +79,8 @@ def search(inputs: Sequence[str], manifest: Manifest | None = None, um_per_px: f
     if not fields:
         looked = ", ".join(inputs) or "nothing"
         raise NothingToDoError(f"{looked}: no images in it; looked for names that end with {', '.join(sorted(SUFFIXES))}")
-    return Found(sorted(fields, key=lambda item: (item.smear, item.field)), skipped)
+    ordered = sorted(fields, key=lambda item: (item.smear, item.field))
+    return Found(ordered, skipped, {} if manifest is None else manifest.rbc_per_ul)
 
 
 def _of_inputs(inputs: Sequence[str], um_per_px: float | None) -> tuple[list[FieldInput], list[str]]:
@@ -110,11 +115,7 @@ def _of_manifest(manifest: Manifest, inputs: Sequence[str], um_per_px: float | N
     for folder in folders:
         if not folder.is_dir():
             raise UsageError(f"{folder}: is not a folder; with --manifest, INPUT is the folder that its fields are named from")
-    places = {row.field: _place(row.field, folders) for row in manifest.rows}
-    if None in places.values():
-        pictures = _below(folders)
-        others = names.joined(pictures, places)
-        places |= {row: pictures[picture] for picture, row in others.items() if places[row] is None}
+    places = _places([row.field for row in manifest.rows], folders)
     fields = []
     for row in manifest.rows:
         place = places[row.field]
@@ -123,6 +124,42 @@ def _of_manifest(manifest: Manifest, inputs: Sequence[str], um_per_px: float | N
         scale = row.um_per_px if row.um_per_px is not None else um_per_px
         fields.append(FieldInput(path, field, row.smear, scale, problem))
     return fields
+
+
+def places_of(counted: Sequence[str], settings: Mapping[str, Any], folder: Path | None = None) -> dict[str, Path]:
+    """Where the pictures of fields lie that were counted before, as far as they are found, by the names of the fields.
+
+    Args:
+        counted: the names of the fields.
+        settings: what the count was asked for, as `run.json` has it.
+        folder: where to look, by path and else by name as for a manifest; None looks where the count did.
+
+    Raises:
+        UsageError: the folder is none.
+    """
+    if folder is not None:
+        if not folder.is_dir():
+            raise UsageError(f"{folder}: is not a folder; give the one that the pictures lie in")
+        return {field: place[1] for field, place in _places(counted, [folder]).items() if place}
+    given, listed = settings.get("inputs"), settings.get("manifest")
+    if not isinstance(given, list) or not all(isinstance(name, str) for name in given):
+        return {}
+    try:
+        found = search(given, manifests.read(Path(listed)) if isinstance(listed, str) else None).fields
+    except (NothingToDoError, UsageError):
+        return {}  # they lie elsewhere by now
+    wanted = set(counted)
+    return {item.field: item.path for item in found if not item.problem and item.field in wanted}
+
+
+def _places(fields: Sequence[str], folders: Sequence[Path]) -> dict[str, tuple[str, Path] | None]:
+    """The file of each field and its name: at its path in one of the folders, or else what `names.joined` finds below them."""
+    places = {field: _place(field, folders) for field in fields}
+    if None in places.values():
+        pictures = _below(folders)
+        others = names.joined(pictures, places)
+        places |= {field: pictures[picture] for picture, field in others.items() if places[field] is None}
+    return places
 
 
 def _place(field: str, folders: Sequence[Path]) -> tuple[str, Path] | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -26,6 +26,7 @@ from detector.shipped import version
 from detector.vision import finder, scale, tiles
 from detector.vision.detections import Unread
 from detector.vision.model import Model
+from detector.vision.scale import OF_SMEAR
 from detector.vision.slides import formats
 
 if TYPE_CHECKING:
@@ -62,6 +63,10 @@ def search(options: CountOptions, spelled: Callable[[str], str] = str) -> Found:
     listed = manifest.read(options.manifest) if options.manifest else None
     searched = inputs.search(options.inputs, listed, options.um_per_px)
     fields = searched.fields
+    if options.ul_factor is not None and searched.rbc_per_ul:
+        raise UsageError(
+            f"{spelled('ul_factor')} and the column rbc_per_ul of {options.manifest} are two ways to counts per µL; give one of them"
+        )
     if options.ul_factor is not None and all(field.um_per_px is None and not formats.is_slide(field.path) for field in fields):
         raise UsageError(
             f"{spelled('ul_factor')} needs cells per mm²: give {spelled('um_per_px')} too, or a manifest with a um_per_px column"
@@ -96,13 +101,17 @@ def count_fields(
     return Outcome(tuple(ordered), tuple(smears), _warnings(read))
 
 
-def completed(outcome: Outcome, options: CountOptions, model: Model, started: float) -> Outcome:
+def completed(outcome: Outcome, options: CountOptions, found: Found, model: Model, started: float) -> Outcome:
     """The outcome with cells per µL, where something tells them, and with how it was made.
 
     Args:
+        found: what `search` found; its red cell counts go before that of the options.
         started: seconds since the epoch.
     """
-    smears = (density.per_ul(smear, options.rbc_per_ul, options.ul_factor) for smear in outcome.smears)
+    smears = (
+        density.per_ul(smear, found.rbc_per_ul.get(smear.smear, options.rbc_per_ul), options.ul_factor)
+        for smear in outcome.smears
+    )
     run = results.describe_run(model, options.recorded(), outcome.fields, started, time.time())
     return replace(outcome, smears=tuple(smears), run=run)
 
@@ -148,10 +157,12 @@ def _counted(fields: Sequence[FieldInput], work: Work, tell: Progress) -> Iterat
         for field in fields
         if journal is None or not _in_journal(journal, field, stamps[field.field], work.overlays)
     }
+    large = {field.field for field in fields if not field.problem and formats.is_slide(field.path)}
+    scales = local.SmearScales(work.model, [field for field in fields if field.field not in large])
+    if journal is not None and len(todo) < len(fields):
+        todo |= {field.field: field for field in _of_another_scale(fields, todo, large, journal, scales)}
     tell(len(fields) - len(todo))
-    large = {field.field for field in todo.values() if not field.problem and formats.is_slide(field.path)}
-    small = [field for field in todo.values() if field.field not in large]
-    scales = local.SmearScales(work.model, [field for field in fields if field.problem or not formats.is_slide(field.path)])
+    small = [field for field in fields if field.field in todo and field.field not in large]
     with closing(local.run(small, work, scales)) as done:
         for field in fields:
             process.check()
@@ -164,6 +175,26 @@ def _counted(fields: Sequence[FieldInput], work: Work, tell: Progress) -> Iterat
             if field.field not in large:
                 tell(1)
             yield result
+
+
+def _of_another_scale(
+    fields: Sequence[FieldInput], todo: Container[str], large: Container[str], journal: Journal, scales: local.SmearScales
+) -> Iterator[FieldInput]:
+    """Fields in the journal that are counted again, since fields of their smear came or changed, and with them the smear's scale.
+
+    Args:
+        todo: names of fields that are counted anyway.
+        large: names of slides, which have scales of their own.
+    """
+    own = [field for field in fields if field.um_per_px is None and not field.problem and field.field not in large]
+    for smear in {field.smear for field in own if field.field in todo}:
+        known = [field for field in own if field.smear == smear and field.field not in todo]
+        if not known:
+            continue
+        expected = scales.of(known[0])
+        taken = {scale for field in known if (scale := journal.read(field.field).scale) is not None and scale.source == OF_SMEAR}
+        if taken != ({expected} if expected is not None and expected.source == OF_SMEAR else set()):
+            yield from known
 
 
 def _warnings(read: Sequence[FieldCount]) -> tuple[str, ...]:

@@ -122,6 +122,8 @@ def unread(given: FieldInput, reason: str) -> FieldResult:
 
 def not_searched(error: Exception) -> str:
     """The reason why a field or slide on which the model or a codec failed is unread."""
+    if images.out_of_memory(error):
+        return images.TOO_LITTLE_MEMORY
     reason = " ".join(str(error).split())[:200] or type(error).__name__
     return f"could not be searched for cells ({reason})"
 

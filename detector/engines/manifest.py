@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
 
 from detector import texts
+from detector.accuracy.failures import groups_by_name
+from detector.counting import density
 from detector.errors import ManifestError, UsageError
 from detector.vision import scale as scales
 
-_COLUMNS = ("field", "smear", "um_per_px", "domain")
+_COLUMNS = ("field", "smear", "um_per_px", "rbc_per_ul", "domain")
 
 
 @dataclass(frozen=True)
@@ -23,6 +25,8 @@ class Row:
     smear: str
     """Empty where the manifest has domains instead."""
     um_per_px: float | None
+    rbc_per_ul: float | None = None
+    """Red cells per µL of the smear's blood by an analyser."""
     domain: str = ""
     """Empty where the manifest has none, or was not asked for them."""
 
@@ -36,19 +40,28 @@ class Manifest:
     remarks: tuple[str, ...] = ()
     """What a user should know of how it was read: its encoding, and columns that are not used."""
 
+    @property
+    def rbc_per_ul(self) -> dict[str, float]:
+        """Red cells per µL by smear, where the manifest gives them."""
+        return {row.smear: row.rbc_per_ul for row in self.rows if row.rbc_per_ul is not None}
+
 
 def read(path: Path, domains: bool = False) -> Manifest:
-    """Read a CSV file with the columns `field,smear[,um_per_px]`, in any case and order; comma, semicolon or tab between them.
+    """Read a CSV file or a workbook of Excel with the columns `field,smear[,um_per_px][,rbc_per_ul]`, in any case and order.
+
+    Between the columns of a CSV file are commas, semicolons or tabs.
+
+    `rbc_per_ul` may stand in one row of a smear or in several; the values of a smear must be equal.
 
     Args:
         domains: whether to read a column `domain` too, with which `smear` may be left out.
 
     Raises:
-        ManifestError: the file cannot be read, lacks a column, is empty, names a field twice, or holds a value that is not
-            valid; the message names the line.
+        ManifestError: the file cannot be read, lacks a column, is empty, names a field twice, gives a smear two red cell counts, or
+            holds a value that is not valid; the message names the line.
     """
-    first = "field,smear, field,domain or field,smear,domain" if domains else "field,smear[,um_per_px]"
-    table = texts.table(path, f"give a CSV file with the columns {first}")
+    first = "field,smear, field,domain or field,smear,domain" if domains else "field,smear[,um_per_px][,rbc_per_ul]"
+    table = texts.table(path, f"give a CSV or .xlsx file with the columns {first}")
     columns = list(table.columns)
     parted = [name for name in ("smear", "domain") if name in columns] if domains else []
     needed = ("field", *(parted or ["smear"]))
@@ -62,7 +75,25 @@ def read(path: Path, domains: bool = False) -> Manifest:
     if not rows:
         raise ManifestError(f"{path}: names no field; below the first line, each line must name a field and its {needed[-1]}")
     _refuse_repeated(path, rows)
+    _refuse_contradicting(path, rows)
     return Manifest(path, rows, (*table.remarks, *table.unused(_COLUMNS)))
+
+
+def groups(path: Path | None, names: Sequence[str]) -> tuple[dict[str, str], dict[str, str], tuple[str, ...]]:
+    """Smear and domain of labelled fields by their names, and what is to be said of the manifest; empty where there is none.
+
+    Raises:
+        ManifestError: the manifest is not valid. UsageError: it names none of these fields.
+    """
+    if path is None:
+        return {}, {}, ()
+    listed = read(path, domains=True)
+    of_smear, of_domain = (
+        groups_by_name(((row.field, getattr(row, what)) for row in listed.rows), what) for what in ("smear", "domain")
+    )
+    if not any(name in of_smear or name in of_domain for name in names):
+        raise UsageError(f"{path}: names none of the fields to evaluate; they are named like {names[0]!r}")
+    return of_smear, of_domain, listed.remarks
 
 
 def _row(path: Path, line: int, values: Mapping[str, str], needed: Sequence[str]) -> Row:
@@ -74,7 +105,8 @@ def _row(path: Path, line: int, values: Mapping[str, str], needed: Sequence[str]
     # A manifest written on Windows may separate folders with backslashes.
     posix = PureWindowsPath(field).as_posix() if "\\" in field else field
     scale = _scale(path, line, values.get("um_per_px", ""))
-    return Row(line, posixpath.normpath(posix), filled.get("smear", ""), scale, filled.get("domain", ""))
+    red_cells = _red_cells(path, line, values.get("rbc_per_ul", ""))
+    return Row(line, posixpath.normpath(posix), filled.get("smear", ""), scale, red_cells, filled.get("domain", ""))
 
 
 def _scale(path: Path, line: int, text: str) -> float | None:
@@ -90,6 +122,34 @@ def _scale(path: Path, line: int, text: str) -> float | None:
             f"{path}, line {line}: um_per_px is {text!r}; give micrometres per pixel, for example 0.075, or leave it empty"
         ) from None
     return scale
+
+
+def _red_cells(path: Path, line: int, text: str) -> float | None:
+    if not text:
+        return None
+    try:
+        red_cells = float(text.replace(",", "."))
+        density.check_red_cells(red_cells, f"{path}, line {line}: rbc_per_ul")
+    except UsageError as error:
+        raise ManifestError(str(error)) from None
+    except ValueError:
+        raise ManifestError(
+            f"{path}, line {line}: rbc_per_ul is {text!r}; give red cells per µL, for example 4600000, or leave it empty"
+        ) from None
+    return red_cells
+
+
+def _refuse_contradicting(path: Path, rows: tuple[Row, ...]) -> None:
+    first: dict[str, Row] = {}
+    for row in rows:
+        if row.rbc_per_ul is None:
+            continue
+        other = first.setdefault(row.smear, row)
+        if row.rbc_per_ul != other.rbc_per_ul:
+            raise ManifestError(
+                f"{path}, line {row.line}: rbc_per_ul of smear {row.smear} is {row.rbc_per_ul:g}, but {other.rbc_per_ul:g} in line "
+                f"{other.line}; give each smear one red cell count"
+            )
 
 
 def _refuse_repeated(path: Path, rows: tuple[Row, ...]) -> None:

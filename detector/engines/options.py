@@ -18,15 +18,15 @@ class CountOptions:
     inputs: Sequence[str]
     """Images, slides, folders (each subfolder is a smear) and patterns."""
     manifest: Path | None = None
-    """CSV file with the columns `field,smear[,um_per_px]`."""
+    """CSV or .xlsx file with the columns `field,smear[,um_per_px][,rbc_per_ul]`."""
     um_per_px: float | None = None
     """Micrometres per pixel of fields for which the manifest gives none."""
     rbc_per_ul: float | None = None
-    """Red cells per µL from an analyser."""
+    """Red cells per µL from an analyser, of smears for which the manifest gives none."""
     ul_factor: float | None = None
     """A laboratory's own factor from cells per mm² to cells per µL, in mm² per µL."""
     truth: Path | None = None
-    """Labels, or a CSV file of manual counts, to compare with."""
+    """Labels, or a CSV or .xlsx file of manual counts, to compare with."""
     backend: str = backends.AUTO
     threads: int | None = None
     """Fields, or tiles of a large one, that are worked on at a time; None is one more than there are processors."""
@@ -37,6 +37,8 @@ class CountOptions:
     out: Path | None = None
     """Folder for the results; None makes a new one."""
     overlays: bool = False
+    export: Sequence[str] = ()
+    """Formats for other tools, by their names in `output.exchange.FORMATS`."""
     resume: bool = False
     json: bool = False
     """Print one JSON document, and all words on standard error."""

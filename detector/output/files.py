@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import json
 import os
@@ -11,16 +12,20 @@ import sys
 import threading
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
 _FAR = 1 << 40
 """Where Windows locks a byte: its locks keep others from reading too, and no file of ours reaches so far."""
 _PART = re.compile(r"\..*\.\d+\.\d+\.part", re.DOTALL)
+_UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f:\\\\\ud800-\udfff\ufffe\uffff]")
+"""Signs that some system does not take in a path, or XML in a text."""
+_LONGEST_PART = 200
+"""Bytes of a part of a path."""
 _SUMMED = re.compile(rb'(\{.*),"crc32":"([0-9a-f]{8})"\}\n', re.DOTALL)
 """A line with its checksum: CRC-32 of what stands before the comma."""
-_ARMED = ("=", "+", "-", "@", "\t", "\r")
-"""Spreadsheets take text that begins with these for a formula (OWASP, CSV injection)."""
+_ARMED = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
+"""Spreadsheets take text that begins with these for a formula, some also in their wide forms (OWASP, CSV injection)."""
 
 
 def write_bytes(target: Path, content: bytes) -> None:
@@ -106,6 +111,30 @@ def write_csv(target: Path, columns: Sequence[str], rows: Iterable[Sequence[obje
     writer.writerow(columns)
     writer.writerows([cell(value) for value in row] for row in rows)
     write_text(target, buffer.getvalue())
+
+
+def portable(field: str) -> str:
+    """A field's name as a relative path that stays below whatever folder it is put in; no two fields share one.
+
+    It is the name itself, but for what cannot stand in a path: steps upwards, a drive, signs that no text file holds, and parts that
+    are too long. A part of the name's hash then tells it from the field that is named so.
+    """
+    parts = ["__" if part == ".." else _shortened(part) for part in PurePosixPath(_UNSAFE.sub("_", field)).parts if part != "/"]
+    name = "/".join(parts)
+    if name == field and name:
+        return name
+    path = PurePosixPath(name or "_")
+    return str(
+        path.with_name(f"{path.stem}.{hashlib.sha256(field.encode('utf-8', 'surrogatepass')).hexdigest()[:8]}{path.suffix}")
+    )
+
+
+def _shortened(part: str) -> str:
+    """A part of a path that leaves room for another ending; systems take 255 bytes."""
+    if len(part.encode("utf-8", "surrogatepass")) <= _LONGEST_PART:
+        return part
+    path = PurePosixPath(part)
+    return path.stem[: _LONGEST_PART // 6] + path.suffix[:10]
 
 
 def rearmed(text: str) -> str:

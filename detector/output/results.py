@@ -26,19 +26,22 @@ from detector.vision import backends
 from detector.vision.model import Model
 
 JOURNAL = "journal.jsonl"
-COUNTS, SMEARS, RUN = "counts.csv", "smears.csv", "run.json"
+COUNTS, SMEARS, RUN, CELLS = "counts.csv", "smears.csv", "run.json", "detections.json"
 OVERLAYS = "overlays"
 REPORT = "report.html"
+EXCHANGE = "exchange"
+"""Folder of the files for other tools."""
 FILES = (
     JOURNAL,
     COUNTS,
     SMEARS,
-    "detections.json",
+    CELLS,
     RUN,
     REPORT,
     "errors.csv",
     "agreement.csv",
     OVERLAYS,
+    EXCHANGE,
     slides.TILES,
     slides.DENSITY,
 )
@@ -46,7 +49,7 @@ FILES = (
 STREAM_LOG = "frames.csv"
 """Its like in the folder of a stream."""
 MOSAIC = "mosaic.jpg"
-STREAM_FILES = (COUNTS, SMEARS, "detections.json", RUN, REPORT, STREAM_LOG, MOSAIC)
+STREAM_FILES = (COUNTS, SMEARS, CELLS, RUN, REPORT, STREAM_LOG, MOSAIC)
 """What a stream may leave in its folder."""
 RUN_LAYOUT = 3
 """Version of the layout of `run.json`."""
@@ -146,7 +149,7 @@ def write_cells(folder: Path, results: Iterable[FieldResult]) -> None:
         OutputError: one of them cannot be written.
     """
     with writing(folder):
-        coco.write(folder / "detections.json", slides.write(folder, results))
+        coco.write(folder / CELLS, slides.write(folder, results))
 
 
 def describe_run(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from detector.counting.density import PER_LITRE
 from detector.counting.fields import FieldCount, UnreadField
 from detector.counting.intervals import Interval
 from detector.counting.smears import WITHHELD, SmearCount
@@ -64,6 +65,12 @@ SMEARS_COLUMNS = (
     "per_ul_low",
     "per_ul_high",
     "per_ul_source",
+    "per_1000_rbc",
+    "per_1000_rbc_low",
+    "per_1000_rbc_high",
+    "e9_per_litre",
+    "e9_per_litre_low",
+    "e9_per_litre_high",
 )
 
 
@@ -162,7 +169,14 @@ def _smear_rows(smear: SmearCount) -> Iterator[list[object]]:
             *_three(count.per_rbc),
             *_three(count.per_ul),
             count.per_ul_source or None,
+            *_written_down(count.per_1000_rbc),
+            *_written_down(count.per_ul and count.per_ul.times(PER_LITRE)),
         ]
+
+
+def _written_down(estimate: Interval | None) -> list[object]:
+    """As a laboratory notes it: three digits."""
+    return _three(estimate and estimate.mapped(lambda value: float(f"{value:.3g}")))
 
 
 def _three(estimate: Interval | None) -> list[object]:

@@ -143,7 +143,7 @@ def _smears_table(rows: Sequence[Row], gap: str, name_width: int, lined: bool) -
     table.add_column("fields", justify="right", no_wrap=True)
     table.add_column("cells", no_wrap=True)
     expected = [f"expected{gap}true"] * with_expected
-    means = (f"mean per{gap}field", f"per red{gap}cell")
+    means = (f"mean per{gap}field", f"per 1,000{gap}RBC")
     for heading in ("total", *expected, *means, *["per mm²"] * with_area, *["per µL"] * with_volume):
         table.add_column(heading, justify="right", no_wrap=True)
     for smear, name, count in rows:
@@ -158,7 +158,7 @@ def _smears_table(rows: Sequence[Row], gap: str, name_width: int, lined: bool) -
 
 def _entries(count: ClassCount, with_expected: bool, with_area: bool, gap: str) -> list[str]:
     optional = [count.expected_total] * with_expected, [count.per_mm2] * with_area
-    estimates = (*optional[0], count.mean, count.per_rbc, *optional[1])
+    estimates = (*optional[0], count.mean, count.per_1000_rbc, *optional[1])
     return [str(count.total), *(_estimate(interval, gap) for interval in estimates)]
 
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from detector.counting.expected import Correction
 from detector.counting.fields import FieldCount, Part
+from detector.counting.neighbours import Places
 from detector.counting.result import FieldResult
 from detector.counting.smears import aggregate, judge
 from detector.output.outcome import Outcome
@@ -52,6 +53,11 @@ class Unit:
     counts: list[int] = field(default_factory=lambda: [0] * len(CLASSES))
     saturated: bool = False
     quality: Quality | None = None
+
+    @property
+    def counted_px(self) -> float:
+        """What its counts are of, in px²: a cell at the outer border may be all that was seen of it."""
+        return max(self.area_px, 1.0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -167,7 +173,7 @@ class Survey:
         self._view_px = 1.0
         self._recorded: dict[int, dict[str, Any]] = {}
         self._unrecorded: dict[tuple[int, int], Cell] = {}
-        """Cells that came to count or ceased to since the last record, by segment and number."""
+        """Cells that came to count, ceased to or were refined since the last record, by segment and number."""
 
     def fault(self, fault: Fault) -> None:
         """See `Mode.fault`."""
@@ -199,7 +205,7 @@ class Survey:
             self.frames[located.segment] += 1
             self.seen.setdefault(located.segment, SeenArea())
             if located.segment not in self.cells:
-                self.cells[located.segment] = UniqueCells(self._confirmations, self._changed)
+                self.cells[located.segment] = UniqueCells(self._confirmations, self._changed, self._refined)
         return View(frame, size_wh, focus, sharp, located)
 
     def search(self, view: View) -> Detections:
@@ -243,6 +249,9 @@ class Survey:
             if before < 0:
                 self._fresh.add(cell.number)
 
+    def _refined(self, cell: Cell) -> None:
+        self._unrecorded[self.units[cell.owner].segment, cell.number] = cell
+
     def totals(self) -> Totals:
         """See `Mode.totals`."""
         if self._totals is None:
@@ -250,10 +259,11 @@ class Survey:
         return self._totals
 
     def _summed(self) -> Totals:
-        parts = [unit for unit in self.units if unit.area_px > 0]
-        areas = [unit.area_px / self._view_px for unit in parts]
+        parts = [unit for unit in self.units if unit.area_px > 0 or any(unit.counts)]
+        areas = [unit.counted_px / self._view_px for unit in parts]
+        places = Places.of([unit.rect for unit in parts], [str(unit.segment) for unit in parts])
         classes = {
-            name: class_total([unit.counts[i] for unit in parts], areas, self._targets.get(name))
+            name: class_total([unit.counts[i] for unit in parts], areas, self._targets.get(name), self._by_model(name), places)
             for i, name in enumerate(CLASSES)
         }
         area_px = sum(unit.area_px for unit in parts)
@@ -261,6 +271,10 @@ class Survey:
         mm2 = None if self.um_per_px is None else area_px * (self.um_per_px / 1000) ** 2
         sentence = self._enough.sentence(classes, reached)
         return Totals(classes, len(parts), area_px, area_px / self._view_px, mm2, len(self.first), reached, sentence)
+
+    def _by_model(self, name: str) -> float | None:
+        correction = self.corrections.get(name)
+        return None if correction is None else correction.factor_to
 
     def record(self) -> dict[str, Any]:
         """See `Mode.record`."""
@@ -288,7 +302,7 @@ class Survey:
             self.rejected, self.received = Counter(record["rejected"]), record["received"]
             self._view_px = record["view_px"]
         self.units = [units[number] for number in sorted(units)]
-        self.cells = {number: UniqueCells(self._confirmations, self._changed) for number in self.first}
+        self.cells = {number: UniqueCells(self._confirmations, self._changed, self._refined) for number in self.first}
         for (segment, number), (counted, owner, score, *box) in sorted(cells.items()):
             if counted >= 0:
                 self.cells[segment].put(number, np.array(box), counted, score, owner)
@@ -337,17 +351,19 @@ def _entry(survey: Survey, unit: Unit, cells: list[Cell], most_bytes: int) -> Fi
 def _field(survey: Survey, unit: Unit) -> FieldCount:
     counts = {name: unit.counts[i] for i, name in enumerate(CLASSES)}
     # A cell belongs to the part that holds its centre, so that all its cells are those of the counting frame too.
-    part = Part(counts, counts, max(unit.area_px, 1.0))
+    part = Part(counts, counts, unit.counted_px, unit.rect, str(unit.segment))
+    size_wh = _size_wh(unit)
     return FieldCount(
         _name(unit),
         SMEAR,
-        _size_wh(unit),
+        size_wh,
         counts,
         counts,
         unit.saturated,
         survey.um_per_px,
         unit.quality,
         (part,),
+        unit.counted_px / (size_wh[0] * size_wh[1]),
         note=_note(unit),
     )
 

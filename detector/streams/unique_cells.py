@@ -15,8 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
-from detector.counting.fields import edge_px
-from detector.vision import boxes
+from detector.vision import border, boxes
 from detector.vision.cells import CLASSES
 from detector.vision.detections import Detections
 
@@ -90,15 +89,22 @@ class Cell:
 class UniqueCells:
     """The cells of one segment."""
 
-    def __init__(self, confirmations: int, changed: Callable[[Cell, int], None] = lambda _cell, _before: None) -> None:
+    def __init__(
+        self,
+        confirmations: int,
+        changed: Callable[[Cell, int], None] = lambda _cell, _before: None,
+        refined: Callable[[Cell], None] = lambda _cell: None,
+    ) -> None:
         """Begin without cells.
 
         Args:
             confirmations: views in which a cell must be found, and at least half of those that could show it.
             changed: called with a cell and the label under which it was counted before (-1: not) where that changes.
+            refined: called with a cell that is counted where its box and score change.
         """
         self.confirmations = confirmations
         self._changed = changed
+        self._refined = refined
         self._buckets: dict[tuple[int, int], list[Cell]] = defaultdict(list)
         self._made = 0
         self._reach_px = 0.0
@@ -146,8 +152,8 @@ class UniqueCells:
         w, h = detections.size_wh
         view = (place[0], place[1], place[0] + w, place[1] + h)
         xyxy = detections.xyxy.astype(np.float64) + np.array([*place, *place])
-        cut = boxes.touches(detections.xyxy, detections.size_wh, edge_px(detections.size_wh))
-        leaning = _leaning(detections, cut)
+        cut = boxes.touches(detections.xyxy, detections.size_wh, border.edge_px(detections.size_wh))
+        leaning = border.leaning(detections.xyxy, detections.label, cut)
         known = self.within(view)
         touched = {cell.number: cell for cell in known}
         pairs = _pairs(known, xyxy, view, detections.label)
@@ -207,6 +213,8 @@ class UniqueCells:
         if _bucket_of(*cell.centre) != before:
             self._buckets[before].remove(cell)
             self._buckets[_bucket_of(*cell.centre)].append(cell)
+        if cell.counted >= 0:
+            self._refined(cell)
 
     def _drop(self, cell: Cell) -> None:
         bucket = self._buckets[_bucket_of(*cell.centre)]
@@ -298,26 +306,6 @@ def _see_part(cell: Cell, box: Floats, lean: float, view: Rect) -> None:
         cell.parts = min(cell.parts + 1, _MEMORY)
         cell.lean += (lean - cell.lean) / cell.parts
         cell.box, cell.within = cell.box + (box - cell.box) / cell.parts, view
-
-
-def _leaning(detections: Detections, cut: NDArray[np.bool_]) -> Floats:
-    """How far within the view the centre of each box's cell seems to lie, of shape (n,); `cut` are the edges it reaches, (n, 4).
-
-    A round cell that one edge cuts shows its centre where what is seen is at least half as wide as it is high. In a corner neither
-    side is whole, and the typical size of the class in this view stands for it.
-    """
-    sides = (detections.xyxy[:, 2:] - detections.xyxy[:, :2]).astype(np.float64)
-    cut_xy = np.stack([cut[:, 0] | cut[:, 2], cut[:, 1] | cut[:, 3]], axis=1)
-    leaning = np.ones(len(detections))
-    for j in np.flatnonzero(cut_xy.any(axis=1)):
-        if cut_xy[j].all():
-            alike = sides[(detections.label == detections.label[j]) & ~cut_xy.any(axis=1)]
-            whole = float(np.median(alike)) if len(alike) else float(sides[j].max())
-            leaning[j] = 2 * sides[j].min() / whole - 1
-        else:
-            across, along = sides[j] if cut_xy[j, 0] else sides[j][::-1]
-            leaning[j] = 2 * across / along - 1
-    return leaning
 
 
 def _bucket_of(x: float, y: float) -> tuple[int, int]:

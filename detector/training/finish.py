@@ -40,6 +40,8 @@ class Finished:
     """By class name."""
     unfound: tuple[str, ...]
     """Classes of which there are cells in the validation fields, and none is found at any score."""
+    untuned: tuple[str, ...]
+    """Classes of which the validation fields hold no cell, so that nothing tells their threshold."""
     parity: export.Parity
 
 
@@ -74,7 +76,7 @@ def finish(weights: Path, data_files: Sequence[Path], target: Path, sizes: expor
             r.judged(finder.find(model, images.read(r.image), min_score=thresholds.LEAST_SCORE).cells) for r in records if r.image
         ]
         tuned = thresholds.tune(records, detections, of_domain)
-        card = replace(draft, thresholds=tuned.thresholds, thresholds_from=_origin(of_domain))
+        card = replace(draft, thresholds=tuned.thresholds, thresholds_from=_origin(of_domain, tuned.untuned))
         export.put_card(made, card)
         model = Model.load(made)
         counted = [r.judged(finder.find(model, images.read(r.image)).cells) for r in records if r.image]
@@ -84,8 +86,9 @@ def finish(weights: Path, data_files: Sequence[Path], target: Path, sizes: expor
         content = {
             **asdict(card),
             "sha256": cards.sha256(made),
+            cards.WEIGHTS_HASH: cards.sha256(weights),
             **tuned.document(),
-            "val_precision_recall": _precision_recall(records, counted),
+            "val_precision_recall": operating(records, counted),
             "parity_with_weights": asdict(parity),
             "levels": asdict(levels),
             "datasets": {name: provenance.describe(file) for name, file in named.items()},
@@ -95,7 +98,7 @@ def finish(weights: Path, data_files: Sequence[Path], target: Path, sizes: expor
         detection.error_by_threshold(tuned, made.with_suffix(PLOT))
         for suffix in (".onnx", ".json", ".md", PLOT):
             made.with_suffix(suffix).replace(target.with_suffix(suffix))
-    return Finished(target, target.with_suffix(".json"), tuned.thresholds, tuned.unfound, parity)
+    return Finished(target, target.with_suffix(".json"), tuned.thresholds, tuned.unfound, tuned.untuned, parity)
 
 
 def _familiar(model: Model, trained: Sequence[Record], val: Sequence[Record]) -> Familiar | None:
@@ -117,16 +120,18 @@ def _seen(model: Model, record: Record, in_lights: Iterable[str]) -> Iterator[tu
             yield quality.measure(lit, detections).numbers(), record.miscounted(detections)
 
 
-def _precision_recall(records: Sequence[Record], counted: Sequence[Detections]) -> dict[str, dict[str, Any]]:
-    """Precision and recall of each class as plain JSON values."""
+def operating(records: Sequence[Record], counted: Sequence[Detections]) -> dict[str, dict[str, Any]]:
+    """Precision and recall of each class, as a card holds them in plain JSON values."""
     of_class = precision_recall(records, counted)
     return {name: {key: share and asdict(share) for key, share in shares.items()} for name, shares in of_class.items()}
 
 
-def _origin(of_domain: Sequence[str]) -> str:
+def _origin(of_domain: Sequence[str], untuned: Sequence[str]) -> str:
     domains = sorted(set(of_domain))
     weighed = ", each domain weighing the same" if len(domains) > 1 else ""
-    return f"least error per field of the count of {thresholds.TUNED_ON}, on {len(of_domain)} val fields of {', '.join(domains)}{weighed}"
+    fields = f"{len(of_domain)} val fields of {', '.join(domains)}{weighed}"
+    rest = f"; not tuned, since none of them has one: {', '.join(untuned)}" if untuned else ""
+    return f"least error per field of the count of {thresholds.TUNED_ON}, on {fields}{rest}"
 
 
 def _described(name: str, fields: Sequence[Record], times: int) -> str:

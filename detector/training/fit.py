@@ -5,17 +5,20 @@ from __future__ import annotations
 import json
 import re
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from detector.errors import DownloadError, ModelError, NothingToDoError, OutputError, UsageError
+from detector import configuration, texts
+from detector.errors import ConfigError, DownloadError, ModelError, NothingToDoError, OutputError, UsageError
+from detector.output import files
 from detector.training import augment, corpus, cpu, framework
 from detector.training.settings import TrainSettings
+from detector.vision import card, catalogue
 
-SHIPPED = "smearcount"
-"""What names the weights of the shipped model, from which it is best to start."""
-_SHIPPED_WEIGHTS = Path(__file__).parents[1] / "models" / "smearcount.pt"
+_UNSAFE = "is not a YOLO model that can be loaded safely"
+
+_SETTINGS = "settings.json"
 
 MAX_CELLS = 1000
 """Most cells found in a crop, in training and afterwards: Ultralytics would stop at 300 and say nothing."""
@@ -45,37 +48,92 @@ def fit(settings: TrainSettings, data_files: Sequence[Path], run_folder: Path) -
         raise OutputError(f"{run_folder}: cannot be made ({error.strerror})") from None
     data = joined.write(run_folder / "data.yaml")
     record = {"settings": settings.model_dump(), "data": [str(f.resolve()) for f in data_files]}
-    (run_folder / "settings.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+    files.write_text(run_folder / _SETTINGS, json.dumps(record, indent=2) + "\n")
     return _train(model, run_folder, settings, arguments(settings, data, run_folder))
 
 
-def resume(run_folder: Path) -> Path:
-    """Continue a training that was interrupted, and give its best checkpoint.
+def fit_few(settings: TrainSettings, fields: corpus.Corpus, run_folder: Path, frozen: int) -> Path:
+    """Train the last layers on a few fields for a short while, and give the weights that are there at the end.
+
+    To be called after `framework.prepare`.
+
+    Args:
+        frozen: layers from the first one that stay as they are.
+        run_folder: must not exist.
 
     Raises:
-        NothingToDoError: the folder holds no checkpoint of an unfinished training.
+        ModelError: weights that cannot be loaded.
+    """
+    run_folder.mkdir(parents=True)
+    data = fields.write(run_folder / "data.yaml")
+    chosen = {**arguments(settings, data, run_folder), "freeze": frozen, "val": False, "plots": False}
+    with framework.quiet():
+        _train(start(settings.model), run_folder, settings, chosen)
+    return run_folder / "weights" / "last.pt"
+
+
+def resume(run_folder: Path, tell: Callable[[str], None] = lambda _words: None) -> Path:
+    """Continue a training that was interrupted or killed, and give its best checkpoint.
+
+    All is written into `run_folder`, wherever it was moved or copied to. Where `last.pt` is damaged, the training goes on from `best.pt`.
+
+    Args:
+        tell: called with what a user must know.
+
+    Raises:
+        NothingToDoError: the folder holds no checkpoint that a training can go on from.
+        AnnotationError: a dataset of the training is not there any more.
     """
     last = run_folder / "weights" / "last.pt"
-    if not last.is_file() or not (run_folder / "settings.json").is_file():
+    if not last.is_file() or not (run_folder / _SETTINGS).is_file():
         raise NothingToDoError(f"{run_folder}: holds no weights/last.pt and settings.json of a training to resume")
+    settings, data_files = recorded_settings(run_folder), recorded_data(run_folder)
     framework.prepare(run_folder.parent / ".ultralytics")
-    settings = recorded_settings(run_folder)
-    if _finished(last):
+    epoch = _epoch_of(last)
+    if epoch is None:
+        last = last.with_name("best.pt")
+        epoch = _epoch_of(last)
+        if epoch is None or epoch < 0:
+            raise NothingToDoError(f"{run_folder}: weights/last.pt and best.pt are damaged; train again with another --name")
+        tell(f"{run_folder}/weights/last.pt is damaged; the training goes on from best.pt, after epoch {epoch + 1}")
+    if epoch < 0:
         return run_folder / "weights" / "best.pt"
     require_device(settings.device, settings.batch)
-    return _train(start(str(last)), run_folder, settings, {"resume": True})
+    # Both named absolute paths when the training began.
+    data = corpus.join(data_files, settings.platelets_times).write(run_folder / "data.yaml")
+    _forget_after(run_folder / "results.csv", epoch)
+    given = {"resume": True, "save_dir": str(run_folder.resolve()), "data": str(data.resolve())}
+    return _train(start(str(last)), run_folder, settings, given)
 
 
 def recorded_settings(run_folder: Path) -> TrainSettings:
-    """The settings that a run was started with."""
-    record = json.loads((run_folder / "settings.json").read_text(encoding="utf-8"))
-    return TrainSettings.model_validate(record["settings"])
+    """The settings that a run was started with.
+
+    Raises:
+        ConfigError: they cannot be read.
+    """
+    return configuration.validate(TrainSettings, _record(run_folder)["settings"], str(run_folder / _SETTINGS))
 
 
 def recorded_data(run_folder: Path) -> list[Path]:
-    """The datasets that a run was started with."""
-    record = json.loads((run_folder / "settings.json").read_text(encoding="utf-8"))
-    return [Path(path) for path in record["data"]]
+    """The datasets that a run was started with.
+
+    Raises:
+        ConfigError: they cannot be read.
+    """
+    return [Path(path) for path in _record(run_folder)["data"]]
+
+
+def _record(run_folder: Path) -> dict[str, Any]:
+    path = run_folder / _SETTINGS
+    try:
+        record = json.loads(texts.content(path, texts.MEBIBYTE))
+    except (OSError, ValueError, RecursionError) as error:
+        raise ConfigError(f"{path}: cannot be read ({' '.join(str(error).split())[:200]})") from None
+    sound = isinstance(record, dict) and isinstance(record.get("settings"), dict) and isinstance(record.get("data"), list)
+    if not sound or not all(isinstance(name, str) for name in record["data"]):
+        raise ConfigError(f"{path}: does not hold the settings and datasets of a training; it was changed")
+    return dict(record)
 
 
 def start(model: str) -> Any:
@@ -90,15 +148,17 @@ def start(model: str) -> Any:
     suffix = Path(model).suffix
     if suffix not in (".pt", ".yaml"):
         raise UsageError(
-            f"--model {model}: must be {SHIPPED}, weights (.pt) or an architecture (.yaml, for example yolo11n.yaml)"
+            f"--model {model}: must be {catalogue.NAME}, weights (.pt) or an architecture (.yaml, for example yolo11n.yaml)"
         )
     here = Path(model).is_file()
+    if here and suffix == ".pt":
+        card.check_weights(Path(model))
     try:
         return YOLO(model, task="detect")
     except Exception as error:
-        reason = " ".join(str(error).split())[:200]
+        reason = _reason(error)
         if here:
-            raise ModelError(f"{model}: is not a YOLO model that can be loaded safely ({reason})") from None
+            raise ModelError(f"{model}: {_UNSAFE} ({reason})") from None
         if suffix == ".yaml":
             raise ModelError(f"{model}: is not an architecture that Ultralytics knows; try yolo11n.yaml") from None
         raise DownloadError(
@@ -107,9 +167,19 @@ def start(model: str) -> Any:
         ) from None
 
 
+def trained_px(weights: Path) -> int | None:
+    """Side of the pictures that weights were trained with, in pixels; None where they do not say.
+
+    Raises:
+        ModelError: they cannot be loaded.
+    """
+    stated = (getattr(start(str(weights)), "ckpt", None) or {}).get("train_args", {}).get("imgsz")
+    return stated if isinstance(stated, int) else None
+
+
 def resolved(model: str) -> str:
-    """What Ultralytics knows a model by: the path of the shipped weights for their name, and any other name as it is."""
-    return str(_SHIPPED_WEIGHTS) if model == SHIPPED else model
+    """What Ultralytics knows a model by: the path of its weights for a name of the catalogue, and any other name as it is."""
+    return model if Path(model).suffix else str(catalogue.find(Path(model)).with_suffix(".pt"))
 
 
 def require_device(device: str, batch: int) -> None:
@@ -153,12 +223,31 @@ def _train(model: Any, run_folder: Path, settings: TrainSettings, chosen: dict[s
     return best
 
 
-def _finished(last: Path) -> bool:
+def _epoch_of(weights: Path) -> int | None:
+    """The last epoch of a checkpoint, from 0; -1 of a training that is finished, None where it cannot be read."""
     from ultralytics.nn.tasks import torch_safe_load
 
-    checkpoint, _ = torch_safe_load(str(last), safe_only=True)
-    # A finished training strips the optimizer from its checkpoints and sets the epoch to -1.
-    return int(checkpoint.get("epoch", -1)) < 0
+    try:
+        checkpoint, _ = torch_safe_load(str(weights), safe_only=True)
+        # A finished training strips the optimizer from its checkpoints and sets the epoch to -1.
+        return int(checkpoint.get("epoch", -1))
+    # A torn archive raises almost anything.
+    except Exception:
+        return None
+
+
+def _forget_after(table: Path, epoch: int) -> None:
+    """Leave out rows of epochs that are trained again: their row is written before their checkpoint, and may be torn."""
+    if not table.is_file():
+        return
+    head, *rows = table.read_text(encoding="utf-8").splitlines(keepends=True) or [""]
+    numbers = [row.partition(",")[0].strip() for row in rows]
+    kept = [row for row, number in zip(rows, numbers, strict=True) if number.isdigit() and int(number) <= epoch + 1]
+    files.write_text(table, "".join([head, *kept]))
+
+
+def _reason(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]
 
 
 def arguments(settings: TrainSettings, data: Path, run_folder: Path) -> dict[str, Any]:

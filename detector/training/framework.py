@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from types import ModuleType
 
@@ -16,11 +17,12 @@ from detector.vision import images
 from detector.vision.model import processors
 
 
-def prepare(state_folder: Path) -> None:
+def prepare(state_folder: Path, says: bool = True) -> None:
     """Import ultralytics with its automatic installs, telemetry and unsafe loading off; call it before anything imports it.
 
     Args:
         state_folder: where it may keep its own settings file.
+        says: whether it reports more than errors.
 
     Raises:
         MissingExtraError: the `train` extra is not installed.
@@ -31,6 +33,7 @@ def prepare(state_folder: Path) -> None:
     # Without it, its import asks public name servers whether there is a network.
     os.environ["YOLO_OFFLINE"] = "1"
     os.environ["ULTRALYTICS_SAFE_LOAD"] = "1"
+    os.environ["YOLO_VERBOSE"] = str(says)
     os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"
     os.environ.setdefault("OMP_NUM_THREADS", str(processors()))
     try:
@@ -72,6 +75,8 @@ def quiet() -> Iterator[None]:
     level = LOGGER.level
     LOGGER.setLevel(logging.ERROR)
     try:
-        yield
+        # Some of its progress bars are shown at any level.
+        with redirect_stdout(io.StringIO()):
+            yield
     finally:
         LOGGER.setLevel(level)

@@ -39,15 +39,7 @@ def render(card: Mapping[str, Any]) -> str:
         "",
         *_thresholds(card),
         "",
-        "Mean absolute error of the count per field, on the validation fields on which the thresholds were tuned. On other fields it "
-        "is larger:",
-        "",
-        *_error_table(card),
-        "",
-        *_operating(card),
-        _parity(card["parity_with_weights"]),
-        *_levels(card.get("levels")),
-        "",
+        *(_adapted(card) if "adapted" in card else _tuned(card)),
         *_evaluations(card),
         *_left_out(card),
         *known_failures(card),
@@ -62,6 +54,39 @@ def render(card: Mapping[str, Any]) -> str:
         "Versions: " + ", ".join(f"{key} {value}" for key, value in card["versions"].items()) + ".",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _tuned(card: Mapping[str, Any]) -> list[str]:
+    """What a training's validation fields tell."""
+    return [
+        "Mean absolute error of the count per field, on the validation fields on which the thresholds were tuned. On other fields it "
+        "is larger:",
+        "",
+        *_error_table(card),
+        "",
+        *_operating(card),
+        _parity(card["parity_with_weights"]),
+        *_levels(card.get("levels")),
+        "",
+    ]
+
+
+def _adapted(card: Mapping[str, Any]) -> list[str]:
+    """What the corrected fields of a laboratory tell."""
+    adapted = card["adapted"]
+    before, kept = (next(c for c in adapted["choices"] if c["kind"] == kind) for kind in ("shipped", adapted["kept"]))
+    lines = [
+        f"Adapted to a laboratory ({card['about'] or 'microscope and stain are not named'}) by {adapted['fields']} corrected fields. Mean "
+        "absolute error of the count per field, each field counted by weights and thresholds that do not know its part of the fields:",
+        "",
+        "| cells | labelled | before | adapted | change | rendered fields before | adapted |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for name in card["class_names"]:
+        columns = [before["own_error"], kept["own_error"], kept["own_change"], before["home_error"], kept["home_error"]]
+        errors = (in_words(column[name], 2) for column in columns)
+        lines.append(f"| {name} | {adapted['cells'][name]} | {' | '.join(errors)} |")
+    return [*lines, "", *_operating(card)]
 
 
 def _thresholds(card: Mapping[str, Any]) -> list[str]:

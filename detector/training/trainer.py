@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from ultralytics.data import build
+from ultralytics.engine import trainer as engine
 from ultralytics.models.yolo.detect import DetectionTrainer
 from ultralytics.utils.loss import v8DetectionLoss
 from ultralytics.utils.tal import make_anchors
-from ultralytics.utils.torch_utils import unwrap_model
+from ultralytics.utils.torch_utils import strip_optimizer, unwrap_model
 
+from detector.output import files
 from detector.training import cpu, pictures
 from detector.training.pictures import IGNORED
 
@@ -20,8 +23,23 @@ class Trainer(DetectionTrainer):  # type: ignore[misc]
     """A trainer that cuts cells as the border of a field does, in each process of a training on several GPUs too.
 
     These processes are started by Ultralytics, which makes a trainer of this class in each: what a callback or a block in
-    the first process does is not surely done in them.
+    the first process does is not surely done in them. A checkpoint is written so that a crash leaves the former one.
     """
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        """See Ultralytics."""
+        super().__init__(*arguments, **options)
+        self.last: Path = _Durable(self.last)
+        self.best: Path = _Durable(self.best)
+
+    def final_eval(self) -> None:
+        """Strip the checkpoints of what only a training needs, each in one step, and evaluate the best."""
+        original = engine.strip_optimizer
+        engine.strip_optimizer = _stripped
+        try:
+            super().final_eval()
+        finally:
+            engine.strip_optimizer = original
 
     def train(self) -> None:
         """Train, in this process or in one for each of several GPUs."""
@@ -59,6 +77,24 @@ class Trainer(DetectionTrainer):  # type: ignore[misc]
                 return super().get_dataloader(dataset_path, batch_size, rank, mode)
         finally:
             self.args.workers = 0
+
+
+class _Durable(type(Path())):  # type: ignore[misc]
+    """A path of which the bytes are written beside it and moved there in one step."""
+
+    def write_bytes(self, data: Any) -> int:
+        """Write them; what stood there stays until all are."""
+        files.write_bytes(Path(self), bytes(data))
+        return len(data)
+
+
+def _stripped(weights: Path, **options: Any) -> dict[str, Any]:
+    """What Ultralytics' function does, but the checkpoint that stood there stays until the new one is whole."""
+    part = weights.with_name(f".{weights.name}.part")
+    content: dict[str, Any] = strip_optimizer(weights, str(part), **options)
+    if part.is_file():
+        part.replace(weights)
+    return content
 
 
 def criterion(model: Any) -> Any:

@@ -11,6 +11,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from detector.vision.images import SWAPS_SIDES
+
 Boxes = NDArray[np.float32]
 """Boxes of shape (n, 4), xyxy in pixels."""
 
@@ -37,6 +39,28 @@ def clip(xyxy: Boxes, size_wh: tuple[int, int]) -> Boxes:
     """Boxes cut to the image `(width, height)`."""
     w, h = size_wh
     return np.clip(xyxy, 0, np.array([w, h, w, h], dtype=np.float32)).astype(np.float32)
+
+
+def turned(xyxy: NDArray[Any], orientation: int, stored_wh: tuple[int, int]) -> NDArray[Any]:
+    """Boxes of a picture as it is stored as those of the picture as it is displayed; of shape (n, 4).
+
+    Args:
+        orientation: how the stored picture is turned for display, 1 to 8, as TIFF 6.0 and EXIF number it.
+        stored_wh: width and height of the stored picture.
+    """
+    w, h = stored_wh
+    x1, y1, x2, y2 = xyxy.T
+    if orientation in (2, 3, 7, 8):  # the stored x runs the other way
+        x1, x2 = w - x2, w - x1
+    if orientation in (3, 4, 6, 7):  # the stored y runs the other way
+        y1, y2 = h - y2, h - y1
+    return np.stack([y1, x1, y2, x2] if orientation in SWAPS_SIDES else [x1, y1, x2, y2], axis=1)
+
+
+def turned_back(xyxy: NDArray[Any], orientation: int, displayed_wh: tuple[int, int]) -> NDArray[Any]:
+    """Boxes of a picture as it is displayed as those of the picture as it is stored: what undoes `turned`."""
+    # A quarter turn is undone by the other one, and all else by itself.
+    return turned(xyxy, {6: 8, 8: 6}.get(orientation, orientation), displayed_wh)
 
 
 def intersection(a: Boxes, b: Boxes) -> NDArray[np.float32]:
@@ -103,7 +127,11 @@ def median(values: NDArray[np.floating[Any]]) -> float:
     return float((ordered[(len(ordered) - 1) // 2] + ordered[len(ordered) // 2]) / 2)
 
 
-def touches(xyxy: Boxes, size_wh: tuple[int, int], margin_px: float) -> NDArray[np.bool_]:
-    """Which image edges each box reaches to within `margin_px`: left, top, right, bottom; of shape (n, 4)."""
+def touches(xyxy: Boxes, size_wh: tuple[int, int], margin_px: float | NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Which image edges each box reaches to within `margin_px`: left, top, right, bottom; of shape (n, 4).
+
+    Args:
+        margin_px: one for all boxes, or of shape (n, 1).
+    """
     gap = xyxy * _INWARD + np.array((0, 0, *size_wh), dtype=np.float32)
     return np.asarray(gap <= margin_px)

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
 
+from detector import texts
 from detector.arguments import called
 from detector.errors import ModelError
 from detector.vision import cells, checks, familiar
@@ -17,10 +18,15 @@ from detector.vision.sums import ValSums, val_sums
 
 METADATA_KEY = "smearcount"
 """Key in an ONNX file's metadata under which its `Card` stands as JSON."""
-
-
+_MOST_BYTES = 16 * texts.MEBIBYTE
+"""Of a card beside a model; ours have some kilobytes."""
+MOST_PX = 4096
+"""No side of a network's input is asked to be longer."""
 LAYOUT = 3
 """Version of a card and of the network that it describes: what goes in and what comes out."""
+
+WEIGHTS_HASH = "weights_sha256"
+"""Key in the file of a card under which the hash of the weights stands of which the model was made."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,14 +67,17 @@ class Card:
     """What the training fields are like; None in files made before there was this, or where nothing told a limit."""
 
     def __post_init__(self) -> None:
-        for name, least in (("layout", 0), ("image_px", 32), ("stride_px", 1), ("max_cells", 1)):
+        for name, least in (("layout", 0), ("max_cells", 1)):
             checks.whole(name, getattr(self, name), least)
+        # Pictures are resized and padded to these: larger ones would take all memory, and smaller ones no end of tiles.
+        checks.whole("image_px", self.image_px, 32, MOST_PX)
+        checks.whole("stride_px", self.stride_px, 1, MOST_PX)
+        checks.number("shown_px", self.shown_px, above=1, below=MOST_PX)
         for name in ("name", "thresholds_from", "licence"):
             checks.text(name, getattr(self, name))
         for name in ("class_names", "data"):
             checks.texts(name, getattr(self, name))
         checks.number("rbc_px", self.rbc_px, above=0)
-        checks.number("shown_px", self.shown_px, above=0)
         checks.number("nms_iou", self.nms_iou, above=0, below=1)
         for name, value in checks.mapping("thresholds", self.thresholds).items():
             checks.number(f"thresholds.{name}", value, above=0, below=1)
@@ -135,17 +144,27 @@ def sha256(path: Path) -> str:
 
 
 def check_hash(path: Path) -> str:
-    """SHA-256 of a model file, checked against the card that stands beside it, if one does.
+    """SHA-256 of a model file, checked against the card that stands beside it, if one does. Nothing else of the file is read.
 
     Raises:
         ModelError: the card names another hash, so the file was changed or the two do not belong together.
     """
+    return _checked(path, "sha256", required=True)
+
+
+def check_weights(path: Path) -> str:
+    """SHA-256 of weights, checked in the same way against the card of the model that was made of them, if it names one."""
+    return _checked(path, WEIGHTS_HASH, required=False)
+
+
+def _checked(path: Path, key: str, required: bool) -> str:
     digest = sha256(path)
     beside = path.with_suffix(".json")
     if beside.is_file():
         try:
-            expected = json.loads(beside.read_text(encoding="utf-8")).get("sha256")
-        except (OSError, ValueError, AttributeError):
+            card = json.loads(texts.content(beside, _MOST_BYTES))
+            expected = card.get(key, None if required else digest)
+        except (OSError, ValueError, AttributeError, RecursionError):
             raise ModelError(f"{beside}: is not a model card; restore the card of {path.name} or remove it") from None
         if expected != digest:
             raise ModelError(

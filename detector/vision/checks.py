@@ -11,10 +11,10 @@ MOST = 2**53
 """No number of ours is larger, and up to here a float holds every whole one."""
 
 
-def whole(name: str, value: Any, least: int) -> int:
-    """A whole number from `least` to `MOST`."""
-    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= MOST:
-        _refuse(name, value, f"a whole number from {least} up")
+def whole(name: str, value: Any, least: int, most: int = MOST) -> int:
+    """A whole number from `least` to `most`."""
+    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
+        _refuse(name, value, f"a whole number from {least} " + ("up" if most == MOST else f"to {most}"))
     return value
 
 

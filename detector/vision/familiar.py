@@ -53,6 +53,19 @@ class Familiar:
         """The number that lies farthest outside of its range."""
         return max(self.ranges, key=lambda name: self._outside(name, seen))
 
+    def widened(self, fields: Sequence[Numbers]) -> Familiar:
+        """The same with ranges that hold these fields too."""
+        return Familiar(
+            {
+                name: (
+                    min([low, *(seen[name] for seen in fields if name in seen)]),
+                    max([high, *(seen[name] for seen in fields if name in seen)]),
+                )
+                for name, (low, high) in self.ranges.items()
+            },
+            self.limit,
+        )
+
     def _outside(self, name: str, seen: Numbers) -> float:
         low, high = self.ranges[name]
         value = seen.get(name)

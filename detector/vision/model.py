@@ -14,14 +14,13 @@ from numpy.typing import NDArray
 
 from detector.arguments import called
 from detector.errors import ModelError
-from detector.vision import backends, boxes, cells
+from detector.vision import backends, boxes, catalogue, cells
 from detector.vision import card as cards
 from detector.vision.detections import Detections
 
-SHIPPED = Path(__file__).parents[1] / "models" / "smearcount.onnx"
-"""The model that is used where none is named."""
-
 _PADDING = 114
+_PATIENCE_S = 60.0
+"""How long a network may take for the smallest crop, which takes ours some milliseconds."""
 _MOST_CANDIDATES = 5000
 _SAME_PLACE = 0.45
 """IoU from which on a red and a white cell's box are about one cell: no two labelled ones of 839 fields overlap by more than 0.3."""
@@ -53,7 +52,7 @@ class Model:
         """Open a model file.
 
         Args:
-            path: an ONNX file of ours; None is the shipped one.
+            path: an ONNX file of ours, or the name of a model of the catalogue; None is the shipped one.
             backend: what runs it, one of `backends.NAMES`.
             workers: crops that are looked at at a time.
             threads: of the CPU that work on one crop; with one, several crops are best worked on in parallel.
@@ -62,16 +61,14 @@ class Model:
             ModelError: no such file, no ONNX model, not one of ours, or not the one that its card describes.
             UsageError: the backend is not known or not there.
         """
-        chosen = SHIPPED if path is None else path
-        if not chosen.is_file():
-            raise ModelError(
-                f"{chosen}: no such model file; give the path of an .onnx file made by detector.train or detector.export"
-            )
+        chosen = catalogue.find(path)
         if chosen.suffix == ".pt":
             raise ModelError(f"{chosen}: weights are for training; make a model of them with {called('export')} {chosen}")
         digest = cards.check_hash(chosen)
         network = backends.open_network(chosen, backend, workers, threads)
-        return cls(network, cards.from_metadata(network.metadata, chosen), chosen, digest)
+        card = cards.from_metadata(network.metadata, chosen)
+        _check_answer(network, card, chosen)
+        return cls(network, card, chosen, digest)
 
     def detect(self, rgb: NDArray[np.uint8], min_score: float | None = None, zoom: float | None = None) -> Detections:
         """Cells of one crop.
@@ -126,8 +123,38 @@ class Model:
         return Detections(xyxy[kept], score[kept], label[kept], detections.size_wh, detections.class_names)
 
 
+def _check_answer(network: backends.Network, card: cards.Card, path: Path) -> None:
+    """Refuse a network that answers a small grey crop with no numbers, or not at all: it would find no cell in any field.
+
+    Raises:
+        ModelError: it does.
+    """
+    crop = np.full((card.stride_px, card.stride_px, 3), _PADDING, dtype=np.uint8)
+    # No score is so low, so every place answers.
+    least = np.full(len(card.class_names), -1, dtype=np.float32)
+    again = f"make it again from its weights with {called('export')}"
+    try:
+        answer = network.run_within(crop, least, _PATIENCE_S)
+    # Neither program's exceptions share a base class but Exception.
+    except Exception as error:
+        reason = " ".join(str(error).split())[:160]
+        late = isinstance(error, TimeoutError) or "terminate flag" in reason
+        what = f"does not answer within {_PATIENCE_S:g} s" if late else f"cannot be run ({reason})"
+        raise ModelError(f"{path}: {what}; {again}") from None
+    if answer.ndim != 2 or answer.shape[1] != 4 + len(card.class_names):
+        raise ModelError(f"{path}: does not give a box and {len(card.class_names)} scores for each place; {again}")
+    if not len(answer) or not np.isfinite(answer).all():
+        raise ModelError(f"{path}: answers with no numbers (NaN), so its weights are damaged; {again}")
+
+
 def _candidates(output: NDArray[np.float32]) -> Candidates:
-    """What a network gives, of shape (n, 4 + classes), with the best class of each box and its score."""
+    """What a network gives, of shape (n, 4 + classes), with the best class of each box and its score.
+
+    Raises:
+        ArithmeticError: some of it is no number.
+    """
+    if not np.isfinite(output).all():
+        raise ArithmeticError("the model answered with no numbers (NaN)")
     label = output[:, 4:].argmax(axis=1)
     return output[:, :4], output[np.arange(len(output)), 4 + label], label
 

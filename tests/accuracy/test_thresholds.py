@@ -55,6 +55,15 @@ def test_a_class_that_is_never_found_is_named() -> None:
     assert thresholds.tune(records[:1], [_found([0.9])], ["a"]).unfound == ()
 
 
+def test_a_class_without_a_labelled_cell_is_not_tuned() -> None:
+    tuned = thresholds.tune([_record(2)] * 3, [_found([0.9, 0.8])] * 3, ["a"] * 3)
+    assert tuned.untuned == ("WBC", "Platelets")
+    assert tuned.thresholds["Platelets"] == thresholds.UNTUNED
+    # Nothing says that any other threshold were worse.
+    assert (tuned.classes["WBC"].low, tuned.classes["WBC"].high) == (thresholds.GRID[0], thresholds.GRID[-1])
+    assert thresholds.tune([_record(1, label=label) for label in range(3)], [_found([])] * 3, ["a"] * 3).untuned == ()
+
+
 def _at(threshold: float) -> int:
     return int(np.flatnonzero(np.isclose(thresholds.GRID, threshold))[0])
 
@@ -82,7 +91,7 @@ def test_cut_cells_weigh_on_the_error_of_all_cells_alone() -> None:
     tuned = thresholds.tune([_record(1)], [one], ["a"])
     assert tuned.thresholds["RBC"] <= 0.3
     # Without the cell that is clear of the border, they do.
-    assert thresholds.tune([_record(0)], [one[1:]], ["a"]).thresholds["RBC"] > 0.8
+    assert thresholds.tune([_record(0), _record(1)], [one[1:], _found([0.95])], ["a"] * 2).thresholds["RBC"] > 0.8
     domain = tuned.classes["RBC"].domains["a"]
     assert (domain.error[_at(0.2)], domain.all_error[_at(0.2)]) == (0, 2)
     assert tuned.error["a"]["RBC"] == 2

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import time
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -138,3 +139,89 @@ def test_deep_xml_is_a_reason(make: Any, tmp_path: Path, name: str) -> None:
     root = make.voc(tmp_path, {"a": make.CELLS, "b": make.CELLS})
     (root / "Annotations" / "a.xml").write_text(name, encoding="utf-8")
     assert sources.load_truth(root).broken[0].startswith("Annotations/a.xml: not readable as XML")
+
+
+def test_cvat(tmp_path: Path) -> None:
+    path = tmp_path / "annotations.xml"
+    shapes = (
+        '<box label="RBC" xtl="1" ytl="2" xbr="30.5" ybr="28" rotation="3"/><polygon label="WBC" points="1,2;30,4;8,60"/>'
+        '<ellipse label="RBC" cx="20" cy="20" rx="9" ry="5"/><mask label="Platelets" rle="1" left="5" top="5" width="9" height="9"/>'
+    )
+    image = f'<image id="0" name="a.png" width="96" height="64">{shapes}</image>'
+    path.write_text(f"<annotations><version>1.1</version>{image}<image name='b'/></annotations>", encoding="utf-8")
+    fuzz(bytes_of(path), lambda: sources.load_truth(path))
+
+
+def _json_fuzzed(path: Path, document: Any) -> None:
+    path.write_text(json.dumps(document), encoding="utf-8")
+    change_bytes = bytes_of(path)
+
+    def change(rng: random.Random) -> None:
+        if rng.random() < 0.3:
+            change_bytes(rng)
+        else:
+            path.write_text(json.dumps(restructured(document, rng)), encoding="utf-8")
+
+    fuzz(change, lambda: sources.load_truth(path))
+
+
+def test_label_studio(tmp_path: Path) -> None:
+    sides = {"original_width": 96, "original_height": 64, "image_rotation": 0}
+    values = [
+        {"rectanglelabels": ["RBC"], "x": 1, "y": 2, "width": 10, "height": 20, "rotation": 5},
+        {"polygonlabels": ["WBC"], "points": [[1, 2], [30, 4], [8, 60]]},
+        {"ellipselabels": ["RBC"], "x": 50, "y": 50, "radiusX": 9, "radiusY": 5},
+    ]
+    regions = [{**sides, "type": next(iter(value)), "value": value} for value in values]
+    tasks = [
+        {"data": {"image": address}, "annotations": [{"id": 1, "result": regions, "updated_at": "x", "was_cancelled": False}]}
+        for address in ("/data/upload/1/0a1b2c3d-a.png", "/data/local-files/?d=s%2Fb.png")
+    ]
+    _json_fuzzed(tmp_path / "export.json", tasks)
+
+
+def test_qupath(tmp_path: Path) -> None:
+    polygon = {"type": "Polygon", "coordinates": [[[1, 2], [30, 2], [30, 28], [1, 2]]]}
+    features = [
+        {"type": "Feature", "geometry": polygon, "properties": {"classification": {"name": "RBC"}}},
+        {"type": "Feature", "geometry": polygon, "properties": {"classification": {"names": ["WBC", "x"]}}},
+    ]
+    _json_fuzzed(tmp_path / "a.geojson", {"type": "FeatureCollection", "features": features})
+
+
+def test_rois(tmp_path: Path) -> None:
+    roifile = pytest.importorskip("roifile", reason="needs the exchange extra: pip install -e '.[exchange]'")
+    path = tmp_path / "a.zip"
+    outline = roifile.ImagejRoi.frompoints([[70, 10], [80.5, 12], [75, 21]], name="RBC-0001")
+    plain = roifile.ImagejRoi(roitype=roifile.ROI_TYPE.RECT, name="WBC-1", left=5, top=6, right=25, bottom=16)
+    rois = [roi.tobytes() for roi in (outline, plain)]
+
+    def change(rng: random.Random) -> None:
+        with zipfile.ZipFile(path, "w") as archive:
+            for number, roi in enumerate(rois):
+                archive.writestr(f"{number}.roi", mutated(roi, rng))
+        if rng.random() < 0.3:
+            path.write_bytes(mutated(path.read_bytes(), rng))
+
+    fuzz(change, lambda: sources.load_truth(path))
+
+
+def test_workbooks(tmp_path: Path) -> None:
+    openpyxl = pytest.importorskip("openpyxl", reason="needs the exchange extra: pip install -e '.[exchange]'")
+    path = tmp_path / "truth.xlsx"
+    book = openpyxl.Workbook()
+    for row in (["field", "RBC", "WBC"], ["a", 12, 0.5], ["b", "3", None]):
+        book.active.append(row)
+    book.save(path)
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+
+    def change(rng: random.Random) -> None:
+        chosen = rng.choice(list(members))
+        with zipfile.ZipFile(path, "w") as archive:
+            for name, content in members.items():
+                archive.writestr(name, mutated(content, rng) if name == chosen else content)
+        if rng.random() < 0.2:
+            path.write_bytes(mutated(path.read_bytes(), rng))
+
+    fuzz(change, lambda: tables.read_counts(path))

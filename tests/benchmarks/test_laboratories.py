@@ -13,9 +13,9 @@ from benchmarks import laboratories, sources
 from detector.accuracy.figures import EvaluatedFields
 from detector.annotations.records import Record
 from detector.errors import AnnotationError
+from detector.vision.catalogue import SHIPPED
 from detector.vision.cells import CLASSES
 from detector.vision.detections import Detections
-from detector.vision.model import SHIPPED
 
 Run = Callable[..., int]
 

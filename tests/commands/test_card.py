@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from detector import card, count
-from detector.vision.model import SHIPPED, Model
+from detector.vision.catalogue import SHIPPED
+from detector.vision.model import Model
 
 Run = Callable[..., int]
 FIGURE = {"value": 0.5, "low": 0.25, "high": 0.75}

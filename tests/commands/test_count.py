@@ -24,7 +24,8 @@ from PIL import Image
 from detector import count
 from detector.engines import job
 from detector.output.journal import Journal
-from detector.vision.model import SHIPPED, Model
+from detector.vision.catalogue import SHIPPED
+from detector.vision.model import Model
 from detector.vision.sums import FieldSums, ValSums
 
 Run = Callable[..., int]
@@ -157,6 +158,32 @@ def test_calibrated_fields_give_densities_and_volumes_with_their_source(fields: 
         else:
             assert float(row["per_ul"]) == pytest.approx(4.5e6 * float(row["per_rbc"]), rel=1e-4)
             assert "4.5e+06 red cells per µL as given" in row["per_ul_source"]
+
+
+def test_each_smear_has_the_red_cell_count_of_its_row_in_the_manifest(
+    fields: Path, run_command: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = [f"{smear}/{path.name}" for smear in ("smear_a", "smear_b") for path in sorted((fields / smear).glob("*.jpg"))]
+    lines = [f"{name},{name[:7]},{'5e6' if name.startswith('smear_a') else ''}" for name in names]
+    manifest = fields / "manifest.csv"
+    manifest.write_text("\n".join(["field,smear,rbc_per_ul", *lines]), encoding="utf-8")
+    assert run_command(count.main, "--manifest", manifest, "--rbc-per-ul", 4e6, "--out", "a", fields) == 0
+    for row in rows(Path("a/smears.csv")):
+        if row["class"] == "RBC":
+            assert (row["per_1000_rbc"], row["per_ul"], row["e9_per_litre"]) == ("", "", "")
+            continue
+        of_analyser = 5e6 if row["smear"] == "smear_a" else 4e6
+        assert float(row["per_ul"]) == pytest.approx(of_analyser * float(row["per_rbc"]), rel=1e-4)
+        assert f"{of_analyser:g} red cells per µL" in row["per_ul_source"]
+        for end in ("", "_low", "_high"):
+            assert float(row[f"per_1000_rbc{end}"]) == pytest.approx(1000 * float(row[f"per_rbc{end}"]), rel=6e-3)
+            assert float(row[f"e9_per_litre{end}"]) == pytest.approx(float(row[f"per_ul{end}"]) / 1000, rel=6e-3)
+            assert len(row[f"e9_per_litre{end}"].replace(".", "").strip("0")) <= 3
+    report = Path("a/report.html").read_text(encoding="utf-8")
+    assert "per 1,000 red cells" in report
+    assert "10⁹ per litre" in report
+    assert run_command(count.main, "--manifest", manifest, "--ul-factor", 500, "--um-per-px", 0.1, "--out", "b", fields) == 2
+    assert "--ul-factor and the column rbc_per_ul of" in capsys.readouterr().err
 
 
 SUMS = FieldSums(fields=30, true=450, false=0, missed=50, counted_squared=6750, truth_squared=8400, counted_truth=7500)

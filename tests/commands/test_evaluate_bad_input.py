@@ -15,7 +15,7 @@ from detector import evaluate
 from detector.accuracy.report import drawings
 from detector.annotations import dataset, sources
 from detector.errors import EXIT_DONE, EXIT_SOME_FAILED
-from detector.vision.model import SHIPPED
+from detector.vision.catalogue import SHIPPED
 
 SAMPLES = Path(__file__).parents[2] / "datasets" / "samples" / "truth.json"
 Run = Callable[..., int]
@@ -34,7 +34,7 @@ def data(tmp_path: Path) -> Path:
 @pytest.fixture
 def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without the plots, which take the time."""
-    monkeypatch.setattr(drawings, "_written", lambda folder, parts: {part: [] for part in parts})
+    monkeypatch.setattr(drawings, "write", lambda folder, parts, *kinds: {part: [] for part in parts})
 
 
 def file(data: Path, kind: str, name: str) -> Path:

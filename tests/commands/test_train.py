@@ -128,7 +128,7 @@ def test_the_model_sees_and_answers_what_its_weights_do(trained: Path, how: str)
 
 def test_export_makes_the_same_model_of_the_weights(trained: Path) -> None:
     weights = "runs/train/tiny/weights/best.pt"
-    done = call(trained, "export", weights, "--data", "data/data.yaml", "--out", "own/again.onnx", "--image-px", 64)
+    done = call(trained, "export", weights, "--data", "data/data.yaml", "--out", "own/again.onnx")
     assert done.returncode == 0, done.stderr
     own = json.loads((trained / "own" / "again.json").read_text(encoding="utf-8"))
     first = json.loads((trained / "runs" / "train" / "tiny" / "model.json").read_text(encoding="utf-8"))
@@ -136,6 +136,10 @@ def test_export_makes_the_same_model_of_the_weights(trained: Path) -> None:
     again = call(trained, "export", weights, "--data", "data/data.yaml", "--out", "own/again.onnx")
     assert again.returncode == 3
     assert "exists already" in again.stderr
+    other = call(trained, "export", weights, "--data", "data/data.yaml", "--out", "own/other.onnx", "--image-px", 416)
+    assert other.returncode == 2
+    assert f"--image-px 416: {weights} was trained at 64 px; leave it out" in " ".join(other.stderr.split())
+    assert not (trained / "own" / "other.onnx").exists()
 
 
 def test_a_finished_training_is_not_trained_further_by_resume(trained: Path) -> None:
@@ -145,29 +149,49 @@ def test_a_finished_training_is_not_trained_further_by_resume(trained: Path) -> 
     assert (trained / "runs" / "train" / "tiny" / "results.csv").read_bytes() == before
 
 
-def test_an_interrupted_training_is_continued(trained: Path) -> None:
-    code = (
-        "from pathlib import Path\n"
-        "from detector.training import fit, settings\n"
-        "original = fit.start\n"
-        "def start(model):\n"
-        "    yolo = original(model)\n"
-        "    def stop(trainer):\n"
-        "        if trainer.epoch == 1: raise KeyboardInterrupt\n"
-        "    yolo.add_callback('on_train_epoch_start', stop)\n"
-        "    return yolo\n"
-        "fit.start = start\n"
-        "chosen = settings.load(None, dict(model='yolo11n.yaml', epochs=3, image_px=64, batch=3))\n"
-        "fit.fit(chosen, [Path('data/data.yaml')], Path('runs/train/cut'))\n"
-    )
-    cut = subprocess.run([sys.executable, "-c", code], cwd=trained, capture_output=True, text=True, timeout=600)
-    assert "KeyboardInterrupt" in cut.stderr
-    results = trained / "runs" / "train" / "cut" / "results.csv"
-    assert len(results.read_text(encoding="utf-8").splitlines()) == 2
-    done = call(trained, "train", "--resume", "runs/train/cut")
+KILLED = """
+import os, signal
+from pathlib import Path
+from detector.training import fit, settings
+original = fit.start
+def start(model):
+    yolo = original(model)
+    def stop(trainer):
+        if trainer.epoch == {epoch}: os.kill(os.getpid(), signal.{by})
+    yolo.add_callback("{moment}", stop)
+    return yolo
+fit.start = start
+chosen = settings.load(None, dict(model="yolo11n.yaml", epochs=3, image_px=64, batch=3, threads=1))
+fit.fit(chosen, [Path("data/data.yaml")], Path("runs/train/{name}"))
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals differ on Windows")
+@pytest.mark.parametrize(
+    ("name", "moment", "epoch", "kept"),
+    [("between", "on_train_epoch_start", 1, 1), ("unsaved", "on_fit_epoch_end", 1, 2), ("torn", "on_train_epoch_start", 2, 2)],
+)
+def test_a_training_that_was_killed_goes_on_where_it_stands_now(
+    trained: Path, name: str, moment: str, epoch: int, kept: int
+) -> None:
+    """Killed at the start of an epoch, and between the row of an epoch and its checkpoint; then its folder is moved."""
+    code = KILLED.format(epoch=epoch, by="SIGKILL", moment=moment, name=name)
+    killed = subprocess.run([sys.executable, "-c", code], cwd=trained, capture_output=True, text=True, timeout=600)
+    assert killed.returncode == -9, killed.stderr[-2000:]
+    began = trained / "runs" / "train" / name
+    assert len((began / "results.csv").read_text(encoding="utf-8").splitlines()) == 1 + kept
+    moved = began.rename(trained / f"moved_{name}")
+    last = moved / "weights" / "last.pt"
+    if name == "torn":
+        last.write_bytes(last.read_bytes()[:9999])
+    done = call(trained, "train", "--resume", moved)
     assert done.returncode == 0, done.stderr[-3000:]
-    assert len(results.read_text(encoding="utf-8").splitlines()) == 4
-    assert (trained / "runs" / "train" / "cut" / "model.onnx").is_file()
+    assert ("last.pt is damaged; the training goes on from best.pt, after epoch" in done.stderr) == (name == "torn")
+    rows = (moved / "results.csv").read_text(encoding="utf-8").splitlines()[1:]
+    assert [row.split(",")[0] for row in rows] == ["1", "2", "3"]
+    assert (moved / "model.onnx").is_file()
+    assert not began.exists()
+    assert not list(moved.rglob(".*.part"))
 
 
 @pytest.mark.parametrize(
@@ -189,6 +213,9 @@ def test_an_interrupted_training_is_continued(trained: Path) -> None:
             "not a YOLO model that can be loaded safely",
         ),
         (("--resume", "runs/train/none"), 3, "to resume"),
+        (("--data", "data/data.yaml", "--name", "../evil"), 2, "--name ../evil: must be the name of one folder"),
+        (("--data", "data/data.yaml", "--name", ".."), 2, "--name ..: must be the name of one folder"),
+        (("--data", "data/data.yaml", "--name", "/evil"), 2, "--name /evil: must be the name of one folder"),
         (("--resume", "runs/train/tiny", "--epochs", "9"), 2, "leave out --epochs"),
     ],
 )

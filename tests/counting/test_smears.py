@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from detector.counting import density
 from detector.counting.expected import corrections
-from detector.counting.fields import FieldCount, UnreadField
+from detector.counting.fields import FieldCount, Part, UnreadField
 from detector.counting.intervals import rate, ratio
 from detector.counting.smears import ClassCount, SmearCount, aggregate
 from detector.errors import UsageError
@@ -39,6 +39,8 @@ def test_totals_means_and_ratios() -> None:
     assert wbc.per_rbc == ratio([1, 0], [20, 30])
     assert plt.per_rbc is not None
     assert plt.per_rbc.value == pytest.approx(0.1)
+    assert plt.per_1000_rbc == plt.per_rbc.times(1000)
+    assert rbc.per_1000_rbc is None
     assert rbc.per_rbc is None
     assert rbc.per_mm2 is None
 
@@ -65,7 +67,7 @@ def test_density_needs_every_field_calibrated() -> None:
     some = one(field("a", rbc=101, um=0.1), field("b", rbc=101))
     per_mm2 = both.classes["RBC"].per_mm2
     assert per_mm2 is not None
-    assert per_mm2.value == pytest.approx(200 / (2 * (996 * 1e-4) ** 2))
+    assert per_mm2.value == pytest.approx(200 / (2 * (1000 * 1e-4) ** 2))
     assert per_mm2.low < per_mm2.value < per_mm2.high
     assert some.classes["RBC"].per_mm2 is None
 
@@ -74,7 +76,30 @@ def test_density_of_fields_of_unlike_magnification() -> None:
     smear = one(field("a", rbc=101, um=0.1), field("b", rbc=401, um=0.2))
     per_mm2 = smear.classes["RBC"].per_mm2
     assert per_mm2 is not None
-    assert per_mm2.value == pytest.approx(100 / (996 * 1e-4) ** 2)
+    assert per_mm2.value == pytest.approx(100 / (1000 * 1e-4) ** 2)
+
+
+def view(name: str, rbc: int, share: float, column: int) -> FieldCount:
+    """A square of a stream's grid of which so much was seen."""
+    raw = {"RBC": rbc, "WBC": 0, "Platelets": 0}
+    part = Part(raw, raw, share * 10_000, (column * 100.0, 0.0, column * 100.0 + 100, 100.0), "1")
+    return FieldCount(name, "s", (100, 100), raw, raw, tiles=(part,), share=share)
+
+
+def test_the_mean_of_a_stream_is_per_area_of_a_whole_view() -> None:
+    """However little of a square was seen: 16 cells in each whole view, and slivers with what their area holds."""
+    val = FieldSums(fields=30, true=450, false=0, missed=150, counted_squared=6750, truth_squared=12000, counted_truth=9000)
+    whole = [view(str(i), 16, 1.0, i) for i in range(4)]
+    slivers = [view(f"sliver {i}", i % 2, 1 / 32, 10 + i) for i in range(8)]
+    (smear,) = aggregate([*whole, *slivers], (), corrections({"RBC": {"a": val}}))
+    rbc = smear.classes["RBC"]
+    assert (smear.fields, rbc.total) == (12, 68)
+    assert rbc.mean is not None
+    assert rbc.expected_mean is not None
+    assert rbc.mean.value == pytest.approx(16)
+    assert rbc.mean.low < 16 < rbc.mean.high
+    assert rbc.expected_mean.value == pytest.approx(16 / 0.75, rel=0.01)
+    assert rbc.expected_mean.low < 16 / 0.75 < rbc.expected_mean.high
 
 
 def test_expected_true_counts_stand_beside_the_raw_ones_where_they_are_known() -> None:

@@ -162,6 +162,13 @@ def test_a_manifest_names_fields_smears_and_scales(tmp_path: Path, delimiter: st
     assert "line 4 of m.csv" in found[2].problem
 
 
+def test_a_manifest_gives_each_smear_its_red_cell_count(tmp_path: Path) -> None:
+    _make(tmp_path, "1.jpg", "2.jpg", "3.jpg")
+    text = "field;smear;rbc_per_ul\n1.jpg;a;4600000\n2.jpg;a;4600000,0\n3.jpg;b;\n"
+    assert inputs.search([str(tmp_path)], _manifest(tmp_path, text)).rbc_per_ul == {"a": 4.6e6}
+    assert inputs.search([str(tmp_path)]).rbc_per_ul == {}
+
+
 def test_without_inputs_a_manifest_looks_beside_itself(tmp_path: Path) -> None:
     _make(tmp_path, "1.jpg")
     assert inputs.search([], _manifest(tmp_path, "field,smear\n1.jpg,s\n")).fields[0].path == tmp_path / "1.jpg"
@@ -180,6 +187,13 @@ def test_without_inputs_a_manifest_looks_beside_itself(tmp_path: Path) -> None:
         ("field,smear,um_per_px\n1.jpg,a,0\n", "line 2: 0 micrometres per pixel is not a scale"),
         ("field,smear,um_per_px\n1.jpg,a,13.3\n", "line 2: 13.3 micrometres per pixel is not a scale"),
         ("field,smear,um_per_px\n1.jpg,a,nan\n", "nan micrometres per pixel is not a scale"),
+        ("field,smear,rbc_per_ul\n1.jpg,a,4.6\n", r"line 2: rbc_per_ul must be in cells per µL.* 4.6 seems .*give 4600000"),
+        ("field,smear,rbc_per_ul\n1.jpg,a,many\n", "line 2: rbc_per_ul is 'many'; give red cells per µL"),
+        ("field,smear,rbc_per_ul\n1.jpg,a,nan\n", "line 2: rbc_per_ul must be a positive number"),
+        (
+            "field,smear,rbc_per_ul\n1.jpg,a,4.6e6\n2.jpg,a,\n3.jpg,a,4.7e6\n",
+            r"line 4: rbc_per_ul of smear a is 4.7e\+06, but 4.6e\+06 in line 2; give each smear one red cell count",
+        ),
     ],
 )
 def test_a_manifest_that_is_wrong_says_where(tmp_path: Path, text: str, message: str) -> None:

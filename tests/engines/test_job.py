@@ -202,3 +202,28 @@ def test_a_smear_of_doubtful_fields_warns_and_expects_no_true_count(fields: Path
     assert blank.classes["RBC"].expected_total is None
     assert sound.warning == ""
     assert sound.classes["RBC"].expected_total is not None
+
+
+def test_fields_that_came_later_change_the_scale_of_their_whole_smear(fields: Path, tmp_path: Path, model: Model) -> None:
+    """Three fields, then two more of half the size, with which the smear's scale is another."""
+    folder = tmp_path / "one" / "smear"
+    folder.mkdir(parents=True)
+    sample = next((fields / "smear_a").glob("*.jpg"))
+    bgr = cv2.imread(str(sample))
+    for number, factor in enumerate((1.0, 1.05, 0.95, 0.5, 0.52)):
+        if number == 3:
+            with Journal(tmp_path / "j.jsonl", job.journal_key(model), resume=False) as journal:
+                job.count_fields(inputs.search([str(folder)]).fields, Work(model, 2, journal))
+        cv2.imwrite(str(folder / f"{number}.png"), cv2.resize(bgr, None, fx=factor, fy=factor))
+    given = inputs.search([str(folder)]).fields
+    alone = job.count_fields(given, Work(model, 2))
+    with Journal(tmp_path / "j.jsonl", job.journal_key(model), resume=True) as journal:
+        before = journal.read("0.png").scale
+        resumed = job.count_fields(given, Work(model, 2, journal))
+        assert journal.read("0.png").scale != before
+    assert _table(resumed) == _table(alone)
+    # Nothing changed since, so nothing is counted again.
+    length = (tmp_path / "j.jsonl").stat().st_size
+    with Journal(tmp_path / "j.jsonl", job.journal_key(model), resume=True) as journal:
+        assert _table(job.count_fields(given, Work(model, 2, journal))) == _table(alone)
+    assert (tmp_path / "j.jsonl").stat().st_size == length

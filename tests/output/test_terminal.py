@@ -19,7 +19,8 @@ MANY = Interval(7654321.0, 6543210.0, 8765432.0)
 
 
 def _smears(estimate: Interval, total: int, extra: bool) -> list[SmearCount]:
-    count = ClassCount(total, estimate, total, estimate if extra else None, estimate, estimate, estimate, MANY if extra else None)
+    area, volume = (estimate, MANY) if extra else (None, None)
+    count = ClassCount(total, estimate, total, area, estimate.times(0.001), estimate, estimate, volume)
     classes = dict.fromkeys(("RBC", "WBC", "Platelets"), count)
     return [SmearCount(name, 12345, 0, 0, classes) for name in ("smear_a", "a smear with quite a long name 0123456789")]
 
@@ -35,7 +36,7 @@ def _printed(width: int, smears: list[SmearCount]) -> str:
 @pytest.mark.parametrize("extra", [False, True])
 def test_no_number_is_cut(width: int, estimate: Interval, extra: bool) -> None:
     printed = _printed(width, _smears(estimate, 7654321, extra))
-    assert max(map(len, printed.splitlines())) <= max(width, 49)
+    assert max(map(len, printed.splitlines())) <= max(width, 50)
     assert "…" not in printed
     words = re.findall(r"[\d,.]*\d", printed)
     value, low, high = (

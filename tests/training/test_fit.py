@@ -1,11 +1,14 @@
-"""A device that is not there is refused before anything is written."""
+"""A device that is not there is refused before anything is written; what a run leaves is read with care."""
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import pytest
 
-from detector.errors import UsageError
-from detector.training import fit
+from detector.errors import ConfigError, UsageError
+from detector.training import fit, settings
 
 torch = pytest.importorskip("torch", reason="needs the train extra: pip install -e '.[train]'")
 
@@ -52,3 +55,46 @@ def test_a_batch_is_shared_by_all_gpus(gpus: None) -> None:
 def test_an_apple_gpu_is_taken_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
     fit.require_device("mps", 16)
+
+
+def test_the_table_of_epochs_is_cut_to_those_of_the_checkpoint(tmp_path: Path) -> None:
+    table = tmp_path / "results.csv"
+    head, rows = "epoch,time,loss\n", [f"{epoch},1.5,0.3\n" for epoch in range(1, 5)]
+    for torn in ("", "5,2", "\n", "x,1,2\n"):
+        table.write_text(head + "".join(rows) + torn, encoding="utf-8")
+        fit._forget_after(table, 2)
+        assert table.read_text(encoding="utf-8") == head + "".join(rows[:3])
+    fit._forget_after(tmp_path / "none.csv", 2)
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ("{", "cannot be read"),
+        ("[" * 100_000, "cannot be read"),
+        ("[]", "does not hold the settings"),
+        ('{"settings": 3, "data": []}', "does not hold the settings"),
+        ('{"settings": {}, "data": [4]}', "does not hold the settings"),
+        ('{"settings": {"epochs": "x"}, "data": []}', "epochs"),
+    ],
+)
+def test_settings_of_a_run_that_were_changed_are_told(tmp_path: Path, content: str, told: str) -> None:
+    (tmp_path / "settings.json").write_text(content, encoding="utf-8")
+    with pytest.raises(ConfigError, match=told) as error:
+        fit.recorded_settings(tmp_path)
+    assert "settings.json" in str(error.value)
+
+
+def test_settings_of_a_run_come_back(tmp_path: Path) -> None:
+    chosen = settings.load(None, {"epochs": 3})
+    record = {"settings": chosen.model_dump(), "data": ["a/data.yaml"]}
+    (tmp_path / "settings.json").write_text(json.dumps(record), encoding="utf-8")
+    assert fit.recorded_settings(tmp_path) == chosen
+    assert fit.recorded_data(tmp_path) == [Path("a/data.yaml")]
+
+
+def test_a_torn_checkpoint_has_no_epoch(tmp_path: Path) -> None:
+    pytest.importorskip("ultralytics", reason="needs the train extra: pip install -e '.[train]'")
+    for content in (b"", b"PK\x03\x04", bytes(1000)):
+        (tmp_path / "last.pt").write_bytes(content)
+        assert fit._epoch_of(tmp_path / "last.pt") is None

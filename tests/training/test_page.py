@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from detector.training import page
-from detector.vision.model import SHIPPED
+from detector.vision.catalogue import SHIPPED
 
 
 @pytest.fixture

@@ -36,6 +36,18 @@ def test_a_file_overrides_the_defaults_and_the_command_line_the_file(tmp_path: P
         ("optimizer: Magic\n", "optimizer"),
         ("- a\n", "must hold"),
         ("a: [\n", "not valid YAML"),
+        ("epochs: 2026-13-45\n", "not valid YAML|epochs"),
+        ("epochs: 2026-11-05\n", "epochs: .*integer"),
+        (f"epochs: {'9' * 5000}\n", "not valid YAML|epochs"),
+        ("learning_rate: 1e999\n", "learning_rate"),
+        (f"epochs: {'[' * 5000}\n", "not valid YAML .nested too deeply|not valid YAML"),
+        ("[a, b]: 3\n", "not valid YAML|unknown key"),
+        ("? {a: 1}\n: 3\n", "not valid YAML"),
+        (f"{'k' * 100_000}: 3\n", "unknown key 'kkk|not valid YAML"),
+        ("epochs: \0\n", "not valid YAML"),
+        ("a: &a [1]\n" + "".join(f"b{n}: &b{n} [{'*a, ' * 9}]\n" for n in range(9)), "unknown key 'a'"),
+        ("epochs: !!python/object/apply:os.system [x]\n", "not valid YAML"),
+        ("x" * (2 << 20), "is larger than 1 MiB"),
     ],
 )
 def test_a_wrong_file_is_named_with_what_is_wrong(tmp_path: Path, text: str, message: str) -> None:

@@ -12,7 +12,8 @@ import pytest
 
 from detector.errors import ModelError, UsageError
 from detector.vision import backends, finder, images
-from detector.vision.model import SHIPPED, Model
+from detector.vision.catalogue import SHIPPED
+from detector.vision.model import Model
 
 SAMPLES = sorted((Path(__file__).parents[2] / "datasets" / "samples").glob("*/*.jpg"))
 HERE = [name for name in backends.available() if name not in (backends.AUTO, backends.CPU)]

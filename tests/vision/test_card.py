@@ -11,7 +11,8 @@ import pytest
 
 from detector.errors import ModelError
 from detector.vision import card as cards
-from detector.vision.model import SHIPPED, Model
+from detector.vision.catalogue import SHIPPED
+from detector.vision.model import Model
 from detector.vision.sums import FieldSums
 
 HERE = Path("own.onnx")
@@ -55,11 +56,14 @@ _SUMS = asdict(SUMS)
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
-        ({"image_px": "416"}, "image_px must be a whole number from 32 up, is '416'"),
-        ({"image_px": 31}, "image_px must be a whole number from 32 up, is 31"),
+        ({"image_px": "416"}, "image_px must be a whole number from 32 to 4096, is '416'"),
+        ({"image_px": 31}, "image_px must be a whole number from 32 to 4096, is 31"),
         ({"image_px": 416.5}, "image_px must be a whole number"),
         ({"image_px": 10**400}, "image_px must be a whole number"),
-        ({"stride_px": 0}, "stride_px must be a whole number from 1 up, is 0"),
+        ({"stride_px": 0}, "stride_px must be a whole number from 1 to 4096, is 0"),
+        ({"stride_px": 2**40}, "stride_px must be a whole number from 1 to 4096, is 1099511627776"),
+        ({"shown_px": 1e-9}, "shown_px must be a number above 1 and below 4096, is 1e-09"),
+        ({"shown_px": 1e12}, "shown_px must be a number above 1 and below 4096"),
         ({"max_cells": True}, "max_cells must be a whole number from 1 up, is True"),
         ({"layout": None}, "layout must be a whole number"),
         ({"rbc_px": 0}, "rbc_px must be a number above 0, is 0"),
@@ -121,3 +125,13 @@ def test_a_file_made_by_another_version_says_what_to_do(model: Model) -> None:
     content = {**asdict(model.card), "layout": 1}
     with pytest.raises(ModelError, match="made by another version of smearcount; make it again from its weights"):
         cards.from_metadata({cards.METADATA_KEY: json.dumps(content)}, HERE)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", "3", "{", "[" * 100_000, '{"a":' * 100_000, "\ud800".encode("utf-8", "surrogatepass")]
+)
+def test_a_file_beside_a_model_that_is_no_card_is_told(tmp_path: Path, text: str | bytes) -> None:
+    (tmp_path / "m.onnx").write_bytes(b"model")
+    (tmp_path / "m.json").write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(ModelError, match=r"m\.json: is not a model card; restore the card of m\.onnx or remove it"):
+        cards.check_hash(tmp_path / "m.onnx")

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -18,8 +20,10 @@ from detector.synthetic.layout import plan
 from detector.synthetic.render import window
 from detector.synthetic.stain import preset
 from detector.vision import boxes, cells, finder, images
+from detector.vision import model as model_module
+from detector.vision.catalogue import SHIPPED
 from detector.vision.detections import Detections
-from detector.vision.model import SHIPPED, Model, canvas, one_each
+from detector.vision.model import Model, canvas, one_each
 from detector.vision.scale import UNKNOWN, Scale
 
 SAMPLES = sorted((Path(__file__).parents[2] / "datasets" / "samples").glob("*/*.jpg"))
@@ -254,3 +258,83 @@ def test_what_is_not_counted_takes_the_place_of_nothing_that_is(found: list[tupl
     counts = sure >= 1
     among_all = one_each(xyxy, label, sure)[counts]
     assert np.array_equal(among_all, one_each(xyxy[counts], label[counts], sure[counts]))
+
+
+@pytest.fixture
+def changed(tmp_path: Path) -> Callable[[Callable[[Any], None]], Path]:
+    """Writes the shipped model with a change made to what ONNX holds."""
+    onnx = pytest.importorskip("onnx", reason="needs the train extra: pip install -e '.[train]'")
+
+    def write(change: Callable[[Any], None]) -> Path:
+        content = onnx.load(str(SHIPPED))
+        change(content)
+        path = tmp_path / "changed.onnx"
+        onnx.save(content, str(path))
+        return path
+
+    return write
+
+
+def _damaged(content: Any) -> None:
+    from onnx import numpy_helper
+
+    weights = next(item for item in content.graph.initializer if len(item.dims) == 4)
+    values = np.full(tuple(weights.dims), np.nan, numpy_helper.to_array(weights).dtype)
+    weights.CopyFrom(numpy_helper.from_array(values, weights.name))
+
+
+def _instead_of_the_answer(content: Any) -> Any:
+    """Give the answer another name, so that what is made of it can have its own; gives the output."""
+    output = content.graph.output[0]
+    for node in content.graph.node:
+        for at, name in enumerate(node.output):
+            if name == output.name:
+                node.output[at] = "whole"
+    return output
+
+
+def _endless(content: Any) -> None:
+    from onnx import TensorProto, helper
+
+    output = _instead_of_the_answer(content)
+    info = helper.make_tensor_value_info
+    turn, truth = info("turn", TensorProto.INT64, []), info("on", TensorProto.BOOL, [])
+    before, after = (info(name, TensorProto.FLOAT, None) for name in ("before", "after"))
+    again = info("again", TensorProto.BOOL, [])
+    steps = [helper.make_node("Identity", ["on"], ["again"]), helper.make_node("Identity", ["before"], ["after"])]
+    body = helper.make_graph(steps, "body", [turn, truth, before], [again, after])
+    content.graph.initializer.append(helper.make_tensor("for_ever", TensorProto.BOOL, [], [True]))
+    content.graph.node.append(helper.make_node("Loop", ["", "for_ever", "whole"], [output.name], body=body))
+
+
+def _of_one_class(content: Any) -> None:
+    from onnx import TensorProto, helper
+
+    output = _instead_of_the_answer(content)
+    for name, value in (("from", 0), ("to", 5), ("axis", 1)):
+        content.graph.initializer.append(helper.make_tensor(name, TensorProto.INT64, [1], [value]))
+    content.graph.node.append(helper.make_node("Slice", ["whole", "from", "to", "axis"], [output.name]))
+    output.type.tensor_type.shape.dim[1].dim_value = 5
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (_damaged, r"changed\.onnx: answers with no numbers \(NaN\), so its weights are damaged"),
+        (_endless, r"changed\.onnx: does not answer within 0\.5 s; make it again"),
+        (_of_one_class, r"changed\.onnx: does not give a box and 3 scores for each place"),
+    ],
+)
+def test_a_network_that_cannot_count_is_refused_when_it_is_opened(
+    changed: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, change: Callable[[Any], None], told: str
+) -> None:
+    monkeypatch.setattr(model_module, "_PATIENCE_S", 0.5)
+    with pytest.raises(ModelError, match=told):
+        Model.load(changed(change))
+
+
+def test_no_numbers_in_an_answer_are_an_error_and_no_empty_field(model: Model) -> None:
+    output = np.array([[1, 1, 9, 9, 0.9, np.nan, 0.1]], np.float32)
+    broken = Model(replace(model.network, run=lambda _pixels, _least: output), model.card, model.path, model.sha256)
+    with pytest.raises(ArithmeticError, match="no numbers"):
+        broken.detect(np.zeros((64, 64, 3), np.uint8))

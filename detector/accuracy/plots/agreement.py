@@ -24,7 +24,9 @@ _LEAST_HALF = 1.2
 """Half of the fewest cells that an axis spans: less would make much of nothing."""
 
 
-def bland_altman(name: str, counted: Sequence[float], truth: Sequence[float], agreement: Agreement, per: str = "field") -> Figure:
+def bland_altman(
+    name: str, counted: Sequence[float], truth: Sequence[float], agreement: Agreement, per: str = "field", unit: str = "cells"
+) -> Figure:
     """Error of the count against the mean of both (Bland and Altman, Lancet 1986; 327:307-310), with bias and limits.
 
     Args:
@@ -32,6 +34,7 @@ def bland_altman(name: str, counted: Sequence[float], truth: Sequence[float], ag
         counted, truth: cells in each field, at least one.
         agreement: their agreement, whose intervals are drawn as bands.
         per: what the counts are of, field or smear.
+        unit: what they are in.
     """
     p, t = np.asarray(counted, np.float64), np.asarray(truth, np.float64)
     figure, axes = _begin(name, len(p), per)
@@ -45,7 +48,7 @@ def bland_altman(name: str, counted: Sequence[float], truth: Sequence[float], ag
             if value.limits is not None:
                 axes.axhspan(*value.limits, color="black", alpha=_INTERVAL, linewidth=0)
     axes.axhline(0, color="black", linewidth=0.6, zorder=1)
-    axes.set(xlabel=f"mean of counted and true cells (per {per})", ylabel=f"counted less true cells (per {per})")
+    axes.set(xlabel=f"mean of counted and true {unit} (per {per})", ylabel=f"counted less true {unit} (per {per})")
     _whole_numbers(axes)
     style.legend(figure, axes)
     return figure

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -86,13 +86,15 @@ def settings() -> AbstractContextManager[None]:
     )
 
 
-def write(figure: Figure, folder: Path, name: str) -> None:
-    """Write a figure as `NAME.png` and `NAME.svg`; the same figure gives the same bytes on each day.
+def write(figure: Figure, folder: Path, name: str, kinds: Collection[str] = ("png", "svg")) -> None:
+    """Write a figure as `NAME.png` and `NAME.svg`, or one of these; the same figure gives the same bytes on each day.
 
     Raises:
         OSError: one of them cannot be written.
     """
     for kind, metadata in (("png", {"Software": None}), ("svg", {"Date": None, "Creator": None})):
+        if kind not in kinds:
+            continue
         buffer = io.BytesIO()
         figure.savefig(buffer, format=kind, metadata=metadata)
         write_bytes(folder / f"{name}.{kind}", buffer.getvalue())

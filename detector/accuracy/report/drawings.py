@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -43,7 +43,8 @@ class Plot:
 Plots = Mapping[str, Sequence[Plot]]
 """By part of the page."""
 
-_Draw = Callable[[], "Figure"]
+Drawing = tuple[str, str, Callable[[], "Figure"]]
+"""Name, words and drawing of a plot."""
 
 
 def of_evaluation(target: Path, result: Evaluation) -> Plots:
@@ -66,7 +67,7 @@ def of_evaluation(target: Path, result: Evaluation) -> Plots:
         "counts": _counts(counted, result.all_cells, baselines, "field"),
         "slices": _slices(result),
     }
-    return _written(target / FOLDER, parts)
+    return write(target / FOLDER, parts)
 
 
 def of_tables(target: Path, result: TableEvaluation) -> Plots:
@@ -82,7 +83,7 @@ def of_tables(target: Path, result: TableEvaluation) -> Plots:
         for name, fields in having.items()
     }
     baselines = {name: baseline.counted / baseline.fields for name, baseline in comparison.guess.items()}
-    return _written(target / FOLDER, {"counts": _counts(counted, comparison.classes, baselines, comparison.per)})
+    return write(target / FOLDER, {"counts": _counts(counted, comparison.classes, baselines, comparison.per)})
 
 
 def _counts(
@@ -90,7 +91,7 @@ def _counts(
     agreements: Mapping[str, Agreement],
     baselines: Mapping[str, float],
     per: str,
-) -> Iterator[tuple[str, str, _Draw]]:
+) -> Iterator[Drawing]:
     """Name, words and drawing of the plots of counted against true cells, which `counted` has by class."""
     for name, (p, t) in counted.items():
         figures = agreements[name]
@@ -103,7 +104,7 @@ def _counts(
         yield f"counts_{name}", alt, partial(agreement.counted_against_true, name, p, t, baselines.get(name), per)
 
 
-def _detection(result: Evaluation) -> Iterator[tuple[str, str, _Draw]]:
+def _detection(result: Evaluation) -> Iterator[Drawing]:
     curves = {name: curve for name, curve in result.curves.items() if curve is not None}
     if not curves:
         return
@@ -134,7 +135,7 @@ def _rates(curves: Curves) -> dict[str, NDArray[np.float64]]:
     }
 
 
-def _confusion(result: Evaluation) -> Iterator[tuple[str, str, _Draw]]:
+def _confusion(result: Evaluation) -> Iterator[Drawing]:
     confusion = result.confusion
     cells = np.array(confusion.cells)
     # What is not there and was not found cannot be counted.
@@ -146,7 +147,7 @@ def _confusion(result: Evaluation) -> Iterator[tuple[str, str, _Draw]]:
     )
 
 
-def _slices(result: Evaluation) -> Iterator[tuple[str, str, _Draw]]:
+def _slices(result: Evaluation) -> Iterator[Drawing]:
     for name in result.all_cells:
         rows = [(part.name, part.classes[name].mae) for part in result.slices]
         rows += [(domain, figures.all_cells[name].mae) for domain, figures in result.domains.items()]
@@ -160,21 +161,26 @@ def _slices(result: Evaluation) -> Iterator[tuple[str, str, _Draw]]:
             )
 
 
-def _written(folder: Path, parts: Mapping[str, Iterator[tuple[str, str, _Draw]]]) -> Plots:
+def write(folder: Path, parts: Mapping[str, Iterable[Drawing]], kinds: Collection[str] = ("png", "svg")) -> Plots:
+    """Draw plots into a folder as files of these kinds, by part of the page that is to hold them; an SVG always.
+
+    Raises:
+        OSError: a file cannot be written. MissingExtraError: matplotlib is not installed.
+    """
     folder.mkdir(exist_ok=True)
     made: dict[str, list[Plot]] = {part: [] for part in parts}
     with style.settings():
         for part, plots in parts.items():
             for name, alt, draw in plots:
                 figure = draw()
-                style.write(figure, folder, name)
+                style.write(figure, folder, name, kinds)
                 made[part].append(_plot(folder / name, alt, *figure.get_size_inches()))
     return made
 
 
 def _plot(path: Path, alt: str, width_in: float, height_in: float) -> Plot:
     drawing = path.with_suffix(".svg").read_bytes()
-    if len(drawing) <= _MOST_SVG_BYTES:
+    if len(drawing) <= _MOST_SVG_BYTES or not path.with_suffix(".png").is_file():
         picture = html.data_uri(drawing, "image/svg+xml")
     else:
         picture = html.data_uri(path.with_suffix(".png").read_bytes(), "image/png")

@@ -12,8 +12,9 @@ from typing import Any
 from detector.accuracy.comparison import TableEvaluation
 from detector.accuracy.evaluation import Evaluation
 from detector.accuracy.plots import style
-from detector.accuracy.report import content, drawings, metrics, pages
+from detector.accuracy.report import content, drawings, metrics, pages, sheets
 from detector.accuracy.report.drawings import Plots
+from detector.accuracy.report.sheets import Sheet
 from detector.errors import writing
 from detector.output import html, results
 from detector.vision.model import Model
@@ -30,13 +31,13 @@ _TEMPLATES = Path(__file__).parent / "templates"
 
 
 @contextmanager
-def begun(out: Path | None) -> Iterator[Path]:
-    """The folder for results, `runs/evaluate/<time>` where none is given; where the block does not end well, nothing is left in it.
+def begun(out: Path | None, kind: str = "evaluate") -> Iterator[Path]:
+    """The folder for results, `runs/KIND/<time>` where none is given; where the block does not end well, nothing is left in it.
 
     Raises:
         OutputError: it cannot be made or written, or holds the results of an evaluation already.
     """
-    target = out or results.default_folder("evaluate")
+    target = out or results.default_folder(kind)
     results.make_folder(target, FILES)
     try:
         yield target
@@ -72,6 +73,20 @@ def write_tables(target: Path, result: TableEvaluation, about: Mapping[str, Any]
         metrics.write(target / metrics.NAME, metrics.of_tables(result, about))
         metrics.write_fields(target / metrics.FIELDS, metrics.rows_of_tables(result))
         html.write(target / REPORT, render(pages.tables_page(result, about), drawings.of_tables(target, result)))
+
+
+def write_study(out: Path | None, study: Sheet, about: Mapping[str, Any], kind: str = "evaluate") -> Path:
+    """Write `report.html`, `metrics.json` and the plots of a laboratory's study into a folder, which is given back.
+
+    Args:
+        out: the folder; None makes a new one, named by its `kind` and the time.
+
+    Raises:
+        OutputError: one of them cannot be written, or stands there already. MissingExtraError: matplotlib is not installed.
+    """
+    with begun(out, kind) as target:
+        sheets.write(target, study, (REPORT, metrics.NAME, drawings.FOLDER), about)
+    return target
 
 
 def render(page: content.Page, plots: Plots) -> str:

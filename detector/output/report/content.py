@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from detector.counting.density import PER_LITRE
 from detector.counting.fields import FieldCount, UnreadField
 from detector.counting.intervals import Interval
 from detector.counting.smears import ClassCount, SmearCount
@@ -78,9 +79,10 @@ def rows(smear: SmearCount) -> list[Row]:
         _row("counted per field", [count.mean for count in classes]),
         _row("expected true count per field", [count.expected_mean for count in classes]),
         Row("counting frame", [(f"{count.frame_total:,}", None) for count in classes]),
-        _row("per red cell", [count.per_rbc for count in classes]),
+        _row("per 1,000 red cells", [count.per_1000_rbc for count in classes]),
         _row("per mm²", [count.per_mm2 for count in classes]),
         _row("per µL", [count.per_ul for count in classes]),
+        _row("10⁹ per litre", [count.per_ul and count.per_ul.times(PER_LITRE) for count in classes]),
     ]
     return [line for line in lines if any(value for value, _ in line.entries)]
 

@@ -1,6 +1,6 @@
 """The one reader of images: any common file becomes upright, 8-bit RGB, or says why it cannot."""
 
-from detector.vision.images.files import SUFFIXES, UNREAD, encoded, opened
+from detector.vision.images.files import SUFFIXES, TOO_LITTLE_MEMORY, UNREAD, encoded, opened, out_of_memory
 from detector.vision.images.pixels import (
     Rgb,
     as_jpeg,
@@ -32,6 +32,7 @@ from detector.vision.images.room import room
 __all__ = [
     "SUFFIXES",
     "SWAPS_SIDES",
+    "TOO_LITTLE_MEMORY",
     "UNREAD",
     "Field",
     "Header",
@@ -50,6 +51,7 @@ __all__ = [
     "of_picture",
     "opened",
     "opener",
+    "out_of_memory",
     "over_white",
     "pixels_of",
     "read",

@@ -128,6 +128,13 @@ def encoded(path: Path) -> bytes:
 
 
 TOO_LITTLE_MEMORY = "needs more memory than there is; save it smaller, or count fewer at a time (--threads 1)"
+_OUT_OF_MEMORY = ("nsufficient memory", "bad_alloc", "Failed to allocate memory", "bad allocation")
+"""What OpenCV and ONNX Runtime say then."""
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an error is the want of memory, by whatever library it is raised."""
+    return isinstance(error, MemoryError) or any(words in str(error) for words in _OUT_OF_MEMORY)
 
 
 def named(head: bytes) -> str:

@@ -235,10 +235,8 @@ def _guarded() -> Iterator[None]:
         yield
     except ImageError:
         raise
-    except MemoryError:
-        raise ImageError(files.TOO_LITTLE_MEMORY) from None
     except Exception as error:
-        if isinstance(error, cv2.error) and "nsufficient memory" in str(error):
+        if files.out_of_memory(error):
             raise ImageError(files.TOO_LITTLE_MEMORY) from None
         raise ImageError(f"is truncated or damaged ({files.one_line(error)})") from None
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from detector.errors import ImageError
 from detector.vision.images import pixels
-from detector.vision.images.files import one_line
+from detector.vision.images.files import one_line, out_of_memory
 from detector.vision.images.pixels import Rgb
 
 Window = tuple[int, int, int, int]
@@ -171,10 +171,10 @@ class Page:
         self._check_length(number, data)
         try:
             segment, _, _ = page.decode(data, number, jpegtables=page.jpegtables, jpegheader=page.jpegheader)
-        except MemoryError:
-            raise
         # Codecs raise almost anything on damaged data.
         except Exception as error:
+            if out_of_memory(error):
+                raise MemoryError from None
             if "imagecodecs" in str(error):
                 raise CodecMissingError(page) from None
             raise ImageError(f"is damaged ({one_line(error)})") from None

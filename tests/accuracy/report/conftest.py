@@ -10,7 +10,7 @@ import pytest
 from detector import evaluate
 from detector.annotations import dataset, sources
 from detector.errors import EXIT_DONE, EXIT_SOME_FAILED
-from detector.vision.model import SHIPPED
+from detector.vision.catalogue import SHIPPED
 
 SAMPLES = Path(__file__).parents[3] / "datasets" / "samples" / "truth.json"
 NASTY = "a long name <img src=x onerror=alert(1)>&' of a field"

@@ -1,0 +1,132 @@
+"""`python -m detector.adapt`: teach the model a laboratory by a few corrected fields, and prove that it gained."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.table import Table
+
+from detector.accuracy.evaluation import load_all_splits
+from detector.accuracy.failures import groups_by_name
+from detector.accuracy.terminal import empty_table, show, two_lines
+from detector.annotations.records import Record
+from detector.arguments import Parser, called
+from detector.commandline import console, errors, run
+from detector.counting.intervals import Interval
+from detector.engines import manifest
+from detector.errors import EXIT_DONE, ModelError, NothingToDoError, writing
+from detector.output.figures import many, percent
+from detector.training import adaptation
+from detector.training.adaptation import SHIPPED, TRAINED, TUNED, Adapted, Choice
+from detector.vision import catalogue
+from detector.vision.cells import CLASSES
+from detector.vision.model import Model
+
+_SAID = {SHIPPED: "as it was", TUNED: "own thresholds", TRAINED: "trained"}
+
+
+@dataclass(frozen=True)
+class AdaptOptions:
+    """The options by their names; `parser` says what they are."""
+
+    data: Path
+    name: str
+    model: Path | None = None
+    smears: Path | None = None
+    about: str = ""
+
+
+def adapt(options: AdaptOptions) -> int:
+    """Adapt a model to your microscope and stain by five or more corrected fields, and keep it only if it counts better.
+
+    Compares the model as it is, the same with thresholds of its own, and weights that were trained on the corrected fields. Each field
+    is counted by a model that does not know it (three-fold cross-validation, by smear if --smears names them). Takes some ten
+    minutes on two cores.
+    """
+    target = catalogue.new(options.name)
+    model = Model.load(options.model)
+    weights = model.path.with_suffix(".pt")
+    if not weights.is_file():
+        raise ModelError(f"{weights}: no such weights; adapt a model that has its weights (.pt) beside its .onnx file")
+    records = _records(options.data)
+    groups, smears = _groups(records, options.smears)
+    with writing(target.parent, f"name a folder that can be written in {catalogue.FOLDER_VARIABLE}"):
+        target.parent.mkdir(parents=True, exist_ok=True)
+    job = adaptation.Job(records, groups, model, weights, options.about)
+    adapted = adaptation.adapt(job, target, lambda step: errors.print(f"{step} ...", markup=False, soft_wrap=True))
+    _say(adapted, smears, target)
+    return EXIT_DONE
+
+
+def _records(data: Path) -> list[Record]:
+    file = data / "data.yaml" if data.is_dir() else data
+    records = [record for record in load_all_splits(file) if record.image is not None]
+    if not records:
+        raise NothingToDoError(f"{file}: holds no labelled field; give the dataset folder of corrected fields")
+    return records
+
+
+def _groups(records: Sequence[Record], smears: Path | None) -> tuple[list[str], int]:
+    """The smear of each field, and how many smears are known."""
+    if smears is None:
+        return [record.name for record in records], 0
+    smear_of = groups_by_name(((row.field, row.smear) for row in manifest.read(smears, domains=True).rows), "smear")
+    groups = [smear_of.get(record.name, f"{record.name} (of no smear)") for record in records]
+    return groups, len({smear_of[record.name] for record in records if record.name in smear_of})
+
+
+def _say(adapted: Adapted, smears: int, target: Path) -> None:
+    cells = ", ".join(f"{n:,} {name}" for name, n in adapted.cells.items())
+    of_smears = f" of {many(smears, 'smear')}" if smears else ""
+    console.print(f"{many(adapted.fields, 'corrected field')}{of_smears} with {cells}", soft_wrap=True)
+    show(console, [_table(adapted.choices)])
+    if adapted.model is None:
+        best = max(adapted.choices[1:], key=lambda choice: choice.gain.value)
+        console.print(f"nothing was gained for certain ({_gain(best)}); the model stays as it was", soft_wrap=True)
+        console.print("correct more fields, best those that are most doubtful, and adapt again", soft_wrap=True)
+        return
+    console.print(f"kept: {_SAID[adapted.kept.kind]}, {_gain(adapted.kept)}", soft_wrap=True)
+    console.print(f"model: {adapted.model}", markup=False, soft_wrap=True)
+    console.print(f"count with it: {called('count')} --model {target.stem} INPUT", markup=False, soft_wrap=True)
+
+
+def _table(choices: Sequence[Choice]) -> Table:
+    table = empty_table(
+        ["cells", *(_SAID[choice.kind] for choice in choices), "rendered fields, before", "trained"],
+        "Mean absolute error of the count a field (95 %)",
+        "Each corrected field is counted by a model that does not know it. Rendered fields of many kinds tell what was forgotten.",
+    )
+    for name in CLASSES:
+        own = [two_lines(choice.own[name].mae, 2) for choice in choices]
+        table.add_row(name, *own, *(two_lines(choices[i].home[name].mae, 2) for i in (0, -1)))
+    return table
+
+
+def _gain(choice: Choice) -> str:
+    gain: Interval = choice.gain
+    forgot = "; errs more on rendered fields than it may" if choice.forgot else ""
+    limits = "" if gain.limits is None else " ({} to {})".format(*map(percent, gain.limits))
+    return f"errors lower by {percent(gain.value)}{limits} of a field's cells{forgot}"
+
+
+def parser() -> Parser:
+    """What the command takes."""
+    made = Parser("adapt", "[OPTION]... --from <path> --name <str>", adapt.__doc__)
+    add = made.add_argument
+    add("--from", dest="data", type=Path, required=True, help="dataset folder of corrected fields, or its data.yaml")
+    add("--name", required=True, help="name of the new model, which --model of other commands then takes")
+    add("--model", type=Path, help="model to adapt, by name or path, with its weights (.pt) beside it; default: the shipped one")
+    add("--smears", type=Path, help="CSV file with each field's smear: field,smear")
+    add("--about", default=AdaptOptions.about, help="microscope and stain, for the model's card")
+    return made
+
+
+def main() -> None:
+    """Entry point."""
+    run(adapt, parser(), AdaptOptions)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,5 @@
+"""`python -m detector.models`."""
+
+from detector.models import main
+
+main()

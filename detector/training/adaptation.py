@@ -1,0 +1,368 @@
+"""Adapting the shipped weights to one laboratory by a few corrected fields, and the proof that it gained.
+
+Only the last layers are trained, half of the pictures are rendered fields, and few steps are taken, so that little is forgotten. The
+proof is a cross-validation: each field is counted by weights that were not trained on its fold, at thresholds tuned without it.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from detector.accuracy import counts, figures, thresholds
+from detector.accuracy.counts import Agreement, Differences
+from detector.accuracy.intervals import bootstrap, divide, resamples, units
+from detector.accuracy.matching import val_sums
+from detector.annotations import dataset
+from detector.annotations.records import Record
+from detector.counting.intervals import Interval
+from detector.errors import NothingToDoError
+from detector.synthetic.truth import write_jpeg
+from detector.synthetic.variety import Variety
+from detector.training import export, finish, fit, framework, page, settings
+from detector.training.corpus import Corpus
+from detector.vision import card as cards
+from detector.vision import finder, images, quality
+from detector.vision.cells import CLASSES, RBC
+from detector.vision.detections import Detections
+from detector.vision.familiar import Familiar
+from detector.vision.model import Model
+
+FEWEST = 5
+"""Corrected fields that are needed at the least."""
+FOLDS = 3
+EPOCHS, STEPS = 6, 10
+"""Each fold's weights and the final ones are trained for so many epochs of so many steps; the learning rate falls from one to the next."""
+HOME = 24
+"""Rendered fields of many kinds: as many again are trained on beside the corrected ones, and these tell what was forgotten."""
+_TRAINED_SEED, _HOME_SEED = 71, 72
+FROZEN = 10
+"""Layers of the network that stay as they are: those that see edges, colours and textures."""
+_LEARNING_RATE = 0.0008
+_HOME_WORSE, _HOME_MORE = 1.2, 0.1
+"""Most error on the rendered fields afterwards: so many times that before, and so many cells more."""
+_DOMAIN = "own"
+"""The corrected fields, among the domains of a card."""
+SHIPPED, TUNED, TRAINED = "shipped", "thresholds", "trained"
+"""What may be kept: the model as it was, the same with its own thresholds, or one with weights and thresholds of its own."""
+
+Advance = Callable[[str], None]
+"""Told what is being done next."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One of the models to choose from, on fields that it was not trained or tuned on."""
+
+    kind: str
+    """`SHIPPED`, `TUNED` or `TRAINED`."""
+    own: Mapping[str, Agreement]
+    """By class, on the corrected fields, each counted by a model that does not know its fold."""
+    apart: Mapping[str, Differences]
+    """By class, its errors on these fields less those of the shipped model."""
+    home: Mapping[str, Agreement]
+    """By class, on rendered fields, counted by the final model."""
+    gain: Interval
+    """Share of a field's cells by which it errs less than the shipped model, mean of the classes; positive where it is better."""
+    forgot: bool
+    """Whether it errs more on the rendered fields than it may."""
+
+    @property
+    def proven(self) -> bool:
+        """Whether it is better on the corrected fields beyond chance, and forgot nothing.
+
+        Where it is better by the same in all fields, nothing scatters, and the gain has no limits.
+        """
+        return not self.forgot and self.gain.value > 0 and (self.gain.low is None or self.gain.low > 0)
+
+
+@dataclass(frozen=True)
+class Adapted:
+    """What came of it."""
+
+    fields: int
+    cells: Mapping[str, int]
+    """Labelled cells by class."""
+    choices: Sequence[Choice]
+    kept: Choice
+    model: Path | None
+    """The model file that was written; None where the shipped model is kept."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is adapted to what."""
+
+    records: Sequence[Record]
+    """The corrected fields, with their images."""
+    groups: Sequence[str]
+    """The smear of each: the fields of one are never on both sides of a fold."""
+    model: Model
+    weights: Path
+    """The model's weights."""
+    about: str
+    """Microscope and stain, for the card."""
+    frozen: int = FROZEN
+    """Layers of the network that are not trained."""
+
+
+def adapt(job: Job, target: Path, advance: Advance) -> Adapted:
+    """Adapt a model, and write the better one to `target`, with its card beside it, if it is better beyond chance.
+
+    Raises:
+        NothingToDoError: fewer than `FEWEST` fields, or no red cell in them. ModelError: weights that cannot be trained.
+        OutputError: the model cannot be written.
+    """
+    _require(job.records)
+    with tempfile.TemporaryDirectory(prefix="smearcount-adapt-") as name:
+        scratch = Path(name)
+        framework.prepare(scratch / ".ultralytics", says=False)
+        advance("rendering fields of many kinds")
+        rendered, home = (_rendered(scratch / part, seed) for part, seed in (("rendered", _TRAINED_SEED), ("home", _HOME_SEED)))
+        fold_of = folds(job.groups)
+        parts = max(fold_of) + 1
+        advance("counting with the model as it is")
+        before = _Seen(_found(job.model, job.records), _found(job.model, home))
+        crossed = list(before.own)
+        for fold in range(parts):
+            advance(f"training without part {fold + 1} of {parts}")
+            learned = [record for record, of in zip(job.records, fold_of, strict=True) if of != fold]
+            _, model = _trained(job, learned, rendered, scratch / f"fold-{fold + 1}")
+            for i in np.flatnonzero(np.array(fold_of) == fold):
+                crossed[i] = _found(model, [job.records[int(i)]])[0]
+        advance("training with all fields")
+        weights, final = _trained(job, job.records, rendered, scratch / "final")
+        seen = {SHIPPED: before, TUNED: before, TRAINED: _Seen(crossed, _found(final, home))}
+        judge = _Judge(job, fold_of, home, before)
+        choices = [judge.choice(kind, seen[kind]) for kind in seen]
+        kept = max((choice for choice in choices if choice.proven), key=lambda choice: choice.gain.value, default=choices[0])
+        adapted = Adapted(len(job.records), _cells(job.records), choices, kept, None)
+        if kept.kind == SHIPPED:
+            return adapted
+        advance("writing the model")
+        trained = kept.kind == TRAINED
+        shutil.copyfile(weights if trained else job.weights, target.with_suffix(".pt"))
+        judge.write(final.path if trained else job.model.path, target, seen[kept.kind], adapted)
+        return replace(adapted, model=target)
+
+
+def folds(groups: Sequence[str]) -> list[int]:
+    """The part in which each field is left out, from 0 to 2 at the most.
+
+    The fields of a smear stay together, the largest smears first, each in the part that has the fewest fields. Of a single smear, its
+    fields are dealt out.
+    """
+    if len(set(groups)) < 2:
+        return [i % FOLDS for i in range(len(groups))]
+    names, sizes = np.unique(np.array(groups), return_counts=True)
+    filled = [0] * min(FOLDS, len(names))
+    fold_of: dict[str, int] = {}
+    for i in np.argsort(-sizes, kind="stable"):
+        fold_of[str(names[i])] = fold = filled.index(min(filled))
+        filled[fold] += int(sizes[i])
+    return [fold_of[group] for group in groups]
+
+
+def _require(records: Sequence[Record]) -> None:
+    if len(records) < FEWEST:
+        raise NothingToDoError(
+            f"{len(records)} corrected fields are too few to learn from and to prove a gain with: correct {FEWEST} or more, "
+            "best of several smears"
+        )
+    if not any((record.label == RBC).any() for record in records):
+        raise NothingToDoError("the corrected fields hold no red cell, so their scale is not known; label their red cells too")
+
+
+def _rendered(folder: Path, seed: int) -> list[Record]:
+    records = []
+    for name, field in Variety(fields=HOME, seed=seed).render():
+        path = folder / Path(name).name
+        write_jpeg(path, field)
+        size_wh = (field.image.shape[1], field.image.shape[0])
+        xyxy, label = field.xyxy.astype(np.float32), field.label.astype(np.int64)
+        ignore = field.ignore.astype(np.float32).reshape(-1, 4)
+        records.append(Record(f"rendered-{folder.name}-{path.stem}", path, size_wh, xyxy, label, None, ignore))
+    return records
+
+
+def _found(model: Model, records: Sequence[Record]) -> list[Detections]:
+    least = thresholds.LEAST_SCORE
+    return [r.judged(finder.find(model, images.read(r.image), min_score=least).cells) for r in records if r.image]
+
+
+def _trained(job: Job, learned: Sequence[Record], rendered: Sequence[Record], folder: Path) -> tuple[Path, Model]:
+    """Weights that were trained on some fields, and the model that they make, with the card of the one it began with."""
+    data = folder / "data"
+    # Ultralytics asks for a field to validate on, though nothing is chosen by it.
+    dataset.write(data, [replace(r, split="train") for r in (*learned, *rendered[1:])] + [replace(rendered[0], split="val")])
+    picture = {path.stem: str(path) for path in (data / "images" / "train").iterdir()}
+    chosen = settings.load(
+        overrides={
+            "model": str(job.weights),
+            "epochs": EPOCHS,
+            "learning_rate": _LEARNING_RATE,
+            "warmup_epochs": 0,
+            "close_mosaic_epochs": EPOCHS // 2,
+            "platelets_times": 1,
+        }
+    )
+    half = STEPS * chosen.batch // 2
+    train = [
+        *_repeated([picture[record.name] for record in learned], half),
+        *_repeated([picture[record.name] for record in rendered[1:]], half),
+    ]
+    weights = fit.fit_few(chosen, Corpus(tuple(train), (str(data / "images" / "val"),)), folder / "run", job.frozen)
+    model = folder / "model.onnx"
+    export.to_onnx(weights, model, job.model.card, [*learned, *rendered])
+    return weights, Model.load(model)
+
+
+def _repeated(paths: Sequence[str], number: int) -> list[str]:
+    return [paths[i % len(paths)] for i in range(number)]
+
+
+def _cells(records: Sequence[Record]) -> dict[str, int]:
+    return {name: sum(int((record.label == i).sum()) for record in records) for i, name in enumerate(CLASSES)}
+
+
+@dataclass(frozen=True, eq=False)
+class _Seen:
+    """Detections down to `thresholds.LEAST_SCORE` by one of the models to choose from."""
+
+    own: Sequence[Detections]
+    """Of the corrected fields, each by a model that does not know its part."""
+    home: Sequence[Detections]
+
+
+@dataclass(frozen=True, eq=False)
+class _Judge:
+    """Compares models on fields that they do not know."""
+
+    job: Job
+    fold_of: Sequence[int]
+    home: Sequence[Record]
+    shipped: _Seen
+
+    def choice(self, kind: str, seen: _Seen) -> Choice:
+        """How one of them does beside the shipped one."""
+        groups, truth = self.job.groups, figures.count_cells(self.job.records, clear=False)
+        counted, before = self.counted(kind, seen), self.counted(SHIPPED, self.shipped)
+        at_home = figures.count_cells(_from(seen.home, self._thresholds(kind, seen)), clear=False)
+        home_before = figures.count_cells(_from(self.shipped.home, self.job.model.card.thresholds), clear=False)
+        home_truth = figures.count_cells(self.home, clear=False)
+        error, error_before = (np.abs(cells - home_truth).mean(axis=0) for cells in (at_home, home_before))
+        columns = [(counted[:, i].tolist(), before[:, i].tolist(), truth[:, i].tolist()) for i in range(len(CLASSES))]
+        return Choice(
+            kind,
+            figures.agreements(counted, truth, groups),
+            {name: counts.differences(*columns[i], groups) for i, name in enumerate(CLASSES)},
+            figures.agreements(at_home, home_truth),
+            self._gain(truth, before, counted),
+            bool((error > error_before * _HOME_WORSE + _HOME_MORE).any()),
+        )
+
+    def counted(self, kind: str, seen: _Seen) -> figures.CountArray:
+        """Cells of each corrected field, at thresholds that were tuned without its part."""
+        return figures.count_cells(self._counted(kind, seen), clear=False)
+
+    def _counted(self, kind: str, seen: _Seen) -> list[Detections]:
+        parts, fold_of = set(self.fold_of), np.array(self.fold_of)
+        at = {part: self._thresholds(kind, seen, np.flatnonzero(fold_of != part).tolist()) for part in parts}
+        return [_from([found], at[part])[0] for found, part in zip(seen.own, self.fold_of, strict=True)]
+
+    def _thresholds(self, kind: str, seen: _Seen, fields: Sequence[int] | None = None) -> dict[str, float]:
+        """Thresholds of a model, tuned on some of the corrected fields or on all; those of classes without a cell stay."""
+        card = self.job.model.card.thresholds
+        if kind == SHIPPED:
+            return card
+        chosen = range(len(seen.own)) if fields is None else fields
+        records = [self.job.records[i] for i in chosen]
+        tuned = thresholds.tune(records, [seen.own[i] for i in chosen], [_DOMAIN] * len(records)).thresholds
+        labelled = _cells(records)
+        return {name: tuned[name] if labelled[name] else at for name, at in card.items()}
+
+    def _gain(self, truth: figures.CountArray, before: figures.CountArray, counted: figures.CountArray) -> Interval:
+        """By how much less it errs than the shipped model, in shares of a field's cells; mean of the classes that have cells."""
+        judged = truth.sum(axis=0) > 0
+        less = (np.abs(before - truth) - np.abs(counted - truth))[:, judged] / np.maximum(truth[:, judged].mean(axis=0), 1)
+        of_field = less.mean(axis=1)
+        weights = resamples(len(of_field), groups=self.job.groups)
+        drawn = divide(weights @ of_field, weights.sum(axis=1))
+        return bootstrap(float(of_field.mean()), drawn, units(len(of_field), self.job.groups)) or Interval(0.0)
+
+    def write(self, base: Path, target: Path, seen: _Seen, adapted: Adapted) -> None:
+        """Write a model file with thresholds and card of its own."""
+        kind, records = adapted.kept.kind, self.job.records
+        found = self._counted(kind, seen)
+        own, cells = self._thresholds(kind, seen), ", ".join(f"{n} {name}" for name, n in adapted.cells.items())
+        of_data = f"{target.stem}: {adapted.fields} corrected fields with {cells}"
+        card = replace(
+            self.job.model.card,
+            name=target.stem,
+            thresholds=own,
+            thresholds_from=f"least error per field of the count of {thresholds.TUNED_ON}, on {adapted.fields} corrected fields",
+            data=(*self.job.model.card.data, of_data),
+            training={
+                "adapted from": f"{self.job.model.card.name} (SHA-256 {self.job.model.sha256[:12]})",
+                "changed": "thresholds" if kind == TUNED else "weights and thresholds",
+                "steps": 0 if kind == TUNED else EPOCHS * STEPS,
+            },
+            val_sums=val_sums(records, found, [_DOMAIN] * len(records)),
+            familiar=self._familiar(found),
+        )
+        shutil.copyfile(base, target)
+        export.put_card(target, card)
+        content = {
+            **asdict(card),
+            "sha256": cards.sha256(target),
+            cards.WEIGHTS_HASH: cards.sha256(target.with_suffix(".pt")),
+            "about": self.job.about,
+            "val_precision_recall": finish.operating(records, found),
+            "adapted": document(adapted),
+        }
+        target.with_suffix(".json").write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+        target.with_suffix(".md").write_text(page.render(content), encoding="utf-8")
+
+    def _familiar(self, found: Sequence[Detections]) -> Familiar | None:
+        """What fields are like that the model can count: those of its former training, and the corrected ones."""
+        former = self.job.model.card.familiar
+        if former is None:
+            return None
+        seen = [
+            quality.measure(images.read(record.image), cells).numbers()
+            for record, cells in zip(self.job.records, found, strict=True)
+            if record.image
+        ]
+        return former.widened(seen)
+
+
+def _from(found: Sequence[Detections], least: Mapping[str, float]) -> list[Detections]:
+    minimum = np.array([least[name] for name in CLASSES], dtype=np.float32)
+    return [cells[cells.score >= minimum[cells.label]] for cells in found]
+
+
+def document(adapted: Adapted) -> dict[str, Any]:
+    """What a card says of an adaptation, as plain JSON values."""
+    return {
+        "fields": adapted.fields,
+        "cells": dict(adapted.cells),
+        "kept": adapted.kept.kind,
+        "choices": [
+            {
+                "kind": choice.kind,
+                "own_error": {name: asdict(at.mae) if at.mae else None for name, at in choice.own.items()},
+                "own_change": {name: asdict(apart.mae) if apart.mae else None for name, apart in choice.apart.items()},
+                "home_error": {name: asdict(at.mae) if at.mae else None for name, at in choice.home.items()},
+                "gain": asdict(choice.gain),
+                "forgot": choice.forgot,
+            }
+            for choice in adapted.choices
+        ],
+    }
