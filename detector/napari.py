@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from detector.engines import inputs
 from detector.errors import ImageError
 from detector.output.exchange import run as runs
+from detector.output.results import CELLS
 from detector.vision import images
 from detector.vision.detections import Detections
 from detector.vision.drawing import COLOURS
@@ -32,7 +33,7 @@ _MOST_FIELDS = 50
 
 def reader(path: str | Sequence[str]) -> Callable[[str | Sequence[str]], list[LayerData]] | None:
     """What reads `detections.json` of a folder of results; None for any other file, and for several."""
-    return layers if isinstance(path, str) and Path(path).name == runs.CELLS else None
+    return layers if isinstance(path, str) and Path(path).name == CELLS else None
 
 
 def layers(path: str | Sequence[str]) -> list[LayerData]:
