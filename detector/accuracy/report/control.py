@@ -108,7 +108,7 @@ def _history(drawn: Sequence[Chart]) -> Table:
 
 _LEGEND = (
     "Shaded: runs from which mean and standard deviation (SD) were learned. A diamond is a warning, a cross a rejection. "
-    f"The newest {_MOST_RUNS} runs are shown."
+    f"Values beyond {laboratory.MOST_SD} SD are drawn at the edge. The newest {_MOST_RUNS} runs are shown."
 )
 _TERMS = (
     *((name, f"{text[:1].upper()}{text[1:]} (Westgard 1981).") for name, text in RULES.items()),
