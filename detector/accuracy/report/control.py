@@ -61,7 +61,7 @@ def _learning(log: Log, days: int, drawn: Sequence[Chart]) -> str:
     own = {entry.day for entry in log.entries if entry.model == log.entries[-1].model}
     if all(chart.target is not None for chart in drawn):
         return "."
-    return f"; still learning, {min(len(own), days)} of {days} days, so that a drift is not seen before the next day."
+    return f"; still learning, {min(len(own), days)} of {days} days; until then no drift is seen."
 
 
 def _table(latest: Sequence[tuple[Chart, Sequence[str], str]]) -> Table:
