@@ -182,8 +182,10 @@ def _precision_table(found: Repeated, samples: Mapping[str, Precision]) -> Table
                 *(Entry(f"{p.groups.get(group, '–')}") for group in groups),
                 Entry(short(p.mean)),
                 *(Entry(short(p.variances[group] ** 0.5) if group in p.variances else "–") for group in groups),
-                entry(p.repeatability and p.repeatability.sd, short, "not repeated"),
-                entry(p.repeatability and p.repeatability.cv, as_percent, "mean 0" if p.repeatability else "not repeated"),
+                entry(p.repeatability.sd if p.repeatability else None, short, "not repeated"),
+                entry(
+                    p.repeatability.cv if p.repeatability else None, as_percent, "mean 0" if p.repeatability else "not repeated"
+                ),
                 entry(p.within_laboratory.sd, short),
                 entry(p.within_laboratory.cv, as_percent, "mean 0"),
                 Entry(as_percent(p.mean**-0.5) if p.mean > 0 and found.in_cells else "–"),
