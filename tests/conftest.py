@@ -104,7 +104,7 @@ class Window:
     def open(self, target: Path | str, width: int, height: int = 900, scripts: bool = True) -> None:
         """Open a file or an address in a window of so many CSS pixels, with nothing left of the one before."""
         self.close()
-        url, own = (target.resolve().as_uri(), "file:") if isinstance(target, Path) else (target, target)
+        url, own = (target.resolve().as_uri(), "file:") if isinstance(target, Path) else (target, target.partition("#")[0])
         viewport: ViewportSize = {"width": width, "height": height}
         context = self._browser.new_context(viewport=viewport, is_mobile=width < 600, java_script_enabled=scripts)
         self.page = context.new_page()

@@ -13,6 +13,10 @@ import pytest
 
 from detector import convert, count, stream
 from detector.output import slides
+from detector.review import outcome
+from detector.review.journal import JOURNAL, Journal
+from detector.review.opened import open_run
+from detector.review.review import Review
 from detector.streams import modes
 from detector.streams.survey import Survey
 from detector.vision.cells import CLASSES
@@ -73,6 +77,27 @@ def test_a_count_writes_what_the_page_names(counted: Path) -> None:
     assert run == {one for one in documented("run.json") if not one.startswith("stream")}
     lines = (counted / "journal.jsonl").read_text(encoding="utf-8").splitlines()
     assert {one for line in lines for one in keys(json.loads(line))} == documented("journal.jsonl")
+
+
+def test_a_review_writes_what_the_page_names(counted: Path) -> None:
+    run = open_run(counted)
+    with Journal(counted, run.sha256) as journal:
+        review = Review(run, journal)
+        look = {"field": 0, "revision": 0, "looked": True, "cells": [{"cell": 0, "removed": True}]}
+        review.change({"id": "a-change", "by": "Ann", "fields": [look]})
+        for number, again in enumerate((False, True)):
+            review.undo({"id": f"a-step-{number}", "by": "Ann"}, again)
+        folder = outcome.write(review)
+    with (counted / JOURNAL).open("ab") as file:
+        file.write(b"damaged\n")
+    with Journal(counted, run.sha256) as journal:
+        Review(run, journal)
+    lines = [line for line in (counted / JOURNAL).read_text(encoding="utf-8").splitlines() if line != "damaged"]
+    written = {one for line in lines for one in json.loads(line)}
+    assert written == {name.removesuffix("[]") for name in documented("review.jsonl")}
+    for name in ("counts.csv", "smears.csv"):
+        assert header(folder / name) == documented(name) | documented(f"reviewed/{name}"), name
+    assert header(folder / "confusion.csv") == documented("reviewed/confusion.csv")
 
 
 def test_the_page_names_what_a_streams_journal_holds() -> None:

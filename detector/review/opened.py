@@ -12,13 +12,15 @@ from typing import Any
 import numpy as np
 
 from detector import texts
+from detector.counting.fields import UnreadField
 from detector.counting.result import FieldResult
 from detector.engines import job
-from detector.engines.inputs import FieldInput
+from detector.engines.inputs import FieldInput, Found
 from detector.engines.options import CountOptions
 from detector.errors import OutputError, SmearcountError, UsageError
 from detector.output import files, results, slides
 from detector.output.journal import Stamp, results_in, stamp_of
+from detector.vision.cells import CLASSES
 from detector.vision.detections import Detections, Unread
 from detector.vision.scale import Scale
 
@@ -63,6 +65,11 @@ class Run:
     sha256: str
     """Of `detections.json`: a review belongs to these cells."""
 
+    rbc_per_ul: Mapping[str, float | None]
+    """Red cells per µL from an analyser by smear, where they were given and are still known."""
+    remarks: Sequence[str] = ()
+    """What a reader must know of the count."""
+
     @property
     def thresholds(self) -> dict[str, float]:
         """Least score of a counted cell, by class name."""
@@ -93,8 +100,12 @@ def open_run(folder: Path, pictures: Path | None = None) -> Run:
         found = _results(folder, document)
         rows = _rows(folder / results.COUNTS)
         sources = _sources(document["settings"], folder)
-        fields = [_field(*found[name], rows.get(_key(name), {}), sources, pictures) for name in _ordered(found, rows)]
-        run = Run(folder, fields, document, hashlib.sha256(texts.content(folder / CELLS, _MOST_BYTES)).hexdigest())
+        places = {} if sources is None else {field.field: field for field in sources.fields}
+        fields = [_field(*found[name], rows.get(_key(name), {}), places, pictures) for name in _ordered(found, rows)]
+        red_cells, remark = _red_cells(document["settings"], fields, sources)
+        remarks = [text for text in (remark, _otherwise_counted(folder, fields, rows)) if text]
+        digest = hashlib.sha256(texts.content(folder / CELLS, _MOST_BYTES)).hexdigest()
+        run = Run(folder, fields, document, digest, red_cells, remarks)
         run.thresholds  # noqa: B018 - to know now that they are there
     except (KeyError, TypeError, AttributeError, IndexError, ValueError) as error:
         raise OutputError(f"{folder}: its files are not as a count writes them ({error!r}); count the pictures again") from None
@@ -174,8 +185,8 @@ def _ordered(found: Mapping[str, object], rows: Mapping[str, object]) -> list[st
     return sorted(found, key=lambda name: (places.get(_key(name), len(places)), name))
 
 
-def _sources(settings: Mapping[str, Any], folder: Path) -> dict[str, FieldInput]:
-    """Where the pictures are, by field: the inputs of the count, as seen from here or from a folder above the results."""
+def _sources(settings: Mapping[str, Any], folder: Path) -> Found | None:
+    """Where the pictures are: the inputs of the count, as seen from here or from a folder above the results; None where nowhere."""
     for base in dict.fromkeys((Path.cwd(), *folder.resolve().parents)):
         manifest = settings.get("manifest")
         inputs = [str(base / name) for name in settings["inputs"]]
@@ -184,8 +195,43 @@ def _sources(settings: Mapping[str, Any], folder: Path) -> dict[str, FieldInput]
         except SmearcountError:
             continue
         if any(not field.problem for field in searched.fields):
-            return {field.field: field for field in searched.fields}
-    return {}
+            return searched
+    return None
+
+
+def _red_cells(
+    settings: Mapping[str, Any], fields: Sequence[RunField], sources: Found | None
+) -> tuple[dict[str, float | None], str]:
+    """Red cells per µL by smear as the count had them, and what to tell where they are not known any more."""
+    given = settings.get("rbc_per_ul")
+    smears = dict.fromkeys(field.result.smear for field in fields)
+    if settings.get("manifest") is None:
+        return dict.fromkeys(smears, given), ""
+    if sources is None:
+        return dict.fromkeys(
+            smears
+        ), f"the manifest {settings['manifest']} or its pictures are not found, so counts per µL are not given"
+    return {smear: sources.rbc_per_ul.get(smear, given) for smear in smears}, ""
+
+
+def _otherwise_counted(folder: Path, fields: Sequence[RunField], rows: Mapping[str, Mapping[str, str]]) -> str:
+    """What to tell where this version counts the cells of the counting frame otherwise than the one that counted.
+
+    Raises:
+        ValueError: the cells are not those that were counted.
+    """
+    others = 0
+    for field in fields:
+        counted, row = field.result.count(), rows.get(_key(field.result.field), {})
+        if isinstance(counted, UnreadField):
+            continue
+        if any(str(counted.raw[name]) != row[name.casefold()] for name in CLASSES):
+            raise ValueError(f"{results.COUNTS} counts other cells in {field.result.field} than {CELLS}")
+        others += any(str(counted.frame[name]) != row[f"{name}_frame".casefold()] for name in CLASSES)
+    return (
+        f"{others:,} of {len(fields):,} fields of {folder} were counted by another version, which counted cells at the border otherwise: "
+        "ratios and densities here are by this version"
+    ) * bool(others)
 
 
 def _field(

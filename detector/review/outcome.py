@@ -55,7 +55,7 @@ class Snapshot:
         by_smear: dict[str, list[FieldState]] = {}
         for state in states:
             by_smear.setdefault(state.source.result.smear, []).append(state)
-        smears = [smear_count(own, review.run.document) for _, own in sorted(by_smear.items())]
+        smears = [smear_count(own, review.run) for _, own in sorted(by_smear.items())]
         return cls(states, smears, signed)
 
     def of_smear(self, name: str) -> list[FieldState]:

@@ -133,7 +133,7 @@ class Review:
         """Numbers of the fields of each smear."""
         for number, state in enumerate(self.fields):
             self.smears.setdefault(state.source.result.smear, []).append(number)
-        self.remarks: list[str] = []
+        self.remarks = list(run.remarks)
         """What a reader must know of the journal."""
         self.version = 0
         """Grows with each change."""
@@ -204,7 +204,7 @@ class Review:
         """A smear with what readers made of its fields."""
         with self._lock:
             if name not in self._counts:
-                self._counts[name] = smear_count([self.fields[number] for number in self.smears[name]], self.run.document)
+                self._counts[name] = smear_count([self.fields[number] for number in self.smears[name]], self.run)
             return self._counts[name]
 
     def readers(self) -> list[str]:
@@ -467,14 +467,14 @@ class Review:
         }
 
 
-def smear_count(states: Sequence[FieldState], document: Mapping[str, Any]) -> SmearCount:
+def smear_count(states: Sequence[FieldState], run: Run) -> SmearCount:
     """A smear with what readers made of its fields.
 
     Where they looked at each field that was read, its cells are the true ones: the expected counts are the counts, and their intervals
     hold no error of the detector. Else expected counts are not given. A field that was looked at is not doubtful any more.
 
     Args:
-        document: `run.json`, which says what is known of cells per µL.
+        run: says what is known of cells per µL.
     """
     read = [state for state in states if isinstance(state.counted, FieldCount)]
     counted = [replace(s.counted, doubt="") if s.looked else s.counted for s in read if isinstance(s.counted, FieldCount)]
@@ -486,8 +486,7 @@ def smear_count(states: Sequence[FieldState], document: Mapping[str, Any]) -> Sm
             for name, count in smear.classes.items()
         }
         smear = replace(smear, classes=classes)
-    settings = document["settings"]
-    return density.per_ul(smear, settings.get("rbc_per_ul"), settings.get("ul_factor"))
+    return density.per_ul(smear, run.rbc_per_ul.get(smear.smear), run.document["settings"].get("ul_factor"))
 
 
 def doubts_of_cells(states: Sequence[FieldState], thresholds: Mapping[str, float]) -> list[NDArray[np.float64]]:

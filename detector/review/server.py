@@ -9,6 +9,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from detector.errors import ImageError, SmearcountError, UsageError
 from detector.output import serving
 from detector.output.report.content import COLOURS
@@ -16,6 +19,7 @@ from detector.review import outcome
 from detector.review.pictures import CROP_PX, Pictures
 from detector.review.review import Cell, FieldState, Review, StaleError, doubts_of_cells
 from detector.texts import MEBIBYTE
+from detector.vision import boxes
 from detector.vision.cells import CLASSES
 
 if TYPE_CHECKING:
@@ -147,29 +151,37 @@ def listed(states: Sequence[FieldState], thresholds: Mapping[str, float], label:
     by_smear: dict[str, list[FieldState]] = {}
     for state in states:
         by_smear.setdefault(state.source.result.smear, []).append(state)
-    doubts: dict[str, Sequence[float]] = {}
-    if sort == SORTS[0]:
-        for own in by_smear.values():
-            # The median size is that of the smear, whose cells are all of one magnification.
-            doubts |= {state.name: values.tolist() for state, values in zip(own, doubts_of_cells(own, thresholds), strict=True)}
-    rows = []
-    for number, state in enumerate(states):
-        if state.source.problem:
-            continue
-        scores, own_doubts = state.source.cells.score.tolist(), doubts.get(state.name, ())
-        for cell_number, cell in state.cells.items():
-            if cell is None or label not in (-1, cell[4]):
-                continue
-            score = scores[cell_number] if cell_number < len(scores) else 1.0
-            doubt = own_doubts[cell_number] if cell_number < len(own_doubts) else 0.0
-            key = {"doubt": -doubt, "score": score, "size": _side(cell), "field": 0.0}[sort]
-            rows.append((key, number, cell_number, cell[4], round(1000 * score), _version(state, cell_number, cell)))
-    rows.sort()
-    return [value for row in rows for value in row[1:]]
+    doubts: dict[str, NDArray[np.float64]] = {}
+    for own in by_smear.values() if sort == SORTS[0] else ():
+        # The median size is that of the smear, whose cells are all of one magnification.
+        doubts |= {state.name: values for state, values in zip(own, doubts_of_cells(own, thresholds), strict=True)}
+    tables = [
+        _listed(number, state, sort, doubts.get(state.name)) for number, state in enumerate(states) if not state.source.problem
+    ]
+    table = np.concatenate([*tables, np.zeros((0, 6))])
+    if label >= 0:
+        table = table[table[:, 3] == label]
+    return table[np.lexsort((table[:, 2], table[:, 1], table[:, 0])), 1:].astype(np.int64).ravel().tolist()
 
 
-def _side(cell: Cell) -> float:
-    return float((cell[2] - cell[0]) * (cell[3] - cell[1]))
+def _listed(number: int, state: FieldState, sort: str, doubts: NDArray[np.float64] | None) -> NDArray[np.float64]:
+    """The cells of one field, of shape (n, 6): what they are sorted by, and the five numbers of `listed`."""
+    model = state.source.cells
+    if state.revision:
+        there = [(n, cell) for n, cell in state.cells.items() if cell is not None]
+        numbers = np.array([n for n, _ in there], dtype=np.int64)
+        versions = np.array([_version(state, n, cell) for n, cell in there], dtype=np.float64)
+        cells = state.present()
+    else:
+        numbers, versions, cells = np.arange(len(model)), np.zeros(len(model)), model
+    if sort == "doubt":
+        # What readers drew is in no doubt.
+        whole = np.concatenate([np.zeros(0) if doubts is None else doubts, np.zeros(len(state.cells) - len(model))])
+        key = -whole[numbers]
+    else:
+        key = {"score": cells.score, "size": boxes.area(cells.xyxy), "field": np.zeros(len(numbers), np.float32)}[sort]
+    columns = (key, np.full(len(numbers), number), numbers, cells.label, (1000 * cells.score).round(), versions)
+    return np.column_stack([column.astype(np.float64) for column in columns]).reshape(-1, 6)
 
 
 def _version(state: FieldState, number: int, cell: Cell) -> int:

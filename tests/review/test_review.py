@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import os
 import signal
 import subprocess
@@ -37,6 +38,48 @@ def test_without_changes_the_counts_are_those_of_the_count(opened: Opening, run_
             for row, before in zip(csv.DictReader(file), raw, strict=True):
                 for name, value in row.items():
                     assert value == ("" if name.startswith("expected") else before[name]), name
+
+
+def test_a_look_alone_changes_no_count(opened: Opening) -> None:
+    with opened() as review:
+        before = [state.counted for state in review.fields]
+        smears = {name: review.smear(name).classes["WBC"].per_ul for name in review.smears}
+        looked_at_all(review)
+        assert [state.counted for state in review.fields] == before
+        assert {name: review.smear(name).classes["WBC"].per_ul for name in review.smears} == smears
+        assert all(smears.values())
+
+
+def test_red_cell_counts_of_a_manifest_go_before_the_option(run_folder: Path) -> None:
+    document = json.loads((run_folder / "run.json").read_text(encoding="utf-8"))
+    names = ["smear_a/field_01.jpg,smear_a,5000000", "smear_a/field_02.jpg,smear_a,", "smear_b/field_02.jpg,smear_b,"]
+    manifest = run_folder.parent / "fields" / "manifest.csv"
+    manifest.write_text("\n".join(["field,smear,rbc_per_ul", *names]), encoding="utf-8")
+    document["settings"]["manifest"] = "fields/manifest.csv"
+    (run_folder / "run.json").write_text(json.dumps(document), encoding="utf-8")
+    run = open_run(run_folder)
+    assert (run.rbc_per_ul, run.remarks) == ({"smear_a": 5e6, "smear_b": 4.5e6}, [])
+    manifest.unlink()
+    run = open_run(run_folder)
+    assert set(run.rbc_per_ul.values()) == {None}
+    assert "counts per µL are not given" in run.remarks[0]
+
+
+def test_tables_that_contradict_the_cells_are_told_or_refused(opened: Opening, run_folder: Path) -> None:
+    table = (run_folder / "counts.csv").read_text(encoding="utf-8")
+    header, first, *others = table.splitlines()
+    columns, values = header.split(","), first.split(",")
+    for column, outcome in (("RBC_frame", "told"), ("RBC", "refused")):
+        changed = list(values)
+        changed[columns.index(column)] = str(int(changed[columns.index(column)]) + 1)
+        (run_folder / "counts.csv").write_text("\n".join([header, ",".join(changed), *others]), encoding="utf-8")
+        if outcome == "told":
+            with opened() as review:
+                assert review.remarks[0].startswith("1 of 5 fields")
+                assert "counted by another version" in review.remarks[0]
+        else:
+            with pytest.raises(OutputError, match=r"counts other cells in smear_a/field_01\.jpg"):
+                open_run(run_folder)
 
 
 @pytest.mark.parametrize("saved", [True, False])

@@ -6,7 +6,7 @@ const LINE_PX = 1.6, LEAST_PX = 2, PIXELS_FROM = 3, STEP = 1.25, MOST_ZOOM = 40,
 const place = at("picture");
 
 let stage, pictureLayer, boxLayer, image, boxes, ghost, handle, transformer;
-let shown = -1, loading = 0, cells = new Map(), found = [], chosen = null, drawing = false, drawLabel = 1, order = [];
+let shown = -1, pictured = -1, loading = 0, cells = new Map(), found = [], chosen = null, drawing = false, drawLabel = 1, order = [];
 
 export function start() {
   actions(at("box-actions"), relabel, remove);
@@ -92,13 +92,14 @@ function fillAgain(numbers) {
 
 export async function open(number, cellNumber = null) {
   if (!stage) build();
-  const before = shown, turn = ++loading, other = number !== shown;
+  const before = shown, turn = ++loading, other = number !== pictured;
   shown = number;
   chosen = null;
   fillAgain([before, number].filter(one => one >= 0));
   at("names").querySelector("[aria-current]")?.scrollIntoView({ block: "nearest" });
   facts();
   if (other) {
+    pictured = -1;
     cells = new Map();
     found = [];
     image.image(null);
@@ -120,6 +121,7 @@ export async function open(number, cellNumber = null) {
     place.removeAttribute("aria-busy");
     image.image(picture.naturalWidth ? picture : null);
     image.size({ width: one.size_wh[0], height: one.size_wh[1] });
+    pictured = number;
     whole();
   }
   if (cellNumber !== null && cells.has(cellNumber)) {
@@ -352,17 +354,19 @@ function addInMiddle() {
   return add([point.x - half, point.y - half, point.x + half, point.y + half]);
 }
 
-async function look() {
-  const number = shown, looked = !review.fields[number].looked;
+async function look(number = shown, looked = !review.fields[number].looked) {
   if (await change(() => ({ fields: [{ field: number, looked }] }))) say(looked ? "marked as looked at" : "mark taken away");
 }
 
 async function lookAndGoOn() {
-  if (review.fields[shown].problem) return say(review.fields[shown].problem, true);
-  if (!review.fields[shown].looked) await look();
-  const rest = [...order.slice(order.indexOf(shown) + 1), ...order].find(number => review.fields[number].read && !review.fields[number].problem && !review.fields[number].looked);
-  if (rest === undefined) say("every field that can be looked at is marked");
-  else open(rest);
+  const number = shown;
+  if (review.fields[number].problem) return say(review.fields[number].problem, true);
+  if (!review.fields[number].looked) await look(number, true);
+  // Pressed twice, it goes on once.
+  if (shown !== number || !review.fields[number].looked) return;
+  const left = [...order.slice(order.indexOf(number) + 1), ...order].filter(other => review.fields[other].read && !review.fields[other].problem && !review.fields[other].looked);
+  if (left.length) open(left[0]);
+  else say("every field that can be looked at is marked");
 }
 
 function step(by) {

@@ -1,0 +1,309 @@
+"""The page of a review in a real browser: by mouse, by keys alone, on a laptop's and a phone's width, and after a kill."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from steps import counts, started, write_run
+
+from detector.review.journal import JOURNAL, Journal
+from detector.review.opened import open_run
+from detector.review.review import Review
+from detector.review.server import Page
+
+pytestmark = pytest.mark.slow
+pytest.importorskip("uvicorn", reason="needs the serve extra: pip install -e '.[serve]'")
+
+Opening = Callable[[], Any]
+Window = Any
+"""What `conftest.Window` is."""
+HEIGHT = {1366: 768, 390: 844}
+
+
+class Shown:
+    """A review in a browser."""
+
+    def __init__(self, review: Review, url: str, window: Window) -> None:
+        self.review, self.url, self.window = review, url, window
+
+    def open(self, view: str, width: int = 1366) -> None:
+        """Open a view, and wait until it shows its cells or its picture."""
+        self.window.open(f"{self.url}#{view}", width, HEIGHT[width])
+        ready = {
+            "cells": "document.querySelectorAll('.tile').length > 0",
+            "fields": "window.Konva && Konva.stages[0]?.find('Image')[0]?.image() != null",
+            "smears": "document.querySelectorAll('#smear-rows tr').length > 0",
+        }[view]
+        # Not by the driver's own waiting, which evaluates text in the page: the page forbids that.
+        self.wait(lambda: bool(self.window.run(ready)))
+
+    def press(self, *keys: str) -> None:
+        """Press keys, one after the other."""
+        for key in keys:
+            self.window.page.keyboard.press(key)
+
+    def wait(self, holds: Callable[[], bool]) -> None:
+        """Wait until something holds; the browser goes on meanwhile."""
+        until = time.monotonic() + 20
+        while not holds():
+            assert time.monotonic() < until, self.window.run("document.getElementById('say').textContent")
+            self.window.page.wait_for_timeout(30)
+
+    def on_screen(self, x: float, y: float) -> tuple[float, float]:
+        """Where a place of the picture is in the window."""
+        left, top, scale = self.window.run(
+            "(() => { const s = Konva.stages[0], b = s.container().getBoundingClientRect();"
+            "return [b.left + s.x(), b.top + s.y(), s.scaleX()]; })()"
+        )
+        return left + x * scale, top + y * scale
+
+    def drag(self, start: tuple[float, float], end: tuple[float, float]) -> None:
+        """Draw the mouse from one place to another."""
+        mouse = self.window.page.mouse
+        mouse.move(*start)
+        mouse.down()
+        mouse.move((start[0] + end[0]) / 2, (start[1] + end[1]) / 2, steps=3)
+        mouse.move(*end, steps=3)
+        mouse.up()
+
+    def text(self, selector: str) -> str:
+        """The text of an element."""
+        return str(self.window.page.text_content(selector))
+
+
+@pytest.fixture
+def shown(opened: Opening, chromium: Window) -> Iterator[Shown]:
+    with opened() as review, Page(("127.0.0.1", 0), review, "Ann") as page:
+        yield Shown(review, page.url, chromium)
+        chromium.page.goto("about:blank")
+
+
+def test_cells_are_given_another_class_by_key_and_by_rubber_band(shown: Shown, run_folder: Path) -> None:
+    before = [sum(state.counted.raw[name] for state in shown.review.fields if state.source.is_read) for name in ("RBC", "WBC")]
+    shown.open("cells")
+    whites = before[1]
+    assert shown.window.run("document.querySelectorAll('.tile').length") == whites
+    shown.press("ArrowRight", "1")
+    shown.wait(lambda: shown.review.version == 1)
+    shown.wait(lambda: shown.text("#cell-1 .class") == "RBC")
+    assert f"WBC{whites - 1}" in shown.text("#classes")
+    first = shown.window.page.locator("#cell-0").bounding_box()
+    third = shown.window.page.locator("#cell-2").bounding_box()
+    shown.drag((first["x"] - 4, first["y"] + 20), (third["x"] + 20, third["y"] + 40))
+    shown.wait(lambda: shown.text("#chosen").startswith("3 of"))
+    shown.press("3")
+    shown.wait(lambda: shown.review.version == 2)
+    total = [
+        sum(state.counted.raw[name] for state in shown.review.fields if state.source.is_read)
+        for name in ("RBC", "WBC", "Platelets")
+    ]
+    assert total[:2] == [before[0], before[1] - 3]
+    # What the page says is done is on disk.
+    lines = [json.loads(line) for line in (run_folder / JOURNAL).read_bytes().splitlines()]
+    assert [len(line["sets"]) for line in lines[1:]] == [1, 3]
+    shown.press("x")
+    shown.wait(lambda: shown.window.run("document.querySelectorAll('.tile.removed').length") == 3)
+    shown.press("z", "z", "z")
+    shown.wait(lambda: shown.review.version == 6)
+    shown.wait(lambda: shown.window.run("document.querySelectorAll('.tile.removed').length") == 0)
+    shown.wait(lambda: shown.text("#cell-1 .class") == "WBC")
+    assert [sum(s.counted.raw[name] for s in shown.review.fields if s.source.is_read) for name in ("RBC", "WBC")] == before
+    assert shown.window.complaints == []
+
+
+def test_a_box_is_drawn_moved_deleted_and_undone_by_mouse(shown: Shown) -> None:
+    shown.open("fields")
+    number = shown.window.run("Number(document.querySelector('#names [aria-current]').dataset.field)")
+    state = shown.review.fields[number]
+    before = counts(shown.review, number)
+    new = max(state.cells) + 1
+    shown.window.page.click("#draw")
+    shown.press("2")
+    shown.drag(shown.on_screen(40, 30), shown.on_screen(140, 110))
+    shown.wait(lambda: new in state.cells)
+    assert state.cells[new][4] == 1
+    assert state.cells[new][:4] == pytest.approx((40, 30, 140, 110), abs=1.5)
+    shown.wait(lambda: f"WBC{before[1] + 1}" in shown.text("#field-totals"))
+    shown.window.page.click("#draw")
+    shown.drag(shown.on_screen(90, 70), shown.on_screen(140, 100))
+    shown.wait(lambda: state.revision == 2)
+    assert state.cells[new][:4] == pytest.approx((90, 60, 190, 140), abs=2.5)
+    # By its lower right handle.
+    shown.wait(lambda: shown.window.run("Konva.stages[0].find('Transformer')[0].nodes().length") == 1)
+    shown.drag(shown.on_screen(*state.cells[new][2:4]), shown.on_screen(230, 190))
+    shown.wait(lambda: state.revision == 3)
+    assert state.cells[new][:4] == pytest.approx((90, 60, 230, 190), abs=3.5)
+    shown.press("Delete")
+    shown.wait(lambda: state.cells[new] is None)
+    for revision in range(5, 9):
+        shown.window.page.click("#undo")
+        shown.wait(lambda revision=revision: state.revision == revision)
+    assert counts(shown.review, number) == before
+    shown.wait(lambda: f"WBC{before[1]}" in shown.text("#field-totals"))
+    shown.window.page.click("#redo")
+    shown.wait(lambda: state.cells[new] is not None)
+    assert shown.window.complaints == []
+
+
+def test_a_cell_is_chosen_by_a_click_and_given_another_class(shown: Shown) -> None:
+    shown.open("fields")
+    number = shown.window.run("Number(document.querySelector('#names [aria-current]').dataset.field)")
+    state = shown.review.fields[number]
+    least = min(state.found, key=lambda n: (state.found[n][2] - state.found[n][0]) * (state.found[n][3] - state.found[n][1]))
+    x1, y1, x2, y2, label = state.found[least]
+    shown.window.page.mouse.click(*shown.on_screen((x1 + x2) / 2, (y1 + y2) / 2))
+    shown.press(str((label + 1) % 3 + 1))
+    shown.wait(lambda: state.revision == 1)
+    assert state.cells[least] == (x1, y1, x2, y2, (label + 1) % 3)
+
+
+def test_keys_alone_suffice(shown: Shown) -> None:
+    shown.open("cells")
+    shown.press("Shift+ArrowRight", "3")
+    shown.wait(lambda: shown.review.version == 1)
+    shown.press("Escape", "Enter")
+    shown.wait(lambda: bool(shown.window.run("Konva.stages[0]?.find('Transformer')[0]?.nodes().length === 1")))
+    shown.wait(lambda: bool(shown.window.run("Konva.stages[0].find('Image')[0].image() != null")))
+    number = shown.window.run("Number(document.querySelector('#names [aria-current]').dataset.field)")
+    state = shown.review.fields[number]
+    new, revision = max(state.cells) + 1, state.revision
+    shown.press("Escape", "1", "a")
+    shown.wait(lambda: new in state.cells)
+    shown.wait(lambda: shown.window.run("Konva.stages[0].find('Transformer')[0].nodes().length") == 1)
+    box = state.cells[new][:4]
+    shown.press("ArrowRight", "Shift+ArrowDown", "Alt+ArrowRight")
+    shown.wait(lambda: state.revision == revision + 4)
+    assert state.cells[new][:4] == pytest.approx((box[0] + 1, box[1] + 10, box[2] + 2, box[3] + 10))
+    shown.press("x")
+    shown.wait(lambda: state.cells[new] is None)
+    for marked in range(1, 5):
+        shown.press("l", "l")
+        shown.wait(lambda marked=marked: sum(state.looked is not None for state in shown.review.fields) == marked)
+        shown.window.page.wait_for_timeout(300)
+    assert sum(state.looked is not None for state in shown.review.fields) == 4
+    shown.press("s")
+    shown.wait(lambda: shown.window.run("!document.getElementById('smears').hidden"))
+    for _ in range(60):
+        shown.press("Tab")
+        if shown.window.run("document.activeElement.textContent") == "Mark as reviewed":
+            break
+    shown.press("Enter")
+    shown.wait(lambda: shown.review.state()["smears"][0]["signed"] is not None)
+    for _ in range(60):
+        shown.press("Tab")
+        if shown.window.run("document.activeElement.id") == "write":
+            break
+    shown.press("Enter")
+    shown.wait(lambda: shown.text("#written").startswith("Written: "))
+    assert (shown.review.run.folder / "reviewed" / "report.html").is_file()
+    assert shown.window.complaints == []
+
+
+def test_two_pages_do_not_overwrite_each_other(shown: Shown) -> None:
+    shown.open("fields")
+    number = shown.window.run("Number(document.querySelector('#names [aria-current]').dataset.field)")
+    other = {
+        "id": "another-page",
+        "by": "Bob",
+        "fields": [{"field": number, "revision": 0, "cells": [{"cell": 0, "removed": True}]}],
+    }
+    shown.press("n")
+    shown.review.change(other)
+    shown.press("3")
+    shown.wait(lambda: "changed on another page meanwhile" in shown.text("#say"))
+    assert shown.review.version == 1
+    shown.wait(lambda: "1 changed" in shown.text("#names [aria-current]"))
+    shown.press("n", "3")
+    shown.wait(lambda: shown.review.version == 2)
+
+
+def test_a_kill_between_changes_loses_nothing(run_folder: Path, chromium: Window) -> None:
+    with started(run_folder, "--reader", "Ann") as (_, url):
+        shown = Shown(None, url, chromium)  # type: ignore[arg-type]
+        shown.open("cells")
+        shown.press("1")
+        shown.wait(lambda: "1 cell: RBC" in shown.text("#say"))
+    shown.press("ArrowRight", "1")
+    shown.wait(lambda: "not saved yet" in shown.text("#say") or "does not answer" in shown.text("#say"))
+    assert shown.text("#cell-1 .class") == "WBC"
+    with started(run_folder) as (_, url):
+        shown = Shown(None, url, chromium)  # type: ignore[arg-type]
+        shown.open("fields")
+        assert shown.text("#names").count("1 changed") == 1
+        chromium.page.goto("about:blank")
+
+
+def serious(axe: Any, window: Window) -> list[Any]:
+    """What axe finds that keeps people from using the page, and where."""
+    found = axe.Axe().run(window.page).response["violations"]
+    return [
+        (one["id"], [node["html"][:200] for node in one["nodes"]]) for one in found if one["impact"] in ("serious", "critical")
+    ]
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1366, "light"), (390, "dark")])
+def test_it_fits_the_window_and_axe_finds_nothing_serious(shown: Shown, width: int, scheme: str) -> None:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs the dev extra: pip install -e '.[dev]'")
+    shown.review.change({"id": "so-that-all-is-shown", "by": "Ann", "fields": [{"field": 0, "revision": 0, "looked": True}]})
+    for view in ("cells", "fields", "smears"):
+        shown.open(view, width)
+        shown.window.page.emulate_media(color_scheme=scheme)
+        if view == "cells":
+            shown.press("Shift+ArrowRight")
+        assert shown.window.run("document.documentElement.scrollWidth") <= width
+        found = axe.Axe().run(shown.window.page).response["violations"]
+        assert [
+            (fault["id"], [node["html"] for node in fault["nodes"]])
+            for fault in found
+            if fault["impact"] in ("serious", "critical")
+        ] == []
+        assert shown.window.complaints == []
+    shown.press("?")
+    assert shown.window.run("document.getElementById('help').open")
+    assert serious(axe, shown.window) == []
+
+
+def test_markup_in_a_name_is_text(shown: Shown) -> None:
+    shown.open("fields")
+    number = next(n for n, state in enumerate(shown.review.fields) if "onerror" in state.name)
+    shown.window.page.click(f"#names button[data-field='{number}']")
+    shown.wait(lambda: "onerror" in shown.text("#name"))
+    assert shown.window.run("document.querySelectorAll('img[src=x]').length") == 0
+    shown.window.page.click("nav a[data-view=cells]")
+    shown.wait(lambda: shown.window.run("document.querySelectorAll('.tile').length") > 0)
+    assert shown.window.run("document.querySelectorAll('img[src=x]').length") == 0
+    assert shown.window.complaints == []
+
+
+def test_a_hundred_thousand_cells_and_ten_thousand_boxes_are_shown(tmp_path: Path, chromium: Window) -> None:
+    many, dense = write_run(tmp_path / "many", 250, 400), write_run(tmp_path / "dense", 1, 10_000, (2000, 1500))
+    run = open_run(many)
+    with Journal(many, run.sha256) as journal, Page(("127.0.0.1", 0), Review(run, journal), "Ann") as page:
+        shown = Shown(Review, page.url, chromium)  # type: ignore[arg-type]
+        shown.open("cells")
+        chromium.page.click("#classes label:last-of-type")
+        shown.wait(lambda: "of 100,000 selected" in shown.text("#chosen"))
+        # Only what is in view is there, at the end of the scroll too.
+        chromium.run("document.getElementById('grid').focus()")
+        shown.press("End")
+        shown.wait(lambda: chromium.run("document.getElementById('cell-99999') !== null"))
+        assert chromium.run("document.querySelectorAll('.tile').length") < 300
+        shown.press("Control+a")
+        shown.wait(lambda: "100,000 of 100,000" in shown.text("#chosen"))
+        chromium.page.goto("about:blank")
+    run = open_run(dense)
+    with Journal(dense, run.sha256) as journal, Page(("127.0.0.1", 0), Review(run, journal), "Ann") as page:
+        shown = Shown(Review, page.url, chromium)  # type: ignore[arg-type]
+        shown.open("fields")
+        drawing_ms = chromium.run(
+            "(() => { const layer = Konva.stages[0].getLayers()[1], began = performance.now();"
+            "for (let i = 0; i < 5; i++) layer.draw(); return (performance.now() - began) / 5; })()"
+        )
+        assert drawing_ms < 500
+        assert chromium.complaints == []
+        chromium.page.goto("about:blank")
