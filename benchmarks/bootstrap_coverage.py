@@ -72,8 +72,10 @@ class Scenario:
 
 def _all() -> tuple[Scenario, ...]:
     kinds = {"red cells": {}, "platelets": {"cells": 1.2, "scatter": 1.0, "recall": 0.93, "false": 0.08, "other_recall": 0.85}}
+    rare = {"cells": 1.05, "scatter": 0.3, "recall": 0.98, "false": 0.02, "other_recall": 0.9}
     sizes = [(n, 0) for n in (5, 10, 20, 40, 72)] + [(PER_SMEAR * s, s) for s in (2, 3, 4, 6, 10, 20)]
-    return tuple(Scenario(name, n, s, **settings) for name, settings in kinds.items() for n, s in sizes)
+    few = tuple(Scenario("white cells", n, s, **rare) for n, s in ((72, 0), (199, 0), (PER_SMEAR * 10, 10)))
+    return (*(Scenario(name, n, s, **settings) for name, settings in kinds.items() for n, s in sizes), *few)
 
 
 SCENARIOS = _all()

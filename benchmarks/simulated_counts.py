@@ -58,6 +58,8 @@ SCENARIOS = (
     Scenario("no cells at all", 0.9, 0.2, 0.05, cells=2.0, fields=30, sparse=0.0),
 )
 """What the method is for: the interval should hold the truth in 95 % of smears."""
+FAR_APART = Scenario("domains further apart than the prior expects", 0.9, 0.1, 0.2)
+"""Where the interval holds the truth less often than it says; `docs/expected_count.md` names it."""
 WRONG = Scenario("a stain in which 40 % are missed", 0.95, 0.03, 0.02, recall_then=0.6)
 """What no validation field has shown, and no interval from them can hold."""
 

@@ -69,7 +69,20 @@ def test_wings_import_downwards_and_torch_stays_in_training() -> None:
 
 @pytest.mark.parametrize(
     "module",
-    ["detector", "detector.api", "detector.count", "detector.convert", "detector.evaluate", "detector.stream", "detector.synth"],
+    [
+        "detector",
+        "detector.api",
+        "detector.control",
+        "detector.count",
+        "detector.convert",
+        "detector.evaluate",
+        "detector.exchange",
+        "detector.factor",
+        "detector.napari",
+        "detector.review",
+        "detector.stream",
+        "detector.synth",
+    ],
 )
 def test_counting_needs_no_torch(module: str) -> None:
     code = f"import sys, {module}; print({{'torch', 'ultralytics', 'albumentations'}} & set(sys.modules))"

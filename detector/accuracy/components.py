@@ -51,9 +51,10 @@ class Precision:
     """Number of days, and of runs, as far as they are told apart."""
     mean: float
     variances: Mapping[str, float]
-    """Component of variance of each group and of `REPEATABILITY`, outermost first; none is negative."""
-    repeatability: Spread
-    """Of readings in one run."""
+    """Component of variance of each group and of `REPEATABILITY`, outermost first; none is negative. Where each of the innermost
+    groups holds one reading, its component is that between them and what lies within, which cannot be told apart."""
+    repeatability: Spread | None
+    """Of readings in one run; None where none was repeated."""
     within_laboratory: Spread
     """Of readings on any day: all components together."""
 
@@ -67,14 +68,16 @@ def components(readings: Sequence[float], groups: Mapping[str, Sequence[str]] | 
             that are as many as those around them, such as one run each day, are not told apart.
 
     Raises:
-        NoRepeatsError: there is no group with two readings.
+        NoRepeatsError: there is one reading only.
     """
     y = np.asarray(readings, np.float64)
     names, numbers = _nested(groups or {}, len(y))
-    if len(y) - _groups(numbers[-1]) < 1:
-        raise NoRepeatsError(
-            f"{len(y)} readings, and no two of them in one {names[-1] if names else 'sample'}; repeat at least one"
-        )
+    if len(y) < 2:
+        raise NoRepeatsError("was counted once; at least two counts are needed")
+    finest = REPEATABILITY
+    while _groups(numbers[-1]) == len(y):
+        finest = names.pop()
+        numbers.pop()
     sums, degrees = _analysis(y, numbers)
     mean_squares = sums / degrees
     # Row k: the components' variances as sums of mean squares.
@@ -86,10 +89,10 @@ def components(readings: Sequence[float], groups: Mapping[str, Sequence[str]] | 
     mean = float(y.mean())
     return Precision(
         len(y),
-        dict(zip(names, map(_groups, numbers[1:]), strict=True)),
+        dict(zip(names, map(_groups, numbers[1:]), strict=True)) | ({} if finest == REPEATABILITY else {finest: len(y)}),
         mean,
-        dict(zip((*names, REPEATABILITY), variances.tolist(), strict=True)),
-        _spread(float(variances[-1]), float(degrees[-1]), mean),
+        dict(zip((*names, finest), variances.tolist(), strict=True)),
+        _spread(float(variances[-1]), float(degrees[-1]), mean) if finest == REPEATABILITY else None,
         _spread(float(variances.sum()), _satterthwaite(shares * mean_squares, degrees), mean),
     )
 
@@ -151,7 +154,8 @@ def _spread(variance: float, degrees: float, mean: float) -> Spread:
 
 def pooled_cv(precisions: Sequence[Precision]) -> Interval | None:
     """Repeatability CV over several samples: the root of the mean squared CV, weighted by degrees of freedom; None without one."""
-    known = [(p.repeatability.cv.value, p.repeatability.degrees) for p in precisions if p.repeatability.cv is not None]
+    spreads = [precision.repeatability for precision in precisions]
+    known = [(spread.cv.value, spread.degrees) for spread in spreads if spread is not None and spread.cv is not None]
     if not known:
         return None
     degrees = sum(d for _, d in known)

@@ -3,8 +3,9 @@
 Errors are counted less truth. A figure that is undefined is None: with no truth, or without variance, there is nothing
 to agree with, and neither 0 nor 100 % would be right.
 
-Intervals are those of `intervals.bootstrap`, but for three kinds (all chosen by simulation, `benchmarks/bootstrap_coverage.py`):
+Intervals are those of `intervals.bootstrap`, but for four kinds (all chosen by simulation, `benchmarks/bootstrap_coverage.py`):
 
+- MAE of few errors: `intervals.rare`, that of a count.
 - Shares of fields: `intervals.share`, which stays open where a bootstrap closes. Twenty fields of twenty counted exactly do not
   show that all are.
 - RMSE, of its logarithm, and correlations, of Fisher's z (as Lin does), for their scatter is skewed.
@@ -36,6 +37,7 @@ from detector.accuracy.intervals import (
     Floats,
     bootstrap,
     divide,
+    rare,
     resamples,
     share,
     standard_error,
@@ -104,6 +106,7 @@ def agreement(counted: Sequence[float], truth: Sequence[float], groups: Sequence
     drawn = statistics(resamples(len(p), groups=groups), p, t)
     n = units(len(p), groups)
     figures = {name: bootstrap(value[name], drawn[name], n, bounds) for name, bounds in _BOUNDS.items()}
+    figures["mae"] = rare(np.abs(p - t), groups) or figures["mae"]
     right = {"exact": p == t, "within_one": np.abs(p - t) <= 1} if whole(p, t) else {}
     shares = {name: share(hits.astype(np.int64), (~hits).astype(np.int64), groups) for name, hits in right.items()}
     return Agreement(

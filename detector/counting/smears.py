@@ -17,6 +17,7 @@ from detector.vision.quality import Quality
 MANY_DOUBTFUL = 0.25
 """Share of a smear's fields from which on, where it is two fields or more, the doubtful ones lead its results."""
 WITHHELD = "expected true counts are therefore not given"
+LONE = "only one field: its intervals bound that field alone and say nothing of the rest of the smear"
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,8 @@ class SmearCount:
     """By class name, in the order of `cells.CLASSES`."""
     doubtful: int = 0
     """Fields that were read and are doubtful."""
+    lone: bool = False
+    """All counts are of one field, or one tile: how cells vary over the smear is not known."""
 
     def __repr__(self) -> str:
         cells = ", ".join(f"{count.total} {name}" for name, count in self.classes.items())
@@ -131,7 +134,15 @@ def _smear(
     doubtful = sum(bool(f.doubt) for f in fields)
     class_corrections = {} if _many(doubtful, len(fields)) else corrections
     classes = {c: _class(c, ordered, class_corrections.get(c)) for c in CLASSES}
-    return SmearCount(name, len(fields), len(unread), sum(f.saturated for f in fields), classes, doubtful)
+    return SmearCount(
+        name,
+        len(fields),
+        len(unread),
+        sum(f.saturated for f in fields),
+        classes,
+        doubtful,
+        sum(len(f.parts) for f in fields) == 1,
+    )
 
 
 def _many(doubtful: int, fields: int) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path, PurePosixPath
 
 import cv2
@@ -19,6 +20,8 @@ from detector.vision.slides import formats
 
 _JPEG_QUALITY = 90
 _MOST_PX = 16_000
+_MOST_BYTES = 255
+"""Longest name of a file in most systems; that of a field has no room for a second ending."""
 _ENDING = ".jpg"
 _ENDINGS = images.SUFFIXES | formats.VENDOR_SUFFIXES
 
@@ -38,7 +41,8 @@ def path_of(folder: Path, field: str) -> Path:
     # `a.png` goes to `a.png.jpg`, which may be the name of a field too.
     added = given_ending != _ENDING
     as_given = "/".join(parts) == field and added == (PurePosixPath(stem).suffix.lower() in _ENDINGS)
-    if not as_given:
+    if not as_given or len(os.fsencode(name)) > _MOST_BYTES:
+        stem = os.fsdecode(os.fsencode(stem)[: _MOST_BYTES - len(".01234567.jpg")])
         name = f"{stem}.{hashlib.sha256(field.encode('utf-8', 'surrogatepass')).hexdigest()[:8]}{ending}"
     return folder.joinpath(*folders, name)
 

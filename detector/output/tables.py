@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from detector.counting.density import PER_LITRE
 from detector.counting.fields import FieldCount, UnreadField
 from detector.counting.intervals import Interval
-from detector.counting.smears import WITHHELD, SmearCount
+from detector.counting.smears import LONE, WITHHELD, SmearCount
 from detector.output.files import write_csv
 from detector.vision.cells import CLASSES
 
@@ -159,7 +159,7 @@ def _smear_rows(smear: SmearCount) -> Iterator[list[object]]:
             smear.unread,
             smear.saturated,
             smear.doubtful,
-            f"{smear.warning}; {WITHHELD}" if smear.warning else None,
+            "; ".join(filter(None, (smear.warning and f"{smear.warning}; {WITHHELD}", LONE * smear.lone))) or None,
             count.total if smear.fields else None,
             *_three(count.mean),
             *_three(count.expected_total),

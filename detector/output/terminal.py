@@ -13,7 +13,7 @@ from rich.measure import Measurement
 from rich.table import Table
 
 from detector.counting.intervals import Interval
-from detector.counting.smears import WITHHELD, ClassCount, SmearCount
+from detector.counting.smears import LONE, WITHHELD, ClassCount, SmearCount
 from detector.output.figures import many, short, span
 from detector.output.outcome import Outcome
 
@@ -43,6 +43,10 @@ def print_smears(console: Console, smears: Sequence[SmearCount]) -> None:
     print_whole(console, [_smears_table(rows[:_MOST_ROWS], *shape) for shape in shapes])
     if len(rows) > _MOST_ROWS:
         console.print(f"... and {len(rows) - _MOST_ROWS} rows more in smears.csv")
+    lone = [smear.smear for smear in smears if smear.lone]
+    if lone:
+        which = escape(lone[0]) if len(lone) == 1 else f"{len(lone):,} smears"
+        console.print(f"{which}: {LONE}", soft_wrap=True)
     unknown = dict.fromkeys(
         name for smear, name, count in rows if smear.fields and not smear.warning and not count.expected_total
     )

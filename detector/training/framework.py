@@ -35,6 +35,8 @@ def prepare(state_folder: Path, says: bool = True) -> None:
     os.environ["ULTRALYTICS_SAFE_LOAD"] = "1"
     os.environ["YOLO_VERBOSE"] = str(says)
     os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"
+    # Others than `vision.backends` may import ONNX Runtime here first.
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
     os.environ.setdefault("OMP_NUM_THREADS", str(processors()))
     try:
         from ultralytics.utils import SETTINGS

@@ -8,8 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from ultralytics.data import build
+from ultralytics.data import utils as of_data
 from ultralytics.engine import trainer as engine
 from ultralytics.models.yolo.detect import DetectionTrainer
+from ultralytics.utils import plotting
 from ultralytics.utils.loss import v8DetectionLoss
 from ultralytics.utils.tal import make_anchors
 from ultralytics.utils.torch_utils import strip_optimizer, unwrap_model
@@ -17,6 +19,9 @@ from ultralytics.utils.torch_utils import strip_optimizer, unwrap_model
 from detector.output import files
 from detector.training import cpu, pictures
 from detector.training.pictures import IGNORED
+
+# It asks a server for a font for its plots, which have one without.
+of_data.check_font = plotting.check_font = lambda *_names: None
 
 
 class Trainer(DetectionTrainer):  # type: ignore[misc]

@@ -27,6 +27,7 @@ def test_layout_of_ep15_gives_the_certified_analysis_of_nist() -> None:
     found = components(SIRSTV.ravel().tolist(), {"day": days})
     assert found.variances["repeatability"] == pytest.approx(WITHIN, rel=1e-7)
     assert found.variances["day"] == pytest.approx((BETWEEN - WITHIN) / 5, rel=1e-6)
+    assert found.repeatability is not None
     assert found.repeatability.degrees == 20
     assert found.groups == {"day": 5}
     total = (BETWEEN - WITHIN) / 5 + WITHIN
@@ -98,10 +99,19 @@ def test_one_run_a_day_is_not_told_from_the_day() -> None:
     assert list(found.variances) == ["day", "repeatability"]
 
 
-@pytest.mark.parametrize(("readings", "groups"), [([1.0], {}), ([1.0, 2.0], {"day": ["1", "2"]})])
-def test_without_repeats_there_is_no_precision(readings: list[float], groups: dict[str, list[str]]) -> None:
-    with pytest.raises(NoRepeatsError, match="no two of them in one"):
-        components(readings, groups)
+def test_one_reading_has_no_precision() -> None:
+    with pytest.raises(NoRepeatsError, match="was counted once"):
+        components([1.0], {"day": ["1"]})
+
+
+def test_one_reading_a_day_tells_the_scatter_in_the_laboratory_alone() -> None:
+    found = components([4.0, 6.0, 8.0], {"day": ["1", "2", "3"]})
+    assert (found.groups, found.variances, found.repeatability) == ({"day": 3}, {"day": 4.0}, None)
+    assert found.within_laboratory == components([4.0, 6.0, 8.0]).within_laboratory
+    assert pooled_cv([found]) is None
+    nested = components([1.0, 2.0, 3.0, 5.0], {"day": ["1", "1", "2", "2"], "run": ["a", "b", "a", "b"]})
+    assert (list(nested.variances), nested.repeatability) == (["day", "run"], None)
+    assert nested.groups == {"day": 2, "run": 4}
 
 
 def test_readings_that_are_all_alike_have_no_limits() -> None:

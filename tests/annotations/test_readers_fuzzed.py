@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from benchmarks.bad_input import in_bytes, in_structure
 from detector.accuracy import tables
 from detector.annotations import corrections, dataset, sources
 from detector.engines import manifest
@@ -20,41 +21,6 @@ from detector.errors import SmearcountError
 SECONDS = 3.0
 """How long each reader is fuzzed at most."""
 ROUNDS = 2000
-
-TOKENS = [
-    b"", b"\0", b"\xff\xfe", b"\xef\xbb\xbf", b"\x81", b"-", b"1e999", b"-1e308", b"NaN", b"Infinity", b"null", b"true", b"[]", b"{}",
-    b"[[[[", b"9" * 400, b"9" * 5000, b"0.5", b"-3", b'"', b"'", b",", b";", b"\t", b"\r\n", b"\r", b"\n\n", b": ", b"&a ", b"*a",
-    b"!!binary x", b"2024-01-01", b"<x>", b"</object>", b"&amp;", b"&#0;", b"<!DOCTYPE a>", b"../", b"x" * 300, b"\xc3\xa4",
-    b"1.234", b"1,5", b"1_0", b"sep=;\n", b"\x1c", b"\xe2\x80\xa8",
-]  # fmt: skip
-VALUES: list[Any] = [
-    None, True, 0, -1, 1e999, float("nan"), 10**400, "", "x", "9" * 400, "x" * 300, [], {}, [[]], [1], {"a": 1}, "..", "a\0b", "1", 0.5,
-    1e308, [None] * 4, {"size": [9, 9], "counts": "o" * 40}, {"size": [9, 9], "counts": [1e999]}, {"size": None, "counts": 1},
-    [[1, 2, 3, 4]], "[" * 2000,
-]  # fmt: skip
-
-
-def mutated(content: bytes, rng: random.Random) -> bytes:
-    """The content with a few of its bytes cut, repeated, swapped or replaced."""
-    for _ in range(rng.choice([1, 1, 2, 5])):
-        start = rng.randrange(len(content) + 1)
-        end = min(len(content), start + rng.choice([0, 1, 3, 30]))
-        middle = rng.choice([b"", rng.choice(TOKENS), content[start:end] * rng.choice([2, 50]), rng.randbytes(3)])
-        content = content[:start] + middle + content[end:]
-    return content[: rng.randrange(len(content) + 1)] if rng.random() < 0.05 else content
-
-
-def restructured(document: Any, rng: random.Random) -> Any:
-    """A JSON document in which one value, somewhere, is another."""
-    if isinstance(document, dict) and document and rng.random() < 0.9:
-        key = rng.choice(list(document))
-        if rng.random() < 0.1:
-            return {k: v for k, v in document.items() if k != key}
-        return {**document, key: restructured(document[key], rng)}
-    if isinstance(document, list) and document and rng.random() < 0.9:
-        at = rng.randrange(len(document))
-        return [*document[:at], restructured(document[at], rng), *document[at + 1 :]]
-    return rng.choice(VALUES)
 
 
 def fuzz(change: Callable[[random.Random], None], read: Callable[[], object]) -> None:
@@ -76,62 +42,47 @@ def fuzz(change: Callable[[random.Random], None], read: Callable[[], object]) ->
     assert refused
 
 
-def bytes_of(path: Path) -> Callable[[random.Random], None]:
-    whole = path.read_bytes()
-    return lambda rng: (path.write_bytes(mutated(whole, rng)), None)[1]
-
-
 def test_coco(make: Any, tmp_path: Path) -> None:
     make.save(tmp_path / "images" / "a.png", make.picture(1))
     document = json.loads(make.coco_json({"a.png": make.CELLS, "b\\c.png": make.CELLS[:1]}))
     for number, annotation in enumerate(document["annotations"]):
         annotation |= {"id": number, "iscrowd": number % 2, "segmentation": [[1, 2, 30, 2, 30, 40]]}
     document["annotations"][0] |= {"bbox": None, "segmentation": {"size": [64, 96], "counts": [300, 9, 96 * 64 - 309]}}
-    path = tmp_path / "labels.json"
-    path.write_text(json.dumps(document), encoding="utf-8")
-    change_bytes = bytes_of(path)
-
-    def change(rng: random.Random) -> None:
-        if rng.random() < 0.3:
-            change_bytes(rng)
-        else:
-            path.write_text(json.dumps(restructured(document, rng)), encoding="utf-8")
-
-    fuzz(change, lambda: sources.load_truth(tmp_path))
+    fuzz(in_structure(tmp_path / "labels.json", document), lambda: sources.load_truth(tmp_path))
 
 
 def test_voc(make: Any, tmp_path: Path) -> None:
     root = make.voc(tmp_path, {"a": make.CELLS})
-    fuzz(bytes_of(root / "Annotations" / "a.xml"), lambda: tables.read_counts(root))
+    fuzz(in_bytes(root / "Annotations" / "a.xml"), lambda: tables.read_counts(root))
 
 
 def test_yolo(make: Any, tmp_path: Path) -> None:
     root = make.yolo(tmp_path, {"a": make.CELLS})
-    fuzz(bytes_of(root / "labels" / "a.txt"), lambda: tables.read_counts(root))
+    fuzz(in_bytes(root / "labels" / "a.txt"), lambda: tables.read_counts(root))
 
 
 def test_a_file_of_class_names(make: Any, tmp_path: Path) -> None:
     root = make.yolo(tmp_path, {"train/a": make.CELLS})
     (root / "data.yaml").write_text("train: images/train\nnames:\n  0: WBC\n  1: RBC\n  2: [Platelet]\n", encoding="utf-8")
-    fuzz(bytes_of(root / "data.yaml"), lambda: dataset.load(root / "data.yaml", "train"))
+    fuzz(in_bytes(root / "data.yaml"), lambda: dataset.load(root / "data.yaml", "train"))
 
 
 def test_tables_of_counts(tmp_path: Path) -> None:
     path = tmp_path / "truth.csv"
     path.write_text("field;smear;RBC;WBC;note\na.png;s;12,5;3;x\nb.png;s;7;;y\n", encoding="utf-8")
-    fuzz(bytes_of(path), lambda: tables.read_counts(path))
+    fuzz(in_bytes(path), lambda: tables.read_counts(path))
 
 
 def test_manifests(tmp_path: Path) -> None:
     path = tmp_path / "manifest.csv"
     path.write_text("field,smear,um_per_px,domain\na/b.png,s,0.1,d\nc.png,t,,e\n", encoding="utf-8")
-    fuzz(bytes_of(path), lambda: (manifest.read(path), manifest.read(path, domains=True)))
+    fuzz(in_bytes(path), lambda: (manifest.read(path), manifest.read(path, domains=True)))
 
 
 def test_corrections(tmp_path: Path) -> None:
     path = tmp_path / "corrections.csv"
     path.write_text(f"{','.join(corrections.COLUMNS)}\na,relabel,RBC,1,2,30,40,WBC,why\n", encoding="utf-8")
-    fuzz(bytes_of(path), lambda: corrections.read(path))
+    fuzz(in_bytes(path), lambda: corrections.read(path))
 
 
 @pytest.mark.parametrize("name", ["<a>" * 100_000, "<annotation>" + "<object>" * 50_000])

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from benchmarks.simulated_counts import SCENARIOS, WRONG, Scenario, simulate
+from benchmarks.simulated_counts import FAR_APART, SCENARIOS, WRONG, Scenario, simulate
 from detector.counting.expected import Correction, corrections
 from detector.counting.intervals import Interval, rate
 from detector.vision.sums import FieldSums
@@ -151,6 +151,13 @@ def test_a_calibration_of_another_detector_is_found_out_by_the_coverage() -> Non
     got = simulate(WRONG, 60)
     assert got.total < 0.3
     assert got.mean < 0.6
+
+
+@pytest.mark.slow
+def test_domains_further_apart_than_the_prior_expects_are_covered_less_as_the_page_says() -> None:
+    got = simulate(FAR_APART, 120)
+    assert 0.78 < got.total < 0.91
+    assert 0.8 < got.mean < 0.94
 
 
 @pytest.mark.slow

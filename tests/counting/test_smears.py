@@ -12,8 +12,9 @@ from detector.counting import density
 from detector.counting.expected import corrections
 from detector.counting.fields import FieldCount, Part, UnreadField
 from detector.counting.intervals import rate, ratio
-from detector.counting.smears import ClassCount, SmearCount, aggregate
+from detector.counting.smears import LONE, ClassCount, SmearCount, aggregate
 from detector.errors import UsageError
+from detector.output import tables
 from detector.vision.sums import FieldSums
 
 
@@ -140,6 +141,14 @@ def test_many_doubtful_fields_lead_and_withhold_the_expected_count(number: int, 
     assert (rbc.expected_total is None, rbc.expected_mean is None) == (bool(warning), bool(warning))
     assert rbc.total == 20 * number
     assert rbc.mean is not None
+
+
+def test_a_smear_of_one_field_says_that_its_intervals_bound_that_field_alone() -> None:
+    assert one(field("a", rbc=10)).lone
+    assert not one(field("a", rbc=10), field("b", rbc=9)).lone
+    assert not one(unread=(UnreadField("b", "s", "truncated"),)).lone
+    rows = tables.of_smears([one(field("a", rbc=10))]).records()
+    assert [row["warning"] for row in rows] == [LONE] * 3
 
 
 def test_nothing_read_is_no_doubt() -> None:

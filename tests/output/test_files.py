@@ -56,6 +56,18 @@ def test_overlays_stay_in_their_folder(parts: list[str], name: str) -> None:
     assert target.suffix == ".jpg"
 
 
+@pytest.mark.parametrize("letter", ["a", "ä", "細", "\udcff"])
+def test_the_overlay_of_a_field_with_the_longest_name_can_be_written(tmp_path: Path, letter: str) -> None:
+    length = (255 - len(".png")) // len(os.fsencode(letter))
+    names = [letter * length + ending for ending in (".png", ".bmp")]
+    targets = [overlay.path_of(tmp_path, name) for name in names]
+    assert targets[0] != targets[1]
+    for name, target in zip(names, targets, strict=True):
+        (tmp_path / name).touch()
+        target.touch()
+        assert target.suffix == ".jpg"
+
+
 def test_overlays_of_fields_above_the_folder_meet_no_other() -> None:
     assert overlay.path_of(Path("o"), "../a.jpg") != overlay.path_of(Path("o"), "a.jpg")
 

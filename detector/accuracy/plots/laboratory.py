@@ -22,6 +22,9 @@ MOST_SAMPLES = len(_MARKS)
 """Samples that are told apart in a plot of repeated counts."""
 _MOST_DATES = 10
 """Dates that are written below a chart of many days."""
+MOST_SD = 8
+"""Standard deviations from the mean that a chart shows; what lies beyond is drawn at its edge."""
+_LEAST_SD, _LABELLED_SD = 3.5, 5.0
 
 
 def regression(name: str, comparative: Sequence[float], test: Sequence[float], found: MethodComparison, unit: str) -> Figure:
@@ -100,27 +103,24 @@ def levey_jennings(
         for sign in (1, -1)[: 1 + (k > 0)]:
             axes.axhline(mean + sign * k * sd, color="black", linewidth=1.0 if k in (0, 3) else 0.8, linestyle=dash, zorder=1)
     x = np.arange(len(values))
-    axes.plot(x, values, color=style.COLOURS[0], linewidth=1.0, marker="o", markersize=4, zorder=3)
+    shown = np.clip(np.asarray(values, np.float64), mean - MOST_SD * sd, mean + MOST_SD * sd)
+    axes.plot(x, shown, color=style.COLOURS[0], linewidth=1.0, marker="o", markersize=4, zorder=3)
     for mark, shape, colour in (("warning", "D", style.COLOURS[5]), ("out", "X", style.COLOURS[1])):
         at = [i for i, found in enumerate(marks) if found == mark]
-        axes.scatter(
-            x[at], np.asarray(values)[at], marker=shape, s=70, color=colour, edgecolors="black", linewidths=0.6, zorder=4
-        )
+        axes.scatter(x[at], shown[at], marker=shape, s=70, color=colour, edgecolors="black", linewidths=0.6, zorder=4)
     if learned:
         axes.axvspan(-0.5, min(learned, len(values)) - 0.5, color="black", alpha=0.06, linewidth=0)
     step = max(1, -(-len(days) // _MOST_DATES))
     axes.set_xticks(x[::step], list(days)[::step])
     axes.set_xlim(-0.5, len(values) - 0.5)
-    _hold(axes, mean, sd)
-    axes.set_yticks([mean + k * sd for k in (-3, -2, 0, 2, 3)], ["−3 SD", "−2 SD", f"{mean:.3g}", "+2 SD", "+3 SD"])
+    furthest = max(_LEAST_SD, *(abs(shown - mean) / sd + 0.5))
+    axes.set_ylim(mean - furthest * sd, mean + furthest * sd)
+    labels = {-3: "−3 SD", -2: "−2 SD", 0: f"{mean:.3g}", 2: "+2 SD", 3: "+3 SD"}
+    ticks = [k for k in labels if furthest <= _LABELLED_SD or abs(k) != 2]
+    axes.set_yticks([mean + k * sd for k in ticks], [labels[k] for k in ticks])
     axes.grid(False)
     axes.set_title(name)
     return figure
-
-
-def _hold(axes: Axes, mean: float, sd: float) -> None:
-    low, high = axes.get_ylim()
-    axes.set_ylim(min(low, mean - 3.5 * sd), max(high, mean + 3.5 * sd))
 
 
 def _begin(name: str) -> tuple[Figure, Axes]:

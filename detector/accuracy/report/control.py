@@ -61,7 +61,7 @@ def _learning(log: Log, days: int, drawn: Sequence[Chart]) -> str:
     own = {entry.day for entry in log.entries if entry.model == log.entries[-1].model}
     if all(chart.target is not None for chart in drawn):
         return "."
-    return f"; still learning, {min(len(own), days)} of {days} days, so that a drift is not seen before the next day."
+    return f"; still learning, {min(len(own), days)} of {days} days; until then no drift is seen."
 
 
 def _table(latest: Sequence[tuple[Chart, Sequence[str], str]]) -> Table:
@@ -108,7 +108,7 @@ def _history(drawn: Sequence[Chart]) -> Table:
 
 _LEGEND = (
     "Shaded: runs from which mean and standard deviation (SD) were learned. A diamond is a warning, a cross a rejection. "
-    f"The newest {_MOST_RUNS} runs are shown."
+    f"Values beyond {laboratory.MOST_SD} SD are drawn at the edge. The newest {_MOST_RUNS} runs are shown."
 )
 _TERMS = (
     *((name, f"{text[:1].upper()}{text[1:]} (Westgard 1981).") for name, text in RULES.items()),

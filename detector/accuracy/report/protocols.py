@@ -128,7 +128,7 @@ def repeatability(counts: Path, _other: Path, _levels: Levels) -> Sheet:
                 warnings.append(f"{sample}, {name}: {error}")
     by_class = {name: samples for name, samples in by_class.items() if samples}
     if not by_class:
-        raise NothingToDoError(f"{counts}: no sample was counted twice on one day; {'; '.join(warnings[:3])}")
+        raise NothingToDoError(f"{counts}: no sample was counted twice; {'; '.join(warnings[:3])}")
     pooled = {name: pooled_cv(list(samples.values())) for name, samples in by_class.items()}
     alike = [f"{sample}, {name}" for name, samples in by_class.items() for sample, p in samples.items() if _alike(p)]
     if alike:
@@ -137,9 +137,10 @@ def repeatability(counts: Path, _other: Path, _levels: Levels) -> Sheet:
             "photograph the slides anew for each count"
         )
     words = ", ".join(f"{in_words(cv, as_percent)} {name}" for name, cv in pooled.items() if cv is not None)
+    words = words or "not known, for none was repeated"
     return Sheet(
         "Repeatability of counts",
-        f"{many(len(found.samples), 'sample')} counted repeatedly: the CV of a count within a run is {words or 'not known'}.",
+        f"{many(len(found.samples), 'sample')} counted repeatedly: the CV of a count within a run is {words}.",
         [
             Part(name, [_precision_table(found, samples)], [_repeats_plot(name, found)], _components_remark(samples))
             for name, samples in by_class.items()
@@ -181,8 +182,10 @@ def _precision_table(found: Repeated, samples: Mapping[str, Precision]) -> Table
                 *(Entry(f"{p.groups.get(group, '–')}") for group in groups),
                 Entry(short(p.mean)),
                 *(Entry(short(p.variances[group] ** 0.5) if group in p.variances else "–") for group in groups),
-                entry(p.repeatability.sd, short),
-                entry(p.repeatability.cv, as_percent, "mean 0"),
+                entry(p.repeatability.sd if p.repeatability else None, short, "not repeated"),
+                entry(
+                    p.repeatability.cv if p.repeatability else None, as_percent, "mean 0" if p.repeatability else "not repeated"
+                ),
                 entry(p.within_laboratory.sd, short),
                 entry(p.within_laboratory.cv, as_percent, "mean 0"),
                 Entry(as_percent(p.mean**-0.5) if p.mean > 0 and found.in_cells else "–"),

@@ -10,7 +10,7 @@ from typing import Any
 from detector.counting import quantiles
 from detector.counting.fields import FieldCount
 from detector.counting.result import FieldResult
-from detector.counting.smears import WITHHELD
+from detector.counting.smears import LONE, WITHHELD
 from detector.output import html
 from detector.output.outcome import Outcome
 from detector.output.report import charts, content, pictures
@@ -70,6 +70,7 @@ def _pieces(
         _TEMPLATES,
         warnings=[smear for smear in outcome.smears if smear.warning],
         withheld=WITHHELD,
+        lone=LONE[0].upper() + LONE[1:],
         sentence=content.sentence(outcome),
         classes=CLASSES,
         colours=content.COLOURS,

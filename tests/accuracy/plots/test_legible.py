@@ -12,8 +12,10 @@ import numpy as np
 import pytest
 
 from detector.accuracy.counts import agreement
+from detector.accuracy.methods import compare_methods
 from detector.accuracy.plots import agreement as agreement_plots
-from detector.accuracy.plots import detection, style
+from detector.accuracy.plots import detection, laboratory, style
+from detector.accuracy.readers import compare_readers
 from detector.counting.intervals import Interval
 from detector.vision.cells import CLASSES
 
@@ -31,6 +33,7 @@ COUNTS = {
 }
 LEVELS = np.linspace(0, 1, 101).tolist()
 FALLING = {name: np.linspace(1, i / 3, 101).tolist() for i, name in enumerate(CLASSES)}
+METHODS = (np.linspace(20, 900, 45), np.linspace(30, 950, 45) + RNG.normal(0, 20, 45))
 GRID = np.arange(1, 100) / 100
 SLICES = [(f"a part with a long name {i}", Interval(i / 7, i / 9, i / 5)) for i in range(9)]
 
@@ -59,6 +62,27 @@ DRAWN: dict[str, Callable[[], Any]] = {
         np.array([[123456, 0, 1, 2], [0, 7, 8, 9], [0, 0, 0, 0], [5, 6, 7, -1]]),
     ),
     "slices": lambda: agreement_plots.errors_in_parts("WBC", SLICES, "mean absolute error (cells per field)"),
+    "two methods": lambda: laboratory.regression("Platelets", METHODS[0], METHODS[1], compare_methods(*METHODS), "10⁹ per litre"),
+    "repeats of many samples": lambda: laboratory.repeats(
+        "RBC", {f"a sample with quite a long name {i}": MANY[:40].tolist() for i in range(12)}, "cells per smear"
+    ),
+    "repeats without a cell": lambda: laboratory.repeats("WBC", {"a": [0, 0], "_b $x$": [1, 3]}, "mean cells per field"),
+    "readers": lambda: laboratory.readers(
+        "$lymphocytes$",
+        compare_readers({f"{i}": ({"a": 20 + i, "b": 180}, {"a": 60, "b": 140}) for i in range(20)})["a"],
+        ("a reader with quite a long name", "_"),
+    ),
+    **{
+        f"a control over {days} days": lambda days=days, off=off: laboratory.levey_jennings(
+            "unevenness of the light (share of its mean)",
+            [f"2026-01-{i + 1:02}" for i in range(days)],
+            [*[10.0] * (days - 1), 10.0 + off],
+            (10.0, 0.5),
+            [*[""] * (days - 1), "out" if off else ""],
+            min(days, 20),
+        )
+        for days, off in ((2, 0.0), (4, 2.0), (90, -400.0))
+    },
     "one slice": lambda: agreement_plots.errors_in_parts(
         "WBC", [("all", Interval(0.0))], "mean absolute error (cells per field)"
     ),
