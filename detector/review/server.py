@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -30,7 +31,8 @@ if TYPE_CHECKING:
 SORTS = ("doubt", "score", "size", "field")
 """By what cells are sorted, the first to look at first."""
 MOST_CONNECTIONS = 512
-_IDLE_S = 120.0
+_IDLE_S = 900.0
+"""Longer than it takes to write a dataset of many fields."""
 _MOST_REQUEST = 16 * MEBIBYTE
 _PAGE = Path(__file__).parent / "page"
 _FILES = ("review.html", "review.css", "review.js", "fields.js", "cells.js", "talk.js", "konva.min.js")
@@ -56,6 +58,7 @@ class Page(serving.Server):
         """
         self._review, self._reader = review, reader
         self._pictures = Pictures()
+        self._writing = threading.Lock()
         super().__init__(place, self._routes, "review", MOST_CONNECTIONS)
         self.idle_s = _IDLE_S
 
@@ -133,9 +136,10 @@ class Page(serving.Server):
         return {**self._review.state(_since(content)), "field": field}
 
     def _write(self, content: Mapping[str, Any]) -> dict[str, Any]:
-        written = [str(outcome.write(self._review))]
-        if content.get("dataset"):
-            written.append(str(outcome.write_dataset(self._review)))
+        with self._writing:
+            written = [str(outcome.write(self._review))]
+            if content.get("dataset"):
+                written.append(str(outcome.write_dataset(self._review)))
         return {"written": written}
 
 

@@ -204,6 +204,19 @@ def test_keys_alone_suffice(shown: Shown) -> None:
     assert shown.window.complaints == []
 
 
+def test_a_finger_scrolls_and_taps(shown: Shown) -> None:
+    shown.open("cells", 390)
+    tile = shown.window.page.locator("#cell-1").bounding_box()
+    finger = {"pointerType": "touch", "clientX": tile["x"] + 30, "clientY": tile["y"] + 30}
+    shown.window.page.dispatch_event("#grid", "pointerdown", {**finger, "bubbles": True})
+    assert shown.text("#chosen").startswith("0 of")
+    shown.window.run(
+        f"document.getElementById('grid').dispatchEvent(new PointerEvent('click', {json.dumps({**finger, 'bubbles': True})}))"
+    )
+    shown.wait(lambda: shown.text("#chosen").startswith("1 of"))
+    assert shown.window.page.get_attribute("#cell-1", "aria-selected") == "true"
+
+
 def test_two_pages_do_not_overwrite_each_other(shown: Shown) -> None:
     shown.open("fields")
     number = shown.window.run("Number(document.querySelector('#names [aria-current]').dataset.field)")

@@ -30,6 +30,7 @@ export function start(open) {
   grid.addEventListener("scroll", () => requestAnimationFrame(draw), { passive: true });
   new ResizeObserver(layOut).observe(grid);
   grid.addEventListener("pointerdown", press);
+  grid.addEventListener("click", event => { if (event.pointerType === "touch") click(event, true); });
   grid.addEventListener("dblclick", event => {
     const index = indexAt(event);
     if (index >= 0) openField(field[index], cell[index]);
@@ -206,9 +207,8 @@ function indexAt(event) {
 
 function press(event) {
   if (event.button || event.clientX - grid.getBoundingClientRect().left > grid.clientWidth) return;
-  if (event.pointerType === "touch") {
-    return click(event, true);
-  }
+  // A finger scrolls; what it taps comes as a click.
+  if (event.pointerType === "touch") return;
   event.preventDefault();
   grid.focus({ preventScroll: true });
   const from = placeOf(event), before = event.ctrlKey || event.metaKey ? new Set(selected) : new Set();

@@ -95,8 +95,17 @@ export function step(path) {
   });
 }
 
+/** Write the results; sent once and without a bound in time, for a dataset of many fields takes minutes. */
 export function write(dataset) {
-  return inTurn(() => post("write", { dataset }));
+  return inTurn(async () => {
+    let response;
+    try {
+      response = await fetch("write", { method: "POST", body: JSON.stringify({ dataset }) });
+    } catch {
+      throw new Error("the program does not answer, so it is not known whether the results were written");
+    }
+    return answerOf(response);
+  });
 }
 
 export function reader() {
