@@ -181,7 +181,7 @@ def _dispersion(counts: Floats, sizes: Floats, poisson: float, areas: Floats, pl
     """
     if places is not None and len(counts) > neighbours.MOST_PARTS:
         places, blocks = places.joined()
-        counts, sizes, areas = (np.bincount(blocks, weights=values) for values in (counts, sizes, areas))
+        counts, sizes, areas = (np.bincount(blocks, weights=values).astype(np.float64) for values in (counts, sizes, areas))
     if len(counts) < 2:
         return 1.0
     total, size = counts.sum(), sizes.sum()
