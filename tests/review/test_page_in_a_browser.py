@@ -281,7 +281,7 @@ def test_markup_in_a_name_is_text(shown: Shown) -> None:
 
 
 def test_a_hundred_thousand_cells_and_ten_thousand_boxes_are_shown(tmp_path: Path, chromium: Window) -> None:
-    many, dense = write_run(tmp_path / "many", 250, 400), write_run(tmp_path / "dense", 1, 10_000, (2000, 1500))
+    many, dense = write_run(tmp_path / "many", 50, 2000), write_run(tmp_path / "dense", 1, 10_000, (2000, 1500))
     run = open_run(many)
     with Journal(many, run.sha256) as journal, Page(("127.0.0.1", 0), Review(run, journal), "Ann") as page:
         shown = Shown(Review, page.url, chromium)  # type: ignore[arg-type]

@@ -36,7 +36,7 @@ async function post(path, body) {
       return content;
     } catch (error) {
       if (error.refused) throw error;
-      say("not saved yet: the program does not answer; trying again", true);
+      say("not saved yet: the program does not answer; trying again. If it has ended, start it again and open its new address", true);
       await new Promise(done => setTimeout(done, AGAIN_MS));
     }
   }
