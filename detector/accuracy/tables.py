@@ -14,7 +14,7 @@ from detector.annotations import sources
 from detector.annotations.records import Record
 from detector.errors import ManifestError, UnknownClassError
 from detector.output.files import rearmed
-from detector.output.tables import COUNTS_COLUMNS, SMEARS_COLUMNS
+from detector.output.tables import COUNTS_COLUMNS, REVIEWED_COUNTS_COLUMNS, REVIEWED_SMEARS_COLUMNS, SMEARS_COLUMNS
 from detector.vision.cells import CLASSES, label_of
 
 FIELD = "field"
@@ -132,7 +132,8 @@ class _Reader:
         return name
 
     def _remarks(self) -> list[str]:
-        used = {*COUNTS_COLUMNS, *SMEARS_COLUMNS, *(self.header[place] for place in self.classes.values())}
+        ours = {*COUNTS_COLUMNS, *SMEARS_COLUMNS, *REVIEWED_COUNTS_COLUMNS, *REVIEWED_SMEARS_COLUMNS}
+        used = {*ours, *(self.header[place] for place in self.classes.values())}
         left_out = []
         for name, lines in self.empty.items():
             shown = ", ".join(map(str, lines[:_SHOWN])) + (", ..." if len(lines) > _SHOWN else "")

@@ -35,6 +35,10 @@ COUNTS_COLUMNS = (
     "covered",
     "doubt",
 )
+REVIEWED_COUNTS_COLUMNS = ("looked_at_by", "looked_at", "added", "removed", "relabelled", "moved")
+"""Columns that `counts.csv` of a review has beside those of a count."""
+REVIEWED_SMEARS_COLUMNS = ("fields_looked_at", "signed_by", "signed_at", "readers")
+"""The same of `smears.csv`."""
 _SCALE_UNKNOWN = (None, None)
 SMEARS_COLUMNS = (
     "smear",

@@ -29,10 +29,6 @@ FOLDER = "reviewed"
 """Where the results of a review stand in the folder of the count."""
 CONFUSION, DATASET = "confusion.csv", "dataset"
 NOTHING, REMOVED = "nothing", "removed"
-COUNTS_MORE = ("looked_at_by", "looked_at", "added", "removed", "relabelled", "moved")
-"""Columns that the reviewed `counts.csv` has beside those of the count."""
-SMEARS_MORE = ("fields_looked_at", "signed_by", "signed_at", "readers")
-"""The same of `smears.csv`."""
 RATIOS = (0.8, 0.2, 0.0)
 """Shares of train, val and test in a dataset of reviewed fields: what is trained on here is tested elsewhere."""
 _TEMPLATES = Path(__file__).parent / "templates"
@@ -89,7 +85,9 @@ def write(review: Review) -> Path:
 def counts_table(taken: Snapshot) -> Table:
     """A row per field as in `counts.csv`, with who looked at it and what was changed."""
     table = tables.of_fields(state.counted for state in taken.states)
-    return _beside(table, COUNTS_MORE, [[*_marked(state.looked), *state.edits().values()] for state in taken.states])
+    return _beside(
+        table, tables.REVIEWED_COUNTS_COLUMNS, [[*_marked(state.looked), *state.edits().values()] for state in taken.states]
+    )
 
 
 def smears_table(taken: Snapshot) -> Table:
@@ -100,7 +98,7 @@ def smears_table(taken: Snapshot) -> Table:
         readers = "; ".join(sorted({state.looked["by"] for state in own if state.looked}))
         looked_at = sum(state.looked is not None for state in own)
         more += [[looked_at, *_marked(taken.signed[smear.smear]), readers or None]] * len(smear.classes)
-    return _beside(tables.of_smears(taken.smears), SMEARS_MORE, more)
+    return _beside(tables.of_smears(taken.smears), tables.REVIEWED_SMEARS_COLUMNS, more)
 
 
 def confusion(taken: Snapshot) -> dict[tuple[str, str], int]:

@@ -61,6 +61,7 @@ def test_tables_stand_beside_the_raw_ones_and_say_who(reviewed: Review, run_fold
 def test_reviewed_counts_are_taken_by_an_evaluation(reviewed: Review, run_folder: Path) -> None:
     folder = outcome.write(reviewed)
     table = truths.read_counts(folder / "counts.csv")
+    assert not [remark for remark in table.remarks if "not used" in remark]
     assert table.counts == {state.name: state.counted.raw for state in reviewed.fields if isinstance(state.counted, FieldCount)}
 
 
