@@ -6,25 +6,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from rich.table import Table
-
 from detector.accuracy.evaluation import load_all_splits
 from detector.accuracy.failures import groups_by_name
-from detector.accuracy.terminal import empty_table, show, two_lines
+from detector.accuracy.terminal import show
+from detector.annotations import dataset
 from detector.annotations.records import Record
 from detector.arguments import Parser, called
 from detector.commandline import console, errors, run
-from detector.counting.intervals import Interval
 from detector.engines import manifest
 from detector.errors import EXIT_DONE, ModelError, NothingToDoError, writing
-from detector.output.figures import many, percent
-from detector.training import adaptation
-from detector.training.adaptation import SHIPPED, TRAINED, TUNED, Adapted, Choice
+from detector.output.figures import many
+from detector.review import outcome
+from detector.review.opened import CELLS
+from detector.training import adaptation, said
+from detector.training.adaptation import Adapted
 from detector.vision import catalogue
-from detector.vision.cells import CLASSES
 from detector.vision.model import Model
-
-_SAID = {SHIPPED: "as it was", TUNED: "own thresholds", TRAINED: "trained"}
 
 
 @dataclass(frozen=True)
@@ -50,8 +47,10 @@ def adapt(options: AdaptOptions) -> int:
     weights = model.path.with_suffix(".pt")
     if not weights.is_file():
         raise ModelError(f"{weights}: no such weights; adapt a model that has its weights (.pt) beside its .onnx file")
-    records = _records(options.data)
-    groups, smears = _groups(records, options.smears)
+    data = _data(options.data)
+    records = _records(data)
+    named = data.with_name(dataset.SMEARS)
+    groups, smears = _groups(records, options.smears or (named if named.is_file() else None))
     with writing(target.parent, f"name a folder that can be written in {catalogue.FOLDER_VARIABLE}"):
         target.parent.mkdir(parents=True, exist_ok=True)
     job = adaptation.Job(records, groups, model, weights, options.about)
@@ -60,11 +59,25 @@ def adapt(options: AdaptOptions) -> int:
     return EXIT_DONE
 
 
+def _data(given: Path) -> Path:
+    """The `data.yaml` of a dataset, or of the reviewed fields of a count."""
+    if not given.is_dir():
+        return given
+    reviewed = given / outcome.FOLDER / outcome.DATASET
+    if reviewed.is_dir():
+        return reviewed / "data.yaml"
+    if (given / CELLS).is_file():
+        review = f"{called('review')} {given}"
+        raise NothingToDoError(
+            f"{given}: no reviewed fields are written; look at some ({review}), then write them: {review} --write --dataset"
+        )
+    return given / "data.yaml"
+
+
 def _records(data: Path) -> list[Record]:
-    file = data / "data.yaml" if data.is_dir() else data
-    records = [record for record in load_all_splits(file) if record.image is not None]
+    records = [record for record in load_all_splits(data) if record.image is not None]
     if not records:
-        raise NothingToDoError(f"{file}: holds no labelled field; give the dataset folder of corrected fields")
+        raise NothingToDoError(f"{data}: holds no labelled field; give the dataset folder of corrected fields")
     return records
 
 
@@ -81,41 +94,29 @@ def _say(adapted: Adapted, smears: int, target: Path) -> None:
     cells = ", ".join(f"{n:,} {name}" for name, n in adapted.cells.items())
     of_smears = f" of {many(smears, 'smear')}" if smears else ""
     console.print(f"{many(adapted.fields, 'corrected field')}{of_smears} with {cells}", soft_wrap=True)
-    show(console, [_table(adapted.choices)])
+    show(console, [said.table(adapted.choices)])
     if adapted.model is None:
         best = max(adapted.choices[1:], key=lambda choice: choice.gain.value)
-        console.print(f"nothing was gained for certain ({_gain(best)}); the model stays as it was", soft_wrap=True)
-        console.print("correct more fields, best those that are most doubtful, and adapt again", soft_wrap=True)
+        console.print(
+            f"nothing was gained for certain ({said.gain(best)}); the model stays as it was: correct more fields", soft_wrap=True
+        )
         return
-    console.print(f"kept: {_SAID[adapted.kept.kind]}, {_gain(adapted.kept)}", soft_wrap=True)
+    console.print(f"kept: {said.KINDS[adapted.kept.kind]}, {said.gain(adapted.kept)}", soft_wrap=True)
     console.print(f"model: {adapted.model}", markup=False, soft_wrap=True)
     console.print(f"count with it: {called('count')} --model {target.stem} INPUT", markup=False, soft_wrap=True)
-
-
-def _table(choices: Sequence[Choice]) -> Table:
-    table = empty_table(
-        ["cells", *(_SAID[choice.kind] for choice in choices), "rendered fields, before", "trained"],
-        "Mean absolute error of the count a field (95 %)",
-        "Each corrected field is counted by a model that does not know it. Rendered fields of many kinds tell what was forgotten.",
-    )
-    for name in CLASSES:
-        own = [two_lines(choice.own[name].mae, 2) for choice in choices]
-        table.add_row(name, *own, *(two_lines(choices[i].home[name].mae, 2) for i in (0, -1)))
-    return table
-
-
-def _gain(choice: Choice) -> str:
-    gain: Interval = choice.gain
-    forgot = "; errs more on rendered fields than it may" if choice.forgot else ""
-    limits = "" if gain.limits is None else " ({} to {})".format(*map(percent, gain.limits))
-    return f"errors lower by {percent(gain.value)}{limits} of a field's cells{forgot}"
 
 
 def parser() -> Parser:
     """What the command takes."""
     made = Parser("adapt", "[OPTION]... --from <path> --name <str>", adapt.__doc__)
     add = made.add_argument
-    add("--from", dest="data", type=Path, required=True, help="dataset folder of corrected fields, or its data.yaml")
+    add(
+        "--from",
+        dest="data",
+        type=Path,
+        required=True,
+        help="results of a count whose review was written with --dataset; or a dataset folder of corrected fields",
+    )
     add("--name", required=True, help="name of the new model, which --model of other commands then takes")
     add("--model", type=Path, help="model to adapt, by name or path, with its weights (.pt) beside it; default: the shipped one")
     add("--smears", type=Path, help="CSV file with each field's smear: field,smear")

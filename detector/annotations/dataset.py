@@ -27,6 +27,8 @@ from detector.vision.cells import CLASSES, IGNORE
 from detector.vision.detections import Unread
 
 AUDIT = "audit.json"
+SMEARS = "smears.csv"
+"""Where a dataset of a review names the smear of each field: a manifest with the columns `field,smear`."""
 FORMAT = "smearcount-audit"
 _TRAINED = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp", ".jp2"})
 """Name endings that training takes for images."""

@@ -15,7 +15,7 @@ from detector.annotations.records import Record
 from detector.counting.result import FieldResult
 from detector.counting.smears import SmearCount
 from detector.errors import ImageError, NothingToDoError, writing
-from detector.output import coco, html, results, tables
+from detector.output import coco, files, html, results, tables
 from detector.output.figures import many
 from detector.output.report import content
 from detector.output.tables import Table
@@ -178,6 +178,8 @@ def write_dataset(review: Review) -> Path:
     with dataset.fresh(out) as folder:
         dataset.write(folder, records)
         about.write(folder)
+        smears = [state.source.result.smear for state in fields]
+        files.write_csv(folder / dataset.SMEARS, ("field", "smear"), zip(names, smears, strict=True))
     return out / "data.yaml"
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.bad_input import in_bytes, in_structure
+from benchmarks.bad_input import in_bytes, in_structure, mutated
 from detector.accuracy import tables
 from detector.annotations import corrections, dataset, sources
 from detector.engines import manifest
@@ -100,20 +100,7 @@ def test_cvat(tmp_path: Path) -> None:
     )
     image = f'<image id="0" name="a.png" width="96" height="64">{shapes}</image>'
     path.write_text(f"<annotations><version>1.1</version>{image}<image name='b'/></annotations>", encoding="utf-8")
-    fuzz(bytes_of(path), lambda: sources.load_truth(path))
-
-
-def _json_fuzzed(path: Path, document: Any) -> None:
-    path.write_text(json.dumps(document), encoding="utf-8")
-    change_bytes = bytes_of(path)
-
-    def change(rng: random.Random) -> None:
-        if rng.random() < 0.3:
-            change_bytes(rng)
-        else:
-            path.write_text(json.dumps(restructured(document, rng)), encoding="utf-8")
-
-    fuzz(change, lambda: sources.load_truth(path))
+    fuzz(in_bytes(path), lambda: sources.load_truth(path))
 
 
 def test_label_studio(tmp_path: Path) -> None:
@@ -128,7 +115,8 @@ def test_label_studio(tmp_path: Path) -> None:
         {"data": {"image": address}, "annotations": [{"id": 1, "result": regions, "updated_at": "x", "was_cancelled": False}]}
         for address in ("/data/upload/1/0a1b2c3d-a.png", "/data/local-files/?d=s%2Fb.png")
     ]
-    _json_fuzzed(tmp_path / "export.json", tasks)
+    path = tmp_path / "export.json"
+    fuzz(in_structure(path, tasks), lambda: sources.load_truth(path))
 
 
 def test_qupath(tmp_path: Path) -> None:
@@ -137,7 +125,8 @@ def test_qupath(tmp_path: Path) -> None:
         {"type": "Feature", "geometry": polygon, "properties": {"classification": {"name": "RBC"}}},
         {"type": "Feature", "geometry": polygon, "properties": {"classification": {"names": ["WBC", "x"]}}},
     ]
-    _json_fuzzed(tmp_path / "a.geojson", {"type": "FeatureCollection", "features": features})
+    path = tmp_path / "a.geojson"
+    fuzz(in_structure(path, {"type": "FeatureCollection", "features": features}), lambda: sources.load_truth(path))
 
 
 def test_rois(tmp_path: Path) -> None:

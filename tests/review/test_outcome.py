@@ -105,6 +105,8 @@ def test_fields_that_were_looked_at_become_a_dataset(reviewed: Review, run_folde
     assert not any(split.unusable for split in loaded)
     (record,) = [r for split in loaded for r in split.records if r.name == "smear_a__field_01"]
     assert [int((record.label == label).sum()) for label in range(3)] == reviewed.state()["fields"][0]["counts"]
+    smear_of = {row["field"]: row["smear"] for row in rows(data.with_name(dataset.SMEARS))}
+    assert smear_of == {record.name: record.name.partition("__")[0] for part in loaded for record in part.records}
     again = outcome.write_dataset(reviewed)
     assert again == data
     (data.parent / "audit.json").write_text("{}", encoding="utf-8")

@@ -168,6 +168,15 @@ def test_too_little_is_refused(model: Model, tmp_path: Path) -> None:
         adaptation.adapt(job_of(blank, model), tmp_path / "x.onnx", lambda step: None)
 
 
+def test_reviewed_fields_of_a_count_are_found(tmp_path: Path) -> None:
+    (tmp_path / "detections.json").write_text("{}")
+    with pytest.raises(NothingToDoError, match="--write --dataset"):
+        command._data(tmp_path)
+    (tmp_path / "reviewed" / "dataset").mkdir(parents=True)
+    assert command._data(tmp_path) == tmp_path / "reviewed" / "dataset" / "data.yaml"
+    assert command._data(tmp_path / "other") == tmp_path / "other"
+
+
 @pytest.mark.slow
 def test_a_model_is_trained_written_and_counts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
