@@ -23,6 +23,7 @@ COMMANDS = {
     "exchange": "give counted cells to other tools, and take corrected ones back",
     "review": "look at the cells of a count, correct and sign them, on a page",
     "evaluate": "compare a model with labels, or counts with true counts",
+    "compare": "measure methods that papers describe beside the detector",
     "convert": "turn labelled fields into a dataset folder, with an audit",
     "train": "fine-tune a model on converted datasets",
     "adapt": "teach a model your microscope and stain by corrected fields",
