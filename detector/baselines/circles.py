@@ -69,8 +69,8 @@ class HoughCircles(RedCircles):
 
     name = "Hough circles"
     source = (
-        "after Mazalan SM et al., Automated red blood cells counting in peripheral blood smear image using circular Hough transform, "
-        "AIMS 2013; transform by Yuen HK et al., Image and Vision Computing 1990; 8:71-77"
+        "after Mazalan SM et al., Blood cells counting using modified circular Hough transform, International Journal of Engineering and "
+        "Technology 2019; 8, doi:10.14419/ijet.v8i1.12.28841; transform by Yuen HK et al., Image and Vision Computing 1990; 8:71-77"
     )
     _settings = _VOTES
 

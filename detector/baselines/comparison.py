@@ -274,7 +274,7 @@ def test_sets(data: Path, others: Sequence[Path], fitted: Sequence[Record]) -> t
 def apart(test: TestSet, fitted: Sequence[Record]) -> tuple[TestSet, list[Unread]]:
     """The fields of a test set that show no cells of the fields that methods are fitted on; and those that cannot be read.
 
-    A field is the same where its name is, or where `annotations.duplicates` sees the same cells in it.
+    What `annotations.duplicates` sees decides: names of fields such as 1 or image-1 stand in several datasets.
     """
     looked: list[tuple[Record, pictures.Picture]] = []
     unread: list[Unread] = []
@@ -285,12 +285,10 @@ def apart(test: TestSet, fitted: Sequence[Record]) -> tuple[TestSet, list[Unread
             looked.append((record, pictures.look(record.image)))
         except ImageError as error:
             unread.append(Unread(f"{test.name}/{record.name}", str(error)))
-    names = {record.name for record in fitted}
     ours = [pictures.look(record.image) for record in fitted if record.image is not None]
-    again = {pair.first for pair in duplicates.between([picture for _, picture in looked], ours)}
-    same = [i in again or record.name in names for i, (record, _) in enumerate(looked)]
-    kept = [record for (record, _), out in zip(looked, same, strict=True) if not out]
-    return TestSet(test.name, kept, [record.name for (record, _), out in zip(looked, same, strict=True) if out]), unread
+    same = {pair.first for pair in duplicates.between([picture for _, picture in looked], ours)}
+    kept = [record for i, (record, _) in enumerate(looked) if i not in same]
+    return TestSet(test.name, kept, [looked[i][0].name for i in sorted(same)]), unread
 
 
 def run_method(

@@ -13,7 +13,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
-from skimage import feature, morphology, segmentation
+from skimage import feature, segmentation
+from skimage.morphology import remove_small_holes
 
 from detector.baselines.methods import Classical, LabelledField, best_setting, detections_of
 from detector.baselines.segmentation import Blob, Ground, Mask, NucleusColour, NucleusSizes, blobs, learn_nuclei, regions
@@ -70,7 +71,7 @@ class Watershed(Classical):
 
     def _filled(self, cells: Mask) -> Mask:
         """Without the pallor in the middle of cells, and without specks."""
-        filled = morphology.remove_small_holes(cells, max_size=int(self.width_px**2 / 2))
+        filled = remove_small_holes(cells, max_size=int(self.width_px**2 / 2))
         size = max(1, round(self.width_px / 8)) | 1
         return np.asarray(
             cv2.morphologyEx(filled.astype(np.uint8), cv2.MORPH_OPEN, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size)))

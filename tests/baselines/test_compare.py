@@ -180,8 +180,10 @@ def test_what_cannot_work_is_refused_at_once(
 
 def test_fields_of_other_names_that_show_the_same_cells_are_left_out(tmp_path: Path, train_fields: list[LabelledField]) -> None:
     copy = LabelledField(replace(train_fields[0].record, name="renamed"), np.ascontiguousarray(train_fields[0].rgb))
-    data = written(tmp_path / "home", tmp_path / "pictures", train=train_fields[:3], test=[copy, train_fields[4]])
-    tests, unread = comparison.test_sets(data, [], dataset.load(data, "train").records)
-    assert [record.name for record in tests[0].records] == [train_fields[4].record.name]
+    other = LabelledField(replace(train_fields[4].record, name=train_fields[1].record.name), train_fields[4].rgb)
+    data = written(tmp_path / "home", tmp_path / "pictures", train=train_fields[:3])
+    away = written(tmp_path / "away", tmp_path / "others", test=[copy, other])
+    tests, unread = comparison.test_sets(data, [away], dataset.load(data, "train").records)
+    assert [record.name for record in tests[0].records] == [other.record.name]
     assert list(tests[0].same_as_fitted) == ["renamed"]
     assert unread == []
