@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from detector.accuracy import precision
 from detector.accuracy.report.folder import portable
@@ -15,6 +17,10 @@ from detector.errors import EXIT_DONE, EXIT_SOME_FAILED, MissingExtraError, Noth
 from detector.output import results
 from detector.shipped import version
 from detector.vision.model import Model
+
+if TYPE_CHECKING:
+    from detector.baselines.comparison import Classified, CropTask, MethodRun, Results, TestSet
+    from detector.baselines.methods import LabelledField, Method
 
 
 @dataclass(frozen=True)
@@ -38,7 +44,7 @@ def command(options: CompareOptions) -> int:
     apart, and with --shapes the shapes of red cells. Writes report.html (for people), compare.csv, and a file for each method.
     """
     _check(options)
-    from detector.baselines import classifiers, comparison, crops, report
+    from detector.baselines import comparison, crops, report
 
     model = Model.load(options.model)
     shapes = crops.of_points(options.shapes, options.splits) if options.shapes and options.splits else None
@@ -52,19 +58,32 @@ def command(options: CompareOptions) -> int:
     folder = options.out or results.default_folder("compare")
     asked = comparison.key_of(fitted, tests, model, options.seed, shapes.names() if shapes else ())
     kept = comparison.Results(folder, asked, options.resume)
-    with progress_bar("comparing", len(comparison.methods(model, 0)) * sum(len(test.records) for test in tests)) as advance:
-        runs = [comparison.run_method(kept, method, fields, tests, advance) for method in comparison.methods(model, options.seed)]
     tasks = [comparison.cells_task(fields, tests, options.seed)]
     if shapes and options.shapes:
         tasks.append(comparison.shapes_task(shapes, portable(options.shapes), options.seed))
-    with progress_bar("classifying", 2 * len(classifiers.CLASSIFIERS) * len(tasks)) as advance:
-        classified = [one for task in tasks for one in comparison.classify(kept, task, advance)]
+    try:
+        runs, classified = _measured(kept, comparison.methods(model, options.seed), fields, tests, tasks)
+    except KeyboardInterrupt:
+        errors.print(f"interrupted; continue with the same command and: --out {folder} --resume", markup=False, soft_wrap=True)
+        raise
     made = report.Comparison(fitted, tests, runs, classified, unread, _about(options, len(fitted), model))
     report.show(console, errors, made)
     report.write(folder, made)
     console.print(f"results: {folder}", markup=False, soft_wrap=True)
     failed = any(method.failed for method in runs) or any(classifier.failed for classifier in classified)
     return EXIT_SOME_FAILED if failed or unread else EXIT_DONE
+
+
+def _measured(
+    kept: Results, methods: Sequence[Method], fields: Sequence[LabelledField], tests: Sequence[TestSet], tasks: Sequence[CropTask]
+) -> tuple[list[MethodRun], list[Classified]]:
+    """All methods on all test sets, and all classifiers on all crops."""
+    from detector.baselines import classifiers, comparison
+
+    with progress_bar("comparing", len(methods) * sum(len(test.records) for test in tests)) as advance:
+        runs = [comparison.run_method(kept, method, fields, tests, advance) for method in methods]
+    with progress_bar("classifying", 2 * len(classifiers.CLASSIFIERS) * len(tasks)) as advance:
+        return runs, [classified for task in tasks for classified in comparison.classify(kept, task, advance)]
 
 
 def _check(options: CompareOptions) -> None:

@@ -161,12 +161,10 @@ def least_value(positive: Sequence[float], negative: Sequence[float]) -> float:
     return float(best[(len(best) - 1) // 2])
 
 
-def best_setting(
-    settings: Sequence[float], fields: Sequence[LabelledField], count: Callable[[Rgb, float], int], label: int = RBC
-) -> float:
-    """The setting with which counts of a class are nearest to the labels in some of the fields, spread evenly; the first of equals."""
+def best_setting(settings: Sequence[float], fields: Sequence[LabelledField], count: Callable[[Rgb, float], int]) -> float:
+    """The setting with which counts of red cells are nearest to the labels in some of the fields, spread evenly; the first of equals."""
     chosen = [fields[i] for i in spread(len(fields), _MOST_TRIED)]
-    truth = [int((field.record.label == label).sum()) for field in chosen]
+    truth = [int((field.record.label == RBC).sum()) for field in chosen]
     errors = [sum(abs(count(field.rgb, setting) - n) for field, n in zip(chosen, truth, strict=True)) for setting in settings]
     return settings[int(np.argmin(errors))]
 

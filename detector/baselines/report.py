@@ -95,8 +95,11 @@ class Comparison:
 
     def remarks(self) -> list[tuple[str, str]]:
         """What a reader must know before the figures: of what, and the remark."""
-        rows = [(run.name, f"not fitted: {run.failed}") for run in self.runs if run.failed]
-        rows += sorted({(one.classifier, f"not fitted: {one.failed}") for one in self.classified if one.failed})
+        rows = [("not fitted", run.failed) for run in self.runs if run.failed]
+        rows += [
+            ("not fitted", reason)
+            for reason in dict.fromkeys(f"{one.task}: {one.failed}" for one in self.classified if one.failed)
+        ]
         for one in self.classified:
             row = (
                 f"classifiers of {one.task}",

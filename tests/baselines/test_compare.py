@@ -19,7 +19,7 @@ from detector.baselines.circles import HoughCircles
 from detector.baselines.comparison import OurDetector
 from detector.baselines.methods import LabelledField, Method
 from detector.baselines.white_cells import CmykMoments, HueSaturation
-from detector.errors import EXIT_DONE, EXIT_NOTHING_DONE, EXIT_SOME_FAILED, EXIT_WRONG_USE, NothingToDoError
+from detector.errors import EXIT_DONE, EXIT_INTERRUPTED, EXIT_NOTHING_DONE, EXIT_SOME_FAILED, EXIT_WRONG_USE, NothingToDoError
 from detector.vision.cells import PLATELETS, WBC
 from detector.vision.model import Model
 
@@ -137,7 +137,7 @@ def test_a_method_that_cannot_be_fitted_costs_no_other(
 ) -> None:
     monkeypatch.setattr(comparison, "methods", of_kinds(Unfittable, HueSaturation))
     assert run_command(compare.main, "--data", data, "--out", tmp_path / "out") == EXIT_SOME_FAILED
-    assert "unfittable: not fitted: unfittable needs what nobody has" in capsys.readouterr().err
+    assert "not fitted: unfittable needs what nobody has" in capsys.readouterr().err
     methods = {key[2] for key in read(tmp_path / "out") if key[0] == "counting"}
     assert methods == {"constant baseline", "smearcount", "hue and saturation"}
 
@@ -187,3 +187,17 @@ def test_fields_of_other_names_that_show_the_same_cells_are_left_out(tmp_path: P
     assert [record.name for record in tests[0].records] == [other.record.name]
     assert list(tests[0].same_as_fitted) == ["renamed"]
     assert unread == []
+
+
+def test_an_interruption_says_how_to_go_on(
+    run_command: Run, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupt(self: HueSaturation, fields: Sequence[LabelledField]) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(comparison, "methods", of_kinds(HueSaturation))
+    monkeypatch.setattr(HueSaturation, "fit", interrupt)
+    out = tmp_path / "out"
+    assert run_command(compare.main, "--data", data, "--out", out) == EXIT_INTERRUPTED
+    assert f"--out {out} --resume" in capsys.readouterr().err
+    assert [path.name for path in (out / "methods").iterdir()] == ["smearcount.json"]
