@@ -105,7 +105,7 @@ class IterativeCircles(RedCircles):
         # Only what lies outside all cells is no cell: their pallor belongs to them.
         filled = np.asarray(cv2.drawContours(cells, contours, -1, 1, cv2.FILLED), dtype=np.uint8)
         least_px, most_px = setting * self.radius_px, _SIZES[1] * self.radius_px
-        depth = cv2.distanceTransform(np.pad(filled, 1, mode="edge"), cv2.DIST_L2, 5)[1:-1, 1:-1].copy()
+        depth = cv2.distanceTransform(filled, cv2.DIST_L2, 5)
         found = []
         for _ in range(_MOST_CIRCLES):
             _, radius, _, (x, y) = cv2.minMaxLoc(depth)

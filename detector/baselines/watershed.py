@@ -23,7 +23,7 @@ from detector.vision.cells import PLATELETS, RBC, WBC
 from detector.vision.detections import Detections
 from detector.vision.images import Rgb
 
-_APART = (0.25, 0.35, 0.45, 0.6, 0.8)
+_APART = (0.125, 0.175, 0.225, 0.3, 0.4)
 """Least distance between the middles of two red cells that are tried, in their width."""
 _AREA = (0.3, 3.0)
 """Smallest and largest area of a red cell, in areas of the typical one."""
@@ -80,12 +80,10 @@ class Watershed(Classical):
 
     def _parted(self, cells: Mask, apart: float) -> NDArray[np.int64]:
         """Touching cells parted, as a labelled picture."""
-        # Beyond the border a cut cell goes on, so that its middle may lie at it.
-        depth = ndimage.gaussian_filter(
-            cv2.distanceTransform(np.pad(cells, 1, mode="edge").astype(np.uint8), cv2.DIST_L2, 5)[1:-1, 1:-1], 1
-        )
+        # The border is no ground: a cut cell goes on beyond it, so that its middle may lie at it.
+        depth = ndimage.gaussian_filter(cv2.distanceTransform(cells.astype(np.uint8), cv2.DIST_L2, 5), 1)
         middles = feature.peak_local_max(
-            depth, min_distance=max(1, round(apart * self.width_px / 2)), labels=cells.astype(np.int32), exclude_border=False
+            depth, min_distance=max(1, round(apart * self.width_px)), labels=cells.astype(np.int32), exclude_border=False
         )
         markers = np.zeros(cells.shape, dtype=np.int32)
         markers[tuple(middles.T)] = np.arange(1, len(middles) + 1)
