@@ -25,6 +25,7 @@ COMMANDS = {
     "evaluate": "compare a model with labels, or counts with true counts",
     "factor": "derive your own factor from cells per mm² to cells per µL",
     "control": "count the same reference fields each day, and see what drifts",
+    "compare": "measure methods that papers describe beside the detector",
     "convert": "turn labelled fields into a dataset folder, with an audit",
     "train": "fine-tune a model on converted datasets",
     "adapt": "teach a model your microscope and stain by corrected fields",

@@ -1,0 +1,1 @@
+"""Methods that papers describe for finding, counting and classifying blood cells, measured beside the detector."""
