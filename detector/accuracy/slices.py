@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detector.accuracy.counts import BORDER_SHARE, clear_of_border_zone
-from detector.accuracy.intervals import Floats, bootstrap, resamples, share, units
+from detector.accuracy.intervals import Floats, bootstrap, rare, resamples, share, units
 from detector.accuracy.matching import match
 from detector.annotations.records import Record
 from detector.counting.intervals import Interval
@@ -194,4 +194,6 @@ def _slice_class(numbers: NDArray[np.int64], groups: Sequence[str] | None) -> Sl
 
 def _mean(of_field: Floats, groups: Sequence[str] | None) -> Interval | None:
     weights, fields = resamples(len(of_field), groups=groups), len(of_field)
-    return bootstrap(float(of_field.mean()), weights @ of_field / weights.sum(axis=1), units(fields, groups), (0.0, np.inf))
+    return rare(of_field, groups) or bootstrap(
+        float(of_field.mean()), weights @ of_field / weights.sum(axis=1), units(fields, groups), (0.0, np.inf)
+    )

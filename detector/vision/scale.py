@@ -116,13 +116,15 @@ def estimate(model: Model, rgb: images.Rgb) -> Estimate | None:
     Args:
         rgb: pixels of shape (h, w, 3), uint8.
     """
-    best, sure = _judged(model, rgb, model.card.image_px / max(rgb.shape[:2]))
+    zoom = model.card.image_px / max(rgb.shape[:2])
+    whole = model.detect(rgb, zoom=zoom)
+    best, sure = _judged(whole, zoom)
     if sure:
         return best
     for places in (_PLACES, _lively(rgb)):
         for crop, zoom in _closer(rgb, model.card, places):
-            judged, _ = _judged(model, crop, zoom)
-            if judged is not None and (best is None or judged.support > best.support):
+            judged, _ = _judged(model.detect(crop, zoom=zoom), zoom)
+            if judged is not None and (_stands(judged, whole) if best is None else judged.support > best.support):
                 best = judged
         if best is not None:
             return best
@@ -131,7 +133,8 @@ def estimate(model: Model, rgb: images.Rgb) -> Estimate | None:
 
 def glance(model: Model, rgb: images.Rgb) -> Estimate | None:
     """The same by a single look, or None where that leaves a doubt."""
-    judged, sure = _judged(model, rgb, model.card.image_px / max(rgb.shape[:2]))
+    zoom = model.card.image_px / max(rgb.shape[:2])
+    judged, sure = _judged(model.detect(rgb, zoom=zoom), zoom)
     return judged if sure else None
 
 
@@ -149,9 +152,18 @@ def covered(detections: Detections) -> float:
     )
 
 
-def _judged(model: Model, rgb: images.Rgb, zoom: float) -> tuple[Estimate | None, bool]:
-    """What one look tells, and whether that leaves no doubt."""
-    detections = model.detect(rgb, zoom=zoom)
+def _stands(closer: Estimate, whole: Detections) -> bool:
+    """Whether what a closer look tells is not refuted by larger red cells of the whole picture, most of them cut by its border.
+
+    In a picture of a few large cells, damage by compression may look like many small ones. These cover less than the large ones do.
+    """
+    sides_px = boxes.side(whole.xyxy[whole.label == cells.RBC])
+    larger = len(sides_px) > 0 and boxes.median(sides_px) > CONTRADICTS * closer.rbc_px
+    return not larger or covered(whole) <= closer.support
+
+
+def _judged(detections: Detections, zoom: float) -> tuple[Estimate | None, bool]:
+    """What one look at `zoom` input pixels per pixel tells, and whether that leaves no doubt."""
     red = np.flatnonzero((detections.label == cells.RBC) & boxes.clear_of_border(detections.xyxy, detections.size_wh))
     sides_px = boxes.side(detections.xyxy[red])
     if len(red) < _FEWEST:

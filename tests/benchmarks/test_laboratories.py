@@ -35,7 +35,8 @@ def looked() -> laboratories.Looked:
 def test_errors_recall_and_the_guess_are_of_the_source(looked: laboratories.Looked) -> None:
     row = laboratories.class_table([looked], 0).splitlines()[-1]
     cells = [cell.strip() for cell in row.strip("|").split(" | ")]
-    assert cells[:7] == ["lab", "given", "10", "30", "2.00", "1.00", "1.00"]
+    assert cells[:4] == ["lab", "given", "10", "30"]
+    assert [cell.split(" (")[0] for cell in cells[4:7]] == ["2.00", "1.00", "1.00"]
     assert cells[7].startswith("33.3 (")
 
 
@@ -76,7 +77,7 @@ def test_a_source_is_counted_by_a_model_that_never_saw_it_too(
     assert [tuple(row[:2]) for row in rows] == models * 3
     assert [row[3:] for row in rows if row[0] == "rendered/white"][0::2] == [["-"] * 5] * 2
     assert rows[0][2:] == rows[1][2:]
-    assert all(len(line) <= 120 for line in printed)
+    assert max(len(line) for line in printed) <= 130
 
 
 @pytest.mark.parametrize(

@@ -60,7 +60,7 @@ def test_a_field_that_the_model_fails_on_costs_no_other_its_count(
     monkeypatch.setattr(finder, "find", failing)
     outcome = job.count_fields(inputs.search([str(fields)]).fields, Work(model, 1))
     assert [field.reason for field in outcome.unread] == [
-        "could not be searched for cells (MemoryError)",
+        "needs more memory than there is; save it smaller, or count fewer at a time (--threads 1)",
         "could not be searched for cells (native code failed)",
     ]
     assert len(outcome.read) == 2

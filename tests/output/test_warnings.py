@@ -35,7 +35,7 @@ def test_the_terminal_leads_with_it(smears: list[SmearCount]) -> None:
     assert printed.splitlines()[0] == f"a: {WARNING}"
     assert "b: " not in printed
     assert "expected true counts are therefore not given" in printed
-    rows = [[cell.strip() for cell in line.split("│")] for line in printed.splitlines() if " RBC " in line]
+    rows = [[cell.strip() for cell in line.split("│")] for line in printed.splitlines() if "│ RBC " in line]
     assert rows[0][5] == "-"
     assert rows[1][5].startswith("107")
 

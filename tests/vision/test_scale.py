@@ -146,3 +146,16 @@ def test_cells_that_were_found_tell_their_width_where_enough_are_whole() -> None
     assert scale.measure(detections) == pytest.approx(20)
     assert scale.measure(detections[1:]) is None
     assert scale.measure(Detections.none((300, 200))) is None
+
+
+@pytest.mark.parametrize(
+    ("width_px", "support", "expected"),
+    [(20.0, 0.05, False), (20.0, 0.4, True), (90.0, 0.05, True), (300.0, 0.05, True)],
+)
+def test_larger_cells_of_the_whole_picture_refute_small_ones_that_cover_less(
+    width_px: float, support: float, expected: bool
+) -> None:
+    xyxy = np.array([[0, 0, 100, 100], [100, 100, 200, 200], [0, 150, 100, 250]], np.float32)
+    whole = Detections(xyxy, np.full(3, 0.9, np.float32), np.zeros(3, np.int64), (400, 300), cells.CLASSES)
+    assert scale._stands(Estimate(width_px, support), whole) is expected
+    assert scale._stands(Estimate(width_px, support), whole[[False, False, False]])
