@@ -18,7 +18,7 @@ import numpy as np
 
 from detector.accuracy import counts, figures, thresholds
 from detector.accuracy.counts import Agreement, Differences
-from detector.accuracy.intervals import bootstrap, divide, resamples, units
+from detector.accuracy.intervals import Floats, bootstrap, divide, resamples, units
 from detector.accuracy.matching import val_sums
 from detector.annotations import dataset
 from detector.annotations.records import Record
@@ -278,24 +278,28 @@ class _Judge:
         return [_from([found], at[part])[0] for found, part in zip(seen.own, self.fold_of, strict=True)]
 
     def _thresholds(self, kind: str, seen: _Seen, fields: Sequence[int] | None = None) -> dict[str, float]:
-        """Thresholds of a model, tuned on some of the corrected fields or on all; those of classes without a cell stay."""
+        """Thresholds of a model, tuned on some of the corrected fields or on all.
+
+        That of a class stays where it has no cell there, or where another is not better beyond chance.
+        """
         card = self.job.model.card.thresholds
         if kind == SHIPPED:
             return card
         chosen = range(len(seen.own)) if fields is None else fields
         records = [self.job.records[i] for i in chosen]
-        tuned = thresholds.tune(records, [seen.own[i] for i in chosen], [_DOMAIN] * len(records)).thresholds
-        labelled = _cells(records)
-        return {name: tuned[name] if labelled[name] else at for name, at in card.items()}
+        own = [seen.own[i] for i in chosen]
+        tuned = thresholds.tune(records, own, [_DOMAIN] * len(records)).thresholds
+        truth, groups = figures.count_cells(records, clear=False), [self.job.groups[i] for i in chosen]
+        at_tuned, at_card = (figures.count_cells(_from(own, at), clear=False) for at in (tuned, card))
+        less = np.abs(at_card - truth) - np.abs(at_tuned - truth)
+        sure = {name: truth[:, i].any() and _beyond_chance(less[:, i], groups) for i, name in enumerate(CLASSES)}
+        return {name: tuned[name] if sure[name] else at for name, at in card.items()}
 
     def _gain(self, truth: figures.CountArray, before: figures.CountArray, counted: figures.CountArray) -> Interval:
         """By how much less it errs than the shipped model, in shares of a field's cells; mean of the classes that have cells."""
         judged = truth.sum(axis=0) > 0
         less = (np.abs(before - truth) - np.abs(counted - truth))[:, judged] / np.maximum(truth[:, judged].mean(axis=0), 1)
-        of_field = less.mean(axis=1)
-        weights = resamples(len(of_field), groups=self.job.groups)
-        drawn = divide(weights @ of_field, weights.sum(axis=1))
-        return bootstrap(float(of_field.mean()), drawn, units(len(of_field), self.job.groups)) or Interval(0.0)
+        return _mean(less.mean(axis=1), self.job.groups)
 
     def write(self, base: Path, target: Path, seen: _Seen, adapted: Adapted) -> None:
         """Write a model file with thresholds and card of its own."""
@@ -341,6 +345,18 @@ class _Judge:
             if record.image
         ]
         return former.widened(seen)
+
+
+def _mean(of_field: Floats, groups: Sequence[str]) -> Interval:
+    weights = resamples(len(of_field), groups=groups)
+    drawn = divide(weights @ of_field, weights.sum(axis=1))
+    return bootstrap(float(of_field.mean()), drawn, units(len(of_field), groups)) or Interval(0.0)
+
+
+def _beyond_chance(of_field: Floats, groups: Sequence[str]) -> bool:
+    """Whether a mean is above 0 beyond chance. Where all fields have the same, nothing scatters, and it has no limits."""
+    mean = _mean(of_field, groups)
+    return mean.value > 0 and (mean.low is None or mean.low > 0)
 
 
 def _from(found: Sequence[Detections], least: Mapping[str, float]) -> list[Detections]:
