@@ -19,7 +19,7 @@ from detector.counting.intervals import Interval, rate
 from detector.counting.neighbours import Places
 from detector.vision.cells import CLASSES, RBC, WBC
 
-TARGETS: Mapping[str, float] = {CLASSES[RBC]: 0.1, CLASSES[WBC]: 0.2}
+TARGETS: Mapping[str, float] = {CLASSES[RBC]: 0.15, CLASSES[WBC]: 0.2}
 """Share to which each class is to be known, where nothing else is asked for."""
 LEAST_PARTS = 10
 IN_A_ROW = 3

@@ -27,6 +27,6 @@ def test_a_stream_runs_from_python_and_its_options_stand_in_run_json(tmp_path: P
     options = StreamOptions(str(write_video(tmp_path / "v.avi", 10)), out=tmp_path / "out", save=tmp_path / "seen.avi")
     assert stream.stream(options) == 0
     assert json.loads((tmp_path / "out" / "run.json").read_text(encoding="utf-8"))["settings"] == {
-        "source": str(tmp_path / "v.avi"), "mode": "fields", "um_per_px": None, "until_enough": False, "rbc_within": 10.0,
+        "source": str(tmp_path / "v.avi"), "mode": "fields", "um_per_px": None, "until_enough": False, "rbc_within": 15.0,
         "wbc_within": 20.0, "seconds": None, "save": str(tmp_path / "seen.avi"),
     }  # fmt: skip
