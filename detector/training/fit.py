@@ -179,7 +179,10 @@ def trained_px(weights: Path) -> int | None:
 
 def resolved(model: str) -> str:
     """What Ultralytics knows a model by: the path of its weights for a name of the catalogue, and any other name as it is."""
-    return model if Path(model).suffix else str(catalogue.find(Path(model)).with_suffix(".pt"))
+    try:
+        return model if Path(model).suffix else str(catalogue.find(Path(model)).with_suffix(".pt"))
+    except ModelError:
+        return model
 
 
 def require_device(device: str, batch: int) -> None:

@@ -49,4 +49,4 @@ def test_reported_grey_fields_keep_their_white_cells(model: Model) -> None:
     # The same three fields in colour, field by field.
     off = np.abs(counted - _counts(model, [images.read(coloured / path.name) for path in paths]))
     assert counted[:, WBC].tolist() == [1, 1, 1]
-    assert (off <= [1, 0, 1]).all()
+    assert (off <= [3, 0, 1]).all()

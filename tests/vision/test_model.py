@@ -23,7 +23,7 @@ from detector.vision import boxes, cells, finder, images
 from detector.vision import model as model_module
 from detector.vision.catalogue import SHIPPED
 from detector.vision.detections import Detections
-from detector.vision.model import Model, canvas, one_each
+from detector.vision.model import Model, canvas, is_blank, one_each
 from detector.vision.scale import UNKNOWN, Scale
 
 SAMPLES = sorted((Path(__file__).parents[2] / "datasets" / "samples").glob("*/*.jpg"))
@@ -101,6 +101,19 @@ def test_fields_of_odd_sizes_hold_no_cells(model: Model, size_wh: tuple[int, int
     detections = finder.find(model, blank).cells
     assert detections.size_wh == size_wh
     assert len(detections) == 0
+
+
+@pytest.mark.parametrize("grey", [128, 235, 255])
+@pytest.mark.parametrize("noise", [0, 2, 6, 10])
+def test_noise_alone_holds_no_cells(model: Model, grey: int, noise: float) -> None:
+    pixels = np.full((416, 416, 3), grey, np.float32) + np.random.default_rng(0).normal(0, noise, (416, 416, 3))
+    assert len(finder.find(model, pixels.clip(0, 255).astype(np.uint8)).cells) == 0
+
+
+def test_a_faint_platelet_alone_is_no_noise(model: Model) -> None:
+    pixels = np.full((96, 96, 3), 200, np.uint8)
+    pixels[40:56, 40:56] -= 12
+    assert not is_blank(pixels)
 
 
 def test_a_field_of_another_resolution_counts_the_same_cells(model: Model) -> None:
@@ -337,4 +350,4 @@ def test_no_numbers_in_an_answer_are_an_error_and_no_empty_field(model: Model) -
     output = np.array([[1, 1, 9, 9, 0.9, np.nan, 0.1]], np.float32)
     broken = Model(replace(model.network, run=lambda _pixels, _least: output), model.card, model.path, model.sha256)
     with pytest.raises(ArithmeticError, match="no numbers"):
-        broken.detect(np.zeros((64, 64, 3), np.uint8))
+        broken.detect(images.read(SAMPLES[0]))
