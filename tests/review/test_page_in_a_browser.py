@@ -182,7 +182,7 @@ def test_keys_alone_suffice(shown: Shown) -> None:
     shown.press("x")
     shown.wait(lambda: state.cells[new] is None)
     for marked in range(1, 5):
-        shown.press("l", "l")
+        shown.press("l")
         shown.wait(lambda marked=marked: sum(state.looked is not None for state in shown.review.fields) == marked)
         shown.window.page.wait_for_timeout(300)
     assert sum(state.looked is not None for state in shown.review.fields) == 4
