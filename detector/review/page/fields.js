@@ -7,6 +7,9 @@ const place = at("picture");
 
 let stage, pictureLayer, boxLayer, image, boxes, ghost, handle, transformer;
 let shown = -1, pictured = -1, loading = 0, cells = new Map(), found = [], chosen = null, drawing = false, drawLabel = 1, order = [];
+/** Changes of cells that are not answered yet, by field. */
+const unsent = new Map();
+let asked = 0, taken = 0;
 
 export function start() {
   actions(at("box-actions"), relabel, remove);
@@ -132,14 +135,16 @@ export async function open(number, cellNumber = null) {
 }
 
 async function reload(turn = loading) {
-  const number = shown;
+  const number = shown, mine = ++asked;
   let answer;
   try {
     answer = await get(`field.json?f=${number}`);
   } catch (error) {
     return say(error.message, true);
   }
-  if (turn !== loading || number !== shown) return;
+  // After each change that is still on its way there is another reload; what was moved meanwhile is newer than this answer.
+  if (turn !== loading || number !== shown || mine < taken || unsent.get(number)) return;
+  taken = mine;
   cells = new Map(answer.cells.map(([cell, ...rest]) => [cell, rest]));
   found = answer.model;
   choose(cells.has(chosen) ? chosen : null, true);
@@ -282,7 +287,9 @@ function pick(event) {
 
 function send(cellChange, words) {
   const number = shown;
+  unsent.set(number, (unsent.get(number) || 0) + 1);
   return change(() => ({ fields: [{ field: number, cells: [cellChange] }] })).then(done => {
+    unsent.set(number, unsent.get(number) - 1);
     if (done) say(words);
     else reload();
     return done;
