@@ -222,7 +222,7 @@ def _refuse_uncomputed(path: Path, values: Sequence[Sequence[object]], entered: 
 def _cell_text(value: object) -> str:
     """A cell of a workbook as text; a whole number has no decimal point, and what is true or false is so in small letters.
 
-    A number with three decimals gets a fourth, so that it never looks like thousands with points between them, which a text may be.
+    A number with three decimals gets a fourth, so that it cannot be read as thousands with points between them.
     """
     if value is None:
         return ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
 
@@ -110,33 +110,29 @@ def _row(path: Path, line: int, values: Mapping[str, str], needed: Sequence[str]
 
 
 def _scale(path: Path, line: int, text: str) -> float | None:
-    if not text:
-        return None
-    try:
-        scale = float(text.replace(",", "."))
-        scales.check(scale, f"{path}, line {line}")
-    except UsageError as error:
-        raise ManifestError(str(error)) from None
-    except ValueError:
-        raise ManifestError(
-            f"{path}, line {line}: um_per_px is {text!r}; give micrometres per pixel, for example 0.075, or leave it empty"
-        ) from None
-    return scale
+    wanted = f"um_per_px is {text!r}; give micrometres per pixel, for example 0.075, or leave it empty"
+    return _checked(f"{path}, line {line}", text, wanted, lambda scale, place: scales.check(scale, place))
 
 
 def _red_cells(path: Path, line: int, text: str) -> float | None:
+    wanted = f"rbc_per_ul is {text!r}; give red cells per µL, for example 4600000, or leave it empty"
+    return _checked(
+        f"{path}, line {line}", text, wanted, lambda cells, place: density.check_red_cells(cells, f"{place}: rbc_per_ul")
+    )
+
+
+def _checked(place: str, text: str, wanted: str, check: Callable[[float, str], None]) -> float | None:
+    """The number in a cell that may be empty, once `check` let it pass."""
     if not text:
         return None
     try:
-        red_cells = float(text.replace(",", "."))
-        density.check_red_cells(red_cells, f"{path}, line {line}: rbc_per_ul")
+        value = float(text.replace(",", "."))
+        check(value, place)
     except UsageError as error:
         raise ManifestError(str(error)) from None
     except ValueError:
-        raise ManifestError(
-            f"{path}, line {line}: rbc_per_ul is {text!r}; give red cells per µL, for example 4600000, or leave it empty"
-        ) from None
-    return red_cells
+        raise ManifestError(f"{place}: {wanted}") from None
+    return value
 
 
 def _refuse_contradicting(path: Path, rows: tuple[Row, ...]) -> None:
