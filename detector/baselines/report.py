@@ -88,9 +88,17 @@ class Comparison:
     def scores(self) -> list[tuple[Classified, Scores]]:
         """Of each classifier that was fitted, on each test set that has crops."""
         return [
-            (one, score(one.crops.classes, one.crops.label, one.taken_for, one.crops.smears or one.crops.fields))
-            for one in self.classified
-            if one.failed is None and len(one.crops)
+            (
+                result,
+                score(
+                    result.crops.classes,
+                    result.crops.label,
+                    result.taken_for,
+                    result.crops.smears or result.crops.fields,
+                ),
+            )
+            for result in self.classified
+            if result.failed is None and len(result.crops)
         ]
 
     def remarks(self) -> list[tuple[str, str]]:
@@ -98,14 +106,14 @@ class Comparison:
         rows = [("not fitted", run.failed) for run in self.runs if run.failed]
         rows += [
             ("not fitted", reason)
-            for reason in dict.fromkeys(f"{one.task}: {one.failed}" for one in self.classified if one.failed)
+            for reason in dict.fromkeys(f"{result.task}: {result.failed}" for result in self.classified if result.failed)
         ]
-        for one in self.classified:
+        for result in self.classified:
             row = (
-                f"classifiers of {one.task}",
-                f"too few crops to learn {', '.join(one.unlearnt)}: no crop is ever taken for one of these",
+                f"classifiers of {result.task}",
+                f"too few crops to learn {', '.join(result.unlearnt)}: no crop is ever taken for one of these",
             )
-            rows += [row] if one.unlearnt and row not in rows else []
+            rows += [row] if result.unlearnt and row not in rows else []
         for test in self.tests:
             if test.same_as_fitted:
                 rows.append(
@@ -157,8 +165,8 @@ def rows(comparison: Comparison) -> Iterator[tuple[object, ...]]:
         if run.failed is None:
             yield ("counting", None, run.name, None, None, "fit_s", run.fit_s, None, None)
             yield ("counting", None, run.name, None, None, "size_bytes", run.size_bytes, None, None)
-    for one, scores in comparison.scores:
-        of_crops = (one.task, one.data, one.classifier, "on" if one.enhanced else "off")
+    for result, scores in comparison.scores:
+        of_crops = (result.task, result.data, result.classifier, "on" if result.enhanced else "off")
         yield (*of_crops, "all", "crops", scores.crops, None, None)
         yield from (
             (*of_crops, "all", name, *_values(getattr(scores, name))) for name in ("accuracy", "balanced", "precision", "f1")
@@ -249,8 +257,10 @@ def _methods_table(comparison: Comparison) -> Table:
 
 def _crop_tables(comparison: Comparison) -> Iterator[tuple[str, Table, Table, list[Table]]]:
     """Of each task and test set: its heading, figures of all classes, F1 of each, and the confusions."""
-    for task, data in dict.fromkeys((one.task, one.data) for one, _ in comparison.scores):
-        chosen = [(_title(one), one, scores) for one, scores in comparison.scores if (one.task, one.data) == (task, data)]
+    for task, data in dict.fromkeys((result.task, result.data) for result, _ in comparison.scores):
+        chosen = [
+            (_title(result), result, scores) for result, scores in comparison.scores if (result.task, result.data) == (task, data)
+        ]
         classes = chosen[0][1].crops.classes
         smears = chosen[0][1].crops.smears
         unit = many(len(set(smears)), "smear") if smears else many(len(set(chosen[0][1].crops.fields)), "field")
@@ -271,8 +281,8 @@ def _crop_tables(comparison: Comparison) -> Iterator[tuple[str, Table, Table, li
         )
 
 
-def _title(one: Classified) -> str:
-    return f"{one.classifier}, preprocessed" if one.enhanced else one.classifier
+def _title(result: Classified) -> str:
+    return f"{result.classifier}, preprocessed" if result.enhanced else result.classifier
 
 
 def _confusion(title: str, classes: Sequence[str], scores: Scores) -> Table:
@@ -298,13 +308,15 @@ def show(console: Console, errors: Console, comparison: Comparison) -> None:
         figures = (*terminal.texts(of.counts, 2, "mae", "bias"), *rates, ap50, "" if of.ms is None else short(of.ms))
         counting.add_row(escape(of.data) if first else "", of.class_name if first else "", of.method, *figures)
     crops: dict[str, Any] = {}
-    for one, scores in comparison.scores:
+    for result, scores in comparison.scores:
         columns = ("data", "classifier", "accuracy", "balanced", "precision", "F1")
-        title = f"{_TASKS[one.task].lower()}, with 95 % intervals"
+        title = f"{_TASKS[result.task].lower()}, with 95 % intervals"
         of_task = crops.setdefault(
-            one.task, terminal.empty_table(columns, title, "balanced: mean recall; precision, F1: means over classes")
+            result.task, terminal.empty_table(columns, title, "balanced: mean recall; precision, F1: means over classes")
         )
-        of_task.add_row(escape(one.data), _title(one), *terminal.texts(scores, 3, "accuracy", "balanced", "precision", "f1"))
+        of_task.add_row(
+            escape(result.data), _title(result), *terminal.texts(scores, 3, "accuracy", "balanced", "precision", "f1")
+        )
     terminal.show(console, [counting, *crops.values()])
     for what, remark in comparison.remarks():
         errors.print(f"[yellow]{escape(what)}:[/] {escape(remark)}", soft_wrap=True)
