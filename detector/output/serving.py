@@ -22,6 +22,7 @@ from urllib.parse import urlsplit
 from detector.errors import MissingExtraError, OutputError, UsageError
 
 if TYPE_CHECKING:
+    import uvicorn
     from starlette.responses import Response
     from starlette.routing import BaseRoute
     from starlette.types import ASGIApp, Receive, Scope, Send
@@ -117,7 +118,7 @@ class Server:
         config = uvicorn.Config(self._app(host, token, routes()), log_level="critical", access_log=False, server_header=False,
                                 lifespan="off", timeout_graceful_shutdown=1, ws="none", http=self._bounded(most_connections),
                                 backlog=most_connections)  # fmt: skip
-        self._server = uvicorn.Server(config)
+        self._server = _ending(uvicorn.Server)(config)
         self._thread = threading.Thread(target=self._server.run, args=([self._socket],), name="page", daemon=True)
 
     def __enter__(self) -> Self:
@@ -174,6 +175,20 @@ class Server:
                 self.timer = self.loop.call_later(server.idle_s, self.end_if_idle)
 
         return Bounded
+
+
+def _ending(kind: type[uvicorn.Server]) -> type[uvicorn.Server]:
+    """A server that leaves no connection open: uvicorn waits for an answer that is being made, and then forgets its connection."""
+
+    class Ending(kind):  # type: ignore[valid-type, misc]
+        async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+            await super().shutdown(sockets)
+            for connection in list(self.server_state.connections):
+                connection.transport.abort()
+            # An aborted transport closes its socket in the loop's next turn.
+            await asyncio.sleep(0)
+
+    return Ending
 
 
 class _Gate:
