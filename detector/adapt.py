@@ -16,8 +16,8 @@ from detector.commandline import console, errors, run
 from detector.engines import manifest
 from detector.errors import EXIT_DONE, ModelError, NothingToDoError, writing
 from detector.output.figures import many
+from detector.output.results import CELLS
 from detector.review import outcome
-from detector.review.opened import CELLS
 from detector.training import adaptation, said
 from detector.training.adaptation import Adapted
 from detector.vision import catalogue

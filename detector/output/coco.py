@@ -3,17 +3,40 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from detector import texts
 from detector.counting.result import FieldResult
+from detector.errors import OutputError, UnknownClassError
 from detector.output.files import write_parts
-from detector.vision.cells import CLASSES
+from detector.vision.cells import CLASSES, label_of
 from detector.vision.detections import Detections, Unread
 
 _AT_ONCE = 10_000
+_MOST_BYTES = 4096 * texts.MEBIBYTE
+
+
+@dataclass(frozen=True, eq=False)
+class WrittenField:
+    """A field that was read, as it stands in `detections.json`."""
+
+    name: str
+    smear: str
+    cells: Detections
+
+
+@dataclass(frozen=True, eq=False)
+class WrittenCells:
+    """What `detections.json` holds."""
+
+    fields: Sequence[WrittenField]
+    unread: Mapping[str, str]
+    """Fields that could not be read, with the reason."""
 
 
 def write(target: Path, results: Iterable[FieldResult]) -> None:
@@ -23,6 +46,56 @@ def write(target: Path, results: Iterable[FieldResult]) -> None:
     they come, for a slide may hold a million; images stand below them.
     """
     write_parts(target, (part.encode("utf-8", "backslashreplace") for part in _parts(results)))
+
+
+def read(path: Path) -> WrittenCells:
+    """Read `detections.json`, boxes to the hundredth of a pixel and scores to the ten-thousandth.
+
+    Raises:
+        OutputError: it cannot be read, or holds something else.
+    """
+    document = document_of(path)
+    try:
+        unread = {str(entry["file_name"]): str(entry["reason"]) for entry in document.get("unread", ())}
+        return WrittenCells(_fields(document), unread)
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError, UnknownClassError):
+        raise OutputError(f"{path}: does not hold the cells of a count; count anew, or give another folder") from None
+
+
+def document_of(path: Path) -> dict[str, Any]:
+    """What a JSON file of a folder of results holds.
+
+    Raises:
+        OutputError: it cannot be read, or is no JSON object.
+    """
+    try:
+        content = json.loads(texts.content(path, _MOST_BYTES))
+    except (ValueError, RecursionError) as error:
+        raise OutputError(f"{path}: not readable as JSON ({error}); count anew, or give another folder") from None
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be read ({error.strerror or error})") from None
+    if not isinstance(content, dict):
+        raise OutputError(f"{path}: is not as a count writes it; count anew, or give another folder")
+    return content
+
+
+def _fields(document: Mapping[str, Any]) -> list[WrittenField]:
+    label_by_id = {int(category["id"]): label_of(category["name"]) for category in document["categories"]}
+    listed = document["images"]
+    numbers = {int(image["id"]): number for number, image in enumerate(listed)}
+    annotations = document["annotations"]
+    rows = np.array([[*a["bbox"], a["score"]] for a in annotations], dtype=np.float64).reshape(-1, 5)
+    label = np.array([label_by_id[a["category_id"]] for a in annotations], dtype=np.int64)
+    of_field = np.array([numbers[a["image_id"]] for a in annotations], dtype=np.int64)
+    order = np.argsort(of_field, kind="stable")
+    ends = np.cumsum(np.bincount(of_field, minlength=len(listed)))
+    xyxy = np.concatenate([rows[:, :2], rows[:, :2] + rows[:, 2:4]], axis=1)
+    fields = []
+    for image, chosen in zip(listed, np.split(order, ends[:-1]), strict=True) if listed else ():
+        size_wh = (int(image["width"]), int(image["height"]))
+        cells = Detections(xyxy[chosen].astype(np.float32), rows[chosen, 4].astype(np.float32), label[chosen], size_wh)
+        fields.append(WrittenField(str(image["file_name"]), str(image["smear"]), cells))
+    return fields
 
 
 def _parts(results: Iterable[FieldResult]) -> Iterator[str]:

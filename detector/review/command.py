@@ -18,7 +18,7 @@ from detector.errors import EXIT_DONE, EXIT_INTERRUPTED, EXIT_NOTHING_DONE, Usag
 from detector.output import results, serving
 from detector.review import outcome
 from detector.review.journal import Journal
-from detector.review.opened import CELLS, open_run
+from detector.review.opened import open_run
 from detector.review.review import Review, reader_name
 from detector.review.server import Page
 from detector.vision.model import Model, processors
@@ -49,7 +49,7 @@ def review(options: ReviewOptions) -> int:
     if options.dataset and not options.write:
         raise UsageError("--dataset needs --write; on the page there is a button for it")
     folder = options.folder
-    if not (folder / CELLS).exists():
+    if not (folder / results.CELLS).exists():
         folder, code = _counted(folder)
         if code in (EXIT_INTERRUPTED, EXIT_NOTHING_DONE):
             return code

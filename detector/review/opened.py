@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import json
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from detector import texts
 from detector.counting.fields import UnreadField
@@ -18,14 +15,13 @@ from detector.engines import job
 from detector.engines.inputs import FieldInput, Found
 from detector.engines.options import CountOptions
 from detector.errors import OutputError, SmearcountError, UsageError
-from detector.output import files, results, slides
+from detector.output import coco, files, results, slides
 from detector.output.journal import Stamp, results_in, stamp_of
 from detector.vision.cells import CLASSES
 from detector.vision.detections import Detections, Unread
 from detector.vision.scale import Scale
 
-CELLS = "detections.json"
-_NEEDED = (CELLS, results.COUNTS, results.RUN)
+_NEEDED = (results.CELLS, results.COUNTS, results.RUN)
 _MOST_BYTES = 2048 * texts.MEBIBYTE
 
 
@@ -89,7 +85,7 @@ def open_run(folder: Path, pictures: Path | None = None) -> Run:
     missing = [name for name in _NEEDED if not (folder / name).is_file()]
     if missing:
         raise OutputError(f"{folder}: is not the folder of a finished count: {', '.join(missing)} is missing")
-    document = _json(folder / results.RUN)
+    document = coco.document_of(folder / results.RUN)
     if "stream" in document:
         raise UsageError(
             f"{folder}: is the result of a stream, whose pictures were not kept; only counts of files can be reviewed"
@@ -97,14 +93,14 @@ def open_run(folder: Path, pictures: Path | None = None) -> Run:
     if pictures is not None and not pictures.is_dir():
         raise UsageError(f"--pictures {pictures}: is not a folder; give the one from which the fields are named")
     try:
-        found = _results(folder, document)
+        entries = _results(folder, document)
         rows = _rows(folder / results.COUNTS)
         sources = _sources(document["settings"], folder)
         places = {} if sources is None else {field.field: field for field in sources.fields}
-        fields = [_field(*found[name], rows.get(_key(name), {}), places, pictures) for name in _ordered(found, rows)]
+        fields = [_field(*entries[name], rows.get(_key(name), {}), places, pictures) for name in _ordered(entries, rows)]
         red_cells, remark = _red_cells(document["settings"], fields, sources)
         remarks = [text for text in (remark, _otherwise_counted(folder, fields, rows)) if text]
-        digest = hashlib.sha256(texts.content(folder / CELLS, _MOST_BYTES)).hexdigest()
+        digest = hashlib.sha256(texts.content(folder / results.CELLS, _MOST_BYTES)).hexdigest()
         run = Run(folder, fields, document, digest, red_cells, remarks)
         run.thresholds  # noqa: B018 - to know now that they are there
     except (KeyError, TypeError, AttributeError, IndexError, ValueError) as error:
@@ -114,18 +110,6 @@ def open_run(folder: Path, pictures: Path | None = None) -> Run:
     return run
 
 
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(texts.content(path, _MOST_BYTES))
-    except (ValueError, RecursionError) as error:
-        raise OutputError(f"{path}: is not JSON ({error}); count the pictures again") from None
-    except OSError as error:
-        raise OutputError(f"{path}: cannot be read ({error.strerror or error})") from None
-    if not isinstance(content, dict):
-        raise OutputError(f"{path}: is not as a count writes it; count the pictures again")
-    return content
-
-
 def _results(folder: Path, document: Mapping[str, Any]) -> dict[str, tuple[FieldResult, Stamp]]:
     """The fields by name: from the journal, which knows most, else from the tables."""
     journal = folder / results.JOURNAL
@@ -133,39 +117,27 @@ def _results(folder: Path, document: Mapping[str, Any]) -> dict[str, tuple[Field
         if (folder / slides.TILES).exists():
             raise OutputError(f"{folder}: holds slides and no {results.JOURNAL}, so their tiles are not known; count them again")
         return {result.field: (result, None) for result in _from_tables(folder, document)}
-    found = results_in(journal)
-    cells = _json(folder / CELLS)
-    named = {image["file_name"] for image in cells["images"]} | {field["file_name"] for field in cells["unread"]}
-    lost = sorted(named - found.keys())
+    entries = results_in(journal)
+    written = coco.read(folder / results.CELLS)
+    named = {field.name for field in written.fields} | written.unread.keys()
+    lost = sorted(named - entries.keys())
     if lost:
         raise OutputError(f"{journal}: holds nothing of {lost[0]}; remove it, or count again with --resume")
     # A count that was continued may have been asked for fewer fields the second time.
-    return {name: entry for name, entry in found.items() if name in named}
+    return {name: entry for name, entry in entries.items() if name in named}
 
 
 def _from_tables(folder: Path, document: Mapping[str, Any]) -> Iterator[FieldResult]:
     """Fields of a count without a journal, as `Outcome.save` leaves them."""
-    cells, rows = _json(folder / CELLS), _rows(folder / results.COUNTS)
+    written, rows = coco.read(folder / results.CELLS), _rows(folder / results.COUNTS)
     um_per_px = document["settings"].get("um_per_px") if document["settings"].get("manifest") is None else None
-    boxes: dict[int, list[tuple[float, ...]]] = {image["id"]: [] for image in cells["images"]}
-    for cell in cells["annotations"]:
-        x, y, w, h = cell["bbox"]
-        boxes[cell["image_id"]].append((x, y, x + w, y + h, cell["score"], cell["category_id"] - 1))
-    for image in cells["images"]:
-        row = rows[_key(image["file_name"])]
-        table = np.array(boxes[image["id"]], dtype=np.float64).reshape(-1, 6)
-        detections = Detections(
-            table[:, :4].astype(np.float32),
-            table[:, 4].astype(np.float32),
-            table[:, 5].astype(np.int64),
-            (image["width"], image["height"]),
-            saturated=row["saturated"] == "true",
-        )
+    for field in written.fields:
+        row = rows[_key(field.name)]
+        cells = replace(field.cells, saturated=row["saturated"] == "true")
         scale = Scale(float(row["rbc_px"]) if row["rbc_px"] else None, row["scale"]) if row["scale"] else None
-        yield FieldResult(image["file_name"], image["smear"], um_per_px, detections, row["reason"], scale=scale)
-    for field in cells["unread"]:
-        row = rows[_key(field["file_name"])]
-        yield FieldResult(field["file_name"], row["smear"], um_per_px, Unread(field["file_name"], field["reason"]))
+        yield FieldResult(field.name, field.smear, um_per_px, cells, row["reason"], scale=scale)
+    for name, reason in written.unread.items():
+        yield FieldResult(name, rows[_key(name)]["smear"], um_per_px, Unread(name, reason))
 
 
 def _rows(path: Path) -> dict[str, dict[str, str]]:
@@ -180,9 +152,9 @@ def _key(field: str) -> str:
     return str(files.cell(field)).strip()
 
 
-def _ordered(found: Mapping[str, object], rows: Mapping[str, object]) -> list[str]:
+def _ordered(names: Iterable[str], rows: Mapping[str, object]) -> list[str]:
     places = {name: number for number, name in enumerate(rows)}
-    return sorted(found, key=lambda name: (places.get(_key(name), len(places)), name))
+    return sorted(names, key=lambda name: (places.get(_key(name), len(places)), name))
 
 
 def _sources(settings: Mapping[str, Any], folder: Path) -> Found | None:
@@ -226,7 +198,7 @@ def _otherwise_counted(folder: Path, fields: Sequence[RunField], rows: Mapping[s
         if isinstance(counted, UnreadField):
             continue
         if any(str(counted.raw[name]) != row[name.casefold()] for name in CLASSES):
-            raise ValueError(f"{results.COUNTS} counts other cells in {field.result.field} than {CELLS}")
+            raise ValueError(f"{results.COUNTS} counts other cells in {field.result.field} than {results.CELLS}")
         others += any(str(counted.frame[name]) != row[f"{name}_frame".casefold()] for name in CLASSES)
     return (
         f"{others:,} of {len(fields):,} fields of {folder} were counted by another version, which counted cells at the border otherwise: "

@@ -19,7 +19,6 @@ from detector.output import coco, files, html, results, tables
 from detector.output.figures import many
 from detector.output.report import content
 from detector.output.tables import Table
-from detector.review.opened import CELLS
 from detector.review.review import FieldState, Review, smear_count
 from detector.shipped import version
 from detector.vision.cells import CLASSES
@@ -76,7 +75,7 @@ def write(review: Review) -> Path:
         folder.mkdir(exist_ok=True)
         counts_table(taken).write(folder / results.COUNTS)
         smears_table(taken).write(folder / results.SMEARS)
-        coco.write(folder / CELLS, (_result(state) for state in taken.states))
+        coco.write(folder / results.CELLS, (_result(state) for state in taken.states))
         confusion_table(taken).write(folder / CONFUSION)
     html.write(folder / results.REPORT, _report(taken, review))
     return folder

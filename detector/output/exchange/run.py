@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,15 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detector import texts
-from detector.errors import ImageError, OutputError, UnknownClassError, UsageError
+from detector.errors import ImageError, UsageError
+from detector.output import coco
 from detector.output.files import portable, rearmed
 from detector.output.results import CELLS, RUN
 from detector.vision import boxes, images
-from detector.vision.cells import label_of
 from detector.vision.detections import Detections
 from detector.vision.slides import formats
 
-_MOST_BYTES = 4096 * texts.MEBIBYTE
 _TEXTS = frozenset(("field", "smear", "status", "reason", "scale", "doubt", "class", "warning", "per_ul_source"))
 """Columns of the tables that hold text; all others hold numbers and truth values."""
 
@@ -100,11 +98,7 @@ def fields_of(folder: Path) -> tuple[list[str], Mapping[str, Any]]:
     Raises:
         UsageError: it is no folder of results. OutputError: a file in it cannot be read.
     """
-    document = _document(folder, CELLS)
-    try:
-        return [str(image["file_name"]) for image in document["images"]], _document(folder, RUN)
-    except (KeyError, TypeError):
-        raise _broken(folder) from None
+    return [field.name for field in coco.read(_file(folder, CELLS)).fields], coco.document_of(_file(folder, RUN))
 
 
 def read(folder: Path, places: Mapping[str, Path]) -> Run:
@@ -116,49 +110,15 @@ def read(folder: Path, places: Mapping[str, Path]) -> Run:
     Raises:
         UsageError: it is no folder of results. OutputError: a file in it cannot be read, or holds something else.
     """
-    document, about = _document(folder, CELLS), _document(folder, RUN)
-    try:
-        counted = _fields(document)
-        unread = {str(entry["file_name"]): str(entry["reason"]) for entry in document.get("unread", ())}
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError, UnknownClassError):
-        raise _broken(folder) from None
-    looked = [_with_picture(field, places.get(field.name)) for field in counted]
-    return Run(folder, [field for field, _ in looked], unread, about, [remark for _, remark in looked if remark])
+    written, about = coco.read(_file(folder, CELLS)), coco.document_of(_file(folder, RUN))
+    looked = [_with_picture(RunField(f.name, f.smear, f.cells), places.get(f.name)) for f in written.fields]
+    return Run(folder, [field for field, _ in looked], written.unread, about, [remark for _, remark in looked if remark])
 
 
-def _broken(folder: Path) -> OutputError:
-    return OutputError(f"{folder / CELLS}: does not hold the cells of a count; count anew, or give another folder")
-
-
-def _document(folder: Path, name: str) -> Any:
-    path = folder / name
-    if not texts.is_there(path):
+def _file(folder: Path, name: str) -> Path:
+    if not texts.is_there(folder / name):
         raise UsageError(f"{folder}: is no folder of results, for it has no {name}; give one that a count has written")
-    try:
-        return json.loads(texts.content(path, _MOST_BYTES))
-    except (ValueError, RecursionError) as error:
-        raise OutputError(f"{path}: not readable as JSON ({error}); count anew, or give another folder") from None
-    except OSError as error:
-        raise OutputError(f"{path}: cannot be read ({error.strerror})") from None
-
-
-def _fields(document: Mapping[str, Any]) -> list[RunField]:
-    label_by_id = {int(category["id"]): label_of(category["name"]) for category in document["categories"]}
-    listed = document["images"]
-    numbers = {int(image["id"]): number for number, image in enumerate(listed)}
-    annotations = document["annotations"]
-    rows = np.array([[*a["bbox"], a["score"]] for a in annotations], dtype=np.float64).reshape(-1, 5)
-    label = np.array([label_by_id[a["category_id"]] for a in annotations], dtype=np.int64)
-    of_field = np.array([numbers[a["image_id"]] for a in annotations], dtype=np.int64)
-    order = np.argsort(of_field, kind="stable")
-    ends = np.cumsum(np.bincount(of_field, minlength=len(listed)))
-    xyxy = np.concatenate([rows[:, :2], rows[:, :2] + rows[:, 2:4]], axis=1)
-    fields = []
-    for image, chosen in zip(listed, np.split(order, ends[:-1]), strict=True) if listed else ():
-        size_wh = (int(image["width"]), int(image["height"]))
-        cells = Detections(xyxy[chosen].astype(np.float32), rows[chosen, 4].astype(np.float32), label[chosen], size_wh)
-        fields.append(RunField(str(image["file_name"]), str(image["smear"]), cells))
-    return fields
+    return folder / name
 
 
 def _with_picture(field: RunField, picture: Path | None) -> tuple[RunField, str]:
