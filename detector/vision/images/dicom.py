@@ -1,4 +1,4 @@
-"""Pictures in DICOM files: secondary captures and visible light (DICOM PS3.3, PS3.5). Nothing of them but the picture and its scale is read.
+"""Pictures in DICOM files: secondary captures and visible light (DICOM PS3.3, PS3.5). Only the picture and its scale are read.
 
 Only `pixels` and `stated` need pydicom. What names a patient is never taken from a file, so no message and no result can hold it.
 """
@@ -13,10 +13,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import cv2
 import numpy as np
 import simplejpeg
 from numpy.typing import NDArray
-from PIL import Image
 
 from detector.errors import ImageError
 from detector.vision.images import files
@@ -53,7 +53,16 @@ _TAGS = (
     *(f"Segmented{name}PaletteColorLookupTableData" for name in ("Red", "Green", "Blue")),
 )
 """All that is read of a file."""
-_KINDS = {"MONOCHROME1": 1, "MONOCHROME2": 1, "PALETTE COLOR": 1, "RGB": 3, "YBR_FULL": 3, "YBR_FULL_422": 3, "YBR_ICT": 3, "YBR_RCT": 3}
+_KINDS = {
+    "MONOCHROME1": 1,
+    "MONOCHROME2": 1,
+    "PALETTE COLOR": 1,
+    "RGB": 3,
+    "YBR_FULL": 3,
+    "YBR_FULL_422": 3,
+    "YBR_ICT": 3,
+    "YBR_RCT": 3,
+}
 """Kinds of colour that can be shown as RGB, and their channels."""
 
 
@@ -203,7 +212,9 @@ def _check(dataset: Dataset) -> None:
     """
     if "PixelData" not in dataset or not dataset.PixelData:
         raise ImageError("is DICOM without a picture in it, or ends before it (no pixel data); export the picture itself")
-    missing = [name for name in _TAGS[1:4] + _TAGS[7:11] if name != "PlanarConfiguration" and not isinstance(dataset.get(name), int)]
+    missing = [
+        name for name in _TAGS[1:4] + _TAGS[7:11] if name != "PlanarConfiguration" and not isinstance(dataset.get(name), int)
+    ]
     if missing:
         raise ImageError(f"is truncated or damaged (its DICOM header does not state {missing[0]})")
     if dataset.Rows < 1 or dataset.Columns < 1:
@@ -218,14 +229,18 @@ def _check(dataset: Dataset) -> None:
 def _check_values(dataset: Dataset) -> None:
     colour = str(dataset.get("PhotometricInterpretation", ""))
     if _KINDS.get(colour) != dataset.SamplesPerPixel:
-        raise ImageError(f"has {dataset.SamplesPerPixel} samples a pixel of kind {one_line(colour) if colour else 'unknown'}; save it as RGB")
+        raise ImageError(
+            f"has {dataset.SamplesPerPixel} samples a pixel of kind {one_line(colour) if colour else 'unknown'}; save it as RGB"
+        )
     stored = dataset.BitsStored
     if dataset.BitsAllocated not in (8, 16) or not 8 <= stored <= dataset.BitsAllocated:
         raise ImageError(f"holds {stored} bits in {dataset.BitsAllocated}; save it with 8 or 16 bits a channel")
     if colour.startswith("YBR_FULL") and dataset.BitsAllocated != 8:
         raise ImageError("holds YCbCr colour of more than 8 bits; save it as RGB")
     if dataset.PixelRepresentation or dataset.HighBit != stored - 1:
-        raise ImageError("holds signed values, or values that do not begin at the lowest bit; save it unsigned, 8 or 16 bits a channel")
+        raise ImageError(
+            "holds signed values, or values that do not begin at the lowest bit; save it unsigned, 8 or 16 bits a channel"
+        )
 
 
 def _decoded(dataset: Dataset) -> NDArray[Any]:
@@ -249,7 +264,7 @@ def _decoded(dataset: Dataset) -> NDArray[Any]:
             raise ImageError(_OTHER_SIZE)
         if str(meaning["photometric_interpretation"]).startswith("YBR_FULL"):
             # Rounded as in JPEG; pydicom cuts the decimals off.
-            return np.asarray(Image.fromarray(np.ascontiguousarray(values), "YCbCr").convert("RGB"))
+            return cv2.cvtColor(np.ascontiguousarray(values[:, :, [0, 2, 1]]), cv2.COLOR_YCrCb2RGB)
         return np.asarray(values)
 
 
@@ -305,7 +320,7 @@ def _runs(frame: bytes, most: int) -> int:
         while place < end - 1 and unpacked <= 2 * most:
             code = frame[place]
             unpacked += code + 1 if code < 128 else 257 - code if code > 128 else 0
-            place += code + 2 if code < 128 else 2 if code > 128 else 1  # noqa: PLW2901
+            place += code + 2 if code < 128 else 2 if code > 128 else 1
     return unpacked
 
 
