@@ -229,7 +229,7 @@ def test_a_damaged_jpeg_is_refused() -> None:
         images.decode(picture(np.zeros((200, 300, 3), np.uint8), "YBR_FULL_422", BASELINE, bytes(jpeg[: len(jpeg) // 2])))
 
 
-@pytest.mark.parametrize("seed", range(24))
+@pytest.mark.parametrize("seed", range(12))
 def test_a_flipped_byte_gives_a_picture_or_a_reason(seed: int) -> None:
     random = np.random.default_rng(seed)
     file = bytearray(picture(RGB, compress=(RLE, JPEG2000, JPEG_LS)[seed % 3]) if seed % 4 else picture(RGB))
