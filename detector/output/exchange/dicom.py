@@ -134,7 +134,8 @@ def _copy(field: RunField, rgb: images.Rgb, named: _Named) -> Dataset:
     copy.Modality, copy.ConversionType, copy.SeriesNumber, copy.InstanceNumber = "GM", "WSD", 1, None
     copy.Manufacturer, copy.SoftwareVersions, copy.PatientOrientation = "smearcount", version(), None
     copy.ImageType = ["DERIVED", "SECONDARY"]
-    copy.Rows, copy.Columns, copy.SamplesPerPixel, copy.PlanarConfiguration = *rgb.shape, 0
+    copy.Rows, copy.Columns = rgb.shape[:2]
+    copy.SamplesPerPixel, copy.PlanarConfiguration = 3, 0
     copy.PhotometricInterpretation, copy.PixelRepresentation = "RGB", 0
     copy.BitsAllocated, copy.BitsStored, copy.HighBit = 8, 8, 7
     content = rgb.tobytes()
