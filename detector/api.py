@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from os import PathLike
 from pathlib import Path
 from typing import Any, overload
@@ -86,13 +87,13 @@ class Detector:
         elif hasattr(field, "read"):
             name = str(getattr(field, "name", name))
         try:
-            pixels = images.pixels_of(field, bgr)
-            rgb = pixels()
+            give = images.picture_of(field, bgr)
+            picture = give()
         except (ImageError, ValueError, TypeError) as error:
             raise type(error)(f"{name}: {error}") from None
-        scale = None if um_per_px is None else Scale.given(um_per_px)
-        cells = finder.find(self.model, rgb, scale, workers=self._workers).cells
-        return replace(cells, pixels=pixels)
+        scale = Scale.stated(picture.um_per_px) if um_per_px is None else Scale.given(um_per_px)
+        cells = finder.find(self.model, picture.rgb, scale, workers=self._workers).cells
+        return replace(cells, pixels=partial(images.pixels_of, give))
 
     def count(
         self,

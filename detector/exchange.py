@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from detector.annotations import conversion
@@ -13,7 +13,7 @@ from detector.commandline import console, errors, run
 from detector.convert import show
 from detector.engines import inputs
 from detector.errors import EXIT_DONE, EXIT_NOTHING_DONE, EXIT_SOME_FAILED, UsageError
-from detector.output.exchange import FORMATS, formats
+from detector.output.exchange import FORMATS, clinical, formats
 from detector.output.exchange import run as runs
 from detector.output.files import portable
 from detector.output.results import EXCHANGE
@@ -27,6 +27,7 @@ class ExchangeOptions:
     to: Sequence[str] = ()
     corrected: Path | None = None
     images: Path | None = None
+    identifiers: Path | None = None
     out: Path | None = None
 
 
@@ -39,11 +40,15 @@ def command(options: ExchangeOptions) -> int:
     if bool(options.to) == (options.corrected is not None):
         raise UsageError("give either --to FORMAT (several can be given) or --from PATH with --out DATASET")
     if options.corrected is not None:
+        if options.identifiers is not None:
+            raise UsageError("--identifiers goes with --to fhir, hl7 and dicom; leave it out with --from")
         return _back(options, options.corrected)
     wanted = formats.require(options.to, "--to")
+    identified = {} if options.identifiers is None else clinical.identifiers(options.identifiers)
     counted, about = runs.fields_of(options.run)
     places = _places(options, counted, about)
-    return report(formats.write(runs.read(options.run, places), wanted, options.out or options.run / EXCHANGE))
+    counts = replace(runs.read(options.run, places), identifiers=identified)
+    return report(formats.write(counts, wanted, options.out or options.run / EXCHANGE))
 
 
 def report(exported: formats.Exported) -> int:
@@ -93,6 +98,12 @@ def parser() -> Parser:
         help="labels that were corrected in another tool: a file or folder",
     )
     add("--images", type=Path, help="folder of the pictures, if they no longer lie where they were counted")
+    add(
+        "--identifiers",
+        metavar="<path>",
+        type=Path,
+        help="with --to fhir, hl7 and dicom, a table with the columns smear,subject,specimen, such as a manifest",
+    )
     to = f"with --to, the folder for the formats (default: {EXCHANGE} in RUN); with --from, the dataset folder: an earlier one is replaced"
     add("--out", type=Path, help=to)
     return made

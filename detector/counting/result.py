@@ -32,12 +32,17 @@ class FieldResult:
     scale: Scale | None = None
     """The width of red cells that a field was searched at; None for one that was not read, and for a slide, which has its own."""
 
+    @property
+    def known_um_per_px(self) -> float | None:
+        """Micrometres per pixel as given, or as the field's file states them and its cells do not contradict."""
+        return self.um_per_px if self.um_per_px is not None or self.scale is None else self.scale.um_per_px
+
     def count(self) -> FieldCount | UnreadField:
         """Its counts; a slide is doubtful where tiles are missing in them."""
         if isinstance(self.cells, Unread):
             return UnreadField(self.field, self.smear, self.cells.reason)
         if self.slide is None:
-            counted = FieldCount.of(self.cells, self.field, self.smear, self.um_per_px, self.quality)
+            counted = FieldCount.of(self.cells, self.field, self.smear, self.known_um_per_px, self.quality)
             return replace(counted, scale=self.scale, note=self.note)
         counted = self.slide.field(self.cells, self.field, self.smear, self.um_per_px)
         return replace(counted, note=self.note, doubt=self.slide.doubt())

@@ -26,7 +26,7 @@ from detector.shipped import version
 from detector.vision import finder, scale, tiles
 from detector.vision.detections import Unread
 from detector.vision.model import Model
-from detector.vision.scale import OF_SMEAR
+from detector.vision.scale import OF_FILE, OF_SMEAR
 from detector.vision.slides import formats
 
 if TYPE_CHECKING:
@@ -67,7 +67,9 @@ def search(options: CountOptions, spelled: Callable[[str], str] = str) -> Found:
         raise UsageError(
             f"{spelled('ul_factor')} and the column rbc_per_ul of {options.manifest} are two ways to counts per µL; give one of them"
         )
-    if options.ul_factor is not None and all(field.um_per_px is None and not formats.is_slide(field.path) for field in fields):
+    if options.ul_factor is not None and not any(
+        field.um_per_px is not None or formats.may_state_scale(field.path) for field in fields
+    ):
         raise UsageError(
             f"{spelled('ul_factor')} needs cells per mm²: give {spelled('um_per_px')} too, or a manifest with a um_per_px column"
         )
@@ -188,11 +190,13 @@ def _of_another_scale(
     """
     own = [field for field in fields if field.um_per_px is None and not field.problem and field.field not in large]
     for smear in {field.smear for field in own if field.field in todo}:
-        known = [field for field in own if field.smear == smear and field.field not in todo]
+        counted = {field: journal.read(field.field).scale for field in own if field.smear == smear and field.field not in todo}
+        # What a field's file states does not change with other fields.
+        known = [field for field, scale in counted.items() if scale is None or scale.source != OF_FILE]
         if not known:
             continue
         expected = scales.of(known[0])
-        taken = {scale for field in known if (scale := journal.read(field.field).scale) is not None and scale.source == OF_SMEAR}
+        taken = {scale for field in known if (scale := counted[field]) is not None and scale.source == OF_SMEAR}
         if taken != ({expected} if expected is not None and expected.source == OF_SMEAR else set()):
             yield from known
 

@@ -56,10 +56,17 @@ class SmearScales:
         self._locks = {smear: threading.Lock() for smear in self._fields}
         self._scales: dict[str, Scale] = {}
 
-    def of(self, given: FieldInput) -> Scale | None:
-        """The scale of a field as its user gave it, or of its smear; None where the field alone is to tell it."""
+    def of(self, given: FieldInput, picture: images.Picture | None = None) -> Scale | None:
+        """The scale of a field as its user gave it, as its file states it, or of its smear; None where the field alone is to tell it.
+
+        Args:
+            picture: the field, for what its file states; None looks for the smear's.
+        """
         if given.um_per_px is not None:
             return Scale.given(given.um_per_px)
+        stated = None if picture is None else Scale.stated(picture.um_per_px)
+        if stated is not None:
+            return stated
         own = self._fields[given.smear]
         if len(own) < _FEWEST_FIELDS:
             return None
@@ -98,7 +105,7 @@ def _detected(given: FieldInput, work: Work, scales: SmearScales, workers: int) 
     except ImageError as error:
         return unread(given, str(error))
     try:
-        searched = finder.find(work.model, picture.rgb, scales.of(given), workers=workers)
+        searched = finder.find(work.model, picture.rgb, scales.of(given, picture), workers=workers)
         cells = searched.cells
         measured = quality.measure(picture.rgb, cells)
     except SmearcountError:

@@ -117,7 +117,7 @@ class FieldState:
         result = self.source.result
         counted = result.count()
         if isinstance(counted, FieldCount) and result.slide is None and self.revision:
-            reviewed = FieldCount.of(self.present(), result.field, result.smear, result.um_per_px, result.quality)
+            reviewed = FieldCount.of(self.present(), result.field, result.smear, result.known_um_per_px, result.quality)
             counted = replace(counted, raw=reviewed.raw, frame=reviewed.frame)
         return replace(counted, doubt=self.source.doubt) if isinstance(counted, FieldCount) else counted
 

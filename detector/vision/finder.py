@@ -16,6 +16,7 @@ from detector.vision.model import Model
 from detector.vision.scale import (
     GIVEN,
     OF_FIELD,
+    OF_FILE,
     SURE_SUPPORT,
     Scale,
     contradict,
@@ -58,7 +59,7 @@ def find(
 
     Args:
         rgb: pixels of shape (h, w, 3), uint8.
-        scale: of the field's smear, or as the user gave it; None takes what the field itself tells.
+        scale: of the field's smear, or as its user or its file states it; None takes what the field itself tells.
         min_score: least score of a reported cell; None takes the model's threshold of each class.
         workers: tiles that are looked at at a time; no result depends on it.
     """
@@ -78,12 +79,13 @@ def _settled(model: Model, rgb: NDArray[np.uint8], scale: Scale, counted: Detect
     assert scale.rbc_px is not None
     seen = measure(counted)
     fits = seen is not None and not contradict(seen, scale.rbc_px)
+    stated = scale.source in (GIVEN, OF_FILE)
     # Parts of cells that are shown far too large may be as wide as a wrong scale says, but cover little.
-    if fits and not (scale.source == GIVEN and covered(counted) < SURE_SUPPORT):
+    if fits and not (stated and covered(counted) < SURE_SUPPORT):
         return scale, ""
-    # A field with few red cells gets a single look. A user's scale may be so wrong that none is found at it, nor at such a look; and
+    # A field with few red cells gets a single look. A stated scale may be so wrong that none is found at it, nor at such a look; and
     # where many red cells nearly are counted, and few are, they may be of another width too.
-    few = seen is None and scale.source != GIVEN and _unsure_red_cells(counted) < FEWEST_UNSURE
+    few = seen is None and not stated and _unsure_red_cells(counted) < FEWEST_UNSURE
     own = glance(model, rgb) if few else estimate(model, rgb)
     if own is None or not contradict(own.rbc_px, scale.rbc_px):
         return scale, ""
@@ -92,7 +94,11 @@ def _settled(model: Model, rgb: NDArray[np.uint8], scale: Scale, counted: Detect
         return scale, ""
     if scale.source == GIVEN:
         return scale, f"{CONTRADICTED} {scale.rbc_px:.0f} px wide, but in the field they are about {own.rbc_px:.0f} px"
-    note = f"own scale: red cells are {own.rbc_px:.0f} px wide here, but {scale.rbc_px:.0f} px in the smear's other fields"
+    if scale.source == OF_FILE:
+        wide = f"{scale.rbc_px:.0f} px wide, but in the field they are about {own.rbc_px:.0f} px"
+        note = f"by its file red cells should be {wide}; the measured width was used, and no area in mm² is known"
+    else:
+        note = f"own scale: red cells are {own.rbc_px:.0f} px wide here, but {scale.rbc_px:.0f} px in the smear's other fields"
     return Scale(own.rbc_px, OF_FIELD), note
 
 

@@ -17,7 +17,8 @@ from detector.vision.model import Model
 
 UM_PER_PX_RANGE = (0.01, 1.0)
 """Scales of smear photographs: at the finest a red cell is 750 px wide, at the coarsest 7 px, too few to tell it."""
-GIVEN, OF_SMEAR, OF_FIELD, UNKNOWN = "given", "cells of the smear", "cells of the field", "not known"
+GIVEN, OF_FILE = "given", "the file"
+OF_SMEAR, OF_FIELD, UNKNOWN = "cells of the smear", "cells of the field", "not known"
 """Where a scale comes from."""
 CONTRADICTS = 1.5
 """Ratio of two widths from which on one of them is wrong: larger than normal cells and those of anaemias differ by less."""
@@ -48,7 +49,7 @@ class Scale:
     rbc_px: float | None
     """In pixels of the picture; None where nothing tells it."""
     source: str
-    """`GIVEN`, `OF_SMEAR`, `OF_FIELD` or `UNKNOWN`."""
+    """`GIVEN`, `OF_FILE`, `OF_SMEAR`, `OF_FIELD` or `UNKNOWN`."""
 
     @classmethod
     def given(cls, um_per_px: float) -> Scale:
@@ -59,6 +60,17 @@ class Scale:
         """
         check(um_per_px, "um_per_px")
         return cls(cells.RBC_DIAMETER_UM / um_per_px, GIVEN)
+
+    @classmethod
+    def stated(cls, um_per_px: float | None) -> Scale | None:
+        """The scale that a picture's file states in micrometres per pixel; None where no photograph of a smear has it."""
+        low, high = UM_PER_PX_RANGE
+        return None if um_per_px is None or not low <= um_per_px <= high else cls(cells.RBC_DIAMETER_UM / um_per_px, OF_FILE)
+
+    @property
+    def um_per_px(self) -> float | None:
+        """Micrometres per pixel as the picture's file states them; None where the scale is from elsewhere."""
+        return cells.RBC_DIAMETER_UM / self.rbc_px if self.source == OF_FILE and self.rbc_px else None
 
 
 @dataclass(frozen=True)

@@ -134,6 +134,18 @@ def test_a_given_scale_that_the_cells_contradict_is_kept_and_told(model: Model) 
     assert _same(result.cells, finder.find_at(model, rgb, scale.zoom_for(model.card, 30.0)))
 
 
+def test_a_files_scale_is_taken_unless_the_cells_contradict_it(model: Model) -> None:
+    rgb = images.read(SAMPLES[0])
+    fits, wrong = scale.Scale(105.0, scale.OF_FILE), scale.Scale(30.0, scale.OF_FILE)
+    result = finder.find(model, rgb, fits)
+    assert (result.scale, result.note) == (fits, "")
+    assert fits.um_per_px == pytest.approx(cells.RBC_DIAMETER_UM / 105)
+    result, alone = (finder.find(model, rgb, stated) for stated in (wrong, None))
+    assert (result.scale, result.scale.um_per_px) == (alone.scale, None)
+    assert _same(result.cells, alone.cells)
+    assert result.note.startswith("by its file red cells should be 30 px wide, but in the field they are about 1")
+
+
 def test_a_given_scale_at_which_no_cell_is_found_is_told(model: Model) -> None:
     """Red cells of about 26 px in a field too large to see them in at one look; by the scale given they are 375 px wide."""
     rgb = np.ascontiguousarray(np.tile(cv2.resize(images.read(SAMPLES[0]), None, fx=0.25, fy=0.25), (8, 8, 1)))

@@ -1,4 +1,4 @@
-"""The cells of a count in the files of other tools. Boxes are half-open edges in pixels, to a hundredth of one."""
+"""The cells and counts of a run in the files of other tools. Boxes are half-open edges in pixels, to a hundredth of one."""
 
 FORMATS = {
     "coco": "COCO JSON, as detections.json",
@@ -11,5 +11,8 @@ FORMATS = {
     "qupath": "GeoJSON for QuPath",
     "labelstudio": "tasks for Label Studio, with the cells as predictions",
     "cvat": "CVAT for images 1.1",
+    "fhir": "FHIR R4: a report with observations for each smear",
+    "hl7": "HL7 v2.5.1: a message ORU^R01 for each smear",
+    "dicom": "DICOM annotations, with the pictures that are no DICOM",
 }
 """What each format is, by its name."""

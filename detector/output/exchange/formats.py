@@ -9,7 +9,7 @@ from pathlib import Path
 
 from detector.annotations.dataset import fresh
 from detector.errors import MissingExtraError, SmearcountError, UsageError
-from detector.output.exchange import FORMATS, datasets, tables, viewers
+from detector.output.exchange import FORMATS, datasets, dicom, fhir, hl7v2, tables, viewers
 from detector.output.exchange.run import Run
 
 Writer = Callable[[Run, Path], list[str]]
@@ -26,10 +26,18 @@ WRITERS: dict[str, Writer] = {
     "qupath": viewers.write_qupath,
     "labelstudio": datasets.write_labelstudio,
     "cvat": datasets.write_cvat,
+    "fhir": fhir.write_fhir,
+    "hl7": hl7v2.write_hl7,
+    "dicom": dicom.write_dicom,
 }
 """By the names in `FORMATS`."""
-_PACKAGES = {"parquet": "pyarrow", "xlsx": "openpyxl", "imagej": "roifile"}
-"""What formats need of the extra `exchange`."""
+_PACKAGES = {
+    "parquet": ("pyarrow", "exchange"),
+    "xlsx": ("openpyxl", "exchange"),
+    "imagej": ("roifile", "exchange"),
+    "dicom": ("highdicom", "dicom"),
+}
+"""What formats need, and of which extra."""
 
 
 @dataclass
@@ -51,9 +59,9 @@ def require(names: Iterable[str], option: str) -> list[str]:
     for name in wanted:
         if name not in WRITERS:
             raise UsageError(f"{option} {name}: no such format; known: {', '.join(FORMATS)}")
-        package = _PACKAGES.get(name)
-        if package is not None and find_spec(package) is None:
-            raise MissingExtraError(package, "exchange", f"{option} {name}")
+        package, extra = _PACKAGES.get(name, ("", ""))
+        if package and find_spec(package) is None:
+            raise MissingExtraError(package, extra, f"{option} {name}")
     return wanted
 
 

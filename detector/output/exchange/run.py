@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -12,15 +13,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detector import texts
-from detector.errors import ImageError, UsageError
+from detector.errors import ImageError, OutputError, UsageError
 from detector.output import coco
 from detector.output.files import portable, rearmed
 from detector.output.results import CELLS, RUN
+from detector.output.tables import REVIEWED_SMEARS_COLUMNS
 from detector.vision import boxes, images
 from detector.vision.detections import Detections
 from detector.vision.slides import formats
 
-_TEXTS = frozenset(("field", "smear", "status", "reason", "scale", "doubt", "class", "warning", "per_ul_source"))
+_MOST_BYTES = 4096 * texts.MEBIBYTE
+_TEXTS = frozenset(("field", "smear", "status", "reason", "scale", "doubt", "class", "warning", "per_ul_source")) | {
+    *REVIEWED_SMEARS_COLUMNS[1:]
+}
 """Columns of the tables that hold text; all others hold numbers and truth values."""
 
 
@@ -68,6 +73,14 @@ class RunField:
         return _rounded(boxes.turned_back(self.cells.xyxy.astype(np.float64), self.orientation, self.cells.size_wh), 2)
 
 
+@dataclass(frozen=True)
+class Identified:
+    """What a user says of whom a smear is; empty where nothing was said."""
+
+    subject: str = ""
+    specimen: str = ""
+
+
 @dataclass(frozen=True, eq=False)
 class Run:
     """What a count, or a stream, left in its folder."""
@@ -80,6 +93,20 @@ class Run:
     """What `run.json` holds."""
     remarks: Sequence[str] = ()
     """What a user should know of the pictures."""
+    identifiers: Mapping[str, Identified] = field(default_factory=dict)
+    """Of whom each smear is, by its name, as far as the user says; nothing else says so."""
+
+    @cached_property
+    def cells_sha256(self) -> str:
+        """Of its `detections.json`: what tells it from all other runs.
+
+        Raises:
+            OutputError: the file cannot be read.
+        """
+        try:
+            return hashlib.sha256(texts.content(self.folder / CELLS, _MOST_BYTES)).hexdigest()
+        except OSError as error:
+            raise OutputError(f"{self.folder / CELLS}: cannot be read ({error.strerror})") from None
 
     def table(self, name: str) -> tuple[list[str], list[list[object]]]:
         """Columns and rows of one of its tables; numbers are numbers, and None is what is not known.

@@ -19,7 +19,8 @@ _LONGEST_CELL = 32_767
 """Characters that Excel takes in a cell."""
 _MOST_ROWS = 1_048_576
 """Rows that Excel takes in a sheet."""
-_NOTICE = "smearcount assists people who count cells; it is not a medical device and must not be used for diagnosis"
+NOTICE = "smearcount assists people who count cells; it is not a medical device and must not be used for diagnosis"
+"""What other programs are to show with the numbers."""
 
 
 def cells_frame(run: Run) -> pd.DataFrame:
@@ -67,7 +68,7 @@ def write_xlsx(run: Run, folder: Path) -> list[str]:
     remarks = [
         *_sheet(book, "counts", *run.table(COUNTS)),
         *_sheet(book, "smears", *run.table(SMEARS)),
-        *_sheet(book, "method", ["key", "value"], [["notice", _NOTICE], *map(list, _flat(run.about))]),
+        *_sheet(book, "method", ["key", "value"], [["notice", NOTICE], *map(list, _flat(run.about))]),
     ]
     book.save(folder / "counts.xlsx")
     return remarks

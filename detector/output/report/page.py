@@ -126,7 +126,7 @@ def _pictures(
     for result in results:
         if isinstance(result.cells, Unread):
             continue
-        scale = result.um_per_px if result.slide is None or result.um_per_px is not None else result.slide.um_per_px
+        scale = result.known_um_per_px if result.slide is None or result.um_per_px is not None else result.slide.um_per_px
         sizes.setdefault(result.smear, content.Sizes()).add(result.cells, scale)
         if result.field in shown and result.picture and result.slide is None:
             remarks = ("saturated" * result.cells.saturated, doubts.get(result.field))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import stat
+import threading
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +17,7 @@ SUFFIXES = frozenset(
     {
         *(".jpg", ".jpeg", ".jpe", ".jfif", ".jif", ".mpo"),
         *(".png", ".apng", ".tif", ".tiff", ".bmp", ".dib", ".webp", ".gif", ".avif", ".ppm", ".pgm", ".pnm"),
-        *(".jp2", ".j2k", ".j2c", ".jpc", ".jpf", ".jpx"),
+        *(".jp2", ".j2k", ".j2c", ".jpc", ".jpf", ".jpx", ".dcm"),
     }
 )
 """File name endings, lower case, that are taken for images when a folder is searched."""
@@ -77,6 +79,8 @@ _HEAD = 64
 _READ = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"BM", b"RIFF")
 """How common formats begin; a file of such content is read though its ending names another format."""
 
+_warnings_lock = threading.Lock()
+
 MOST_BYTES = 1 << 30
 """Size of the largest file that is read whole, in bytes: more than any picture of as many pixels as are read needs."""
 
@@ -130,6 +134,14 @@ def encoded(path: Path) -> bytes:
 TOO_LITTLE_MEMORY = "needs more memory than there is; save it smaller, or count fewer at a time (--threads 1)"
 _OUT_OF_MEMORY = ("nsufficient memory", "bad_alloc", "Failed to allocate memory", "bad allocation")
 """What OpenCV and ONNX Runtime say then."""
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """A block whose warnings nobody gets to see; one at a time, for Python keeps one list of what is ignored for all threads."""
+    with _warnings_lock, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
 
 
 def out_of_memory(error: BaseException) -> bool:

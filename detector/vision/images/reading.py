@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import io
 import sys
-import threading
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,7 +19,7 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageFile, ImageOps, UnidentifiedImageError
 
 from detector.errors import ImageError
-from detector.vision.images import files, pixels
+from detector.vision.images import dicom, files, pixels
 from detector.vision.images.pixels import Rgb
 
 Field = str | PathLike[str] | bytes | IO[bytes] | Image.Image | NDArray[np.uint8] | NDArray[np.uint16]
@@ -38,7 +36,6 @@ _MOST_SCANS = 500
 """A progressive JPEG has some ten scans, each of which goes over the whole picture."""
 _JP2_COMPONENTS = 40
 """Place of the number of components after the start of a JPEG 2000 codestream (ISO/IEC 15444-1, A.5.1)."""
-_warnings_lock = threading.Lock()
 
 
 class _UnknownFormatError(ImageError):
@@ -63,6 +60,8 @@ class Picture:
     """Shape (h, w, 3), uint8, EXIF rotation applied, transparency laid over white."""
     note: str
     """What a user should know of it: that only the first of several pages was read, or that it is damaged; else empty."""
+    um_per_px: float | None = None
+    """Micrometres per pixel as the file states them, whether or not that may be a smear's; None where it does not."""
 
 
 def read(path: Path) -> Rgb:
@@ -97,6 +96,9 @@ def decode(content: bytes) -> Picture:
     with _guarded():
         if reason := files.named(content[:64]):
             raise ImageError(reason)
+        if dicom.is_dicom(content):
+            rgb, um_per_px = dicom.pixels(content)
+            return Picture(rgb, "", um_per_px)
         return _tiff_picture(content) if files.is_tiff(content) else _picture(content)
 
 
@@ -144,8 +146,8 @@ def of_picture(picture: Image.Image) -> Rgb:
         return _pixels(picture.copy())
 
 
-def pixels_of(field: Field, bgr: bool = False) -> Callable[[], Rgb]:
-    """What gives a field's pixels, as often as it is asked, and holds no more of them than was given.
+def picture_of(field: Field, bgr: bool = False) -> Callable[[], Picture]:
+    """What gives a field's picture, as often as it is asked, and holds no more of it than was given.
 
     Args:
         bgr: pixels given as an array have the order blue, green, red.
@@ -154,11 +156,11 @@ def pixels_of(field: Field, bgr: bool = False) -> Callable[[], Rgb]:
         ImageError: what a file gave is empty. TypeError: it is nothing that a field may be.
     """
     if isinstance(field, np.ndarray):
-        return partial(of_array, field, bgr)
+        return partial(_bare, partial(of_array, field, bgr))
     if isinstance(field, Image.Image):
-        return partial(of_picture, field)
+        return partial(_bare, partial(of_picture, field))
     if isinstance(field, (str, PathLike)):
-        return partial(read, Path(field))
+        return partial(load, Path(field))
     content = field if isinstance(field, bytes) else field.read() if hasattr(field, "read") else None
     if not isinstance(content, bytes):
         raise TypeError(
@@ -167,11 +169,16 @@ def pixels_of(field: Field, bgr: bool = False) -> Callable[[], Rgb]:
         )
     if not content:
         raise ImageError("is empty (0 bytes)")
-    return partial(_decoded, content)
+    return partial(decode, content)
 
 
-def _decoded(content: bytes) -> Rgb:
-    return decode(content).rgb
+def pixels_of(picture: Callable[[], Picture]) -> Rgb:
+    """The pixels of what `picture_of` gave."""
+    return picture().rgb
+
+
+def _bare(pixels: Callable[[], Rgb]) -> Picture:
+    return Picture(pixels(), "")
 
 
 def header_of(path: Path) -> Header:
@@ -181,6 +188,8 @@ def header_of(path: Path) -> Header:
         ImageError: the file is no image.
     """
     with files.opened(path) as file, _guarded():
+        if _is_dicom(file):
+            return Header(dicom.stated(file.read(files.MOST_BYTES)).size_wh, 1)
         try:
             image = _identify(file)
         except _UnknownFormatError:
@@ -205,6 +214,8 @@ def is_deep(path: Path) -> bool:
     try:
         content = files.encoded(path)
         with _guarded():
+            if dicom.is_dicom(content):
+                return True
             if files.is_tiff(content):
                 from detector.vision.images.tiff import Tiff
 
@@ -215,14 +226,21 @@ def is_deep(path: Path) -> bool:
         return False
 
 
-def header(file: BinaryIO) -> Image.Image:
-    """A picture of which only the header is read as yet; its pixels come from the file.
+def stored_pixels(file: BinaryIO) -> int:
+    """Pixels of a picture by the head of its file.
 
     Raises:
         ImageError: the file is of no format that is read, or holds too many pixels.
     """
     with _guarded():
-        return _identify(file)
+        wh = dicom.stated(file.read(files.MOST_BYTES)).size_wh if _is_dicom(file) else _identify(file).size
+    return wh[0] * wh[1]
+
+
+def _is_dicom(file: BinaryIO) -> bool:
+    head = file.read(dicom.HEAD_BYTES)
+    file.seek(0)
+    return dicom.is_dicom(head)
 
 
 @contextmanager
@@ -252,8 +270,7 @@ def opener() -> Callable[..., ImageFile.ImageFile]:
 def _identify(file: BinaryIO) -> Image.Image:
     try:
         # Pillow's guard against decompression bombs stays on: it warns first, then refuses at twice the size.
-        with _warnings_lock, warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with files.quiet():
             return opener()(file, formats=_formats())
     except UnidentifiedImageError:
         raise _UnknownFormatError("is not an image (its content is no known image format)") from None

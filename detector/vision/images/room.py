@@ -11,7 +11,7 @@ from pathlib import Path
 from detector.errors import ImageError
 from detector.vision.images.files import opened
 from detector.vision.images.pixels import most_pixels
-from detector.vision.images.reading import header
+from detector.vision.images.reading import stored_pixels
 
 _BYTES = 4
 """Bytes of a file that take as much room as a pixel, which is at least this much while it is decoded."""
@@ -45,9 +45,8 @@ def _needed(path: Path) -> int:
         with opened(path) as file:
             size = os.fstat(file.fileno()).st_size // _BYTES
             try:
-                wh = header(file).size
+                return max(size, stored_pixels(file))
             except ImageError:
                 return size
-            return max(size, wh[0] * wh[1])
     except (ImageError, OSError):
         return 0

@@ -6,11 +6,11 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from detector.errors import ImageError
-from detector.vision.images import most_pixels, opened
+from detector.vision.images import dicom, most_pixels, opened
 from detector.vision.slides.slide import Slide
 
-VENDOR_SUFFIXES = frozenset({".svs", ".ndpi", ".mrxs", ".scn", ".bif", ".dcm"})
-"""File name endings, lower case, of slides as scanners write them."""
+VENDOR_SUFFIXES = frozenset({".svs", ".ndpi", ".mrxs", ".scn", ".bif"})
+"""File name endings, lower case, of slides as scanners write them; DICOM holds slides and other pictures."""
 TIFF_SUFFIXES = frozenset({".tif", ".tiff"})
 
 WINDOWED_PX = 30_000_000
@@ -27,6 +27,8 @@ def is_slide(path: Path) -> bool:
     suffix = path.suffix.lower()
     if suffix in VENDOR_SUFFIXES:
         return True
+    if suffix == dicom.SUFFIX:
+        return _is_dicom_slide(path)
     if suffix not in TIFF_SUFFIXES:
         return False
     from detector.vision.slides import tiff
@@ -43,6 +45,20 @@ def is_slide(path: Path) -> bool:
         return False
 
 
+def _is_dicom_slide(path: Path) -> bool:
+    try:
+        with opened(path) as file:
+            head = file.read(dicom.HEAD_BYTES)
+    except (ImageError, OSError):
+        return False
+    return dicom.is_dicom(head) and dicom.kind(head).sop_class == dicom.WHOLE_SLIDE
+
+
+def may_state_scale(path: Path) -> bool:
+    """Whether a file is of a kind that may state its scale: a slide, or DICOM."""
+    return path.suffix.lower() == dicom.SUFFIX or is_slide(path)
+
+
 def repeated(paths: Iterable[Path]) -> set[Path]:
     """Files that show a slide which another of the files shows too: a DICOM slide is a file per size, and each opens all of it.
 
@@ -50,7 +66,7 @@ def repeated(paths: Iterable[Path]) -> set[Path]:
     """
     files: dict[str, list[Path]] = {}
     for path in paths:
-        if path.suffix.lower() == ".dcm":
+        if path.suffix.lower() == dicom.SUFFIX and _is_dicom_slide(path):
             from detector.vision.slides import vendor
 
             series = vendor.series(path)

@@ -9,6 +9,7 @@ import pytest
 import tifffile
 
 from detector.errors import ImageError
+from detector.vision.images import dicom
 from detector.vision.slides import formats, vendor
 from detector.vision.slides.tiff import TiffSlide
 from detector.vision.slides.vendor import VendorSlide
@@ -74,7 +75,8 @@ def test_an_svs_that_openslide_refuses_is_read_as_the_tiff_that_it_is(tmp_path: 
 
 def test_files_of_one_dicom_slide_are_one_slide(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     names = {"a0.dcm": ("1", 50), "a1.dcm": ("1", 90), "b.dcm": ("2", 10), "broken.dcm": (None, 5), "field.png": (None, 5)}
+    head = bytes(128) + b"DICM\x02\0\x02\0UI" + len(dicom.WHOLE_SLIDE).to_bytes(2, "little") + dicom.WHOLE_SLIDE.encode()
     for name, (_, size) in names.items():
-        (tmp_path / name).write_bytes(b"x" * size)
+        (tmp_path / name).write_bytes(head + b"x" * size)
     monkeypatch.setattr(vendor, "series", lambda path: names[path.name][0])
     assert formats.repeated(tmp_path / name for name in names) == {tmp_path / "a0.dcm"}
