@@ -269,7 +269,7 @@ def _decoded(dataset: Dataset) -> NDArray[Any]:
 
 
 def _decoder(syntax: Any) -> Any:
-    from pydicom.pixels import get_decoder
+    from pydicom.pixels.decoders.base import get_decoder
 
     try:
         decoder = get_decoder(syntax)
@@ -340,7 +340,7 @@ def _coded_size(frame: bytes) -> tuple[int, int] | None:
 
 def _eight_bits(dataset: Dataset, values: NDArray[Any]) -> NDArray[np.uint8]:
     if dataset.PhotometricInterpretation == "PALETTE COLOR":
-        from pydicom.pixels import apply_color_lut
+        from pydicom.pixels.processing import apply_color_lut
 
         with _damage("its palette"), files.quiet():
             colours = apply_color_lut(values, dataset)
