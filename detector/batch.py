@@ -6,7 +6,6 @@ import json
 import threading
 import time
 from collections.abc import Callable
-from functools import partial
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -15,14 +14,11 @@ from detector import process
 from detector.arguments import option
 from detector.commandline import console, errors, progress_bar
 from detector.engines import job, manifest
-from detector.engines.local import Work
 from detector.engines.options import CountOptions
-from detector.engines.pool import handed_on, workers_for
-from detector.errors import EXIT_DONE, EXIT_INTERRUPTED, EXIT_NOTHING_DONE, EXIT_SOME_FAILED, writing
-from detector.output import files, results, tables, terminal
-from detector.output.journal import Journal
+from detector.errors import EXIT_DONE, EXIT_INTERRUPTED, EXIT_NOTHING_DONE, EXIT_SOME_FAILED
+from detector.output import results, tables, terminal
 from detector.output.outcome import Outcome
-from detector.output.report import page, pictures
+from detector.output.report import page
 from detector.vision import scan
 from detector.vision.model import Model
 
@@ -58,22 +54,10 @@ def count_into_folder(options: CountOptions, opened: Callable[[], Model], starte
     folder = options.out or results.default_folder("count")
     results.prepare(folder, options.resume)
     try:
-        with Journal(folder / results.JOURNAL, job.journal_key(model, options.tile_px), options.resume) as journal:
-            if options.resume:
-                _clear_up(folder, journal)
-            drawn = folder / results.OVERLAYS if options.overlays else None
-            most = pictures.most_bytes(len(fields))
-            work = Work(model, workers_for(options.threads), journal, drawn, most, options.tile_px)
-            # What is found is written down while the rest is counted.
-            with (
-                progress_bar("counting", len(fields), options.quiet) as advance,
-                handed_on(partial(results.write_cells, folder)) as write_down,
-            ):
-                outcome = job.count_fields(fields, work, advance, write_down)
-            outcome = job.completed(outcome, options, searched, model, started)
-            results.write(folder, outcome, outcome.run)
-            preparing.join()
-            page.write(folder / results.REPORT, outcome, job.entries(fields, journal), outcome.run)
+        # What is found is written down while the rest is counted.
+        with progress_bar("counting", len(fields), options.quiet) as advance:
+            outcome = job.count_into(folder, searched, options, model, started, advance, _warn)
+        preparing.join()
         failed = _export(exported, folder, {field.field: field.path for field in fields}) if exported else []
     except KeyboardInterrupt:
         errors.print(f"interrupted; continue with the same command and: --out {folder} --resume", markup=False, soft_wrap=True)
@@ -116,12 +100,8 @@ def _export(names: list[str], folder: Path, places: dict[str, Path]) -> list[str
     return exported.failed
 
 
-def _clear_up(folder: Path, journal: Journal) -> None:
-    """Tell what of the journal cannot be believed, and remove half-written files of a count that was killed."""
-    if journal.remark:
-        errors.print(f"warning: {journal.remark}", style="yellow", markup=False, soft_wrap=True)
-    with writing(folder):
-        files.remove_parts(folder)
+def _warn(remark: str) -> None:
+    errors.print(f"warning: {remark}", style="yellow", markup=False, soft_wrap=True)
 
 
 def _report_truth(words: Console, folder: Path, outcome: Outcome, truth: CountsTable) -> None:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Container, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,10 +19,12 @@ from detector.engines import inputs, local, manifest, slides
 from detector.engines.inputs import FieldInput, Found
 from detector.engines.local import Work
 from detector.engines.options import CountOptions
-from detector.errors import UsageError
-from detector.output import overlay, results
+from detector.engines.pool import handed_on, workers_for
+from detector.errors import UsageError, writing
+from detector.output import files, overlay, results
 from detector.output.journal import Journal, Stamp, stamp_of
 from detector.output.outcome import Outcome
+from detector.output.report import page, pictures
 from detector.shipped import version
 from detector.vision import finder, scale, tiles
 from detector.vision.detections import Unread
@@ -52,14 +55,7 @@ def search(options: CountOptions, spelled: Callable[[str], str] = str) -> Found:
         UsageError: a calibration is not possible, or two do not go together. NothingToDoError: there is no field.
         ManifestError: the manifest is not valid.
     """
-    if options.um_per_px is not None:
-        scale.check(options.um_per_px, spelled("um_per_px"))
-    if options.rbc_per_ul is not None:
-        density.check_red_cells(options.rbc_per_ul, spelled("rbc_per_ul"))
-    if options.ul_factor is not None:
-        density.check(options.ul_factor, spelled("ul_factor"))
-    if options.rbc_per_ul is not None and options.ul_factor is not None:
-        raise UsageError(f"{spelled('rbc_per_ul')} and {spelled('ul_factor')} are two ways to counts per µL; give one of them")
+    check_calibration(options, spelled)
     listed = manifest.read(options.manifest) if options.manifest else None
     searched = inputs.search(options.inputs, listed, options.um_per_px)
     fields = searched.fields
@@ -74,6 +70,25 @@ def search(options: CountOptions, spelled: Callable[[str], str] = str) -> Found:
             f"{spelled('ul_factor')} needs cells per mm²: give {spelled('um_per_px')} too, or a manifest with a um_per_px column"
         )
     return searched
+
+
+def check_calibration(options: CountOptions, spelled: Callable[[str], str] = str) -> None:
+    """Refuse a calibration that no smear has, or two ways to counts per µL.
+
+    Args:
+        spelled: what the caller calls an option, from its name in `CountOptions`.
+
+    Raises:
+        UsageError: a calibration is not possible, or two do not go together.
+    """
+    if options.um_per_px is not None:
+        scale.check(options.um_per_px, spelled("um_per_px"))
+    if options.rbc_per_ul is not None:
+        density.check_red_cells(options.rbc_per_ul, spelled("rbc_per_ul"))
+    if options.ul_factor is not None:
+        density.check(options.ul_factor, spelled("ul_factor"))
+    if options.rbc_per_ul is not None and options.ul_factor is not None:
+        raise UsageError(f"{spelled('rbc_per_ul')} and {spelled('ul_factor')} are two ways to counts per µL; give one of them")
 
 
 def count_fields(
@@ -101,6 +116,43 @@ def count_fields(
     judged = iter(read)
     ordered = (field if isinstance(field, UnreadField) else next(judged) for field in counted)
     return Outcome(tuple(ordered), tuple(smears), _warnings(read))
+
+
+def count_into(
+    folder: Path,
+    found: Found,
+    options: CountOptions,
+    model: Model,
+    started: float,
+    progress: Progress,
+    warn: Callable[[str], None],
+) -> Outcome:
+    """Count fields into a folder that `results.prepare` made: with their journal on the way, and tables, cells and report at the end.
+
+    Args:
+        started: seconds since the epoch.
+        warn: told what of a journal that is continued cannot be believed.
+
+    Raises:
+        OutputError: something cannot be written, or another process writes there. KeyboardInterrupt: a signal waits.
+    """
+    fields = found.fields
+    with Journal(folder / results.JOURNAL, journal_key(model, options.tile_px), options.resume) as journal:
+        if journal.remark:
+            warn(journal.remark)
+        if options.resume:
+            # Half-written files of a count that was killed.
+            with writing(folder):
+                files.remove_parts(folder)
+        drawn = folder / results.OVERLAYS if options.overlays else None
+        most = pictures.most_bytes(len(fields))
+        work = Work(model, workers_for(options.threads), journal, drawn, most, options.tile_px)
+        with handed_on(partial(results.write_cells, folder)) as write_down:
+            outcome = count_fields(fields, work, progress, write_down)
+        outcome = completed(outcome, options, found, model, started)
+        results.write(folder, outcome, outcome.run)
+        page.write(folder / results.REPORT, outcome, entries(fields, journal), outcome.run)
+    return outcome
 
 
 def completed(outcome: Outcome, options: CountOptions, found: Found, model: Model, started: float) -> Outcome:

@@ -38,6 +38,10 @@ _NAMED = 5
 """Most damaged lines that are named by their numbers."""
 
 
+class OtherCountError(OutputError):
+    """A journal that is to be continued was made with another model, version or setting, or is none."""
+
+
 class Journal:
     """An open journal; as a context manager it is closed, and made durable, however the block ends."""
 
@@ -196,13 +200,13 @@ class Journal:
     def _check(self, header: Mapping[str, Any] | None, key: Mapping[str, Any], former: bool) -> None:
         made = None if header is None else header.get("key")
         if header is None or not isinstance(made, dict):
-            raise OutputError(f"{self.path}: is not a journal of a count; choose another --out")
+            raise OtherCountError(f"{self.path}: is not a journal of a count; choose another --out")
         # The former layout does not say all that is asked for now.
         names = made if former else {*made, *key}
         different = sorted(name for name in names if made.get(name) != key.get(name))
         if header.get("layout") != LAYOUT or different:
             what = ", ".join(different) or "another version"
-            raise OutputError(f"{self.path}: was made with different settings ({what}); repeat them, or choose another --out")
+            raise OtherCountError(f"{self.path}: was made with different settings ({what}); repeat them, or choose another --out")
 
     def _append(self, content: Mapping[str, Any]) -> int:
         with writing(self.path, "what was counted so far is kept"):
