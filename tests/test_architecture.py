@@ -80,6 +80,7 @@ def test_wings_import_downwards_and_torch_stays_in_training() -> None:
         "detector.factor",
         "detector.napari",
         "detector.review",
+        "detector.serve",
         "detector.stream",
         "detector.synth",
     ],

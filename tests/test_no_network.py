@@ -79,7 +79,7 @@ for line in (
     if code not in (None, 0, 1):
         raise SystemExit(f"{line}: {code}")
 """
-"""What a user can call, but what trains or serves a page."""
+"""What a user can call, but what trains, or serves a page or the service."""
 
 
 def calls_of(program: str, folder: Path, *names: str) -> list[str]:

@@ -45,7 +45,7 @@ def write(target: Path, results: Iterable[FieldResult]) -> None:
     Fields that could not be read stand under `unread` with their reason, never as images without cells. Cells are written as
     they come, for a slide may hold a million; images stand below them.
     """
-    write_parts(target, (part.encode("utf-8", "backslashreplace") for part in _parts(results)))
+    write_parts(target, (part.encode("utf-8", "backslashreplace") for part in parts(results)))
 
 
 def read(path: Path) -> WrittenCells:
@@ -98,7 +98,7 @@ def _fields(document: Mapping[str, Any]) -> list[WrittenField]:
     return fields
 
 
-def _parts(results: Iterable[FieldResult]) -> Iterator[str]:
+def parts(results: Iterable[FieldResult]) -> Iterator[str]:
     images: list[str] = []
     unread: list[dict[str, str]] = []
     categories = [{"id": i + 1, "name": name, "supercategory": "blood cell"} for i, name in enumerate(CLASSES)]
