@@ -72,7 +72,7 @@ class Service(serving.Listener):
         place = serving.address(options.address, "--address", anywhere=True)
         self.store = Store(options.state)
         # Forms that come in are written there and not to a small /tmp in memory.
-        tempfile.tempdir = str(self.store.incoming)
+        self._former_tempdir, tempfile.tempdir = tempfile.tempdir, str(self.store.incoming)
         self.fields, self.jobs = (Lane(plan, self.log.note) for plan in self._plans())
         self.fields.start()
         self.metrics = watch.Metrics((self.fields, self.jobs))
@@ -86,7 +86,7 @@ class Service(serving.Listener):
                 )
         except BaseException:
             self.fields.close(0)
-            self.store.close()
+            self._let_go()
             raise
         # A request may come, wait behind others, and be worked on, for as long as each may take.
         self.idle_s = (options.queue + 2) * options.time_s
@@ -109,8 +109,12 @@ class Service(serving.Listener):
         self.jobs.close(0)
         self.fields.close(_DRAIN_S)
         super().__exit__(kind, error, trace)
-        self.store.close()
+        self._let_go()
         self.log.note("ended")
+
+    def _let_go(self) -> None:
+        tempfile.tempdir = self._former_tempdir
+        self.store.close()
 
     def wait_for_model(self, is_asked_to_end: Callable[[], bool]) -> None:
         """Return when requests can be counted, or when asked to end.
