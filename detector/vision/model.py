@@ -140,7 +140,8 @@ def is_blank(rgb: NDArray[np.uint8]) -> bool:
     That is so where the means of its blocks of 8 x 8 pixels differ by less than `_LEAST_RANGE`, or would in even light.
     """
     h, w = rgb.shape[:2]
-    blocks = cv2.resize(rgb, (max(w // _BLOCK_PX, 1), max(h // _BLOCK_PX, 1)), interpolation=cv2.INTER_AREA)
+    wh = (max(w // _BLOCK_PX, 1), max(h // _BLOCK_PX, 1))
+    blocks = np.asarray(cv2.resize(rgb, wh, interpolation=cv2.INTER_AREA), dtype=np.uint8)
     if _range(blocks.reshape(-1, 3)) < _LEAST_RANGE:
         return True
     return min(blocks.shape[:2]) >= _FEWEST_BLOCKS and _range(_evenly_lit(blocks)) < _LEAST_RANGE

@@ -144,7 +144,9 @@ def test_names_that_are_no_utf8_pass_through_every_command(
         pytest.skip("this system takes no such name")
     box = "<bndbox><xmin>4</xmin><ymin>6</ymin><xmax>30</xmax><ymax>28</ymax></bndbox>"
     size = "<size><width>96</width><height>96</height><depth>3</depth></size>"
-    (labels / f"{name}.xml").write_text(f"<annotation>{size}<object><name>RBC</name>{box}</object></annotation>", encoding="utf-8")
+    (labels / f"{name}.xml").write_text(
+        f"<annotation>{size}<object><name>RBC</name>{box}</object></annotation>", encoding="utf-8"
+    )
     calls: list[tuple[Callable[[], None], list[str]]] = [
         (count.main, ["voc/JPEGImages", "--truth", "voc", "--um-per-px", "0.075", "--out", "counted", "--overlays"]),
         (count.main, [f"voc/JPEGImages/{name}.jpg", "--um-per-px", "0.075", "--out", "alone"]),
