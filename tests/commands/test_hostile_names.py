@@ -16,6 +16,7 @@ from PIL import Image
 from detector import card, convert, count, evaluate, exchange, export, stream, synth, train
 from detector.errors import EXIT_DONE, EXIT_SOME_FAILED
 from detector.exchange import FORMATS
+from detector.review.opened import open_run
 
 Run = Callable[..., int]
 Captured = pytest.CaptureFixture[str]
@@ -159,6 +160,8 @@ def test_names_that_are_no_utf8_pass_through_every_command(
         printed = capsys.readouterr()
         assert code in (EXIT_DONE, EXIT_SOME_FAILED), printed.err
         assert commands_in(printed.out + printed.err) == set(), arguments
+    reviewed = open_run(Path("counted")).fields
+    assert [(field.path.name, field.problem) for field in reviewed] == [(f"{name}.jpg", "")]
     for table in (*tmp_path.rglob("*.csv"), *tmp_path.rglob("*.md"), *tmp_path.rglob("*.json")):
         table.read_text(encoding="utf-8")
     assert "f\\udce9ld.jpg" in Path("counted/exchange/csv/cells.csv").read_text(encoding="utf-8")
