@@ -150,7 +150,6 @@ def test_names_that_are_no_utf8_pass_through_every_command(
     )
     calls: list[tuple[Callable[[], None], list[str]]] = [
         (count.main, ["voc/JPEGImages", "--truth", "voc", "--um-per-px", "0.075", "--out", "counted", "--overlays"]),
-        (count.main, [f"voc/JPEGImages/{name}.jpg", "--um-per-px", "0.075", "--out", "alone"]),
         (convert.main, ["voc", "--out", "set", "--splits", "1/0/0"]),
         (evaluate.main, ["--counts", "counted/counts.csv", "--truth", "counted/counts.csv", "--out", "compared"]),
         (exchange.main, ["counted", *(f"--to={form}" for form in FORMATS)]),
