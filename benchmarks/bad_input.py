@@ -25,6 +25,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import tifffile
 from PIL import Image, features
@@ -38,9 +39,11 @@ from detector.engines import manifest
 from detector.errors import EXIT_DONE, EXIT_SOME_FAILED, SmearcountError
 from detector.output.journal import Journal
 from detector.streams import journal as streamed
+from detector.streams.sources.forms import open_source
 from detector.training import settings
 from detector.vision import card as cards
 from detector.vision import images
+from detector.vision.catalogue import SHIPPED
 from detector.vision.images import files
 from detector.vision.model import Model
 from detector.vision.slides import formats
@@ -117,6 +120,9 @@ def all_outcomes(place: Path, changes: int, seed: int) -> Iterator[tuple[str, Ou
     for name, prepare in READERS.items():
         (place / name).mkdir()
         yield name, changed(prepare(place / name), changes, seed)
+    for name, prepare in NATIVE.items():
+        (place / name).mkdir()
+        yield name, changed(prepare(place / name), max(changes // _NATIVE_LESS, 1), seed)
 
 
 def _peak_mb() -> float:
@@ -432,10 +438,42 @@ READERS: dict[str, Callable[[Path], Prepared]] = {
 """By name, what makes a file for a reader in a folder."""
 
 
+def _model(folder: Path) -> Prepared:
+    path = folder / "model.onnx"
+    shutil.copy(SHIPPED, path)
+    return in_bytes(path), lambda: Model.load(path)
+
+
+def _video(folder: Path) -> Prepared:
+    path = folder / "video.mp4"
+    writer = cv2.VideoWriter(str(path), cv2.CAP_FFMPEG, cv2.VideoWriter.fourcc(*"mp4v"), 25, (96, 64))
+    for number in range(12):
+        writer.write(np.full((64, 96, 3), 20 * number, np.uint8))
+    writer.release()
+
+    def read() -> None:
+        with open_source(str(path)) as source:
+            for _ in source:
+                pass
+
+    return in_bytes(path), read
+
+
+NATIVE: dict[str, Callable[[Path], Prepared]] = {"models": _model, "videos": _video}
+"""The same of files that ONNX Runtime and FFmpeg read."""
+_NATIVE_LESS = 20
+"""Reading these takes so many times as long, so they are changed so many times less often."""
+
+
 def parser() -> Parser:
     """What the command takes."""
     made = Parser("benchmarks.bad_input", "[OPTION]...", report.__doc__)
-    made.add_argument("--changes", type=Number(int, 1), default=2000, help="random changes of the file of each reader")
+    made.add_argument(
+        "--changes",
+        type=Number(int, 1),
+        default=2000,
+        help="random changes of the file of each reader; a twentieth for models and videos",
+    )
     made.add_argument("--seed", type=Number(int, 0), default=1, help="of the changes")
     return made
 

@@ -79,4 +79,4 @@ def deal(names: Sequence[str], groups: Sequence[Hashable], ratios: tuple[float, 
 
 
 def _lot(name: str, seed: int) -> tuple[str, str]:
-    return hashlib.sha256(f"{seed}:{name}".encode()).hexdigest(), name
+    return hashlib.sha256(f"{seed}:{name}".encode("utf-8", "surrogatepass")).hexdigest(), name

@@ -99,9 +99,14 @@ def seal_holds(line: bytes) -> bool | None:
     return None if summed is None else int(summed[2], 16) == zlib.crc32(summed[1])
 
 
+def readable(text: str) -> str:
+    """A text as files and tables can hold it: bytes of a file name that are no UTF-8 become escapes such as `\\udce9`."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
 def write_text(target: Path, content: str) -> None:
-    """Write text as UTF-8 in the same safe way; bytes of a file name that are no UTF-8 are written as escapes."""
-    write_bytes(target, content.encode("utf-8", "backslashreplace"))
+    """Write text as UTF-8 in the same safe way; see `readable`."""
+    write_bytes(target, readable(content).encode("utf-8"))
 
 
 def write_csv(target: Path, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:

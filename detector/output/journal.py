@@ -240,7 +240,8 @@ def stamp_of(path: Path) -> Stamp:
     """Size in bytes and time of change in ns of a file, or None where it cannot be asked."""
     try:
         status = path.stat()
-    except OSError:
+    # Where names are of another encoding than the system's, some cannot even be asked for.
+    except (OSError, ValueError):
         return None
     return status.st_size, status.st_mtime_ns
 

@@ -11,7 +11,7 @@ from detector.counting.density import PER_LITRE
 from detector.counting.fields import FieldCount, UnreadField
 from detector.counting.intervals import Interval
 from detector.counting.smears import LONE, WITHHELD, SmearCount
-from detector.output.files import write_csv
+from detector.output.files import readable, write_csv
 from detector.vision.cells import CLASSES
 
 if TYPE_CHECKING:
@@ -97,8 +97,11 @@ class Table:
         """The same for pandas; what is not known is missing."""
         import pandas as pd
 
-        # In a column in which nothing is known, None would stay None.
-        rows = [[pd.NA if value is None else value for value in row] for row in self.rows]
+        # In a column in which nothing is known, None would stay None; and Arrow's strings take no undecodable name.
+        rows = [
+            [pd.NA if value is None else readable(value) if isinstance(value, str) else value for value in row]
+            for row in self.rows
+        ]
         return pd.DataFrame(rows, columns=list(self.columns)).convert_dtypes()
 
     def records(self) -> list[dict[str, object]]:

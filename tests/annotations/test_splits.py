@@ -37,6 +37,10 @@ def test_single_fields_come_close_to_the_shares_and_another_seed_deals_otherwise
     assert deal(names, range(200), SHARES, seed=1) != dealt
 
 
+def test_names_that_are_no_utf8_are_dealt_too() -> None:
+    assert set(deal(["f\udce9ld", "\ud800", "plain"], [0, 1, 2], SHARES, seed=0)) <= {"train", "val", "test"}
+
+
 def test_a_share_of_nothing_gets_nothing() -> None:
     assert set(deal(["a", "b", "c"], [0, 1, 2], (0.0, 0.0, 1.0), seed=3)) == {"test"}
 

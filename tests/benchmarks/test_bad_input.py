@@ -55,6 +55,15 @@ def test_a_changed_file_is_read_or_refused_with_a_reason(tmp_path: Path, name: s
     assert outcome.refused
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("name", bad_input.NATIVE)
+def test_a_changed_file_that_native_code_reads_is_read_or_refused_with_a_reason(tmp_path: Path, name: str) -> None:
+    outcome = bad_input.changed(bad_input.NATIVE[name](tmp_path), 15, seed=3)
+    assert outcome.faults == []
+    assert outcome.read + outcome.refused == 15
+    assert outcome.refused
+
+
 def test_what_is_no_reason_is_a_fault(tmp_path: Path) -> None:
     (tmp_path / "a.jpg").write_bytes(b"a picture")
 

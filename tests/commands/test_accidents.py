@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import random
 import shutil
 import signal
@@ -122,6 +124,27 @@ def test_an_output_folder_that_goes_away_is_one_line(
     told = capsys.readouterr().err
     assert "error: out: cannot be written" in told
     assert "Traceback" not in told
+
+
+def test_an_output_folder_that_becomes_read_only_is_one_line_and_goes_on_when_it_is_not(
+    fields: Path, run_command: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """To root no folder is read-only, so what moves results to their place stands for a file system that became so."""
+    assert run_command(count.main, fields, "--out", "whole") == 0
+    capsys.readouterr()
+
+    def refused(*_: object) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "replace", refused)
+        assert run_command(count.main, fields, "--out", "out") == 3
+    told = capsys.readouterr().err
+    assert "error: out: cannot be written (Read-only file system)" in " ".join(told.split())
+    assert "Traceback" not in told
+    assert not Path("out/counts.csv").exists()
+    assert run_command(count.main, fields, "--out", "out", "--resume") == 0
+    assert crashes.contents(Path("out")) == crashes.contents(Path("whole"))
 
 
 def test_a_field_that_vanishes_in_mid_run_costs_no_other_its_count(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import unicodedata
 from collections.abc import Callable, Iterator
 from html.parser import HTMLParser
@@ -12,8 +13,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from detector import card, convert, count, evaluate, export, stream, synth, train
+from detector import card, convert, count, evaluate, exchange, export, stream, synth, train
 from detector.errors import EXIT_DONE, EXIT_SOME_FAILED
+from detector.review.opened import open_run
 
 Run = Callable[..., int]
 Captured = pytest.CaptureFixture[str]
@@ -45,6 +47,8 @@ HARMFUL = {
     "half a sign": "a\udcff",
 }
 """What a file or folder can be called here; some systems refuse a few."""
+EXCHANGED = ("coco", "voc", "yolo", "csv", "parquet", "xlsx", "imagej", "qupath", "labelstudio", "cvat")
+"""Formats whose packages the extra dev brings."""
 PATHS = ("../evil", "../../evil", "/evil", "a/../../evil", "C:\\evil", "..\\evil")
 
 
@@ -127,6 +131,40 @@ def test_a_count_as_json_holds_no_sign_that_a_terminal_obeys(hostile: Path, run_
     printed = capsys.readouterr()
     assert commands_in(printed.out + printed.err) == set()
     assert json.loads(printed.out)
+
+
+def test_names_that_are_no_utf8_pass_through_every_command(
+    tmp_path: Path, field: Path, run_command: Run, capsys: Captured
+) -> None:
+    name = os.fsdecode(b"f\xe9ld")
+    pictures, labels = tmp_path / "voc" / "JPEGImages", tmp_path / "voc" / "Annotations"
+    pictures.mkdir(parents=True)
+    labels.mkdir()
+    try:
+        (pictures / f"{name}.jpg").write_bytes(field.read_bytes())
+    except OSError:
+        pytest.skip("this system takes no such name")
+    box = "<bndbox><xmin>4</xmin><ymin>6</ymin><xmax>30</xmax><ymax>28</ymax></bndbox>"
+    size = "<size><width>96</width><height>96</height><depth>3</depth></size>"
+    (labels / f"{name}.xml").write_text(
+        f"<annotation>{size}<object><name>RBC</name>{box}</object></annotation>", encoding="utf-8"
+    )
+    calls: list[tuple[Callable[[], None], list[str]]] = [
+        (count.main, ["voc/JPEGImages", "--truth", "voc", "--um-per-px", "0.075", "--out", "counted", "--overlays"]),
+        (convert.main, ["voc", "--out", "set", "--splits", "1/0/0"]),
+        (evaluate.main, ["--counts", "counted/counts.csv", "--truth", "counted/counts.csv", "--out", "compared"]),
+        (exchange.main, ["counted", *(f"--to={form}" for form in EXCHANGED)]),
+    ]
+    for main, arguments in calls:
+        code = run_command(main, *arguments)
+        printed = capsys.readouterr()
+        assert code in (EXIT_DONE, EXIT_SOME_FAILED), printed.err
+        assert commands_in(printed.out + printed.err) == set(), arguments
+    reviewed = open_run(Path("counted")).fields
+    assert [(field.path.name, field.problem) for field in reviewed] == [(f"{name}.jpg", "")]
+    for table in (*tmp_path.rglob("*.csv"), *tmp_path.rglob("*.md"), *tmp_path.rglob("*.json")):
+        table.read_text(encoding="utf-8")
+    assert "f\\udce9ld.jpg" in Path("counted/exchange/csv/cells.csv").read_text(encoding="utf-8")
 
 
 def test_smears_of_a_manifest_do_no_harm(tmp_path: Path, field: Path, run_command: Run, capsys: Captured) -> None:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from detector.output import files, overlay
+from detector.output.tables import Table
 from detector.vision.detections import Detections
 
 
@@ -114,3 +115,10 @@ def test_what_killed_writers_left_is_removed_and_nothing_else(tmp_path: Path) ->
         (tmp_path / name).touch()
     files.remove_parts(tmp_path)
     assert sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()) == sorted(kept)
+
+
+def test_a_name_that_is_no_utf8_stands_in_a_table_as_an_escape(tmp_path: Path) -> None:
+    table = Table(("field", "RBC"), [("f\udce9ld", 3)])
+    table.write(tmp_path / "t.csv")
+    assert (tmp_path / "t.csv").read_text(encoding="utf-8") == "field,RBC\nf\\udce9ld,3\n"
+    assert table.frame()["field"].tolist() == ["f\\udce9ld"]

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from detector.counting.result import FieldResult
 from detector.errors import OutputError
-from detector.output.journal import Journal
+from detector.output.journal import Journal, stamp_of
 from detector.vision.detections import Detections, Unread
 from detector.vision.quality import Quality
 from detector.vision.scale import Scale
@@ -211,3 +211,7 @@ def test_a_journal_that_another_writes_is_refused_until_it_is_closed(tmp_path: P
     with Journal(path, KEY, resume=True) as journal:
         assert journal.has("a", STAMP)
         assert journal.has("b", STAMP)
+
+
+def test_of_a_name_that_the_system_cannot_be_asked_for_there_is_no_stamp() -> None:
+    assert stamp_of(Path("a\0b")) is None

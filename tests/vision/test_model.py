@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from benchmarks import lights
 from detector.errors import ModelError, UsageError
 from detector.synthetic.layout import plan
 from detector.synthetic.render import window
@@ -110,9 +111,23 @@ def test_noise_alone_holds_no_cells(model: Model, grey: int, noise: float) -> No
     assert len(finder.find(model, pixels.clip(0, 255).astype(np.uint8)).cells) == 0
 
 
+@pytest.mark.parametrize("lost", [0.1, 0.35, 0.5])
+@pytest.mark.parametrize("noise", [0, 3, 6])
+def test_noise_in_uneven_light_holds_no_cells(lost: float, noise: float) -> None:
+    pixels = lights.vignette(np.full((320, 416, 3), 235, np.uint8), lost) * np.linspace(1, 0.9, 416)[:, None]
+    assert is_blank((pixels + np.random.default_rng(0).normal(0, noise, pixels.shape)).clip(0, 255).astype(np.uint8))
+
+
 def test_a_faint_platelet_alone_is_no_noise(model: Model) -> None:
     pixels = np.full((96, 96, 3), 200, np.uint8)
     pixels[40:56, 40:56] -= 12
+    assert not is_blank(pixels)
+    assert not is_blank(lights.vignette(pixels, 0.35))
+
+
+def test_of_few_blocks_no_light_is_told_from_cells() -> None:
+    pixels = np.full((32, 48, 3), 200, np.uint8)
+    pixels[:, 16:24] -= 40
     assert not is_blank(pixels)
 
 

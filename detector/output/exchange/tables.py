@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from detector.output.exchange.run import Run
-from detector.output.files import cell
+from detector.output.files import cell, readable
 from detector.output.results import COUNTS, SMEARS
 
 if TYPE_CHECKING:
@@ -29,8 +29,8 @@ def cells_frame(run: Run) -> pd.DataFrame:
 
     lengths = [len(field.cells) for field in run.fields]
     columns = {
-        "field": np.repeat(np.array([field.name for field in run.fields], dtype=object), lengths),
-        "smear": np.repeat(np.array([field.smear for field in run.fields], dtype=object), lengths),
+        "field": np.repeat(np.array([readable(field.name) for field in run.fields], dtype=object), lengths),
+        "smear": np.repeat(np.array([readable(field.smear) for field in run.fields], dtype=object), lengths),
         "class": np.array([name for field in run.fields for name in field.names], dtype=object),
         "score": np.array([score for field in run.fields for score in field.scores], dtype=np.float64),
     }
@@ -45,18 +45,14 @@ def write_csv(run: Run, folder: Path) -> list[str]:
         disarmed = {name: cell(name) for name in frame[column].unique()}
         frame[column] = frame[column].map(disarmed)
     # Line breaks are as in our other tables, on each system.
-    frame.to_csv(folder / "cells.csv", index=False, encoding="utf-8", errors="backslashreplace", lineterminator="\n")
+    frame.to_csv(folder / "cells.csv", index=False, encoding="utf-8", lineterminator="\n")
     return []
 
 
 def write_parquet(run: Run, folder: Path) -> list[str]:
     """`cells.parquet`."""
-    frame = cells_frame(run)
-    for column in ("field", "smear"):
-        # Parquet takes no half of a pair of surrogates, which an undecodable name holds.
-        frame[column] = frame[column].map(lambda name: name.encode("utf-8", "backslashreplace").decode("utf-8"))
     types = {"field": "string", "smear": "string", "class": "string"}
-    frame.astype(types).to_parquet(folder / "cells.parquet", engine="pyarrow", index=False)
+    cells_frame(run).astype(types).to_parquet(folder / "cells.parquet", engine="pyarrow", index=False)
     return []
 
 
@@ -104,7 +100,7 @@ def _excel_cell(sheet: Any, text: str) -> Any:
     from openpyxl.cell import WriteOnlyCell
     from openpyxl.cell.cell import ILLEGAL_CHARACTERS_RE
 
-    clean = ILLEGAL_CHARACTERS_RE.sub("�", text).encode("utf-8", "backslashreplace").decode("utf-8")[:_LONGEST_CELL]
+    clean = readable(ILLEGAL_CHARACTERS_RE.sub("�", text))[:_LONGEST_CELL]
     made = WriteOnlyCell(sheet, clean)
     made.data_type = "s"
     return made
