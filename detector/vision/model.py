@@ -39,6 +39,8 @@ _LEAST_RANGE = 10
 noise of 10 grey levels it is 9."""
 _FEWEST_BLOCKS = 8
 """Blocks along each side from which on uneven light is known from cells."""
+_STEEP = 4 * _LEAST_RANGE
+"""Difference of neighbouring blocks that no smooth light makes: most fields with cells need no fit."""
 
 Candidates = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.int64]]
 """Boxes of shape (n, 4) in the network's pixels, their scores and labels, of shape (n,)."""
@@ -144,7 +146,9 @@ def is_blank(rgb: NDArray[np.uint8]) -> bool:
     blocks = np.asarray(cv2.resize(rgb, wh, interpolation=cv2.INTER_AREA), dtype=np.uint8)
     if _range(blocks.reshape(-1, 3)) < _LEAST_RANGE:
         return True
-    return min(blocks.shape[:2]) >= _FEWEST_BLOCKS and _range(_evenly_lit(blocks)) < _LEAST_RANGE
+    if min(blocks.shape[:2]) < _FEWEST_BLOCKS or cv2.absdiff(blocks[:, 1:], blocks[:, :-1]).max() >= _STEEP:
+        return False
+    return _range(_evenly_lit(blocks)) < _LEAST_RANGE
 
 
 def _range(levels: NDArray[Any]) -> float:
