@@ -7,6 +7,7 @@ import os
 import sys
 import time
 import webbrowser
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,7 +45,7 @@ def review(options: ReviewOptions) -> int:
     folder of results, before the page shows it as made. The reviewed counts.csv, smears.csv, detections.json, confusion.csv and report.html
     are written into the folder reviewed beside the counted ones. Ctrl-C ends the page.
     """
-    reader = reader_name(options.reader or _account())
+    reader = reader_name(options.reader or account())
     place = serving.address(options.serve)
     if options.dataset and not options.write:
         raise UsageError("--dataset needs --write; on the page there is a button for it")
@@ -66,11 +67,14 @@ def review(options: ReviewOptions) -> int:
             )  # fmt: skip
         if options.write:
             return _write(reviewed, options.dataset)
-        _serve(reviewed, place, reader, options.no_browser)
+        page = Page(place, reviewed, reader)
+        with process.collected_signals() as caught, page:
+            show(page, caught, options.no_browser)
     return EXIT_DONE
 
 
-def _account() -> str:
+def account() -> str:
+    """Name of the account that the program runs under."""
     try:
         return getpass.getuser()
     except (OSError, KeyError, ImportError):
@@ -95,18 +99,20 @@ def _write(reviewed: Review, with_dataset: bool) -> int:
     return EXIT_DONE
 
 
-def _serve(reviewed: Review, place: tuple[str, int], reader: str, no_browser: bool) -> None:
-    """Serve the page until Ctrl-C."""
-    page = Page(place, reviewed, reader)
-    with process.collected_signals() as caught, page:
-        errors.print(f"review: {page.url}", soft_wrap=True, markup=False, highlight=False)
-        if page.warning:
-            errors.print(f"warning: {page.warning}", style="yellow", markup=False, soft_wrap=True)
-        errors.print("each change is on disk at once; Ctrl-C ends the page", soft_wrap=True)
-        if not no_browser and _has_screen():
-            webbrowser.open(page.url)
-        while not caught:
-            time.sleep(0.1)
+def show(page: serving.Server, caught: Sequence[int], no_browser: bool) -> None:
+    """Tell the address of a page that is served, open it in a browser, and wait for a signal.
+
+    Args:
+        caught: signals that came, as `process.collected_signals` gives them.
+    """
+    errors.print(f"page: {page.url}", soft_wrap=True, markup=False, highlight=False)
+    if page.warning:
+        errors.print(f"warning: {page.warning}", style="yellow", markup=False, soft_wrap=True)
+    errors.print("each change is on disk at once; Ctrl-C ends the page", soft_wrap=True)
+    if not no_browser and _has_screen():
+        webbrowser.open(page.url)
+    while not caught:
+        time.sleep(0.1)
 
 
 def _has_screen() -> bool:

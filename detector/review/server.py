@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,13 +31,15 @@ if TYPE_CHECKING:
 SORTS = ("doubt", "score", "size", "field")
 """By what cells are sorted, the first to look at first."""
 MOST_CONNECTIONS = 512
-_IDLE_S = 900.0
+IDLE_S = 900.0
 """Longer than it takes to write a dataset of many fields."""
 _MOST_REQUEST = 16 * MEBIBYTE
 _PAGE = Path(__file__).parent / "page"
 _FILES = ("review.html", "review.css", "review.js", "fields.js", "cells.js", "talk.js", "konva.min.js")
 _KEPT = {**serving.HEADERS, "Cache-Control": "private, max-age=86400, immutable"}
 """Headers of a picture whose address changes with it."""
+Answer = Callable[[Mapping[str, Any]], dict[str, Any]]
+"""What is answered to what a page sent."""
 _CONFLICT, _REFUSED, _TOO_LARGE, _NOT_FOUND = 409, 422, 413, 404
 
 
@@ -56,13 +58,26 @@ class Page(serving.Server):
             OutputError: the address cannot be taken.
             UsageError: it is that of all networks at once.
         """
-        self._review, self._reader = review, reader
-        self._pictures = Pictures()
-        self._writing = threading.Lock()
-        super().__init__(place, self._routes, "review", MOST_CONNECTIONS)
-        self.idle_s = _IDLE_S
+        super().__init__(place, Desk(review, reader, Pictures()).routes, "review", MOST_CONNECTIONS)
+        self.idle_s = IDLE_S
 
-    def _routes(self) -> Sequence[BaseRoute]:
+
+class Desk:
+    """A review as pages ask for it and change it."""
+
+    def __init__(self, review: Review, reader: str, pictures: Pictures, start: str = "") -> None:
+        """Serve a review.
+
+        Args:
+            reader: the name that a page begins with.
+            pictures: where its pictures are kept while they are used.
+            start: address of the page on which another count is chosen; empty where there is none.
+        """
+        self._review, self._reader, self._pictures, self._start = review, reader, pictures, start
+        self._writing = threading.Lock()
+
+    def routes(self) -> Sequence[BaseRoute]:
+        """What is served below the address of the review."""
         from starlette.routing import Route
 
         shown: dict[str, Callable[[Request], Response]] = {
@@ -72,16 +87,17 @@ class Page(serving.Server):
             "/crop.jpg": self._crop,
             "/picture.jpg": self._picture,
         }
-        taken: dict[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
+        taken: dict[str, Answer] = {
             "/change": self._change,
             "/undo": partial(self._undo, again=False),
             "/redo": partial(self._undo, again=True),
             "/write": self._write,
         }
-        routes = [Route("/", partial(_file, "review.html"), methods=["GET"])]
-        routes += [Route(f"/{name}", partial(_file, name), methods=["GET"]) for name in _FILES]
-        routes += [Route(path, _shown(answer), methods=["GET"]) for path, answer in shown.items()]
-        return [*routes, *(Route(path, _taken(answer), methods=["POST"]) for path, answer in taken.items())]
+        return [
+            *pages("review.html", _FILES),
+            *(Route(path, _shown(answer), methods=["GET"]) for path, answer in shown.items()),
+            *taking(taken),
+        ]
 
     # What is shown
 
@@ -93,6 +109,7 @@ class Page(serving.Server):
             "classes": CLASSES,
             "colours": [COLOURS[name] for name in CLASSES],
             "crop_px": CROP_PX,
+            "start": self._start,
         }
         return _json({**self._review.state(since), **(about if since < 0 else {})})
 
@@ -207,6 +224,21 @@ def _number(request: Request, name: str, default: int) -> int:
         raise UsageError(f"{name} must be a whole number, got {text[:40]!r}") from None
 
 
+def pages(start: str, names: Iterable[str]) -> list[BaseRoute]:
+    """Routes of files of the page; `start` is the one that the bare address gives."""
+    from starlette.routing import Route
+
+    files = {"/": start, **{f"/{name}": name for name in names}}
+    return [Route(path, partial(_file, name), methods=["GET"]) for path, name in files.items()]
+
+
+def taking(taken: Mapping[str, Answer]) -> list[BaseRoute]:
+    """Routes of what a page sends as JSON, by their paths, with what answers."""
+    from starlette.routing import Route
+
+    return [Route(path, _taken(answer), methods=["POST"]) for path, answer in taken.items()]
+
+
 def _file(name: str, _request: Request) -> Response:
     return serving.file(_PAGE / name)
 
@@ -236,7 +268,7 @@ def _shown(answer: Callable[[Request], Response]) -> Callable[[Request], Respons
     return guarded
 
 
-def _taken(answer: Callable[[Mapping[str, Any]], dict[str, Any]]) -> Callable[[Request], Any]:
+def _taken(answer: Answer) -> Callable[[Request], Any]:
     """Reads what a page sends, within a bound, and answers when it is done, or with the reason why it is not."""
     from starlette.concurrency import run_in_threadpool
 
@@ -251,7 +283,7 @@ def _taken(answer: Callable[[Mapping[str, Any]], dict[str, Any]]) -> Callable[[R
     return guarded
 
 
-def _answered(answer: Callable[[Mapping[str, Any]], dict[str, Any]], content: bytes) -> Response:
+def _answered(answer: Answer, content: bytes) -> Response:
     try:
         request = json.loads(content)
         if not isinstance(request, dict):

@@ -113,6 +113,8 @@ async function start() {
     return say(`the program does not answer: ${error.message}`, true);
   }
   at("folder").textContent = review.folder;
+  at("start").hidden = !review.start;
+  if (review.start) at("start").href = review.start;
   document.title = `${review.folder.split(/[\\/]/).pop()}: review`;
   fields.start();
   cells.start((field, cell) => {

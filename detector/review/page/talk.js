@@ -17,7 +17,7 @@ export function follow(listener) {
   listeners.add(listener);
 }
 
-async function answerOf(response) {
+export async function answerOf(response) {
   const content = await response.json();
   if (response.ok) return content;
   throw Object.assign(new Error(content.error || `refused (${response.status})`), { stale: content.stale, refused: true });
@@ -126,7 +126,7 @@ async function watch() {
 
 export async function begin() {
   const answer = await get("state.json");
-  Object.assign(review, { folder: answer.folder, classes: answer.classes, colours: answer.colours, crop_px: answer.crop_px });
+  Object.assign(review, { folder: answer.folder, classes: answer.classes, colours: answer.colours, crop_px: answer.crop_px, start: answer.start });
   at("reader").value = answer.reader;
   takeIn(answer, false);
   setTimeout(watch, FOLLOW_MS);
