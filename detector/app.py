@@ -46,7 +46,12 @@ def parser() -> Parser:
     add = made.add_argument
     add("folder", metavar="FOLDER", nargs="?", type=Path, help="the folder that is shown first; default: your own")
     add("--reader", help="who looks; default: the name of your account. The page lets you change it")
-    add("--port", type=Number(int, 0, 65535), default=AppOptions.port, help="port of the page on this computer; 0 takes a free one")
+    add(
+        "--port",
+        type=Number(int, 0, 65535),
+        default=AppOptions.port,
+        help="port of the page on this computer; 0 takes a free one",
+    )
     add("--no-browser", action="store_true", help="print the page's address and open no browser")
     return made
 

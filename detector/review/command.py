@@ -16,7 +16,7 @@ from detector.arguments import Parser
 from detector.commandline import console, errors, run
 from detector.engines.options import CountOptions
 from detector.errors import EXIT_DONE, EXIT_INTERRUPTED, EXIT_NOTHING_DONE, UsageError
-from detector.output import results, serving
+from detector.output import pdf, results, serving
 from detector.review import outcome
 from detector.review.journal import Journal
 from detector.review.opened import open_run
@@ -36,6 +36,7 @@ class ReviewOptions:
     no_browser: bool = False
     write: bool = False
     dataset: bool = False
+    pdf: bool = False
 
 
 def review(options: ReviewOptions) -> int:
@@ -47,8 +48,11 @@ def review(options: ReviewOptions) -> int:
     """
     reader = reader_name(options.reader or account())
     place = serving.address(options.serve)
-    if options.dataset and not options.write:
-        raise UsageError("--dataset needs --write; on the page there is a button for it")
+    for name in ("dataset", "pdf"):
+        if getattr(options, name) and not options.write:
+            raise UsageError(f"--{name} needs --write; on the page there is a box to tick for it")
+    if options.pdf:
+        pdf.require("--pdf")
     folder = options.folder
     if not (folder / results.CELLS).exists():
         folder, code = _counted(folder)
@@ -66,7 +70,7 @@ def review(options: ReviewOptions) -> int:
                 style="yellow", markup=False, soft_wrap=True,
             )  # fmt: skip
         if options.write:
-            return _write(reviewed, options.dataset)
+            return _write(reviewed, options)
         page = Page(place, reviewed, reader)
         with process.collected_signals() as caught, page:
             show(page, caught, options.no_browser)
@@ -92,9 +96,9 @@ def _counted(pictures: Path) -> tuple[Path, int]:
         return out, batch.count_into_folder(options, lambda: Model.load(None, options.backend, processors()), started)
 
 
-def _write(reviewed: Review, with_dataset: bool) -> int:
-    console.print(f"written to {outcome.write(reviewed)}", soft_wrap=True, markup=False)
-    if with_dataset:
+def _write(reviewed: Review, options: ReviewOptions) -> int:
+    console.print(f"written to {outcome.write(reviewed, options.pdf)}", soft_wrap=True, markup=False)
+    if options.dataset:
         console.print(f"dataset: {outcome.write_dataset(reviewed)}", soft_wrap=True, markup=False)
     return EXIT_DONE
 
@@ -134,6 +138,7 @@ def parser() -> Parser:
     )
     add("--no-browser", action="store_true", help="print the page's address and open no browser")
     add("--write", action="store_true", help="write the reviewed results and end, without a page")
+    add("--pdf", action="store_true", help="with --write: also write the report as a PDF to print and sign")
     add("--dataset", action="store_true", help="with --write: also write the fields that were looked at as a dataset for train")
     return made
 

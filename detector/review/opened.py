@@ -80,7 +80,7 @@ def open_run(folder: Path, pictures: Path | None = None) -> Run:
 
     Raises:
         OutputError: it is no folder of a finished count, a count writes into it, or its files cannot be read or contradict each other.
-        UsageError: it is that of a stream, or `pictures` is no folder.
+        UsageError: it is that of a stream or of a review, or `pictures` is no folder.
     """
     if is_written(folder / results.JOURNAL):
         raise OutputError(f"{folder}: a count writes into it; wait for its end")
@@ -92,6 +92,8 @@ def open_run(folder: Path, pictures: Path | None = None) -> Run:
         raise UsageError(
             f"{folder}: is the result of a stream, whose pictures were not kept; only counts of files can be reviewed"
         )
+    if "review" in document:
+        raise UsageError(f"{folder}: is the result of a review; open the count that was reviewed, {folder.resolve().parent}")
     if pictures is not None and not pictures.is_dir():
         raise UsageError(f"--pictures {pictures}: is not a folder; give the one from which the fields are named")
     try:

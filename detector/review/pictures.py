@@ -89,11 +89,15 @@ class Pictures:
     def _rgb(self, field: RunField) -> Rgb:
         if field.problem:
             raise ImageError(field.problem)
-        return self._pictures.get(field.path, lambda: _read(field))
+        return self._pictures.get(field.path, lambda: read(field))
 
 
-def _read(field: RunField) -> Rgb:
-    """The pixels of a field; one that is not the counted picture gets its `problem`."""
+def read(field: RunField) -> Rgb:
+    """The pixels of a field; one that is not the counted picture gets its `problem`.
+
+    Raises:
+        ImageError: it cannot be shown.
+    """
     try:
         rgb = images.read(field.path)
     except ImageError as error:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 from detector.engines import job
 from detector.engines.inputs import SUFFIXES
@@ -29,7 +29,7 @@ from detector.review.server import IDLE_S, MOST_CONNECTIONS, Desk, pages, taking
 from detector.vision.model import Model, processors
 
 if TYPE_CHECKING:
-    from starlette.routing import BaseRoute
+    from starlette.routing import BaseRoute, Router
     from starlette.types import Receive, Scope, Send
 
 _FILES = ("review.css", "start.js", "talk.js")
@@ -85,7 +85,7 @@ class Counting:
             UsageError: another one is counted.
         """
         with self._lock:
-            if self._thread is not None and self._thread.is_alive():
+            if self._state["phase"] in (SEARCHING, COUNTING):
                 raise UsageError(f"{self._state['folder']} is still being counted; wait for its end, or cancel it")
             self._cancelled.clear()
             self._state = {"phase": SEARCHING, "folder": str(folder)}
@@ -169,7 +169,7 @@ class Start(serving.Server):
         self._folder, self._reader = folder, reader
         self._pictures = Pictures()
         self._counting = Counting(self._open)
-        self._reviews: list[tuple[Path, Desk]] = []
+        self._reviews: list[tuple[Path, Router]] = []
         self._opening = threading.Lock()
         self._journals = ExitStack()
         super().__init__((serving.LOOPBACK, port), self._routes, "app", MOST_CONNECTIONS)
@@ -206,25 +206,25 @@ class Start(serving.Server):
         Raises:
             SmearcountError: it is no folder of a finished count, or another program has it open.
         """
+        from starlette.routing import Router
+
         folder = folder.resolve()
         with self._opening:
             number = next((n for n, (own, _) in enumerate(self._reviews) if own == folder), len(self._reviews))
             if number == len(self._reviews):
                 run = open_run(folder)
                 review = Review(run, self._journals.enter_context(Journal(folder, run.sha256)))
-                self._reviews.append((folder, Desk(review, self._reader, self._pictures, start="../../")))
+                desk = Desk(review, self._reader, self._pictures, start="../../")
+                self._reviews.append((folder, Router(desk.routes())))
         return f"run/{number}/"
 
     async def _review(self, scope: Scope, receive: Receive, send: Send) -> None:
         from starlette.responses import PlainTextResponse
-        from starlette.routing import Router
 
         number = scope["path_params"]["number"]
-        if number >= len(self._reviews):
-            answer = PlainTextResponse("this count is not open; choose it on the first page", 404, headers=serving.HEADERS)
-            await answer(scope, receive, send)
-            return
-        await Router(self._reviews[number][1].routes())(scope, receive, send)
+        closed = PlainTextResponse("this count is not open; choose it on the first page", 404, headers=serving.HEADERS)
+        answer = self._reviews[number][1] if number < len(self._reviews) else closed
+        await answer(scope, receive, send)
 
 
 def listing(folder: Path) -> dict[str, Any]:

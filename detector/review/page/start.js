@@ -89,7 +89,9 @@ async function open(folder) {
 async function count() {
   say("");
   const answer = await attempt(() => ask("count", { folder: chosen }));
-  if (answer) tell(answer);
+  if (!answer) return;
+  watched = answer.folder;
+  tell(answer);
 }
 
 // A count that goes on, also one that another page began
