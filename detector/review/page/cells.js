@@ -1,7 +1,7 @@
 // The grid of cells: only the rows in view are elements, so that a hundred thousand cells scroll.
 import { at, change, element, follow, get, review, say, swatch } from "./talk.js";
 
-const TILE = 108, GAP = 6, SPARE_ROWS = 3, MANY_FIELDS = 20, CLICK_PX = 5, EDGE_PX = 30, LOOK_MS = 400;
+const TILE = 108, GAP = 6, SPARE_ROWS = 3, MANY_FIELDS = 20, CLICK_PX = 5, EDGE_PX = 30, LOOK_MS = 400, ORDERING_MS = 120000;
 const REMOVED = -1, EACH = 5;
 const grid = at("grid"), rows = at("rows"), band = at("band");
 
@@ -71,7 +71,7 @@ function listed() {
 async function ordered(turn) {
   const path = listed();
   for (;;) {
-    const answer = await get(path);
+    const answer = await get(path, ORDERING_MS);
     if (answer.cells || turn !== asked) return answer.cells;
     say(`comparing cells: ${answer.done.toLocaleString("en")} of ${answer.total.toLocaleString("en")} fields`);
     await new Promise(done => setTimeout(done, LOOK_MS));

@@ -23,8 +23,8 @@ export async function answerOf(response) {
   throw Object.assign(new Error(content.error || `refused (${response.status})`), { stale: content.stale, refused: true });
 }
 
-export async function get(path) {
-  return answerOf(await fetch(path, { signal: AbortSignal.timeout(PATIENCE_MS) }));
+export async function get(path, patience = PATIENCE_MS) {
+  return answerOf(await fetch(path, { signal: AbortSignal.timeout(patience) }));
 }
 
 async function post(path, body) {
