@@ -96,7 +96,7 @@ def write(review: Review, with_pdf: bool = False) -> Path:
 
 
 def export(review: Review, names: Sequence[str]) -> formats.Exported:
-    """Write the reviewed cells for other tools, from what `write` left, each format into a folder of its own below a new one.
+    """Write the review for other tools, from what `write` left, each format into a folder of its own below a new one.
 
     Args:
         names: of `output.exchange.FORMATS`.
@@ -106,12 +106,20 @@ def export(review: Review, names: Sequence[str]) -> formats.Exported:
     """
     wanted = formats.require(names, "export")
     folder = review.run.folder / FOLDER
-    run = runs.read(folder, {state.name: state.source.path for state in review.fields if not state.source.problem})
+    places = {state.name: state.source.path for state in review.fields if not state.source.problem}
     number = 1
     # What was written before may have been corrected in another tool.
     while (out := folder / (results.EXCHANGE if number == 1 else f"{results.EXCHANGE}-{number}")).exists():
         number += 1
-    return formats.write(run, wanted, out)
+    exported = formats.Exported()
+    for source, messages in ((folder, False), (review.run.folder, True)):
+        own = [name for name in wanted if (name in formats.MESSAGES) == messages]
+        if own:
+            part = formats.write(runs.read(source, places), own, out)
+            exported.folders |= part.folders
+            exported.failed += part.failed
+            exported.remarks += [remark for remark in part.remarks if remark not in exported.remarks]
+    return exported
 
 
 def counts_table(taken: Snapshot) -> Table:

@@ -157,5 +157,6 @@ def test_reviewed_cells_are_exported_by_the_command_too(reviewed: Review, run_fo
     assert run_command(exchange.main, folder, "--to", "csv", "--out", run_folder / "given") == 0
     (table,) = (run_folder / "given" / "csv").glob("*.csv")
     assert len(rows(table)) == sum(len(state.present()) for state in reviewed.fields if state.source.is_read)
+    assert run_command(exchange.main, folder, "--to", "fhir", "--out", run_folder / "sent") == 3
     with pytest.raises(UsageError, match="open the count that was reviewed"):
         open_run(folder)

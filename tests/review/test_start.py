@@ -129,12 +129,12 @@ def test_a_folder_is_counted_reviewed_and_exported_without_another_command(asked
     signed = [{"smear": smear, "signed": True} for smear in ("smear_a", "smear_b")]
     assert asked.post("run/0/change", id="sign-them-all", by="Ann", smears=signed).status_code == 200
     for folder in ("exchange", "exchange-2"):
-        answer = asked.post("run/0/write", dataset=True, formats=["coco", "yolo"]).json()
+        answer = asked.post("run/0/write", dataset=True, formats=["coco", "yolo", "fhir"]).json()
         written = {Path(path).relative_to(out).as_posix() for path in answer["written"]}
-        assert written == {
-            "reviewed",
-            *(f"reviewed/{name}" for name in (f"{folder}/coco", f"{folder}/yolo", "dataset/data.yaml")),
-        }
+        formats = {f"reviewed/{folder}/{name}" for name in ("coco", "yolo", "fhir")}
+        assert written == {"reviewed", "reviewed/dataset/data.yaml", *formats}
+    # Messages are those of the count, and final, for its smears are signed.
+    assert '"final"' in "".join(path.read_text(encoding="utf-8") for path in (out / "reviewed/exchange/fhir").rglob("*.json"))
     assert "no such format" in asked.refused("run/0/write", formats=["docx"])
     assert contents(fields) == before
     # What was counted before is offered, and opened as it is.
