@@ -22,6 +22,7 @@ COMMANDS = {
     "stream": "count a smear under a camera or in a video, each cell once",
     "exchange": "give counted cells to other tools, and take corrected ones back",
     "serve": "count over HTTP, for instruments and other systems",
+    "app": "choose a folder on a page, count it, look, correct and sign",
     "review": "look at the cells of a count, correct and sign them, on a page",
     "evaluate": "compare a model with labels, or counts with true counts",
     "factor": "derive your own factor from cells per mm² to cells per µL",

@@ -16,7 +16,7 @@ from detector.commandline import console, errors, progress_bar
 from detector.engines import job, manifest
 from detector.engines.options import CountOptions
 from detector.errors import EXIT_DONE, EXIT_INTERRUPTED, EXIT_NOTHING_DONE, EXIT_SOME_FAILED
-from detector.output import results, tables, terminal
+from detector.output import pdf, results, tables, terminal
 from detector.output.outcome import Outcome
 from detector.output.report import page
 from detector.vision import scan
@@ -41,6 +41,8 @@ def count_into_folder(options: CountOptions, opened: Callable[[], Model], starte
     for remark in manifest.read(options.manifest).remarks if options.manifest else ():
         errors.print(f"{options.manifest}: {remark}", markup=False, soft_wrap=True)
     exported = _formats(options)
+    if options.pdf:
+        pdf.require(option("pdf"))
     searched = job.search(options, option)
     fields = searched.fields
     # Done while the interpreter idles, because the model is opened and works.

@@ -65,6 +65,7 @@ def parser() -> Parser:
     add("--ul-factor", type=Number(float), help="your own factor from cells per mm² to cells per µL, in place of --rbc-per-ul")
     add("--truth", type=Path, help="true counts to compare with: a CSV or .xlsx file, or labels (Pascal VOC, YOLO, COCO)")
     add("--overlays", action="store_true", help="save each field with its boxes drawn, in the folder overlays")
+    add("--pdf", action="store_true", help="write the report as a PDF too, to print and sign")
     tried, untried = [name for name in backends.NAMES if name not in backends.EXPERIMENTAL], backends.EXPERIMENTAL
     of_backend = f"program that runs the model: {', '.join(tried)}; experimental, never run yet: {', '.join(untried)}"
     add("--backend", default=CountOptions.backend, help=of_backend)

@@ -72,6 +72,7 @@ def test_wings_import_downwards_and_torch_stays_in_training() -> None:
     [
         "detector",
         "detector.api",
+        "detector.app",
         "detector.control",
         "detector.count",
         "detector.convert",

@@ -74,7 +74,7 @@ def test_a_count_writes_what_the_page_names(counted: Path) -> None:
     document = set(keys(json.loads((counted / "detections.json").read_text(encoding="utf-8"))))
     assert document == documented("detections.json")
     run = set(keys(json.loads((counted / "run.json").read_text(encoding="utf-8"))))
-    assert run == {one for one in documented("run.json") if not one.startswith("stream")}
+    assert run == {one for one in documented("run.json") if not one.startswith(("stream", "review"))}
     lines = (counted / "journal.jsonl").read_text(encoding="utf-8").splitlines()
     assert {one for line in lines for one in keys(json.loads(line))} == documented("journal.jsonl")
 
@@ -98,6 +98,8 @@ def test_a_review_writes_what_the_page_names(counted: Path) -> None:
     for name in ("counts.csv", "smears.csv"):
         assert header(folder / name) == documented(name) | documented(f"reviewed/{name}"), name
     assert header(folder / "confusion.csv") == documented("reviewed/confusion.csv")
+    about = set(keys(json.loads((folder / "run.json").read_text(encoding="utf-8"))))
+    assert about == {one for one in documented("run.json") if not one.startswith("stream")}
 
 
 def test_the_page_names_what_a_streams_journal_holds() -> None:
@@ -118,7 +120,7 @@ def test_a_stream_writes_what_the_page_names(run_command: Run, monkeypatch: pyte
         assert header(Path("out") / name) == documented(name), name
     document = set(keys(json.loads(Path("out/run.json").read_text(encoding="utf-8"))))
     # Of the stub's fields and faults there may be none.
-    free = ("scales[]", "stream.segments[]", "stream.frames.told[]", "stream.frames.faults.", "stream.frames.reasons.")
+    free = ("review", "scales[]", "stream.segments[]", "stream.frames.told[]", "stream.frames.faults.", "stream.frames.reasons.")
     missing = {one for one in documented("run.json") - document if not one.startswith(free)}
     assert (document - documented("run.json"), missing) == (set(), set())
 

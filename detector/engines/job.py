@@ -24,7 +24,7 @@ from detector.errors import UsageError, writing
 from detector.output import files, overlay, results
 from detector.output.journal import Journal, Stamp, stamp_of
 from detector.output.outcome import Outcome
-from detector.output.report import page, pictures
+from detector.output.report import page, pictures, printed
 from detector.shipped import version
 from detector.vision import finder, scale, tiles
 from detector.vision.detections import Unread
@@ -152,6 +152,8 @@ def count_into(
         outcome = completed(outcome, options, found, model, started)
         results.write(folder, outcome, outcome.run)
         page.write(folder / results.REPORT, outcome, entries(fields, journal), outcome.run)
+        if options.pdf:
+            printed.write(folder / results.PDF, outcome, outcome.run)
     return outcome
 
 

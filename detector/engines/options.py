@@ -37,6 +37,8 @@ class CountOptions:
     out: Path | None = None
     """Folder for the results; None makes a new one."""
     overlays: bool = False
+    pdf: bool = False
+    """Write the report as a PDF too."""
     export: Sequence[str] = ()
     """Formats for other tools, by their names in `output.exchange.FORMATS`."""
     resume: bool = False

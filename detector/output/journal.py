@@ -236,6 +236,15 @@ def results_in(path: Path) -> dict[str, tuple[FieldResult, Stamp]]:
     return results
 
 
+def is_written(path: Path) -> bool:
+    """Whether a count, of this program or another, has a journal open; False also where nobody may write it."""
+    try:
+        with path.open("r+b") as file:
+            return not lock(file)
+    except OSError:
+        return False
+
+
 def stamp_of(path: Path) -> Stamp:
     """Size in bytes and time of change in ns of a file, or None where it cannot be asked."""
     try:

@@ -28,7 +28,7 @@ from detector.vision.model import Model
 JOURNAL = "journal.jsonl"
 COUNTS, SMEARS, RUN, CELLS = "counts.csv", "smears.csv", "run.json", "detections.json"
 OVERLAYS = "overlays"
-REPORT = "report.html"
+REPORT, PDF = "report.html", "report.pdf"
 EXCHANGE = "exchange"
 """Folder of the files for other tools."""
 FILES = (
@@ -38,6 +38,7 @@ FILES = (
     CELLS,
     RUN,
     REPORT,
+    PDF,
     "errors.csv",
     "agreement.csv",
     OVERLAYS,

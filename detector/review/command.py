@@ -7,6 +7,7 @@ import os
 import sys
 import time
 import webbrowser
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from detector.arguments import Parser
 from detector.commandline import console, errors, run
 from detector.engines.options import CountOptions
 from detector.errors import EXIT_DONE, EXIT_INTERRUPTED, EXIT_NOTHING_DONE, UsageError
-from detector.output import results, serving
+from detector.output import pdf, results, serving
 from detector.review import outcome
 from detector.review.journal import Journal
 from detector.review.opened import open_run
@@ -35,6 +36,7 @@ class ReviewOptions:
     no_browser: bool = False
     write: bool = False
     dataset: bool = False
+    pdf: bool = False
 
 
 def review(options: ReviewOptions) -> int:
@@ -44,10 +46,13 @@ def review(options: ReviewOptions) -> int:
     folder of results, before the page shows it as made. The reviewed counts.csv, smears.csv, detections.json, confusion.csv and report.html
     are written into the folder reviewed beside the counted ones. Ctrl-C ends the page.
     """
-    reader = reader_name(options.reader or _account())
+    reader = reader_name(options.reader or account())
     place = serving.address(options.serve)
-    if options.dataset and not options.write:
-        raise UsageError("--dataset needs --write; on the page there is a button for it")
+    for name in ("dataset", "pdf"):
+        if getattr(options, name) and not options.write:
+            raise UsageError(f"--{name} needs --write; on the page there is a box to tick for it")
+    if options.pdf:
+        pdf.require("--pdf")
     folder = options.folder
     if not (folder / results.CELLS).exists():
         folder, code = _counted(folder)
@@ -65,12 +70,15 @@ def review(options: ReviewOptions) -> int:
                 style="yellow", markup=False, soft_wrap=True,
             )  # fmt: skip
         if options.write:
-            return _write(reviewed, options.dataset)
-        _serve(reviewed, place, reader, options.no_browser)
+            return _write(reviewed, options)
+        page = Page(place, reviewed, reader)
+        with process.collected_signals() as caught, page:
+            show(page, caught, options.no_browser)
     return EXIT_DONE
 
 
-def _account() -> str:
+def account() -> str:
+    """Name of the account that the program runs under."""
     try:
         return getpass.getuser()
     except (OSError, KeyError, ImportError):
@@ -88,25 +96,27 @@ def _counted(pictures: Path) -> tuple[Path, int]:
         return out, batch.count_into_folder(options, lambda: Model.load(None, options.backend, processors()), started)
 
 
-def _write(reviewed: Review, with_dataset: bool) -> int:
-    console.print(f"written to {outcome.write(reviewed)}", soft_wrap=True, markup=False)
-    if with_dataset:
+def _write(reviewed: Review, options: ReviewOptions) -> int:
+    console.print(f"written to {outcome.write(reviewed, options.pdf)}", soft_wrap=True, markup=False)
+    if options.dataset:
         console.print(f"dataset: {outcome.write_dataset(reviewed)}", soft_wrap=True, markup=False)
     return EXIT_DONE
 
 
-def _serve(reviewed: Review, place: tuple[str, int], reader: str, no_browser: bool) -> None:
-    """Serve the page until Ctrl-C."""
-    page = Page(place, reviewed, reader)
-    with process.collected_signals() as caught, page:
-        errors.print(f"review: {page.url}", soft_wrap=True, markup=False, highlight=False)
-        if page.warning:
-            errors.print(f"warning: {page.warning}", style="yellow", markup=False, soft_wrap=True)
-        errors.print("each change is on disk at once; Ctrl-C ends the page", soft_wrap=True)
-        if not no_browser and _has_screen():
-            webbrowser.open(page.url)
-        while not caught:
-            time.sleep(0.1)
+def show(page: serving.Server, caught: Sequence[int], no_browser: bool) -> None:
+    """Tell the address of a page that is served, open it in a browser, and wait for a signal.
+
+    Args:
+        caught: signals that came, as `process.collected_signals` gives them.
+    """
+    errors.print(f"page: {page.url}", soft_wrap=True, markup=False, highlight=False)
+    if page.warning:
+        errors.print(f"warning: {page.warning}", style="yellow", markup=False, soft_wrap=True)
+    errors.print("each change is on disk at once; Ctrl-C ends the page", soft_wrap=True)
+    if not no_browser and _has_screen():
+        webbrowser.open(page.url)
+    while not caught:
+        time.sleep(0.1)
 
 
 def _has_screen() -> bool:
@@ -128,6 +138,7 @@ def parser() -> Parser:
     )
     add("--no-browser", action="store_true", help="print the page's address and open no browser")
     add("--write", action="store_true", help="write the reviewed results and end, without a page")
+    add("--pdf", action="store_true", help="with --write: also write the report as a PDF to print and sign")
     add("--dataset", action="store_true", help="with --write: also write the fields that were looked at as a dataset for train")
     return made
 

@@ -16,7 +16,7 @@ from detector.engines.inputs import FieldInput, Found
 from detector.engines.options import CountOptions
 from detector.errors import OutputError, SmearcountError, UsageError
 from detector.output import coco, files, results, slides
-from detector.output.journal import Stamp, results_in, stamp_of
+from detector.output.journal import Stamp, is_written, results_in, stamp_of
 from detector.vision.cells import CLASSES
 from detector.vision.detections import Detections, Unread
 from detector.vision.scale import Scale
@@ -79,9 +79,11 @@ def open_run(folder: Path, pictures: Path | None = None) -> Run:
         pictures: the folder from which the fields are named, where their pictures are elsewhere than at the count.
 
     Raises:
-        OutputError: it is no folder of a finished count, or its files cannot be read or contradict each other.
-        UsageError: it is that of a stream, or `pictures` is no folder.
+        OutputError: it is no folder of a finished count, a count writes into it, or its files cannot be read or contradict each other.
+        UsageError: it is that of a stream or of a review, or `pictures` is no folder.
     """
+    if is_written(folder / results.JOURNAL):
+        raise OutputError(f"{folder}: a count writes into it; wait for its end")
     missing = [name for name in _NEEDED if not (folder / name).is_file()]
     if missing:
         raise OutputError(f"{folder}: is not the folder of a finished count: {', '.join(missing)} is missing")
@@ -90,6 +92,8 @@ def open_run(folder: Path, pictures: Path | None = None) -> Run:
         raise UsageError(
             f"{folder}: is the result of a stream, whose pictures were not kept; only counts of files can be reviewed"
         )
+    if "review" in document:
+        raise UsageError(f"{folder}: is the result of a review; open the count that was reviewed, {folder.resolve().parent}")
     if pictures is not None and not pictures.is_dir():
         raise UsageError(f"--pictures {pictures}: is not a folder; give the one from which the fields are named")
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -15,7 +16,9 @@ from detector.annotations.records import Record
 from detector.counting.result import FieldResult
 from detector.counting.smears import SmearCount
 from detector.errors import ImageError, NothingToDoError, writing
-from detector.output import coco, files, html, results, tables
+from detector.output import coco, files, html, pdf, results, tables
+from detector.output.exchange import formats
+from detector.output.exchange import run as runs
 from detector.output.figures import many
 from detector.output.report import content
 from detector.output.tables import Table
@@ -58,8 +61,9 @@ class Snapshot:
         return [state for state in self.states if state.source.result.smear == name]
 
 
-def write(review: Review) -> Path:
-    """Write `reviewed/` into the folder of the count: `counts.csv`, `smears.csv`, `detections.json`, `confusion.csv`, `report.html`.
+def write(review: Review, with_pdf: bool = False) -> Path:
+    """Write `reviewed/` into the folder of the count: `counts.csv`, `smears.csv`, `detections.json`, `confusion.csv`, `run.json`,
+    `report.html`, and on request `report.pdf`.
 
     What an earlier call wrote there is replaced.
 
@@ -67,9 +71,11 @@ def write(review: Review) -> Path:
         The folder.
 
     Raises:
-        OutputError: something cannot be written.
+        OutputError: something cannot be written. MissingExtraError: the packages that write PDF are not installed.
     """
-    taken = Snapshot.of(review)
+    if with_pdf:
+        pdf.require("a report as PDF")
+    taken, written = Snapshot.of(review), datetime.now(UTC).isoformat(timespec="seconds")
     folder = review.run.folder / FOLDER
     with writing(folder):
         folder.mkdir(exist_ok=True)
@@ -77,8 +83,43 @@ def write(review: Review) -> Path:
         smears_table(taken).write(folder / results.SMEARS)
         coco.write(folder / results.CELLS, (_result(state) for state in taken.states))
         confusion_table(taken).write(folder / CONFUSION)
-    html.write(folder / results.REPORT, _report(taken, review))
+        about = {**review.run.document, "review": {"of": str(review.run.folder.resolve()), "written": written}}
+        files.write_text(folder / results.RUN, json.dumps(about, indent=2, ensure_ascii=False) + "\n")
+        # An earlier one would tell of other counts.
+        (folder / results.PDF).unlink(missing_ok=True)
+    html.write(folder / results.REPORT, _report(taken, review, written))
+    if with_pdf:
+        from detector.review import printed  # imports this module
+
+        printed.write(folder / results.PDF, taken, review, written)
     return folder
+
+
+def export(review: Review, names: Sequence[str]) -> formats.Exported:
+    """Write the review for other tools, from what `write` left, each format into a folder of its own below a new one.
+
+    Args:
+        names: of `output.exchange.FORMATS`.
+
+    Raises:
+        UsageError: there is no such format. MissingExtraError: a package that one needs is not installed.
+    """
+    wanted = formats.require(names, "export")
+    folder = review.run.folder / FOLDER
+    places = {state.name: state.source.path for state in review.fields if not state.source.problem}
+    number = 1
+    # What was written before may have been corrected in another tool.
+    while (out := folder / (results.EXCHANGE if number == 1 else f"{results.EXCHANGE}-{number}")).exists():
+        number += 1
+    exported = formats.Exported()
+    for source, messages in ((folder, False), (review.run.folder, True)):
+        own = [name for name in wanted if (name in formats.MESSAGES) == messages]
+        if own:
+            part = formats.write(runs.read(source, places), own, out)
+            exported.folders |= part.folders
+            exported.failed += part.failed
+            exported.remarks += [remark for remark in part.remarks if remark not in exported.remarks]
+    return exported
 
 
 def counts_table(taken: Snapshot) -> Table:
@@ -216,7 +257,7 @@ def _marked(mark: Mark) -> list[str | None]:
     return [None, None] if mark is None else [mark["by"], mark["at"]]
 
 
-def _report(taken: Snapshot, review: Review) -> str:
+def _report(taken: Snapshot, review: Review, written: str) -> str:
     read = [state for state in taken.states if state.source.is_read]
     looked_at = [state for state in read if state.looked]
     sections: list[dict[str, Any]] = []
@@ -248,15 +289,15 @@ def _report(taken: Snapshot, review: Review) -> str:
         sections=sections,
         more=len(taken.smears) - len(sections),
         confusion=confusion_table(taken),
-        fields=[_field_row(state) for state in taken.states[: content.MOST_ROWS]],
+        fields=[field_row(state) for state in taken.states[: content.MOST_ROWS]],
         fields_more=len(taken.states) - content.MOST_ROWS,
         run=review.run.document,
         version=version(),
-        written=datetime.now(UTC).isoformat(timespec="seconds"),
+        written=written,
     )
 
 
-def _field_row(state: FieldState) -> list[str]:
+def field_row(state: FieldState) -> list[str]:
     """A field's line in the report: name, counts, who looked at it when, and what is to be said of it."""
     row = content.field_row(state.counted)
     looked = f"{state.looked['by']}, {state.looked['at']}" if state.looked else "no"

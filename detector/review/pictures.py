@@ -63,7 +63,7 @@ class _Kept(Generic[V]):
 
 
 class Pictures:
-    """The pictures of a run."""
+    """The pictures of reviews that are open."""
 
     def __init__(self) -> None:
         """Keep nothing yet."""
@@ -76,7 +76,7 @@ class Pictures:
         Raises:
             ImageError: the field's picture cannot be shown.
         """
-        return self._jpegs.get((field.result.field, cell[:4]), lambda: _crop(self._rgb(field), cell))
+        return self._jpegs.get((field.path, cell[:4]), lambda: _crop(self._rgb(field), cell))
 
     def picture(self, field: RunField) -> bytes:
         """A field in its own pixels, as JPEG.
@@ -84,16 +84,20 @@ class Pictures:
         Raises:
             ImageError: it cannot be shown.
         """
-        return self._jpegs.get(field.result.field, lambda: images.as_jpeg(self._rgb(field), _PICTURE_QUALITY))
+        return self._jpegs.get(field.path, lambda: images.as_jpeg(self._rgb(field), _PICTURE_QUALITY))
 
     def _rgb(self, field: RunField) -> Rgb:
         if field.problem:
             raise ImageError(field.problem)
-        return self._pictures.get(field.result.field, lambda: _read(field))
+        return self._pictures.get(field.path, lambda: read(field))
 
 
-def _read(field: RunField) -> Rgb:
-    """The pixels of a field; one that is not the counted picture gets its `problem`."""
+def read(field: RunField) -> Rgb:
+    """The pixels of a field; one that is not the counted picture gets its `problem`.
+
+    Raises:
+        ImageError: it cannot be shown.
+    """
     try:
         rgb = images.read(field.path)
     except ImageError as error:

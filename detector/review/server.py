@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,8 +15,10 @@ from numpy.typing import NDArray
 
 from detector.errors import ImageError, SmearcountError, UsageError
 from detector.output import serving
+from detector.output.exchange import FORMATS, formats
 from detector.output.report.content import COLOURS
 from detector.review import outcome
+from detector.review.likeness import Likeness, distances, in_order, standardised
 from detector.review.pictures import CROP_PX, Pictures
 from detector.review.review import Cell, FieldState, Review, StaleError, doubts_of_cells
 from detector.texts import MEBIBYTE
@@ -30,14 +32,18 @@ if TYPE_CHECKING:
 
 SORTS = ("doubt", "score", "size", "field")
 """By what cells are sorted, the first to look at first."""
+LIKENESS = "likeness"
+"""So that like cells stand together; or by how like they are to one of them."""
 MOST_CONNECTIONS = 512
-_IDLE_S = 900.0
+IDLE_S = 900.0
 """Longer than it takes to write a dataset of many fields."""
 _MOST_REQUEST = 16 * MEBIBYTE
 _PAGE = Path(__file__).parent / "page"
 _FILES = ("review.html", "review.css", "review.js", "fields.js", "cells.js", "talk.js", "konva.min.js")
 _KEPT = {**serving.HEADERS, "Cache-Control": "private, max-age=86400, immutable"}
 """Headers of a picture whose address changes with it."""
+Answer = Callable[[Mapping[str, Any]], dict[str, Any]]
+"""What is answered to what a page sent."""
 _CONFLICT, _REFUSED, _TOO_LARGE, _NOT_FOUND = 409, 422, 413, 404
 
 
@@ -56,13 +62,27 @@ class Page(serving.Server):
             OutputError: the address cannot be taken.
             UsageError: it is that of all networks at once.
         """
-        self._review, self._reader = review, reader
-        self._pictures = Pictures()
-        self._writing = threading.Lock()
-        super().__init__(place, self._routes, "review", MOST_CONNECTIONS)
-        self.idle_s = _IDLE_S
+        super().__init__(place, Desk(review, reader, Pictures()).routes, "review", MOST_CONNECTIONS)
+        self.idle_s = IDLE_S
 
-    def _routes(self) -> Sequence[BaseRoute]:
+
+class Desk:
+    """A review as pages ask for it and change it."""
+
+    def __init__(self, review: Review, reader: str, pictures: Pictures, start: str = "") -> None:
+        """Serve a review.
+
+        Args:
+            reader: the name that a page begins with.
+            pictures: where its pictures are kept while they are used.
+            start: address of the page on which another count is chosen; empty where there is none.
+        """
+        self._review, self._reader, self._pictures, self._start = review, reader, pictures, start
+        self._likeness = Likeness()
+        self._writing = threading.Lock()
+
+    def routes(self) -> Sequence[BaseRoute]:
+        """What is served below the address of the review."""
         from starlette.routing import Route
 
         shown: dict[str, Callable[[Request], Response]] = {
@@ -72,16 +92,17 @@ class Page(serving.Server):
             "/crop.jpg": self._crop,
             "/picture.jpg": self._picture,
         }
-        taken: dict[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
+        taken: dict[str, Answer] = {
             "/change": self._change,
             "/undo": partial(self._undo, again=False),
             "/redo": partial(self._undo, again=True),
             "/write": self._write,
         }
-        routes = [Route("/", partial(_file, "review.html"), methods=["GET"])]
-        routes += [Route(f"/{name}", partial(_file, name), methods=["GET"]) for name in _FILES]
-        routes += [Route(path, _shown(answer), methods=["GET"]) for path, answer in shown.items()]
-        return [*routes, *(Route(path, _taken(answer), methods=["POST"]) for path, answer in taken.items())]
+        return [
+            *pages("review.html", _FILES),
+            *(Route(path, _shown(answer), methods=["GET"]) for path, answer in shown.items()),
+            *taking(taken),
+        ]
 
     # What is shown
 
@@ -93,6 +114,8 @@ class Page(serving.Server):
             "classes": CLASSES,
             "colours": [COLOURS[name] for name in CLASSES],
             "crop_px": CROP_PX,
+            "start": self._start,
+            "formats": FORMATS,
         }
         return _json({**self._review.state(since), **(about if since < 0 else {})})
 
@@ -102,10 +125,16 @@ class Page(serving.Server):
 
     def _cells(self, request: Request) -> Response:
         label, sort = _number(request, "class", -1), request.query_params.get("sort", SORTS[0])
-        if sort not in SORTS:
-            raise UsageError(f"cells are sorted by {', '.join(SORTS)}, got {sort!r}")
+        if sort not in (*SORTS, LIKENESS):
+            raise UsageError(f"cells are sorted by {', '.join((*SORTS, LIKENESS))}, got {sort!r}")
         states, _ = self._review.snapshot()
-        return _json({"cells": listed(states, self._review.run.thresholds, label, sort)})
+        if sort != LIKENESS:
+            return _json({"cells": listed(states, self._review.run.thresholds, label, sort)})
+        left = self._likeness.progress(states)
+        if left is not None:
+            return _json({"done": left[0], "total": left[1]})
+        like = (_number(request, "f", -1), _number(request, "c", -1)) if "f" in request.query_params else None
+        return _json({"cells": alike(states, self._likeness, label, like)})
 
     def _crop(self, request: Request) -> Response:
         number = self._field_number(request)
@@ -136,11 +165,19 @@ class Page(serving.Server):
         return {**self._review.state(_since(content)), "field": field}
 
     def _write(self, content: Mapping[str, Any]) -> dict[str, Any]:
+        names = content.get("formats", [])
+        if not isinstance(names, list):
+            raise UsageError("formats must be a list of names")
+        wanted = formats.require(map(str, names), "export")
         with self._writing:
-            written = [str(outcome.write(self._review))]
+            written, remarks = [str(outcome.write(self._review, bool(content.get("pdf"))))], []
+            if wanted:
+                exported = outcome.export(self._review, wanted)
+                written += map(str, exported.folders.values())
+                remarks = [*exported.failed, *exported.remarks]
             if content.get("dataset"):
                 written.append(str(outcome.write_dataset(self._review)))
-        return {"written": written}
+        return {"written": written, "remarks": remarks}
 
 
 def listed(states: Sequence[FieldState], thresholds: Mapping[str, float], label: int, sort: str) -> list[int]:
@@ -159,17 +196,49 @@ def listed(states: Sequence[FieldState], thresholds: Mapping[str, float], label:
     for own in by_smear.values() if sort == SORTS[0] else ():
         # The median size is that of the smear, whose cells are all of one magnification.
         doubts |= {state.name: values for state, values in zip(own, doubts_of_cells(own, thresholds), strict=True)}
-    tables = [
-        _listed(number, state, sort, doubts.get(state.name)) for number, state in enumerate(states) if not state.source.problem
-    ]
-    table = np.concatenate([*tables, np.zeros((0, 6))])
+    table = np.concatenate(
+        [*(_listed(n, state, sort, doubts.get(state.name)) for n, state in enumerate(states)), np.zeros((0, 6))]
+    )
     if label >= 0:
         table = table[table[:, 3] == label]
-    return table[np.lexsort((table[:, 2], table[:, 1], table[:, 0])), 1:].astype(np.int64).ravel().tolist()
+    return _flat(table[np.lexsort((table[:, 2], table[:, 1], table[:, 0]))])
+
+
+def alike(states: Sequence[FieldState], likeness: Likeness, label: int, like: tuple[int, int] | None) -> list[int]:
+    """The cells of a class as `listed` gives them, so that like ones stand together, or by how like they are to one cell.
+
+    Args:
+        likeness: has nothing left to do for these fields.
+        label: the class; -1 for all.
+        like: numbers of the field and of the cell in it to which others are compared.
+
+    Raises:
+        UsageError: there is no such cell.
+    """
+    whole = [_listed(n, state, SORTS[-1], None) for n, state in enumerate(states)]
+    parts = [likeness.of(state, part[:, 2].astype(int).tolist()) for state, part in zip(states, whole, strict=True) if len(part)]
+    if not parts:
+        return []
+    table, vectors = np.concatenate(whole), standardised(np.concatenate(parts))
+    chosen = np.flatnonzero(table[:, 3] == label) if label >= 0 else np.arange(len(table))
+    if like is None:
+        return _flat(table[chosen[in_order(vectors[chosen])]])
+    index = np.flatnonzero((table[:, 1] == like[0]) & (table[:, 2] == like[1]))
+    if not len(index):
+        raise UsageError("the cell to which others are compared is not there any more; choose another one")
+    far = distances(vectors, int(index[0]))
+    far[index] = -1  # before others that are quite the same
+    return _flat(table[chosen[np.argsort(far[chosen], kind="stable")]])
+
+
+def _flat(table: NDArray[np.float64]) -> list[int]:
+    return table[:, 1:].astype(np.int64).ravel().tolist()
 
 
 def _listed(number: int, state: FieldState, sort: str, doubts: NDArray[np.float64] | None) -> NDArray[np.float64]:
-    """The cells of one field, of shape (n, 6): what they are sorted by, and the five numbers of `listed`."""
+    """The cells of one field, of shape (n, 6): what they are sorted by, and the five numbers of `listed`; none where it cannot be shown."""
+    if state.source.problem:
+        return np.zeros((0, 6))
     model = state.source.cells
     if state.revision:
         there = [(n, cell) for n, cell in state.cells.items() if cell is not None]
@@ -207,6 +276,21 @@ def _number(request: Request, name: str, default: int) -> int:
         raise UsageError(f"{name} must be a whole number, got {text[:40]!r}") from None
 
 
+def pages(start: str, names: Iterable[str]) -> list[BaseRoute]:
+    """Routes of files of the page; `start` is the one that the bare address gives."""
+    from starlette.routing import Route
+
+    files = {"/": start, **{f"/{name}": name for name in names}}
+    return [Route(path, partial(_file, name), methods=["GET"]) for path, name in files.items()]
+
+
+def taking(taken: Mapping[str, Answer]) -> list[BaseRoute]:
+    """Routes of what a page sends as JSON, by their paths, with what answers."""
+    from starlette.routing import Route
+
+    return [Route(path, _taken(answer), methods=["POST"]) for path, answer in taken.items()]
+
+
 def _file(name: str, _request: Request) -> Response:
     return serving.file(_PAGE / name)
 
@@ -236,7 +320,7 @@ def _shown(answer: Callable[[Request], Response]) -> Callable[[Request], Respons
     return guarded
 
 
-def _taken(answer: Callable[[Mapping[str, Any]], dict[str, Any]]) -> Callable[[Request], Any]:
+def _taken(answer: Answer) -> Callable[[Request], Any]:
     """Reads what a page sends, within a bound, and answers when it is done, or with the reason why it is not."""
     from starlette.concurrency import run_in_threadpool
 
@@ -251,7 +335,7 @@ def _taken(answer: Callable[[Mapping[str, Any]], dict[str, Any]]) -> Callable[[R
     return guarded
 
 
-def _answered(answer: Callable[[Mapping[str, Any]], dict[str, Any]], content: bytes) -> Response:
+def _answered(answer: Answer, content: bytes) -> Response:
     try:
         request = json.loads(content)
         if not isinstance(request, dict):

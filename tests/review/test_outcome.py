@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,11 +13,13 @@ from typing import Any
 import pytest
 from steps import change, looked_at_all
 
+from detector import exchange
 from detector.accuracy import tables as truths
 from detector.annotations import dataset
 from detector.counting.fields import FieldCount
-from detector.errors import NothingToDoError, OutputError
+from detector.errors import NothingToDoError, OutputError, UsageError
 from detector.review import outcome
+from detector.review.opened import open_run
 from detector.review.review import Review
 
 Opening = Callable[[], Any]
@@ -117,3 +121,42 @@ def test_fields_that_were_looked_at_become_a_dataset(reviewed: Review, run_folde
 def test_without_a_look_there_is_no_dataset(opened: Opening) -> None:
     with opened() as review, pytest.raises(NothingToDoError, match="mark fields as looked at first"):
         outcome.write_dataset(review)
+
+
+def words_of(pdf: Path) -> str:
+    """The text of a PDF, by an independent reader."""
+    if (reader := shutil.which("pdftotext")) is None:
+        pytest.skip("needs pdftotext: apt-get install poppler-utils")
+    done = subprocess.run([reader, "-layout", str(pdf), "-"], capture_output=True, text=True, check=True)
+    return done.stdout
+
+
+def test_the_printed_report_says_who_signed_what_and_has_lines_to_sign(reviewed: Review) -> None:
+    pytest.importorskip("fpdf", reason="needs the pdf extra: pip install -e '.[pdf]'")
+    folder = outcome.write(reviewed, with_pdf=True)
+    flat = " ".join(words_of(folder / "report.pdf").split())
+    state = reviewed.fields[0]
+    assert state.looked is not None
+    at = f"{state.looked['at'][:10]} {state.looked['at'][11:16]} UTC"
+    assert f"by Ann: 1 field, last {at}" in flat
+    assert "Marked as reviewed on the page: by Ann" in flat
+    assert "Marked as reviewed on the page: no." in flat
+    assert "The review is not complete." in flat
+    for smear in ("smear_a", "smear_b"):
+        assert f"{reviewed.smear(smear).classes['RBC'].total:,}" in flat
+        assert smear in flat
+    assert flat.count("Signature") == 2
+    assert "onerror=alert(1)>&'.jpg" in flat
+    assert "Unread: smear_b/empty.jpg: is empty" in flat
+    # Without it, one of an earlier call would tell of other counts.
+    assert not (outcome.write(reviewed) / "report.pdf").exists()
+
+
+def test_reviewed_cells_are_exported_by_the_command_too(reviewed: Review, run_folder: Path, run_command: Any) -> None:
+    folder = outcome.write(reviewed)
+    assert run_command(exchange.main, folder, "--to", "csv", "--out", run_folder / "given") == 0
+    (table,) = (run_folder / "given" / "csv").glob("*.csv")
+    assert len(rows(table)) == sum(len(state.present()) for state in reviewed.fields if state.source.is_read)
+    assert run_command(exchange.main, folder, "--to", "fhir", "--out", run_folder / "sent") == 3
+    with pytest.raises(UsageError, match="open the count that was reviewed"):
+        open_run(folder)

@@ -15,6 +15,7 @@ from detector.review.journal import JOURNAL, Journal
 from detector.review.opened import open_run
 from detector.review.review import Review
 from detector.review.server import Page
+from detector.review.start import Start
 
 pytestmark = pytest.mark.slow
 pytest.importorskip("uvicorn", reason="needs the serve extra: pip install -e '.[serve]'")
@@ -30,6 +31,8 @@ class Shown:
 
     def __init__(self, review: Review, url: str, window: Window) -> None:
         self.review, self.url, self.window = review, url, window
+        self.touch: Any = None
+        """Sends what a touch screen sends."""
 
     def open(self, view: str, width: int = 1366) -> None:
         """Open a view, and wait until it shows its cells or its picture."""
@@ -215,6 +218,123 @@ def test_a_finger_scrolls_and_taps(shown: Shown) -> None:
     )
     shown.wait(lambda: shown.text("#chosen").startswith("1 of"))
     assert shown.window.page.get_attribute("#cell-1", "aria-selected") == "true"
+
+
+def touched(shown: Shown, kind: str, *fingers: tuple[float, float]) -> None:
+    """Tell the page of fingers as a touch screen does."""
+    points = [{"x": x, "y": y, "id": number} for number, (x, y) in enumerate(fingers)]
+    shown.touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+
+
+def seen(shown: Shown) -> tuple[float, float, float]:
+    """Scale and place of the picture."""
+    scale, x, y = shown.window.run("(() => { const s = Konva.stages[0]; return [s.scaleX(), s.x(), s.y()]; })()")
+    return scale, x, y
+
+
+@pytest.mark.parametrize("width", [390, 1366])
+def test_two_fingers_zoom_and_change_nothing(shown: Shown, width: int) -> None:
+    shown.open("fields", width)
+    shown.touch = shown.window.page.context.new_cdp_session(shown.window.page)
+    shown.window.run("document.getElementById('picture').scrollIntoView()")
+    number = shown.window.run("Number(document.querySelector('#names [aria-current]').dataset.field)")
+    state = shown.review.fields[number]
+    box = shown.window.page.locator("#picture").bounding_box()
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    scale, left, top = seen(shown)
+    under = ((x - box["x"] - left) / scale, (y - box["y"] - top) / scale)
+    touched(shown, "touchStart", (x - 30, y), (x + 30, y))
+    for apart in range(35, 95, 5):
+        touched(shown, "touchMove", (x - apart, y), (x + apart, y))
+    shown.wait(lambda: seen(shown)[0] == pytest.approx(3 * scale, rel=0.02))
+    scale, left, top = seen(shown)
+    # What was between the fingers still is.
+    assert ((x - box["x"] - left) / scale, (y - box["y"] - top) / scale) == pytest.approx(under, abs=1)
+    touched(shown, "touchMove", (x - 70, y + 10), (x + 110, y + 10))
+    shown.wait(lambda: seen(shown)[1:] == pytest.approx((left + 20, top + 10), abs=1))
+    touched(shown, "touchEnd")
+    # A box that one finger has begun to move stays where it is when a second one comes.
+    shown.window.page.focus("#picture")
+    shown.press("0", "n")
+    shown.wait(lambda: shown.window.run("Konva.stages[0].find('Transformer')[0].nodes().length") == 1)
+    x1, y1, x2, y2, _ = state.found[min(state.found)]
+    x, y = shown.on_screen((x1 + x2) / 2, (y1 + y2) / 2)
+    touched(shown, "touchStart", (x, y))
+    touched(shown, "touchMove", (x + 12, y + 12))
+    touched(shown, "touchStart", (x + 12, y + 12), (x + 60, y + 12))
+    touched(shown, "touchMove", (x + 12, y + 12), (x + 80, y + 12))
+    touched(shown, "touchEnd")
+    shown.window.page.wait_for_timeout(300)
+    assert (shown.review.version, state.revision) == (0, 0)
+    handle = shown.window.run(
+        "(() => { const h = Konva.stages[0].find('Rect').find(one => one.draggable()); return [h.x(), h.y()]; })()"
+    )
+    assert handle == pytest.approx([x1, y1], abs=0.1)
+    assert shown.window.complaints == []
+
+
+def test_cells_are_sorted_by_likeness_and_more_like_one_are_shown(shown: Shown) -> None:
+    shown.open("cells")
+    order = "document.getElementById('grid').getAttribute('aria-label')"
+    source = "document.querySelector('#cell-{} img').src.split('&v=')[0]"
+    shown.window.page.click("#classes label:last-of-type")
+    shown.window.page.select_option("#sort", "likeness")
+    total = sum(len(state.found) for state in shown.review.fields)
+    shown.wait(
+        lambda: shown.text("#chosen") == f"0 of {total} selected" and shown.window.run(order) == "Cells, like ones together"
+    )
+    fifth = shown.window.run(source.format(5))
+    shown.window.page.click("#cell-5")
+    shown.press("m")
+    shown.wait(lambda: shown.window.run(order) == "Cells, the most alike first")
+    assert shown.window.run(source.format(0)) == fifth
+    assert shown.window.run("document.getElementById('sort').value") == "like"
+    shown.press("ArrowRight", "ArrowRight")
+    second = shown.window.run(source.format(2))
+    shown.window.page.click("#more")
+    shown.wait(lambda: shown.window.run(source.format(0)) == second)
+    shown.window.page.select_option("#sort", "doubt")
+    shown.wait(lambda: shown.window.run(order) == "Cells, the most doubtful first")
+    assert shown.window.complaints == []
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1366, "light"), (390, "dark")])
+def test_a_folder_is_chosen_counted_and_reviewed_on_the_page(
+    fields: Path, monkeypatch: pytest.MonkeyPatch, chromium: Window, width: int, scheme: str
+) -> None:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs the dev extra: pip install -e '.[dev]'")
+    monkeypatch.chdir(fields.parent)
+    (fields / "<img src=x onerror=alert(1)>").mkdir()
+    with Start(0, fields.parent, "Ann") as page:
+        shown = Shown(None, page.url, chromium)  # type: ignore[arg-type]
+        chromium.open(page.url, width, HEIGHT[width])
+        chromium.page.emulate_media(color_scheme=scheme)
+        shown.wait(lambda: "fields" in shown.text("#inner"))
+        chromium.page.click("#inner button:has-text('fields')")
+        shown.wait(lambda: "smear_a" in shown.text("#inner"))
+        assert "<img src=x onerror=alert(1)>" in shown.text("#inner")
+        assert "0 pictures in it, 4 in its folders" in shown.text("#holds")
+        assert chromium.run("document.documentElement.scrollWidth") <= width
+        assert serious(axe, chromium) == []
+        # A path that leads nowhere is told, and the folder that was shown stays.
+        chromium.page.fill("#path", str(fields / "none"))
+        chromium.page.press("#path", "Enter")
+        shown.wait(lambda: "cannot be opened" in shown.text("#say"))
+        chromium.page.focus("#count")
+        shown.press("Enter")
+        shown.wait(lambda: "/run/0/" in chromium.page.url)
+        shown.wait(lambda: chromium.run("document.querySelectorAll('.tile').length") > 0)
+        assert chromium.run("document.documentElement.scrollWidth") <= width
+        chromium.page.click("#start")
+        shown.wait(lambda: "fields" in shown.text("#inner"))
+        chromium.page.fill("#path", str(fields))
+        chromium.page.press("#path", "Enter")
+        shown.wait(lambda: shown.text("#count") == "Count anew")
+        assert serious(axe, chromium) == []
+        chromium.page.click("#counts button")
+        shown.wait(lambda: "/run/0/" in chromium.page.url)
+        assert [words for words in chromium.complaints if "status of 422" not in words] == []
+        chromium.page.goto("about:blank")
 
 
 def test_two_pages_do_not_overwrite_each_other(shown: Shown) -> None:

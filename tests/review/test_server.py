@@ -245,6 +245,7 @@ def test_results_are_written_without_a_page(run_command: Run, run_folder: Path, 
     ("options", "code", "message"),
     [
         (["{out}", "--dataset"], 2, "--dataset needs --write"),
+        (["{out}", "--pdf"], 2, "--pdf needs --write"),
         (["{out}", "--serve", "http"], 2, "is not a port"),
         (["{out}", "--reader", " "], 2, "reader's name"),
         (["{out}/none"], 2, "is not a folder"),

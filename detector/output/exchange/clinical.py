@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from detector import texts
-from detector.errors import ManifestError
+from detector.errors import ManifestError, UsageError
 from detector.output.exchange.run import Identified, Run
 from detector.output.exchange.tables import NOTICE
 from detector.output.figures import many
@@ -164,8 +164,12 @@ def reports(run: Run) -> tuple[list[Report], list[str]]:
     The numbers of a signed smear are those of its review; of others they are the program's own.
 
     Raises:
-        ManifestError: a table of the count cannot be read.
+        ManifestError: a table of the count cannot be read. UsageError: these are the results of a review.
     """
+    if "review" in run.about:
+        raise UsageError(
+            f"{run.folder}: give the folder of the count, whose messages hold the numbers of signed smears as reviewed"
+        )
     signed = _signed(run)
     made = [_report(run, smear, rows, "", "") for smear, rows in _smears(run, SMEARS).items() if smear not in signed]
     if signed:

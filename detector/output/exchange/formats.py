@@ -31,6 +31,8 @@ WRITERS: dict[str, Writer] = {
     "dicom": dicom.write_dicom,
 }
 """By the names in `FORMATS`."""
+MESSAGES = frozenset(("fhir", "hl7"))
+"""Those that are written from the folder of a count, of which they take what was signed in its review."""
 _PACKAGES = {
     "parquet": ("pyarrow", "exchange"),
     "xlsx": ("openpyxl", "exchange"),

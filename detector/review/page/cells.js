@@ -1,7 +1,7 @@
 // The grid of cells: only the rows in view are elements, so that a hundred thousand cells scroll.
 import { at, change, element, follow, get, review, say, swatch } from "./talk.js";
 
-const TILE = 108, GAP = 6, SPARE_ROWS = 3, MANY_FIELDS = 20, CLICK_PX = 5, EDGE_PX = 30;
+const TILE = 108, GAP = 6, SPARE_ROWS = 3, MANY_FIELDS = 20, CLICK_PX = 5, EDGE_PX = 30, LOOK_MS = 400, ORDERING_MS = 120000;
 const REMOVED = -1, EACH = 5;
 const grid = at("grid"), rows = at("rows"), band = at("band");
 
@@ -9,6 +9,10 @@ const grid = at("grid"), rows = at("rows"), band = at("band");
 let field = [], cell = [], label = [], score = [], crop = [];
 let selected = new Set(), current = 0, anchor = 0, columns = 1, pool = new Map(), openField = () => {};
 let chosenClass = 1, asked = 0;
+/** Numbers of the field and of the cell that others are compared with. */
+let like = null;
+const ORDERS = { doubt: "the most doubtful first", score: "the least score first", size: "the smallest first", field: "field by field",
+  likeness: "like ones together", like: "the most alike first" };
 
 export function start(open) {
   openField = open;
@@ -27,6 +31,7 @@ export function start(open) {
     chosenClass = Number(at("choice").elements.class.value);
     load();
   });
+  at("more").addEventListener("click", more);
   grid.addEventListener("scroll", () => requestAnimationFrame(draw), { passive: true });
   new ResizeObserver(layOut).observe(grid);
   grid.addEventListener("pointerdown", press);
@@ -56,13 +61,40 @@ export function actions(place, onLabel, onRemove) {
   button.addEventListener("click", () => onRemove());
 }
 
+/** Address of the cells in their order. */
+function listed() {
+  const sort = at("sort").value;
+  return `cells.json?class=${chosenClass}&sort=${sort === "like" ? `likeness&f=${like[0]}&c=${like[1]}` : sort}`;
+}
+
+/** The cells; where they are to be compared first, the program is asked until it has done so. */
+async function ordered(turn) {
+  const path = listed();
+  for (;;) {
+    const answer = await get(path, ORDERING_MS);
+    if (answer.cells || turn !== asked) return answer.cells;
+    say(`comparing cells: ${answer.done.toLocaleString("en")} of ${answer.total.toLocaleString("en")} fields`);
+    await new Promise(done => setTimeout(done, LOOK_MS));
+  }
+}
+
+/** Show the cells that look like the current one. */
+function more() {
+  if (!cell.length) return;
+  like = [field[current], cell[current]];
+  at("like").hidden = at("like").disabled = false;
+  at("sort").value = "like";
+  return load().then(() => { if (at("sort").value === "like") say("the cells most like the first one come first; sort by something else to see all again"); });
+}
+
 async function load() {
   const turn = ++asked;
   grid.setAttribute("aria-busy", "true");
   let flat;
   try {
-    flat = (await get(`cells.json?class=${chosenClass}&sort=${at("sort").value}`)).cells;
+    flat = await ordered(turn);
   } catch (error) {
+    grid.removeAttribute("aria-busy");
     return say(error.message, true);
   }
   if (turn !== asked) return;
@@ -71,6 +103,8 @@ async function load() {
   selected.clear();
   current = anchor = 0;
   grid.scrollTop = 0;
+  if (at("say").textContent.startsWith("comparing")) say("");
+  grid.setAttribute("aria-label", `Cells, ${ORDERS[at("sort").value]}`);
   at("none").hidden = count > 0;
   grid.hidden = !count;
   grid.removeAttribute("aria-busy");
@@ -294,6 +328,7 @@ export function key(event) {
   else if (event.key === "Enter") openField(field[current], cell[current]);
   else if (review.classes[Number(event.key) - 1]) relabel(Number(event.key) - 1);
   else if (word === "x" || event.key === "Delete") remove();
+  else if (word === "m") more();
   else return false;
   draw();
   return true;

@@ -10,6 +10,8 @@ let shown = -1, pictured = -1, loading = 0, cells = new Map(), found = [], chose
 /** Changes of cells that are not answered yet, by field. */
 const unsent = new Map();
 let asked = 0, taken = 0;
+/** Whether two fingers are, or were, on the picture since the last time that none was; and where they were last. */
+let pinching = false, fingers = null;
 
 export function start() {
   actions(at("box-actions"), relabel, remove);
@@ -50,6 +52,7 @@ function build() {
   stage.on("pointerdown", press);
   stage.on("pointerclick", pick);
   handle.on("dragend transformend", moved);
+  for (const kind of ["touchstart", "touchmove", "touchend", "touchcancel"]) place.addEventListener(kind, pinch, { passive: false });
   new ResizeObserver(() => {
     if (!place.clientWidth) return;
     stage.size({ width: place.clientWidth, height: place.clientHeight });
@@ -237,6 +240,31 @@ function zoom(factor, point = middle()) {
   redraw();
 }
 
+/** Two fingers move the picture with them; what one of them began ends without effect. */
+function pinch(event) {
+  if (event.touches.length === 2) {
+    event.preventDefault();
+    if (!pinching) {
+      pinching = true;
+      stage.stopDrag();
+      handle.stopDrag();
+      transformer.stopTransform();
+      choose(chosen, true);
+    }
+    const box = place.getBoundingClientRect(), [a, b] = event.touches;
+    const middle = { x: (a.clientX + b.clientX) / 2 - box.left, y: (a.clientY + b.clientY) / 2 - box.top };
+    const apart = Math.max(1, Math.hypot(a.clientX - b.clientX, a.clientY - b.clientY));
+    if (fingers) {
+      stage.position({ x: stage.x() + middle.x - fingers.middle.x, y: stage.y() + middle.y - fingers.middle.y });
+      zoom(apart / fingers.apart, middle);
+    }
+    fingers = { middle, apart };
+    return;
+  }
+  fingers = null;
+  if (!event.touches.length) pinching = false;
+}
+
 function middle() {
   return { x: stage.width() / 2, y: stage.height() / 2 };
 }
@@ -275,7 +303,7 @@ function choose(number, quiet = false) {
 }
 
 function pick(event) {
-  if (drawing || event.evt.button || event.target === handle) return;
+  if (pinching || drawing || event.evt.button || event.target === handle) return;
   const point = inPicture(stage.getPointerPosition()), reach = REACH_PX / stage.scaleX();
   let best = null, least = Infinity;
   for (const [number, [x1, y1, x2, y2]] of cells) {
@@ -297,6 +325,7 @@ function send(cellChange, words) {
 }
 
 function moved() {
+  if (pinching) return choose(chosen, true);
   const box = [handle.x(), handle.y(), handle.x() + handle.width() * handle.scaleX(), handle.y() + handle.height() * handle.scaleY()];
   send({ cell: chosen, box }, "box moved");
 }
@@ -333,7 +362,7 @@ function draw() {
 }
 
 function press(event) {
-  if (!drawing || event.evt.button || shown < 0 || review.fields[shown].problem) return;
+  if (!drawing || event.evt.button || !event.evt.isPrimary || shown < 0 || review.fields[shown].problem) return;
   const from = inPicture(stage.getPointerPosition());
   ghost.setAttrs({ ...from, width: 0, height: 0, stroke: review.colours[drawLabel], visible: true });
   const move = () => {
@@ -346,7 +375,7 @@ function press(event) {
     removeEventListener("pointerup", end);
     stage.off("pointermove.ghost");
     ghost.visible(false);
-    if (Math.min(ghost.width(), ghost.height()) >= LEAST_PX) add([ghost.x(), ghost.y(), ghost.x() + ghost.width(), ghost.y() + ghost.height()]);
+    if (!pinching && Math.min(ghost.width(), ghost.height()) >= LEAST_PX) add([ghost.x(), ghost.y(), ghost.x() + ghost.width(), ghost.y() + ghost.height()]);
   };
   stage.on("pointermove.ghost", move);
   addEventListener("pointerup", end);

@@ -73,13 +73,25 @@ async function writeResults() {
   at("write").disabled = true;
   say("writing");
   try {
-    const { written } = await write(at("dataset").checked);
+    const formats = [...at("formats").querySelectorAll(":checked")].map(box => box.value);
+    const { written, remarks } = await write({ dataset: at("dataset").checked, pdf: at("pdf").checked, formats });
     at("written").textContent = `Written: ${written.join(", ")}`;
+    at("write-remarks").replaceChildren(...remarks.map(remark => element("li", remark)));
+    at("write-remarks").hidden = !remarks.length;
     say("results are written");
   } catch (error) {
     say(error.message, true);
   }
   at("write").disabled = false;
+}
+
+function formats() {
+  at("formats").append(...Object.entries(review.formats).map(([name, about]) => {
+    const label = element("label"), box = label.appendChild(document.createElement("input"));
+    Object.assign(box, { type: "checkbox", value: name });
+    label.append(` ${name}: ${about}`);
+    return label;
+  }));
 }
 
 function remarks() {
@@ -113,6 +125,8 @@ async function start() {
     return say(`the program does not answer: ${error.message}`, true);
   }
   at("folder").textContent = review.folder;
+  at("start").hidden = !review.start;
+  if (review.start) at("start").href = review.start;
   document.title = `${review.folder.split(/[\\/]/).pop()}: review`;
   fields.start();
   cells.start((field, cell) => {
@@ -121,6 +135,7 @@ async function start() {
   });
   follow(smears);
   follow(remarks);
+  formats();
   smears();
   remarks();
   at("undo").addEventListener("click", () => stepped("undo"));

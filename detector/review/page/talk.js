@@ -17,14 +17,14 @@ export function follow(listener) {
   listeners.add(listener);
 }
 
-async function answerOf(response) {
+export async function answerOf(response) {
   const content = await response.json();
   if (response.ok) return content;
   throw Object.assign(new Error(content.error || `refused (${response.status})`), { stale: content.stale, refused: true });
 }
 
-export async function get(path) {
-  return answerOf(await fetch(path, { signal: AbortSignal.timeout(PATIENCE_MS) }));
+export async function get(path, patience = PATIENCE_MS) {
+  return answerOf(await fetch(path, { signal: AbortSignal.timeout(patience) }));
 }
 
 async function post(path, body) {
@@ -96,11 +96,11 @@ export function step(path) {
 }
 
 /** Write the results; sent once and without a bound in time, for a dataset of many fields takes minutes. */
-export function write(dataset) {
+export function write(wanted) {
   return inTurn(async () => {
     let response;
     try {
-      response = await fetch("write", { method: "POST", body: JSON.stringify({ dataset }) });
+      response = await fetch("write", { method: "POST", body: JSON.stringify(wanted) });
     } catch {
       throw new Error("the program does not answer, so it is not known whether the results were written");
     }
@@ -126,7 +126,7 @@ async function watch() {
 
 export async function begin() {
   const answer = await get("state.json");
-  Object.assign(review, { folder: answer.folder, classes: answer.classes, colours: answer.colours, crop_px: answer.crop_px });
+  Object.assign(review, { folder: answer.folder, classes: answer.classes, colours: answer.colours, crop_px: answer.crop_px, start: answer.start, formats: answer.formats });
   at("reader").value = answer.reader;
   takeIn(answer, false);
   setTimeout(watch, FOLLOW_MS);
