@@ -48,8 +48,8 @@ def _edges(_: Any, rgb: Rgb) -> Rgb:
 
 def _depth(method: IterativeCircles, rgb: Rgb) -> Rgb:
     """How far each pixel of a cell is from the ground."""
-    cells = method.ground.cells(rgb).astype(np.uint8)
-    return _grey(cv2.normalize(cv2.distanceTransform(cells, cv2.DIST_L2, 5), None, 0, 255, cv2.NORM_MINMAX))
+    depth = method.depth(rgb)
+    return _grey(255 * depth / max(1.0, float(depth.max())))
 
 
 def _nuclei(method: HueSaturation, rgb: Rgb) -> Rgb:

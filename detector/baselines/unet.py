@@ -6,7 +6,7 @@ connected area is one cell.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from detector.baselines.methods import Classical, LabelledField, detections_of
+from detector.baselines.methods import Classical, LabelledField, detections_of, spread
 from detector.baselines.networks import pixels, seeded, stage, tinted, train, weights_bytes
 from detector.vision import boxes
 from detector.vision.cells import CLASSES, PLATELETS, RBC, WBC
@@ -28,17 +28,20 @@ STEPS = 300
 """Batches that it learns from."""
 _BATCH, _PATCH_PX = 8, 64
 """Patches of a batch, and their side."""
-_RATE = 0.005
+_RATE = 0.01
 _WIDTHS = (8, 16, 32, 48)
 """Channels of each level; one is half as large as the one above."""
 _MIDDLE = 0.6
 """Sides of a cell's middle, in those of its box."""
-_BETWEEN = 3.0
-"""What a pixel of a cell outside all middles weighs in the loss: it parts cells that touch."""
+_IN_CELLS = 3.0
+"""What a pixel in a labelled box weighs in the loss, beside one of the ground; more in cells smaller than red ones, which weigh as much."""
+_MOST_GROWN = 12
+"""Fields by which it learns how much larger cells are than what it sees of them."""
 _LEAST = 0.25
 """Area of the smallest middle that is a cell, in that of the tenth smallest of a hundred."""
 _IGNORED = -1
 
+Box = tuple[float, float, float, float]
 Labelled = NDArray[np.int64]
 """A class for each pixel of a field, of shape (h, w): 0 for none, 1 more than the label of a cell, `_IGNORED` where nobody knows."""
 
@@ -60,12 +63,13 @@ class UNet(Classical):
 
     def learn(self, fields: Sequence[LabelledField], classes: Sequence[int]) -> None:
         """Learn from fields of the working size."""
-        patches = _Patches(fields, classes, self.seed)
+        patches = _Patches(fields, classes, self.width_px, self.seed)
         self.least_px = {label: _least_area(fields, label) for label in classes}
         with seeded(self.seed):
             self.network = _Levels(len(CLASSES) + 1)
             optimizer = torch.optim.Adam(self.network.parameters(), _RATE)
             train(self.network, optimizer, lambda: self._loss(*patches.batch()), self.steps, self.advance)
+        self.growth = self._learnt_growth(fields)
 
     def _loss(self, rgb: NDArray[np.uint8], label: Labelled, weight: NDArray[np.float32]) -> Tensor:
         """Of a batch of patches, each of shape (n, side, side), pixels with a last axis of 3."""
@@ -83,18 +87,32 @@ class UNet(Classical):
 
     def find(self, rgb: Rgb) -> Detections:
         """The cells of a field; a score is the mean probability in a cell's middle."""
+        middles = list(self._middles(rgb))
+        xyxy = [_grown(box, self.growth[label]) for label, box, _ in middles]
+        return detections_of(
+            xyxy, [score for *_, score in middles], [label for label, *_ in middles], (rgb.shape[1], rgb.shape[0])
+        )
+
+    def _middles(self, rgb: Rgb) -> Iterator[tuple[int, Box, float]]:
+        """Label, box and score of each connected area that is large enough."""
         probability = self.probabilities(rgb)
         most = probability.argmax(axis=0)
-        xyxy, score, labels = [], [], []
         for label, least_px in self.least_px.items():
             _, areas, stats, _ = cv2.connectedComponentsWithStats((most == label + 1).astype(np.uint8), connectivity=4)
             sums = np.bincount(areas.ravel(), probability[label + 1].ravel(), minlength=len(stats))
             for (x, y, w, h, area), total in zip(stats[1:].tolist(), sums[1:].tolist(), strict=True):
                 if area >= least_px:
-                    xyxy.append(_around(x, y, w, h))
-                    score.append(total / area)
-                    labels.append(label)
-        return detections_of(xyxy, score, labels, (rgb.shape[1], rgb.shape[0]))
+                    yield label, (x, y, x + w, y + h), total / area
+
+    def _learnt_growth(self, fields: Sequence[LabelledField]) -> dict[int, float]:
+        """Side of a cell's box over that of what is seen of it, by label."""
+        ratios: dict[int, list[float]] = {label: [] for label in self.least_px}
+        for field in [fields[i] for i in spread(len(fields), _MOST_GROWN)]:
+            for label, box, _ in self._middles(field.rgb):
+                around = _around(box, field.record.xyxy[field.record.label == label])
+                if len(around) == 1:
+                    ratios[label].append(float(boxes.side(around)[0] / boxes.side(np.array([box], dtype=np.float32))[0]))
+        return {label: float(np.median(of_label)) if of_label else 1 / _MIDDLE for label, of_label in ratios.items()}
 
     def size_bytes(self) -> int:
         """Size of the weights."""
@@ -104,10 +122,10 @@ class UNet(Classical):
 class _Patches:
     """Squares of labelled fields, each with a cell of a class that is drawn first, so that rare classes are seen too."""
 
-    def __init__(self, fields: Sequence[LabelledField], classes: Sequence[int], seed: int) -> None:
+    def __init__(self, fields: Sequence[LabelledField], classes: Sequence[int], width_px: float, seed: int) -> None:
         # What lies beyond the border of a field that is smaller than a patch is ignored.
         short = [[(0, max(0, _PATCH_PX - side)) for side in field.rgb.shape[:2]] for field in fields]
-        truth = [_truth(field, classes) for field in fields]
+        truth = [_truth(field, classes, width_px) for field in fields]
         self._rgb = [np.pad(field.rgb, (*pad, (0, 0)), mode="edge") for field, pad in zip(fields, short, strict=True)]
         self._label = [np.pad(label, pad, constant_values=_IGNORED) for (label, _), pad in zip(truth, short, strict=True)]
         self._weight = [np.pad(weight, pad) for (_, weight), pad in zip(truth, short, strict=True)]
@@ -164,18 +182,25 @@ def _twice(before: int, after: int) -> nn.Sequential:
     return nn.Sequential(stage(before, after), stage(after, after))
 
 
-def _truth(field: LabelledField, classes: Sequence[int]) -> tuple[Labelled, NDArray[np.float32]]:
-    """What each pixel is, and what it weighs; a pixel in the middles of two cells belongs to neither."""
+def _truth(field: LabelledField, classes: Sequence[int], width_px: float) -> tuple[Labelled, NDArray[np.float32]]:
+    """What each pixel is, and what it weighs; a pixel in the middles of two cells belongs to neither.
+
+    Args:
+        width_px: of red cells.
+    """
     record = field.record
     chosen = np.isin(record.label, classes)
     label = np.zeros(field.rgb.shape[:2], dtype=np.int64)
     times = np.zeros(label.shape, dtype=np.uint8)
+    weight = np.ones(label.shape, dtype=np.float32)
     for xyxy, of_cell in zip(record.xyxy[chosen], record.label[chosen].tolist(), strict=True):
         middle = _ellipse(label.shape, xyxy)
         label[middle] = of_cell + 1
         times += middle
+        smaller = max(1.0, width_px**2 / max(float(boxes.area(xyxy[None])[0]), 1.0))
+        inside = boxes.mask(xyxy[None], record.size_wh)
+        weight[inside] = np.maximum(weight[inside], _IN_CELLS * smaller)
     label[times > 1] = 0
-    weight = np.where(boxes.mask(record.xyxy[chosen], record.size_wh) & (label == 0), _BETWEEN, 1).astype(np.float32)
     label[boxes.mask(record.ignore, record.size_wh) & (times == 0)] = _IGNORED
     return label, weight
 
@@ -199,7 +224,13 @@ def _least_area(fields: Sequence[LabelledField], label: int) -> float:
     return max(2.0, _LEAST * float(np.percentile(areas, 10)) * _MIDDLE**2 * np.pi / 4)
 
 
-def _around(x: float, y: float, w: float, h: float) -> tuple[float, float, float, float]:
-    """The box of the cell whose middle has this box."""
-    more_w, more_h = w * (1 / _MIDDLE - 1) / 2, h * (1 / _MIDDLE - 1) / 2
-    return x - more_w, y - more_h, x + w + more_w, y + h + more_h
+def _around(box: Box, xyxy: boxes.Boxes) -> boxes.Boxes:
+    """Those of some boxes that hold the centre of this one."""
+    x, y = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
+    return xyxy[(xyxy[:, 0] <= x) & (x < xyxy[:, 2]) & (xyxy[:, 1] <= y) & (y < xyxy[:, 3])]
+
+
+def _grown(box: Box, growth: float) -> Box:
+    """A box of the same centre with sides so many times as long."""
+    more_w, more_h = (box[2] - box[0]) * (growth - 1) / 2, (box[3] - box[1]) * (growth - 1) / 2
+    return box[0] - more_w, box[1] - more_h, box[2] + more_w, box[3] + more_h

@@ -143,7 +143,7 @@ def test_training_leaves_the_random_numbers_of_others_alone() -> None:
 
 @pytest.mark.slow
 def test_unet_finds_touching_cells(train_fields: list[LabelledField], test_fields: list[LabelledField], steps: Steps) -> None:
-    steps(160)
+    steps(120)
     method = unet.UNet()
     method.fit(train_fields)
     rates = operating([field.record for field in test_fields], [method.detect(field.rgb) for field in test_fields])
@@ -196,13 +196,13 @@ def touching(ignore: list[list[float]]) -> LabelledField:
 
 
 def test_middles_of_touching_cells_are_apart() -> None:
-    label, weight = unet._truth(touching([[0, 0, 20, 20]]), (RBC, PLATELETS))
+    label, weight = unet._truth(touching([[0, 0, 20, 20]]), (RBC, PLATELETS), 30.0)
     number, _, stats, _ = cv2.connectedComponentsWithStats((label == RBC + 1).astype(np.uint8))
     assert number == 3
     for (x, y, w, h, _), box in zip(stats[1:].tolist(), ([10, 15, 40, 45], [40, 15, 70, 45]), strict=True):
-        assert unet._around(x, y, w, h) == pytest.approx(box, abs=1.5)
+        assert unet._grown((x, y, x + w, y + h), 1 / 0.6) == pytest.approx(box, abs=1.5)
     assert (label == PLATELETS + 1).sum() > 10
-    assert weight[30, 40] > weight[2, 50] == 1
+    assert weight[12, 80] > weight[30, 40] == weight[30, 25] > weight[2, 50] == 1
     assert label[2, 2] == -1
     assert label[30, 25] == RBC + 1
 
@@ -210,7 +210,7 @@ def test_middles_of_touching_cells_are_apart() -> None:
 def test_cells_on_top_of_each_other_have_no_common_middle() -> None:
     field = touching([])
     same = replace(field.record, xyxy=field.record.xyxy[[0, 0]], label=np.array([RBC, WBC]))
-    label, _ = unet._truth(LabelledField(same, field.rgb), (RBC, WBC))
+    label, _ = unet._truth(LabelledField(same, field.rgb), (RBC, WBC), 30.0)
     assert (label == 0).all()
 
 
