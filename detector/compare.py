@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from detector.accuracy import precision
+from detector.accuracy import evaluation, precision, terminal
 from detector.accuracy.report.folder import portable
 from detector.annotations import dataset
 from detector.arguments import Number, Parser
@@ -17,10 +15,6 @@ from detector.errors import EXIT_DONE, EXIT_SOME_FAILED, MissingExtraError, Noth
 from detector.output import results
 from detector.shipped import version
 from detector.vision.model import Model
-
-if TYPE_CHECKING:
-    from detector.baselines.comparison import Classified, CropTask, MethodRun, Results, TestSet
-    from detector.baselines.methods import LabelledField, Method
 
 
 @dataclass(frozen=True)
@@ -32,16 +26,19 @@ class CompareOptions:
     shapes: Path | None = None
     splits: Path | None = None
     model: Path | None = None
+    exclude: list[Path] = field(default_factory=list)
+    long: bool = False
     seed: int = 0
     out: Path | None = None
     resume: bool = False
 
 
 def command(options: CompareOptions) -> int:
-    """Measure methods that papers describe beside the detector: watershed, circles, thresholds, moments, and features with classifiers.
+    """Measure methods that papers describe beside the detector: watershed, circles, thresholds, moments, U-Net, features with classifiers.
 
-    All are fitted on the train split of --data and tested on its test split and on those of --test. Classifiers also tell cropped cells
-    apart, and with --shapes the shapes of red cells. Writes report.html (for people), compare.csv, and a file for each method.
+    All are fitted on the train split of --data and tested on its test split and on those of --test. Classifiers and small networks also
+    tell cropped cells apart, and with --shapes the shapes of red cells. Writes report.html (for people), compare.csv, and a file for each
+    method.
     """
     _check(options)
     from detector.baselines import comparison, crops, report
@@ -53,7 +50,10 @@ def command(options: CompareOptions) -> int:
     if not fields:
         raise NothingToDoError(f"{options.data}: split 'train' has no field that can be read to fit the methods on")
     fitted = [field.record for field in fields]
-    tests, not_tested = comparison.test_sets(options.data, options.test, fitted)
+    excluded = {name for path in options.exclude for name in evaluation.names_in(path)}
+    tests, not_tested = comparison.test_sets(options.data, options.test, fitted, excluded)
+    absent = excluded.difference(*(test.excluded for test in tests))
+    terminal.print_names(errors, "names of --exclude that no test set has", sorted(absent))
     unread = [*train.unusable, *unread, *not_tested, *(shapes.unread if shapes else ())]
     folder = options.out or results.default_folder("compare")
     asked = comparison.key_of(fitted, tests, model, options.seed, shapes.names() if shapes else ())
@@ -61,8 +61,9 @@ def command(options: CompareOptions) -> int:
     tasks = [comparison.cells_task(fields, tests, options.seed)]
     if shapes and options.shapes:
         tasks.append(comparison.shapes_task(shapes, portable(options.shapes), options.seed))
+    methods = comparison.methods(model, options.seed, options.long)
     try:
-        runs, classified = _measured(kept, comparison.methods(model, options.seed), fields, tests, tasks)
+        runs, classified = comparison.measure(kept, methods, fields, tests, tasks, progress_bar)
     except KeyboardInterrupt:
         errors.print(f"interrupted; continue with the same command and: --out {folder} --resume", markup=False, soft_wrap=True)
         raise
@@ -72,18 +73,6 @@ def command(options: CompareOptions) -> int:
     console.print(f"results: {folder}", markup=False, soft_wrap=True)
     failed = any(method.failed for method in runs) or any(classifier.failed for classifier in classified)
     return EXIT_SOME_FAILED if failed or unread else EXIT_DONE
-
-
-def _measured(
-    kept: Results, methods: Sequence[Method], fields: Sequence[LabelledField], tests: Sequence[TestSet], tasks: Sequence[CropTask]
-) -> tuple[list[MethodRun], list[Classified]]:
-    """All methods on all test sets, and all classifiers on all crops."""
-    from detector.baselines import classifiers, comparison
-
-    with progress_bar("comparing", len(methods) * sum(len(test.records) for test in tests)) as advance:
-        runs = [comparison.run_method(kept, method, fields, tests, advance) for method in methods]
-    with progress_bar("classifying", 2 * len(classifiers.CLASSIFIERS) * len(tasks)) as advance:
-        return runs, [classified for task in tasks for classified in comparison.classify(kept, task, advance)]
 
 
 def _check(options: CompareOptions) -> None:
@@ -134,7 +123,15 @@ def parser() -> Parser:
     add("--shapes", type=Path, help="folder of Chula RBC-12 (images, points): classify red cells by shape")
     add("--splits", type=Path, help="with --shapes: folder with train.txt and test.txt, the names of the fields of each")
     add("--model", type=Path, help="an .onnx model, or the name of one that adapt made; default: the shipped one")
-    add("--seed", type=Number(int, 0), default=0, help="random seed of forests, clusters and drawn crops")
+    add(
+        "--exclude",
+        type=Path,
+        action="append",
+        default=[],
+        help="text file with the names of test fields to leave out, one a line; can be repeated",
+    )
+    add("--long", action="store_true", help="also methods that take as long as all others together: Faster R-CNN")
+    add("--seed", type=Number(int, 0), default=0, help="random seed of forests, clusters, networks and drawn crops")
     add("--out", type=Path, help="folder for the results; default: runs/compare/<time>")
     add("--resume", action="store_true", help="continue the comparison in --out: methods that are done are not run again")
     return made

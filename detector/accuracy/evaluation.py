@@ -204,7 +204,7 @@ def load_split(data: Path, split: str, exclude: Path | None = None) -> LabelledS
     Raises:
         AnnotationError: `data` is no dataset's. ConfigError: `exclude` cannot be read. NothingToDoError: no field is left.
     """
-    loaded, out = dataset.load(data, split), _names(exclude)
+    loaded, out = dataset.load(data, split), names_in(exclude) if exclude else set()
     records = [record for record in loaded.records if record.name not in out]
     unusable = [field for field in loaded.unusable if field.source not in out]
     if not records:
@@ -224,9 +224,12 @@ def load_all_splits(data: Path) -> list[Record]:
     return [record for split in SPLITS for record in dataset.load(data, split).records]
 
 
-def _names(path: Path | None) -> set[str]:
-    if path is None:
-        return set()
+def names_in(path: Path) -> set[str]:
+    """Names of fields in a text file, one a line.
+
+    Raises:
+        ConfigError: it cannot be read.
+    """
     try:
         return {line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()} - {""}
     except (OSError, UnicodeDecodeError) as error:

@@ -100,12 +100,8 @@ class IterativeCircles(RedCircles):
 
     def circles(self, rgb: Rgb, setting: float) -> Circles:
         """Circles down to so many typical radii; a score is the radius in the largest of a red cell."""
-        cells = self.ground.cells(rgb).astype(np.uint8)
-        contours, _ = cv2.findContours(cells, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
-        # Only what lies outside all cells is no cell: their pallor belongs to them.
-        filled = np.asarray(cv2.drawContours(cells, contours, -1, 1, cv2.FILLED), dtype=np.uint8)
         least_px, most_px = setting * self.radius_px, _SIZES[1] * self.radius_px
-        depth = cv2.distanceTransform(filled, cv2.DIST_L2, 5)
+        depth = self.depth(rgb)
         found = []
         for _ in range(_MOST_CIRCLES):
             _, radius, _, (x, y) = cv2.minMaxLoc(depth)
@@ -115,6 +111,14 @@ class IterativeCircles(RedCircles):
                 found.append((x + 0.5, y + 0.5, radius, radius / most_px))
             cv2.circle(depth, (x, y), round(max(radius, self.radius_px) * _WIPED), 0.0, cv2.FILLED)
         return np.array(found, dtype=np.float64).reshape(-1, 4)
+
+    def depth(self, rgb: Rgb) -> NDArray[np.float32]:
+        """How far each pixel of a cell lies from the ground, of shape (h, w)."""
+        cells = self.ground.cells(rgb).astype(np.uint8)
+        contours, _ = cv2.findContours(cells, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+        # Only what lies outside all cells is no cell: their pallor belongs to them.
+        filled = np.asarray(cv2.drawContours(cells, contours, -1, 1, cv2.FILLED), dtype=np.uint8)
+        return np.asarray(cv2.distanceTransform(filled, cv2.DIST_L2, 5), dtype=np.float32)
 
 
 def _share(mask: NDArray[np.uint8], circle: NDArray[np.float64]) -> float:

@@ -1,4 +1,4 @@
-"""Classifiers of cropped cells by their features, each a known one of scikit-learn with its settings in one place.
+"""Classifiers of cropped cells: known ones of scikit-learn, which see features, and small networks, which see pictures.
 
 Where a classifier can weigh classes, rare ones weigh as much as common ones. All but the trees and naive Bayes see features that are
 standardized.
@@ -6,6 +6,8 @@ standardized.
 
 from __future__ import annotations
 
+import pickle
+import time
 import warnings
 from collections.abc import Callable
 from typing import Any, Self
@@ -27,6 +29,7 @@ from sklearn.svm import SVC
 from sklearn.tree import DecisionTreeClassifier
 
 from detector.baselines.crops import Crops
+from detector.baselines.methods import torch_needed
 from detector.errors import NothingToDoError
 
 FEWEST_CROPS = 5
@@ -58,6 +61,25 @@ class NamedClusters(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return np.asarray(self.shares_[self.clusters_.predict(features)])
 
 
+def _network(kind: str) -> Callable[[int], Any]:
+    """A class of `networks` by its name. It is imported when one is made: others need no torch."""
+
+    def make(seed: int) -> Any:
+        torch_needed("networks that classify cells")
+        from detector.baselines import networks
+
+        return getattr(networks, kind)(seed)
+
+    return make
+
+
+NETWORKS: dict[str, Callable[[int], Any]] = {
+    "CNN by SGD": _network("StochasticDescentCnn"),
+    "CNN by Adam": _network("AdamCnn"),
+    "depthwise-separable CNN": _network("SeparableCnn"),
+    "triplet embedding": _network("TripletEmbedding"),
+}
+"""Those that see pictures."""
 CLASSIFIERS: dict[str, Callable[[int], Any]] = {
     "decision tree": lambda seed: DecisionTreeClassifier(min_samples_leaf=3, class_weight="balanced", random_state=seed),
     "random forest": lambda seed: RandomForestClassifier(200, class_weight="balanced_subsample", random_state=seed, n_jobs=1),
@@ -73,14 +95,18 @@ CLASSIFIERS: dict[str, Callable[[int], Any]] = {
     "multilayer perceptron": lambda seed: make_pipeline(
         StandardScaler(), MLPClassifier((64,), alpha=1e-2, max_iter=400, random_state=seed)
     ),
+    **NETWORKS,
 }
 """How each is made from a seed, by its name. Sources: Breiman et al., Classification and Regression Trees, 1984; Breiman, Machine Learning
 2001; 45:5-32; Cortes and Vapnik, Machine Learning 1995; 20:273-297; Cover and Hart, IEEE Transactions on Information Theory 1967;
-13:21-27; Rumelhart et al., Nature 1986; 323:533-536."""
+13:21-27; Rumelhart et al., Nature 1986; 323:533-536. Those of networks stand with their classes."""
 
 
 class CropClassifier:
-    """One of `CLASSIFIERS` with the features that it sees."""
+    """One of `CLASSIFIERS` with the features or pictures that it sees."""
+
+    fit_s = 0.0
+    """Time of the last fit, without measuring features."""
 
     def __init__(self, name: str, enhanced: bool, seed: int = 0) -> None:
         """A classifier by its name.
@@ -96,7 +122,7 @@ class CropClassifier:
         """Learn from crops of known classes.
 
         Raises:
-            NothingToDoError: fewer than two classes have enough crops.
+            NothingToDoError: fewer than two classes have enough crops. MissingExtraError: it is a network, and torch is not installed.
         """
         numbers = crops.numbers()
         learnt = [label for label, n in enumerate(numbers.values()) if n >= FEWEST_CROPS]
@@ -105,21 +131,31 @@ class CropClassifier:
             raise NothingToDoError(f"{self.name} needs {FEWEST_CROPS} crops of two classes or more, got {held}")
         self.unlearnt = tuple(name for label, name in enumerate(numbers) if label not in learnt)
         chosen = np.isin(crops.label, learnt)
-        self.fit_features(crops.features(self.enhanced)[chosen], crops.label[chosen])
+        self.fit_features(self._seen(crops)[chosen], crops.label[chosen])
+
+    def _seen(self, crops: Crops) -> Any:
+        """Features of shape (n, features), or pictures of shape (n, side, side, 3)."""
+        return crops.squares(self.enhanced) if self.name in NETWORKS else crops.features(self.enhanced)
 
     def fit_features(self, features: Features, labels: Labels) -> None:
         """Learn from features of shape (n, features) and labels of shape (n,), of two classes or more."""
         self._model = CLASSIFIERS[self.name](self.seed)
+        began = time.perf_counter()
         with warnings.catch_warnings():
             # Some more steps would change hardly a crop.
             warnings.simplefilter("ignore", ConvergenceWarning)
             self._model.fit(features, labels)
+        self.fit_s = time.perf_counter() - began
+
+    def size_bytes(self) -> int:
+        """How much a fitted classifier takes on disk."""
+        return len(pickle.dumps(self._model))
 
     def classify(self, crops: Crops) -> tuple[Labels, Features]:
         """The label of each crop, of shape (n,), and its probabilities, of shape (n, classes), 0 for classes that were not learnt."""
         if not len(crops):
             return np.zeros(0, dtype=np.int64), np.zeros((0, len(crops.classes)))
-        return self.classify_features(crops.features(self.enhanced), len(crops.classes))
+        return self.classify_features(self._seen(crops), len(crops.classes))
 
     def classify_features(self, features: Features, classes: int) -> tuple[Labels, Features]:
         """The same from features of shape (n, features), of one crop or more."""

@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib import metadata
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +23,10 @@ from detector.baselines.candidates import Candidates
 from detector.baselines.circles import HoughCircles, IterativeCircles
 from detector.baselines.classifiers import CLASSIFIERS, CropClassifier
 from detector.baselines.crops import Crops, ShapeCrops, of_boxes
-from detector.baselines.methods import LabelledField, Method, spread
+from detector.baselines.methods import LabelledField, Method, spread, torch_needed
 from detector.baselines.watershed import Watershed
 from detector.baselines.white_cells import CmykMoments, HueSaturation
-from detector.errors import ImageError, NothingToDoError, OutputError, UsageError, writing
+from detector.errors import ImageError, MissingExtraError, NothingToDoError, OutputError, UsageError, writing
 from detector.output.files import seal_holds, sealed, write_bytes, write_text
 from detector.shipped import version
 from detector.vision import images
@@ -40,7 +42,10 @@ MOST_CROPS = 600
 """Crops of each class that classifiers are fitted on."""
 CELLS, SHAPES = "cells", "shapes"
 """Whether crops are classified as red cell, white cell or platelet, or red cells by their shape."""
-_LAYOUT = 1
+_LAYOUT = 2
+
+Bar = Callable[[str, int], AbstractContextManager[Callable[[float], None]]]
+"""Shows progress: what is done, of how many steps; what it gives is called with the steps since the last call."""
 
 
 class OurDetector(Method):
@@ -69,8 +74,30 @@ class OurDetector(Method):
         return self.model.path.stat().st_size
 
 
-def methods(model: Model, seed: int) -> list[Method]:
-    """All methods of finding cells, the detector first."""
+class Unavailable(Method):
+    """A method whose packages are not installed, so that it is named and not run."""
+
+    source = ""
+    seeks = ()
+
+    def __init__(self, name: str, error: MissingExtraError) -> None:
+        self.name, self._error = name, error
+
+    def fit(self, _fields: Sequence[LabelledField]) -> None:
+        """Say what is missing."""
+        raise self._error
+
+    def detect(self, _rgb: images.Rgb) -> Detections:
+        """Nothing: it was never fitted."""
+        raise self._error
+
+
+def methods(model: Model, seed: int, long: bool = False) -> list[Method]:
+    """All methods of finding cells, the detector first.
+
+    Args:
+        long: also those that take about as long as all others together.
+    """
     return [
         OurDetector(model),
         Watershed(),
@@ -79,7 +106,19 @@ def methods(model: Model, seed: int) -> list[Method]:
         HueSaturation(),
         CmykMoments(),
         Candidates(seed),
+        *_networks(seed, long),
     ]
+
+
+def _networks(seed: int, long: bool) -> list[Method]:
+    try:
+        torch_needed("U-Net and Faster R-CNN")
+    except MissingExtraError as error:
+        return [Unavailable(name, error) for name in ("U-Net", *(["Faster R-CNN"] if long else []))]
+    from detector.baselines.rcnn import RegionNetwork
+    from detector.baselines.unet import UNet
+
+    return [UNet(seed), *([RegionNetwork(seed)] if long else [])]
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,6 +129,8 @@ class TestSet:
     records: Sequence[Record]
     same_as_fitted: Sequence[str] = ()
     """Fields that were left out, for they show cells that methods are fitted on."""
+    excluded: Sequence[str] = ()
+    """Fields that were left out on request."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,6 +178,9 @@ class Classified:
     """Those of the test set."""
     taken_for: np.ndarray[tuple[int], np.dtype[np.int64]]
     """The label that each was given; empty where the classifier could not be fitted."""
+    fit_s: float
+    """Time of fitting, without measuring features."""
+    size_bytes: int
 
 
 class Results:
@@ -195,7 +239,8 @@ def _require_same(target: Path, key: Mapping[str, Any]) -> None:
 
 def key_of(fitted: Sequence[Record], tests: Sequence[TestSet], model: Model, seed: int, shapes: Sequence[str]) -> dict[str, Any]:
     """All that results depend on: labels and names of fields, model, seed, versions, and the fields of shapes."""
-    packages = ("scikit-image", "scikit-learn", "opencv-python-headless", "numpy")
+    packages = ["scikit-image", "scikit-learn", "opencv-python-headless", "numpy"]
+    packages += [name for name in ("torch", "torchvision") if find_spec(name)]
     return {
         "training fields": _digest(fitted),
         "test fields": {test.name: _digest(test.records) for test in tests},
@@ -241,12 +286,15 @@ def pixels(record: Record) -> images.Rgb:
     return rgb
 
 
-def test_sets(data: Path, others: Sequence[Path], fitted: Sequence[Record]) -> tuple[list[TestSet], list[Unread]]:
+def test_sets(
+    data: Path, others: Sequence[Path], fitted: Sequence[Record], excluded: Collection[str]
+) -> tuple[list[TestSet], list[Unread]]:
     """The test splits of the dataset that methods are fitted on, where it has one, and of others; and the fields of no use.
 
     Args:
         data: `data.yaml` of the one, `others` of the others.
         fitted: fields that methods are fitted on; test fields that show their cells are left out.
+        excluded: names of fields to leave out of all test sets.
 
     Raises:
         UsageError: a dataset is named twice. NothingToDoError: one of the others has no test fields, or no field is left at all.
@@ -263,11 +311,14 @@ def test_sets(data: Path, others: Sequence[Path], fitted: Sequence[Record]) -> t
     unread: list[Unread] = []
     for path, name in zip(paths, names, strict=True):
         split = load_split(path, "test")
-        test, not_looked = apart(TestSet(name, split.records), fitted)
+        records = [record for record in split.records if record.name not in excluded]
+        unusable = [field for field in split.unusable if field.source not in excluded]
+        there = {record.name for record in split.records} | {field.source for field in split.unusable}
+        test, not_looked = apart(TestSet(name, records, excluded=sorted(there & set(excluded))), fitted)
         tests.append(test)
-        unread += [*(Unread(f"{name}/{field.source}", field.reason) for field in split.unusable), *not_looked]
+        unread += [*(Unread(f"{name}/{field.source}", field.reason) for field in unusable), *not_looked]
     if not any(test.records for test in tests):
-        raise NothingToDoError("no test field can be used: all are unreadable or show cells of the training fields")
+        raise NothingToDoError("no test field can be used: all are unreadable, excluded, or show cells of the training fields")
     return tests, unread
 
 
@@ -288,7 +339,7 @@ def apart(test: TestSet, fitted: Sequence[Record]) -> tuple[TestSet, list[Unread
     ours = [pictures.look(record.image) for record in fitted if record.image is not None]
     same = {pair.first for pair in duplicates.between([picture for _, picture in looked], ours)}
     kept = [record for i, (record, _) in enumerate(looked) if i not in same]
-    return TestSet(test.name, kept, [looked[i][0].name for i in sorted(same)]), unread
+    return replace(test, records=kept, same_as_fitted=[looked[i][0].name for i in sorted(same)]), unread
 
 
 def run_method(
@@ -297,7 +348,7 @@ def run_method(
     """Fit a method and run it over all test sets, or take what a run before this one kept.
 
     Args:
-        advance: is called with the number of fields that were done.
+        advance: is called with the steps of fitting or the number of fields that were done.
     """
     kept = results.kept(method.name, lambda: _searched(method, fields, tests, advance))
     return MethodRun(
@@ -314,10 +365,12 @@ def run_method(
 def _searched(
     method: Method, fields: Sequence[LabelledField], tests: Sequence[TestSet], advance: Callable[[float], None]
 ) -> dict[str, Any]:
+    if method.steps:
+        method.advance = advance
     began = time.perf_counter()
     try:
         method.fit(fields)
-    except NothingToDoError as error:
+    except (NothingToDoError, MissingExtraError) as error:
         return {"failed": str(error), "classes": [], "fit_s": 0.0, "size_bytes": 0, "found": {}}
     fit_s = time.perf_counter() - began
     found: dict[str, list[Any]] = {}
@@ -399,19 +452,36 @@ def classify(results: Results, task: CropTask, advance: Callable[[float], None])
             kept = results.kept(title.replace(",", ""), make)
             for data in task.data:
                 labels = np.array(kept["taken_for"].get(data, []), dtype=np.int64)
-                yield Classified(
-                    task.name, data, name, enhanced, kept["failed"], tuple(kept["unlearnt"]), task.tests[data], labels
-                )
+                about = (kept["failed"], tuple(kept["unlearnt"]), task.tests[data], labels, kept["fit_s"], kept["size_bytes"])
+                yield Classified(task.name, data, name, enhanced, *about)
             advance(1)
 
 
 def _classified(task: CropTask, classifier: CropClassifier) -> dict[str, Any]:
     try:
         classifier.fit(task.train)
-    except NothingToDoError as error:
-        return {"failed": str(error), "unlearnt": [], "taken_for": {}}
+    except (NothingToDoError, MissingExtraError) as error:
+        return {"failed": str(error), "unlearnt": [], "taken_for": {}, "fit_s": 0.0, "size_bytes": 0}
     taken_for = {data: classifier.classify(crops)[0].tolist() for data, crops in task.tests.items()}
-    return {"failed": None, "unlearnt": list(classifier.unlearnt), "taken_for": taken_for}
+    about = {"fit_s": round(classifier.fit_s, 3), "size_bytes": classifier.size_bytes()}
+    return {"failed": None, "unlearnt": list(classifier.unlearnt), "taken_for": taken_for, **about}
+
+
+def measure(
+    kept: Results,
+    methods: Sequence[Method],
+    fields: Sequence[LabelledField],
+    tests: Sequence[TestSet],
+    tasks: Sequence[CropTask],
+    bar: Bar,
+) -> tuple[list[MethodRun], list[Classified]]:
+    """All methods on all test sets, and all classifiers on all crops."""
+    runs, to_test = [], sum(len(test.records) for test in tests)
+    for method in methods:
+        with bar(method.name, method.steps + to_test) as advance:
+            runs.append(run_method(kept, method, fields, tests, advance))
+    with bar("classifying", 2 * len(CLASSIFIERS) * len(tasks)) as advance:
+        return runs, [classified for task in tasks for classified in classify(kept, task, advance)]
 
 
 def unlabelled(test: TestSet) -> list[str]:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -26,6 +27,8 @@ SHAPES = (
 """Shapes of red cells by the numbers that Chula RBC-12 gives them."""
 NO_SHAPE = 10
 """Cells that nobody could name a shape of; they are left out."""
+SQUARE_PX = 32
+"""Side of the squares that networks see."""
 _WIDER = 0.1
 """Margin around a labelled box, in its sides."""
 _SHORTEST_PX = 6
@@ -51,6 +54,7 @@ class Crops:
     smears: Sequence[str] | None = None
     """The smear of each, where that is known."""
     _features: dict[bool, NDArray[np.float64]] = field(default_factory=dict, repr=False)
+    _squares: dict[bool, NDArray[np.uint8]] = field(default_factory=dict, repr=False)
 
     def __len__(self) -> int:
         return len(self.label)
@@ -60,6 +64,14 @@ class Crops:
         if enhanced not in self._features:
             self._features[enhanced] = features.table(self.pictures, enhanced)
         return self._features[enhanced]
+
+    def squares(self, enhanced: bool) -> NDArray[np.uint8]:
+        """Each as a square picture, of shape (n, SQUARE_PX, SQUARE_PX, 3), preprocessed or as it is; kept once made."""
+        if enhanced not in self._squares:
+            pictures = [features.enhance(rgb) if enhanced else rgb for rgb in self.pictures]
+            made = [cv2.resize(rgb, (SQUARE_PX, SQUARE_PX), interpolation=cv2.INTER_AREA) for rgb in pictures]
+            self._squares[enhanced] = np.array(made, dtype=np.uint8).reshape(-1, SQUARE_PX, SQUARE_PX, 3)
+        return self._squares[enhanced]
 
     def numbers(self) -> dict[str, int]:
         """How many there are of each class."""

@@ -5,12 +5,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 
 import numpy as np
 from numpy.typing import NDArray
 
 from detector.annotations.records import Record
-from detector.errors import NothingToDoError
+from detector.errors import MissingExtraError, NothingToDoError
 from detector.vision import boxes, images
 from detector.vision.cells import CLASSES, RBC
 from detector.vision.detections import Detections
@@ -22,8 +23,6 @@ FEWEST_CELLS = 5
 """Labelled cells of a class from which on a method looks for it."""
 _MOST_TRIED = 12
 """Fields on which the settings of a method are tried."""
-_WORKING_PX = 40.0
-"""Width of red cells from which on fields are shrunk: no method here sees more in larger ones."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,6 +56,11 @@ class Method(ABC):
     """Labels of the classes that it can look for."""
     classes: tuple[int, ...] = ()
     """Those that it looks for, once it is fitted: the ones that the training fields hold enough of."""
+    steps = 0
+    """Steps of a long fit, each of which it tells `advance`."""
+
+    advance: Callable[[float], None] = staticmethod(lambda _: None)
+    """Is called with the steps that were done; who shows progress puts a function here."""
 
     @abstractmethod
     def fit(self, fields: Sequence[LabelledField]) -> None:
@@ -85,15 +89,20 @@ class Method(ABC):
 class Classical(Method):
     """A method that works on fields whose red cells are of the size that its training fields have."""
 
+    least_score = 0.0
+    """Score from which on a find counts."""
+
     width_px: float
     """Width of red cells at which it works."""
+    widest_px = 40.0
+    """Width of red cells from which on fields are shrunk: it sees no more in larger ones."""
     _factor = 1.0
 
     def fit(self, fields: Sequence[LabelledField]) -> None:
         """Learn from labelled fields, as `Method.fit` says; the width of red cells must be among what they tell."""
         classes = learnable(self, fields)
         width_px = red_width_px(fields)
-        self._factor = min(1.0, _WORKING_PX / width_px)
+        self._factor = min(1.0, self.widest_px / width_px)
         self.width_px = self._factor * width_px
         self.learn([field.shrunk(self._factor) for field in fields], classes)
         self.classes = classes
@@ -104,6 +113,14 @@ class Classical(Method):
 
     def detect(self, rgb: Rgb) -> Detections:
         """The cells of a field."""
+        return self.search(rgb)[0]
+
+    def search(self, rgb: Rgb) -> tuple[Detections, Detections]:
+        """The cells of a field, and all that was found."""
+        found = self._found(rgb)
+        return (found[found.score >= self.least_score] if self.least_score else found), found
+
+    def _found(self, rgb: Rgb) -> Detections:
         small = rgb if self._factor == 1 else images.shrink(rgb, self._factor)
         found = self.find(small)
         size_wh = (rgb.shape[1], rgb.shape[0])
@@ -112,7 +129,18 @@ class Classical(Method):
 
     @abstractmethod
     def find(self, rgb: Rgb) -> Detections:
-        """The cells of a field of the working size."""
+        """The cells of a field of the working size, and what nearly is one."""
+
+
+def torch_needed(use: str) -> None:
+    """Ask for PyTorch before it is imported.
+
+    Raises:
+        MissingExtraError: it is not installed.
+    """
+    for package in ("torch", "torchvision"):
+        if find_spec(package) is None:
+            raise MissingExtraError(package, "train", use)
 
 
 def learnable(method: Method, fields: Sequence[LabelledField]) -> tuple[int, ...]:

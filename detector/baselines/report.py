@@ -20,7 +20,8 @@ from detector.accuracy.matching import Operating
 from detector.accuracy.report.content import Entry, Table, as_number, as_percent, entry, table
 from detector.accuracy.yardsticks import constant_baseline
 from detector.annotations.records import Record
-from detector.baselines.comparison import CELLS, Classified, MethodRun, TestSet, unlabelled
+from detector.baselines import published
+from detector.baselines.comparison import CELLS, SHAPES, Classified, MethodRun, TestSet, unlabelled
 from detector.baselines.scores import Scores, score
 from detector.counting.intervals import Interval
 from detector.errors import writing
@@ -37,8 +38,9 @@ _COLUMNS = ("task", "data", "method", "preprocessing", "class", "figure", "value
 _TEMPLATES = Path(__file__).parent / "templates"
 _COUNT_FIGURES = ("mae", "bias", "exact", "pooled_accuracy")
 _RATES = ("precision", "recall", "f1")
+_OVERALL = ("accuracy", "balanced", "precision", "f1")
 _NONE = Entry("–")
-_TASKS = {CELLS: "Cells by their class", "shapes": "Red cells by their shape"}
+_TASKS = {CELLS: "Cells by their class", SHAPES: "Red cells by their shape"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,6 +103,13 @@ class Comparison:
             if result.failed is None and len(result.crops)
         ]
 
+    @cached_property
+    def claims(self) -> list[published.Held]:
+        """What papers say of their methods, against what is measured here."""
+        counting = {(of.data, of.method, of.class_name): of.counts.pooled_accuracy for of in self.figures}
+        shapes = [(of.data, {"accuracy": scores.accuracy, "f1": scores.f1}) for of, scores in self.scores if of.task == SHAPES]
+        return list(published.held(counting, shapes))
+
     def remarks(self) -> list[tuple[str, str]]:
         """What a reader must know before the figures: of what, and the remark."""
         rows = [("not fitted", run.failed) for run in self.runs if run.failed]
@@ -115,6 +124,8 @@ class Comparison:
             )
             rows += [row] if result.unlearnt and row not in rows else []
         for test in self.tests:
+            if test.excluded:
+                rows.append((test.name, f"{many(len(test.excluded), 'field')} left out on request (--exclude)"))
             if test.same_as_fitted:
                 rows.append(
                     (test.name, f"{many(len(test.same_as_fitted), 'field')} left out for showing cells of the training fields")
@@ -168,12 +179,14 @@ def rows(comparison: Comparison) -> Iterator[tuple[object, ...]]:
     for result, scores in comparison.scores:
         of_crops = (result.task, result.data, result.classifier, "on" if result.enhanced else "off")
         yield (*of_crops, "all", "crops", scores.crops, None, None)
-        yield from (
-            (*of_crops, "all", name, *_values(getattr(scores, name))) for name in ("accuracy", "balanced", "precision", "f1")
-        )
+        yield from ((*of_crops, "all", name, *_values(getattr(scores, name))) for name in _OVERALL)
         for name, of_class in scores.by_class.items():
             yield (*of_crops, name, "crops", of_class.crops, None, None)
             yield from ((*of_crops, name, rate, *_values(getattr(of_class, rate))) for rate in _RATES)
+        yield (*of_crops, None, "fit_s", result.fit_s, None, None)
+        yield (*of_crops, None, "size_bytes", result.size_bytes, None, None)
+    for claim in published.CLAIMS:
+        yield ("paper", claim.data, claim.method, None, claim.class_name, f"{claim.what}; {claim.paper}", claim.value, None, None)
 
 
 def _values(figure: Interval | None) -> tuple[float | None, float | None, float | None]:
@@ -208,6 +221,7 @@ def render(comparison: Comparison) -> str:
         methods=_methods_table(comparison),
         sources=[(CONSTANT, CONSTANT_SOURCE), *((run.name, run.source) for run in comparison.runs)],
         crops=list(_crop_tables(comparison)),
+        claims=_claims_table(comparison),
         about=comparison.about,
     )
 
@@ -246,13 +260,24 @@ def _methods_table(comparison: Comparison) -> Table:
     made = [
         (
             run.name,
-            [Entry(f"{short(run.fit_s)} s"), Entry(f"{short(run.size_bytes / 1024)} KiB")]
+            _cost(run)
             + [Entry(f"{short(ms)} ms") if (ms := times.get((run.name, name))) is not None else _NONE for name in names],
         )
         for run in comparison.runs
         if run.failed is None
     ]
     return table("Time and size; a field's time is without reading its picture", columns, made)
+
+
+def _claims_table(comparison: Comparison) -> Table:
+    columns = ("paper and figure", "its data", "the paper's figure", "method here", "data here", "figure here", "")
+    made = []
+    for held in comparison.claims:
+        claim, value = held.claim, as_percent(held.claim.value)
+        about = (claim.data, f"≥ {value}" if claim.at_least else value, claim.method or "best classifier")
+        measured = (Entry(held.here[0]), entry(held.here[1], as_percent)) if held.here else (_NONE, _NONE)
+        made.append((f"{claim.paper}: {claim.class_name}, {claim.what}", [*map(Entry, about), *measured, Entry(held.verdict)]))
+    return table("What papers say of their methods, and what is measured here", columns, made)
 
 
 def _crop_tables(comparison: Comparison) -> Iterator[tuple[str, Table, Table, list[Table]]]:
@@ -266,8 +291,8 @@ def _crop_tables(comparison: Comparison) -> Iterator[tuple[str, Table, Table, li
         unit = many(len(set(smears)), "smear") if smears else many(len(set(chosen[0][1].crops.fields)), "field")
         heading = f"{_TASKS[task]}: {data}, {many(chosen[0][2].crops, 'crop')} of {unit}"
         overall = [
-            (title, [entry(getattr(scores, name), as_percent) for name in ("accuracy", "balanced", "precision", "f1")])
-            for title, _, scores in chosen
+            (title, [*(entry(getattr(scores, name), as_percent) for name in _OVERALL), *_cost(result)])
+            for title, result, scores in chosen
         ]
         by_class = [
             (title, [entry(scores.by_class[name].f1, as_percent, WHY["f1"]) for name in classes]) for title, _, scores in chosen
@@ -275,10 +300,16 @@ def _crop_tables(comparison: Comparison) -> Iterator[tuple[str, Table, Table, li
         held = chosen[0][2].by_class
         yield (
             heading,
-            table("All classes", ("", "accuracy", "balanced accuracy", "mean precision", "mean F1"), overall),
+            table(
+                "All classes", ("", "accuracy", "balanced accuracy", "mean precision", "mean F1", "fitted in", "size"), overall
+            ),
             table("F1 of each class, and its crops", ("", *(f"{name} ({held[name].crops:,})" for name in classes)), by_class),
             [_confusion(title, classes, scores) for title, _, scores in chosen],
         )
+
+
+def _cost(of: MethodRun | Classified) -> list[Entry]:
+    return [Entry(f"{short(of.fit_s)} s"), Entry(f"{short(of.size_bytes / 1024)} KiB")]
 
 
 def _title(result: Classified) -> str:
@@ -314,10 +345,17 @@ def show(console: Console, errors: Console, comparison: Comparison) -> None:
         of_task = crops.setdefault(
             result.task, terminal.empty_table(columns, title, "balanced: mean recall; precision, F1: means over classes")
         )
-        of_task.add_row(
-            escape(result.data), _title(result), *terminal.texts(scores, 3, "accuracy", "balanced", "precision", "f1")
-        )
-    terminal.show(console, [counting, *crops.values()])
+        of_task.add_row(escape(result.data), _title(result), *terminal.texts(scores, 3, *_OVERALL))
+    papers = terminal.empty_table(
+        ("paper", "class", "its figure", "data here", "figure here", ""),
+        "what papers say of their methods, and what is measured here",
+        "pooled accuracy hides errors that cancel",
+    )
+    for held in comparison.claims:
+        of_paper = (held.claim.paper.split(",")[0], held.claim.class_name, as_percent(held.claim.value))
+        here = (escape(held.here[0]), as_percent(held.here[1].value)) if held.here else ("", "")
+        papers.add_row(*of_paper, *here, held.verdict)
+    terminal.show(console, [counting, *crops.values(), papers])
     for what, remark in comparison.remarks():
         errors.print(f"[yellow]{escape(what)}:[/] {escape(remark)}", soft_wrap=True)
     terminal.print_names(errors, "unread", [f"{field.source} ({field.reason})" for field in comparison.unread])

@@ -36,8 +36,8 @@ class Unfittable(CmykMoments):
         raise NothingToDoError("unfittable needs what nobody has")
 
 
-def of_kinds(*kinds: type[Method]) -> Callable[[Model, int], list[Method]]:
-    return lambda model, _: [OurDetector(model), *(kind() for kind in kinds)]
+def of_kinds(*kinds: type[Method]) -> Callable[[Model, int, bool], list[Method]]:
+    return lambda model, *_: [OurDetector(model), *(kind() for kind in kinds)]
 
 
 @pytest.fixture(autouse=True)
@@ -153,6 +153,24 @@ def test_a_test_set_without_a_class_is_told(
     assert "away: no Platelets labelled" in capsys.readouterr().err
 
 
+def test_excluded_fields_are_in_no_figure(
+    run_command: Run, data: Path, tmp_path: Path, test_fields: list[LabelledField], capsys: pytest.CaptureFixture[str]
+) -> None:
+    away = written(tmp_path / "away", tmp_path / "others", test=test_fields)
+    left_out = tmp_path / "left_out.txt"
+    left_out.write_text(f"{test_fields[0].record.name}\nnobody\n", encoding="utf-8")
+    out = tmp_path / "out"
+    assert run_command(compare.main, "--data", data, "--test", away, "--exclude", left_out, "--out", out) == EXIT_DONE
+    values = read(out)
+    fields = {key[1]: value for key, value in values.items() if key[2] == "smearcount" and key[5] == "fields"}
+    assert fields == {"home": "1", "away": "2"}
+    told = capsys.readouterr().err
+    assert "home: 1 field left out on request" in told
+    assert "nobody" in told
+    assert ("paper", "60 pictures of their own", "Hough circles", "", "RBC") in {key[:5] for key in values}
+    assert "What papers say of their methods" in (out / "report.html").read_text(encoding="utf-8")
+
+
 def test_an_unreadable_picture_costs_its_field(
     run_command: Run, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -183,7 +201,7 @@ def test_fields_of_other_names_that_show_the_same_cells_are_left_out(tmp_path: P
     other = LabelledField(replace(train_fields[4].record, name=train_fields[1].record.name), train_fields[4].rgb)
     data = written(tmp_path / "home", tmp_path / "pictures", train=train_fields[:3])
     away = written(tmp_path / "away", tmp_path / "others", test=[copy, other])
-    tests, unread = comparison.test_sets(data, [away], dataset.load(data, "train").records)
+    tests, unread = comparison.test_sets(data, [away], dataset.load(data, "train").records, ())
     assert [record.name for record in tests[0].records] == [other.record.name]
     assert list(tests[0].same_as_fitted) == ["renamed"]
     assert unread == []
