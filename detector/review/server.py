@@ -18,7 +18,7 @@ from detector.output import serving
 from detector.output.report.content import COLOURS
 from detector.review import outcome
 from detector.review.pictures import CROP_PX, Pictures
-from detector.review.review import Cell, FieldState, Review, StaleError, doubts_of_cells
+from detector.review.review import Cell, FieldState, Review, StaleError, doubts_of_cells, proposed
 from detector.texts import MEBIBYTE
 from detector.vision import boxes
 from detector.vision.cells import CLASSES
@@ -69,6 +69,7 @@ class Page(serving.Server):
             "/state.json": self._state,
             "/field.json": self._field,
             "/cells.json": self._cells,
+            "/proposed.json": self._proposed,
             "/crop.jpg": self._crop,
             "/picture.jpg": self._picture,
         }
@@ -106,6 +107,10 @@ class Page(serving.Server):
             raise UsageError(f"cells are sorted by {', '.join(SORTS)}, got {sort!r}")
         states, _ = self._review.snapshot()
         return _json({"cells": listed(states, self._review.run.thresholds, label, sort)})
+
+    def _proposed(self, _request: Request) -> Response:
+        states, _ = self._review.snapshot()
+        return _json({"fields": proposed(states, self._review.run.thresholds)})
 
     def _crop(self, request: Request) -> Response:
         number = self._field_number(request)
