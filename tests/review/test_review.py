@@ -404,7 +404,9 @@ def test_doubtful_and_unlike_fields_are_proposed_first(many_fields: Path) -> Non
         states = Review(run, journal).fields[:6]
     assert [proposed([], run.thresholds), len(proposed(states, run.thresholds))] == [[], 6]
     focus = [5.0, 5.0, 9.0, 5.1, 5.0, 7.0]
-    states = [with_quality(state, at, "crowded" if i == 3 else "") for i, (state, at) in enumerate(zip(states, focus, strict=True))]
+    states = [
+        with_quality(state, at, "crowded" if i == 3 else "") for i, (state, at) in enumerate(zip(states, focus, strict=True))
+    ]
     # Once the doubtful one was taken, the one least like it comes next, and then the one least like both.
     assert proposed(states, run.thresholds)[:3] == [3, 2, 5]
     states[2].looked = {"by": "Ann", "at": ""}
