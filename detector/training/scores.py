@@ -1,7 +1,7 @@
 """Training only the layers that score a place, on features that the rest of the network gives once.
 
-The layers that see and those that draw boxes stay as they are. So a few fields are enough, little can be forgotten, and a step costs a
-small part of one of the whole network. Imported only after `framework.prepare`.
+The layers that see and those that draw boxes stay as they are. So a few fields are enough, little can be forgotten, what each place
+should answer is settled once, and a step costs a small part of one of the whole network. Imported only after `framework.prepare`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn import functional
 from ultralytics.cfg import get_cfg
 from ultralytics.data import build
 from ultralytics.utils import DEFAULT_CFG
@@ -25,8 +26,6 @@ from detector.vision.cells import CLASSES
 
 _PICTURES = 8
 """Pictures that the network sees at a time."""
-_SCORING = ("cv3", "one2one_cv3")
-"""Ultralytics' names for the layers of a head that score."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,10 +36,10 @@ class View:
     """Number of the field."""
     features: Sequence[Tensor]
     """Of each level, of shape (channels, h, w)."""
-    label: Tensor
-    """Class of each cell, or `pictures.IGNORED`; of shape (n, 1)."""
-    xywh: Tensor
-    """Boxes as shares of the picture, of shape (n, 4)."""
+    asked: Tensor
+    """The score of each class that each place should give, of shape (places, classes)."""
+    weight: Tensor
+    """0 at places in ignore regions where no cell is, else 1; of shape (places, 1)."""
 
 
 class Scorer:
@@ -59,7 +58,10 @@ class Scorer:
         self._network = self._model.model.float().eval().requires_grad_(False)
         graph.check(self._network, str(weights))
         self._head = self._network.model[-1]
-        self._start = {name: value.clone() for name, value in self._head.state_dict().items()}
+        # A head may have two halves, of which one counts.
+        self._half = "one2one" if self._head.end2end else "one2many"
+        self._scoring: Any = getattr(self._head, self._half)["cls_head"]
+        self._start = {name: value.clone() for name, value in self._scoring.state_dict().items()}
         self._settings = settings
         # A picture of one field each, so that a field can be left out.
         args = {**fit.arguments(settings, weights, weights), "mosaic": 0.0, "close_mosaic": 0}
@@ -88,51 +90,67 @@ class Scorer:
         pixels = torch.stack([picture["img"] for _, picture in batch]).float() / 255
         with torch.no_grad():
             levels = graph.before_head(self._network, pixels)
-        for i, (field, picture) in enumerate(batch):
-            yield View(field, [level[i].clone() for level in levels], picture["cls"], picture["bboxes"])
+            asked = self._asked(levels, [picture for _, picture in batch])
+        weight = torch.maximum(asked.judged, (asked.targets.amax(dim=2, keepdim=True) > 0).float())
+        for i, (field, _) in enumerate(batch):
+            yield View(field, [level[i].clone() for level in levels], asked.targets[i].clone(), weight[i].clone())
+
+    def _asked(self, levels: list[Tensor], labelled: Sequence[dict[str, Any]]) -> _Asked:
+        """What Ultralytics' loss would ask of each place, by the boxes that are drawn there."""
+        # The head itself, not the layers in it: these keep the means and variances that they were trained with.
+        self._head.training = True
+        # The loss asks the network for the weights of its parts; those of the former training are to be written.
+        former, self._network.args = self._network.args, self._args
+        try:
+            predicted, criterion = self._head(levels), trainer.criterion(self._network)
+        finally:
+            self._head.training, self._network.args = False, former
+        criterion = getattr(criterion, self._half, criterion)
+        criterion.bce = asked = _Asked()
+        labels = {
+            "batch_idx": torch.cat([torch.full((len(picture["cls"]),), float(i)) for i, picture in enumerate(labelled)]),
+            "cls": torch.cat([picture["cls"] for picture in labelled]),
+            "bboxes": torch.cat([picture["bboxes"] for picture in labelled]),
+        }
+        criterion(predicted.get(self._half, predicted), labels)
+        return asked
 
     def teach(self, own: Sequence[View], home: Sequence[View], steps: int, target: Path) -> None:
         """Train from the loaded weights for so many steps, each with as many views of one kind as of the other, and write `target`."""
-        self._head.load_state_dict(self._start)
-        scoring = [value for name, value in self._head.named_parameters() if name.partition(".")[0] in _SCORING]
-        for value in scoring:
-            value.requires_grad_(True)
-        optimizer = torch.optim.AdamW(scoring, self._settings.learning_rate, weight_decay=self._settings.weight_decay)
+        self._scoring.load_state_dict(self._start)
+        self._scoring.requires_grad_(True)
+        optimizer = torch.optim.AdamW(
+            self._scoring.parameters(), self._settings.learning_rate, weight_decay=self._settings.weight_decay
+        )
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
-        criterion = self._criterion()
         draw = random.Random(self._settings.seed)
         for _ in range(steps):
             views = [draw.choice(kind) for kind in (own, home) for _ in range(self._settings.batch // 2)]
             optimizer.zero_grad()
-            loss, _ = criterion(self._predicted(views), _labels(views))
-            loss.sum().backward()
+            self._loss(views).backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             schedule.step()
-        self._network.requires_grad_(False)
+        self._scoring.requires_grad_(False)
         self._model.save(str(target))
 
-    def _criterion(self) -> Any:
-        # It asks the network for the weights of its parts; what is written is to keep those of the former training.
-        former, self._network.args = self._network.args, self._args
-        try:
-            return trainer.criterion(self._network)
-        finally:
-            self._network.args = former
-
-    def _predicted(self, views: Sequence[View]) -> Any:
+    def _loss(self, views: Sequence[View]) -> Tensor:
+        """Binary cross-entropy for each cell that is there."""
+        asked, weight = (torch.stack(tables) for tables in zip(*((view.asked, view.weight) for view in views), strict=True))
         levels = [torch.stack(level) for level in zip(*(view.features for view in views), strict=True)]
-        # The head itself, not the layers in it: these keep the means and variances that they were trained with.
-        self._head.training = True
-        try:
-            return self._head(levels)
-        finally:
-            self._head.training = False
+        scores = torch.cat([layers(level).flatten(2) for layers, level in zip(self._scoring, levels, strict=True)], dim=2)
+        losses = functional.binary_cross_entropy_with_logits(scores.transpose(1, 2), asked, weight, reduction="sum")
+        return losses / asked.sum().clamp(min=1)
 
 
-def _labels(views: Sequence[View]) -> dict[str, Tensor]:
-    """The labels of a batch as Ultralytics' loss takes them."""
-    return {
-        "batch_idx": torch.cat([torch.full((len(view.label),), float(i)) for i, view in enumerate(views)]),
-        "cls": torch.cat([view.label for view in views]),
-        "bboxes": torch.cat([view.xywh for view in views]),
-    }
+class _Asked(nn.Module):
+    """Takes the place of the loss of the scores, and keeps what is asked of them."""
+
+    judged: Tensor
+    """1 at places outside of all ignore regions and 0 within, of shape (pictures, places, 1)."""
+    targets: Tensor
+    """Of shape (pictures, places, classes)."""
+
+    def forward(self, scores: Tensor, targets: Tensor) -> Tensor:
+        """Nothing, of shape (pictures, places, classes)."""
+        self.targets = targets
+        return torch.zeros_like(scores)

@@ -15,6 +15,7 @@ if find_spec("ultralytics") is None:
 
 from benchmarks import adapting
 from detector.annotations import dataset, sources
+from detector.counting.intervals import Interval
 from detector.errors import OutputError
 from detector.training import adaptation
 from detector.vision.model import Model
@@ -47,14 +48,13 @@ def called(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     numbers: list[int] = []
 
     def trials(job: adaptation.Job, *_: object) -> Tried:
-        numbers.append(len(job.records))
-        counted = np.zeros((1, 3), np.int64)
-        judge = adaptation._Judge(job, [0] * len(job.records), [], adaptation._Seen([], []))
-        gain = judge._gain(counted + 1, counted, counted)
+        number = len(job.records)
+        numbers.append(number)
+        judge = adaptation._Judge(job, [0] * number, [], adaptation._Seen([], []))
         thresholds = {name: value / 2 for name, value in job.model.card.thresholds.items()}
         other = Model(job.model.network, replace(job.model.card, thresholds=thresholds), job.model.path, job.model.sha256)
         models = {adaptation.SHIPPED: job.model, adaptation.TUNED: other, adaptation.TRAINED: other}
-        choices = [adaptation.Choice(kind, model, {}, {}, {}, gain, False) for kind, model in models.items()]
+        choices = [adaptation.Choice(kind, model, {}, {}, {}, Interval(0.1), False) for kind, model in models.items()]
         return Tried(choices, job.weights, judge, {})
 
     def count(model: Model, records: adapting.Sequence[adapting.Record]) -> dict[str, list[int]]:
