@@ -123,7 +123,7 @@ def command(
                 point = _measured(loaded, weights, laboratory, number, at_home, points.get((laboratory.name, 0)))
                 path.parent.mkdir(parents=True, exist_ok=True)
                 files.write_text(path, json.dumps(vars(point) | {"machine": machine.described()}, indent=1) + "\n")
-            points[laboratory.name, number] = _read(path, loaded)
+            points[laboratory.name, number] = _read(path, loaded, at_home)
     rows = [row for laboratory in laboratories for row in _rows(laboratory, at_home, points)]
     files.write_csv(out / "adapting.csv", _COLUMNS, [row.cells() for row in rows])
     draw(rows, out / "adapting.png")
@@ -184,12 +184,14 @@ def count(model: Model, records: Sequence[Record]) -> dict[str, list[int]]:
     return {name: list(of_field.values()) for name, of_field in seen.items()}
 
 
-def _read(path: Path, model: Model) -> Point:
+def _read(path: Path, model: Model, at_home: Sequence[Record]) -> Point:
     content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     del content["machine"]
     point = Point(**content)
     if point.model != model.sha256:
         raise OutputError(f"{path}: was measured with another model; choose another --out")
+    if point.home[adaptation.SHIPPED].keys() != {record.name for record in at_home}:
+        raise OutputError(f"{path}: was measured with another --home or --every; choose another --out")
     return point
 
 

@@ -95,6 +95,14 @@ def test_points_are_kept_and_the_table_holds_every_model(
     assert (tmp_path / "out" / "adapting.png").stat().st_size > 1000
 
 
+def test_points_with_other_fields_at_home_are_refused(laboratory: Path, tmp_path: Path, called: list[int]) -> None:
+    assert adapting.command(data=[laboratory], home=[], model=None, fields=[], split="test", every=1, out=tmp_path) == 0
+    content = (tmp_path / "points" / "lab-0.json").read_text(encoding="utf-8")
+    (tmp_path / "points" / "lab-0.json").write_text(content.replace('"shipped": {}', '"shipped": {"a": [1, 2, 3]}'))
+    with pytest.raises(OutputError, match="another --home"):
+        adapting.command(data=[laboratory], home=[], model=None, fields=[], split="test", every=1, out=tmp_path)
+
+
 def test_points_of_another_model_are_refused(laboratory: Path, tmp_path: Path, called: list[int]) -> None:
     point = tmp_path / "points" / "lab-0.json"
     point.parent.mkdir()
