@@ -39,8 +39,8 @@ def adapt(options: AdaptOptions) -> int:
     """Adapt a model to your microscope and stain by five or more corrected fields, and keep it only if it counts better.
 
     Compares the model as it is, the same with thresholds of its own, and weights that were trained on the corrected fields. Each field
-    is counted by a model that does not know it (three-fold cross-validation, by smear if --smears names them). Takes a few
-    minutes on two cores.
+    is counted by a model that does not know it (three-fold cross-validation, by smear if --smears names them). Takes some
+    minutes.
     """
     target = catalogue.new(options.name)
     model = Model.load(options.model)
