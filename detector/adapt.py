@@ -18,7 +18,7 @@ from detector.errors import EXIT_DONE, ModelError, NothingToDoError, writing
 from detector.output.figures import many
 from detector.output.results import CELLS
 from detector.review import outcome
-from detector.training import adaptation, said
+from detector.training import adaptation
 from detector.training.adaptation import Adapted
 from detector.vision import catalogue
 from detector.vision.model import Model
@@ -39,8 +39,8 @@ def adapt(options: AdaptOptions) -> int:
     """Adapt a model to your microscope and stain by five or more corrected fields, and keep it only if it counts better.
 
     Compares the model as it is, the same with thresholds of its own, and weights that were trained on the corrected fields. Each field
-    is counted by a model that does not know it (three-fold cross-validation, by smear if --smears names them). Takes some ten
-    minutes on two cores.
+    is counted by a model that does not know it (three-fold cross-validation, by smear if --smears names them). Takes some
+    minutes.
     """
     target = catalogue.new(options.name)
     model = Model.load(options.model)
@@ -94,14 +94,16 @@ def _say(adapted: Adapted, smears: int, target: Path) -> None:
     cells = ", ".join(f"{n:,} {name}" for name, n in adapted.cells.items())
     of_smears = f" of {many(smears, 'smear')}" if smears else ""
     console.print(f"{many(adapted.fields, 'corrected field')}{of_smears} with {cells}", soft_wrap=True)
-    show(console, [said.table(adapted.choices)])
+    show(console, [adaptation.table(adapted.choices)])
     if adapted.model is None:
         best = max(adapted.choices[1:], key=lambda choice: choice.gain.value)
         console.print(
-            f"nothing was gained for certain ({said.gain(best)}); the model stays as it was: correct more fields", soft_wrap=True
+            f"nothing was gained for certain ({best.told_gain}); the model stays as it was: correct more fields, best those that the page "
+            f"of {called('review')} lists as to correct next",
+            soft_wrap=True,
         )
         return
-    console.print(f"kept: {said.KINDS[adapted.kept.kind]}, {said.gain(adapted.kept)}", soft_wrap=True)
+    console.print(f"kept: {adapted.kept.name}, {adapted.kept.told_gain}", soft_wrap=True)
     console.print(f"model: {adapted.model}", markup=False, soft_wrap=True)
     console.print(f"count with it: {called('count')} --model {target.stem} INPUT", markup=False, soft_wrap=True)
 

@@ -33,6 +33,8 @@ SMALLEST_PX = 2.0
 """Shortest side of a box that a reader draws."""
 MOST_CELLS = 100_000
 """Cells in one change."""
+PROPOSED = 10
+"""Fields that are proposed at a time to be corrected next."""
 _LONGEST_NAME = 80
 _REMEMBERED = 10_000
 """Changes whose repetition by a page that got no answer is known."""
@@ -508,6 +510,59 @@ def doubts_of_cells(states: Sequence[FieldState], thresholds: Mapping[str, float
         odd = np.abs(np.log2(side / medians[label]))
         doubts.append(np.clip(np.maximum(unsure, odd), 0, 1).astype(np.float64))
     return doubts
+
+
+def proposed(states: Sequence[FieldState], thresholds: Mapping[str, float]) -> list[int]:
+    """Numbers of the fields to correct next, the best one first, at most `PROPOSED` of those that nobody looked at.
+
+    One by one, the field is taken whose ranks sum to most: by doubt, which is the share of its cells that were counted or left out by a
+    narrow margin, and by how unlike it is to the fields that were looked at or taken before. Unlike is the distance to the nearest of
+    them in what was measured of focus, light, stain and cells, each in standard deviations over all fields.
+    """
+    left = [i for i, state in enumerate(states) if state.source.is_read and not state.source.problem and state.looked is None]
+    taken = [i for i, state in enumerate(states) if state.looked is not None]
+    doubt = np.array([_field_doubt(states[i], thresholds) for i in left])
+    measured = _measured(states)
+    chosen: list[int] = []
+    nearest = np.full(len(left), np.inf)
+    for number in taken:
+        nearest = np.minimum(nearest, _distances(measured, left, number))
+    while left and len(chosen) < min(PROPOSED, len(left)):
+        score = _rank(doubt) + (_rank(nearest) if taken or chosen else 0.0)
+        score[[left.index(number) for number in chosen]] = -1
+        chosen.append(left[int(np.argmax(score))])
+        nearest = np.minimum(nearest, _distances(measured, left, chosen[-1]))
+    return chosen
+
+
+def _field_doubt(state: FieldState, thresholds: Mapping[str, float]) -> float:
+    """Share of a field's cells that are in doubt; a field that is doubtful as a whole comes before all others."""
+    (of_cells,) = doubts_of_cells([state], thresholds)
+    quality = state.source.result.quality
+    nearly = 0 if quality is None else sum(quality.unsure)
+    share = (float(of_cells.sum()) + nearly) / max(len(of_cells) + nearly, 1)
+    return share + bool(state.source.doubt)
+
+
+def _measured(states: Sequence[FieldState]) -> NDArray[np.float64]:
+    """What was measured of each field, in standard deviations from the mean, 0 where it was not; of shape (fields, numbers)."""
+    numbers = [{} if (seen := state.source.result.quality) is None else seen.numbers() for state in states]
+    names = sorted({name for of_field in numbers for name in of_field})
+    table = np.array([[of_field.get(name, np.nan) for name in names] for of_field in numbers]).reshape(len(states), len(names))
+    known = np.isfinite(table)
+    count = np.maximum(known.sum(axis=0), 1)
+    centred = np.where(known, table - np.where(known, table, 0).sum(axis=0) / count, 0.0)
+    spread = np.sqrt((centred**2).sum(axis=0) / count)
+    return np.asarray(centred / np.where(spread > 0, spread, 1.0))
+
+
+def _distances(measured: NDArray[np.float64], fields: Sequence[int], number: int) -> NDArray[np.float64]:
+    return np.asarray(np.sqrt(((measured[list(fields)] - measured[number]) ** 2).sum(axis=1)))
+
+
+def _rank(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Share of the values that are lower, of shape (n,)."""
+    return np.asarray(np.searchsorted(np.sort(values), values) / max(len(values), 1))
 
 
 def reader_name(name: object) -> str:

@@ -20,7 +20,7 @@ from detector.output.report.content import COLOURS
 from detector.review import outcome
 from detector.review.likeness import Likeness, distances, in_order, standardised
 from detector.review.pictures import CROP_PX, Pictures
-from detector.review.review import Cell, FieldState, Review, StaleError, doubts_of_cells
+from detector.review.review import Cell, FieldState, Review, StaleError, doubts_of_cells, proposed
 from detector.texts import MEBIBYTE
 from detector.vision import boxes
 from detector.vision.cells import CLASSES
@@ -89,6 +89,7 @@ class Desk:
             "/state.json": self._state,
             "/field.json": self._field,
             "/cells.json": self._cells,
+            "/proposed.json": self._proposed,
             "/crop.jpg": self._crop,
             "/picture.jpg": self._picture,
         }
@@ -135,6 +136,10 @@ class Desk:
             return _json({"done": left[0], "total": left[1]})
         like = (_number(request, "f", -1), _number(request, "c", -1)) if "f" in request.query_params else None
         return _json({"cells": alike(states, self._likeness, label, like)})
+
+    def _proposed(self, _request: Request) -> Response:
+        states, _ = self._review.snapshot()
+        return _json({"fields": proposed(states, self._review.run.thresholds)})
 
     def _crop(self, request: Request) -> Response:
         number = self._field_number(request)

@@ -1,7 +1,7 @@
 """Adapting the shipped weights to one laboratory by a few corrected fields, and the proof that it gained.
 
-Only the last layers are trained, half of the pictures are rendered fields, and few steps are taken, so that little is forgotten. The
-proof is a cross-validation: each field is counted by weights that were not trained on its fold, at thresholds tuned without it.
+Only the layers that score are trained, half of the pictures are rendered fields, and few steps are taken, so that little is forgotten.
+The proof is a cross-validation: each field is counted by weights that were not trained on its fold, at thresholds tuned without it.
 """
 
 from __future__ import annotations
@@ -15,19 +15,21 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from rich.table import Table
 
 from detector.accuracy import counts, figures, thresholds
 from detector.accuracy.counts import Agreement, Differences
 from detector.accuracy.intervals import Floats, bootstrap, divide, resamples, units
 from detector.accuracy.matching import val_sums
+from detector.accuracy.terminal import empty_table, two_lines
 from detector.annotations import dataset
 from detector.annotations.records import Record
 from detector.counting.intervals import Interval
 from detector.errors import NothingToDoError
+from detector.output.figures import percent
 from detector.synthetic.truth import write_jpeg
 from detector.synthetic.variety import Variety
-from detector.training import export, finish, fit, framework, page, settings
-from detector.training.corpus import Corpus
+from detector.training import export, finish, framework, page, settings
 from detector.vision import card as cards
 from detector.vision import finder, images, quality
 from detector.vision.cells import CLASSES, RBC
@@ -38,20 +40,23 @@ from detector.vision.model import Model
 FEWEST = 5
 """Corrected fields that are needed at the least."""
 FOLDS = 3
-EPOCHS, STEPS = 6, 10
-"""Each fold's weights and the final ones are trained for so many epochs of so many steps; the learning rate falls from one to the next."""
+STEPS = 60
+"""Each fold's weights and the final ones are trained for so many steps, at a learning rate that falls to nothing."""
 HOME = 24
-"""Rendered fields of many kinds: as many again are trained on beside the corrected ones, and these tell what was forgotten."""
+"""Rendered fields of many kinds that are trained on beside the corrected ones; as many others tell what was forgotten."""
+_VIEWS = 96
+"""Augmented pictures of the corrected fields, all together; each field has at least `_FEWEST_VIEWS`. As many are of rendered ones."""
+_FEWEST_VIEWS = 4
 _TRAINED_SEED, _HOME_SEED = 71, 72
-FROZEN = 10
-"""Layers of the network that stay as they are: those that see edges, colours and textures."""
-_LEARNING_RATE = 0.0008
+_SETTINGS = {"image_px": 320, "learning_rate": 0.001}
+"""Settings of the training that are other than the shipped training's."""
 _HOME_WORSE, _HOME_MORE = 1.2, 0.1
 """Most error on the rendered fields afterwards: so many times that before, and so many cells more."""
 _DOMAIN = "own"
 """The corrected fields, among the domains of a card."""
 SHIPPED, TUNED, TRAINED = "shipped", "thresholds", "trained"
 """What may be kept: the model as it was, the same with its own thresholds, or one with weights and thresholds of its own."""
+_NAMES = {SHIPPED: "as it was", TUNED: "own thresholds", TRAINED: "trained"}
 
 Advance = Callable[[str], None]
 """Told what is being done next."""
@@ -63,6 +68,8 @@ class Choice:
 
     kind: str
     """`SHIPPED`, `TUNED` or `TRAINED`."""
+    model: Model
+    """It counts at its own thresholds."""
     own: Mapping[str, Agreement]
     """By class, on the corrected fields, each counted by a model that does not know its fold."""
     apart: Mapping[str, Differences]
@@ -73,6 +80,18 @@ class Choice:
     """Share of a field's cells by which it errs less than the shipped model, mean of the classes; positive where it is better."""
     forgot: bool
     """Whether it errs more on the rendered fields than it may."""
+
+    @property
+    def name(self) -> str:
+        """What a user knows it by."""
+        return _NAMES[self.kind]
+
+    @property
+    def told_gain(self) -> str:
+        """By how much it errs less than the model as it was, in words."""
+        forgot = "; errs more on rendered fields than it may" if self.forgot else ""
+        limits = "" if self.gain.limits is None else " ({} to {})".format(*map(percent, self.gain.limits))
+        return f"errors lower by {percent(self.gain.value)}{limits} of a field's cells{forgot}"
 
     @property
     def proven(self) -> bool:
@@ -109,8 +128,25 @@ class Job:
     """The model's weights."""
     about: str
     """Microscope and stain, for the card."""
-    frozen: int = FROZEN
-    """Layers of the network that are not trained."""
+
+
+@dataclass(frozen=True, eq=False)
+class Trials:
+    """The models to choose from, each with its errors on fields that it does not know; files lie in the folder of the trials."""
+
+    choices: Sequence[Choice]
+    """Of each kind."""
+    weights: Path
+    """Those of the trained one."""
+    judge: _Judge
+    seen: Mapping[str, _Seen]
+    """By kind."""
+
+    @property
+    def kept(self) -> Choice:
+        """The one that gained most among those whose gain is proven; else the model as it was."""
+        proven = (choice for choice in self.choices if choice.proven)
+        return max(proven, key=lambda choice: choice.gain.value, default=self.choices[0])
 
 
 def adapt(job: Job, target: Path, advance: Advance) -> Adapted:
@@ -122,35 +158,39 @@ def adapt(job: Job, target: Path, advance: Advance) -> Adapted:
     """
     _require(job.records)
     with tempfile.TemporaryDirectory(prefix="smearcount-adapt-") as name:
-        scratch = Path(name)
-        framework.prepare(scratch / ".ultralytics", says=False)
-        advance("rendering fields of many kinds")
-        rendered, home = (_rendered(scratch / part, seed) for part, seed in (("rendered", _TRAINED_SEED), ("home", _HOME_SEED)))
-        fold_of = folds(job.groups)
-        parts = max(fold_of) + 1
-        advance("counting with the model as it is")
-        before = _Seen(_found(job.model, job.records), _found(job.model, home))
-        crossed = list(before.own)
-        for fold in range(parts):
-            advance(f"training without part {fold + 1} of {parts}")
-            learned = [record for record, of in zip(job.records, fold_of, strict=True) if of != fold]
-            _, model = _trained(job, learned, rendered, scratch / f"fold-{fold + 1}")
-            for i in np.flatnonzero(np.array(fold_of) == fold):
-                crossed[i] = _found(model, [job.records[int(i)]])[0]
-        advance("training with all fields")
-        weights, final = _trained(job, job.records, rendered, scratch / "final")
-        seen = {SHIPPED: before, TUNED: before, TRAINED: _Seen(crossed, _found(final, home))}
-        judge = _Judge(job, fold_of, home, before)
-        choices = [judge.choice(kind, seen[kind]) for kind in seen]
-        kept = max((choice for choice in choices if choice.proven), key=lambda choice: choice.gain.value, default=choices[0])
-        adapted = Adapted(len(job.records), _cells(job.records), choices, kept, None)
+        tried = trials(job, Path(name), advance)
+        kept = tried.kept
+        adapted = Adapted(len(job.records), _cells(job.records), tried.choices, kept, None)
         if kept.kind == SHIPPED:
             return adapted
         advance("writing the model")
-        trained = kept.kind == TRAINED
-        shutil.copyfile(weights if trained else job.weights, target.with_suffix(".pt"))
-        judge.write(final.path if trained else job.model.path, target, seen[kept.kind], adapted)
+        shutil.copyfile(tried.weights if kept.kind == TRAINED else job.weights, target.with_suffix(".pt"))
+        tried.judge.write(target, tried.seen[kept.kind], adapted)
         return replace(adapted, model=target)
+
+
+def trials(job: Job, scratch: Path, advance: Advance) -> Trials:
+    """Tune and train on the corrected fields, and compare what comes of it; files are written into `scratch`."""
+    framework.prepare(scratch / ".ultralytics", says=False)
+    advance("rendering fields of many kinds")
+    rendered, home = (_rendered(scratch / part, seed) for part, seed in (("rendered", _TRAINED_SEED), ("home", _HOME_SEED)))
+    fold_of = folds(job.groups)
+    advance("counting with the model as it is")
+    before = _Seen(_found(job.model, job.records), _found(job.model, home))
+    advance("looking at the fields in other light and size")
+    learner = _Learner(job, rendered, scratch)
+    crossed = list(before.own)
+    for fold in range(parts := max(fold_of) + 1):
+        advance(f"training without part {fold + 1} of {parts}")
+        _, model = learner.trained([i for i, of in enumerate(fold_of) if of != fold], f"fold-{fold + 1}")
+        for i in np.flatnonzero(np.array(fold_of) == fold):
+            crossed[i] = _found(model, [job.records[int(i)]])[0]
+    advance("training with all fields")
+    weights, final = learner.trained(range(len(job.records)), "final")
+    seen = {SHIPPED: before, TUNED: before, TRAINED: _Seen(crossed, _found(final, home))}
+    judge = _Judge(job, fold_of, home, before)
+    models = {SHIPPED: job.model, TUNED: job.model, TRAINED: final}
+    return Trials([judge.choice(kind, models[kind], seen[kind]) for kind in seen], weights, judge, seen)
 
 
 def folds(groups: Sequence[str]) -> list[int]:
@@ -197,35 +237,29 @@ def _found(model: Model, records: Sequence[Record]) -> list[Detections]:
     return [r.judged(finder.find(model, images.read(r.image), min_score=least).cells) for r in records if r.image]
 
 
-def _trained(job: Job, learned: Sequence[Record], rendered: Sequence[Record], folder: Path) -> tuple[Path, Model]:
-    """Weights that were trained on some fields, and the model that they make, with the card of the one it began with."""
-    data = folder / "data"
-    # Ultralytics asks for a field to validate on, though nothing is chosen by it.
-    dataset.write(data, [replace(r, split="train") for r in (*learned, *rendered[1:])] + [replace(rendered[0], split="val")])
-    picture = {path.stem: str(path) for path in (data / "images" / "train").iterdir()}
-    chosen = settings.load(
-        overrides={
-            "model": str(job.weights),
-            "epochs": EPOCHS,
-            "learning_rate": _LEARNING_RATE,
-            "warmup_epochs": 0,
-            "close_mosaic_epochs": EPOCHS // 2,
-            "platelets_times": 1,
-        }
-    )
-    half = STEPS * chosen.batch // 2
-    train = [
-        *_repeated([picture[record.name] for record in learned], half),
-        *_repeated([picture[record.name] for record in rendered[1:]], half),
-    ]
-    weights = fit.fit_few(chosen, Corpus(tuple(train), (str(data / "images" / "val"),)), folder / "run", job.frozen)
-    model = folder / "model.onnx"
-    export.to_onnx(weights, model, job.model.card, [*learned, *rendered])
-    return weights, Model.load(model)
+class _Learner:
+    """Trains on some of the corrected fields, and on rendered ones."""
 
+    def __init__(self, job: Job, rendered: Sequence[Record], scratch: Path) -> None:
+        from detector.training.scores import Scorer
 
-def _repeated(paths: Sequence[str], number: int) -> list[str]:
-    return [paths[i % len(paths)] for i in range(number)]
+        self._job, self._rendered, self._scratch = job, rendered, scratch
+        data = scratch / "data"
+        dataset.write(data, [replace(record, split="train") for record in (*job.records, *rendered)])
+        picture = {path.stem: path for path in (data / "images" / "train").iterdir()}
+        self._scorer = Scorer(job.weights, settings.load(overrides=_SETTINGS))
+        each = max(-(-_VIEWS // len(job.records)), _FEWEST_VIEWS)
+        self._own = self._scorer.look([picture[record.name] for record in job.records], each)
+        self._home = self._scorer.look([picture[record.name] for record in rendered], -(-_VIEWS // len(rendered)))
+
+    def trained(self, fields: Sequence[int], name: str) -> tuple[Path, Model]:
+        """Weights that were trained on some fields, and the model that they make, with the card of the one it began with."""
+        weights, model = (self._scratch / f"{name}{suffix}" for suffix in (".pt", ".onnx"))
+        own = [view for view in self._own if view.field in set(fields)]
+        self._scorer.teach(own, self._home, STEPS, weights)
+        learned = [self._job.records[i] for i in fields]
+        export.to_onnx(weights, model, self._job.model.card, [*learned, *self._rendered])
+        return weights, Model.load(model)
 
 
 def _cells(records: Sequence[Record]) -> dict[str, int]:
@@ -250,17 +284,19 @@ class _Judge:
     home: Sequence[Record]
     shipped: _Seen
 
-    def choice(self, kind: str, seen: _Seen) -> Choice:
+    def choice(self, kind: str, model: Model, seen: _Seen) -> Choice:
         """How one of them does beside the shipped one."""
         groups, truth = self.job.groups, figures.count_cells(self.job.records, clear=False)
         counted, before = self.counted(kind, seen), self.counted(SHIPPED, self.shipped)
-        at_home = figures.count_cells(_from(seen.home, self._thresholds(kind, seen)), clear=False)
+        own = self._thresholds(kind, seen)
+        at_home = figures.count_cells(_from(seen.home, own), clear=False)
         home_before = figures.count_cells(_from(self.shipped.home, self.job.model.card.thresholds), clear=False)
         home_truth = figures.count_cells(self.home, clear=False)
         error, error_before = (np.abs(cells - home_truth).mean(axis=0) for cells in (at_home, home_before))
         columns = [(counted[:, i].tolist(), before[:, i].tolist(), truth[:, i].tolist()) for i in range(len(CLASSES))]
         return Choice(
             kind,
+            Model(model.network, replace(model.card, thresholds=own), model.path, model.sha256),
             figures.agreements(counted, truth, groups),
             {name: counts.differences(*columns[i], groups) for i, name in enumerate(CLASSES)},
             figures.agreements(at_home, home_truth),
@@ -301,27 +337,27 @@ class _Judge:
         less = (np.abs(before - truth) - np.abs(counted - truth))[:, judged] / np.maximum(truth[:, judged].mean(axis=0), 1)
         return _mean(less.mean(axis=1), self.job.groups)
 
-    def write(self, base: Path, target: Path, seen: _Seen, adapted: Adapted) -> None:
+    def write(self, target: Path, seen: _Seen, adapted: Adapted) -> None:
         """Write a model file with thresholds and card of its own."""
         kind, records = adapted.kept.kind, self.job.records
         found = self._counted(kind, seen)
-        own, cells = self._thresholds(kind, seen), ", ".join(f"{n} {name}" for name, n in adapted.cells.items())
+        cells = ", ".join(f"{n} {name}" for name, n in adapted.cells.items())
         of_data = f"{target.stem}: {adapted.fields} corrected fields with {cells}"
         card = replace(
             self.job.model.card,
             name=target.stem,
-            thresholds=own,
+            thresholds=adapted.kept.model.card.thresholds,
             thresholds_from=f"least error per field of the count of {thresholds.TUNED_ON}, on {adapted.fields} corrected fields",
             data=(*self.job.model.card.data, of_data),
             training={
                 "adapted from": f"{self.job.model.card.name} (SHA-256 {self.job.model.sha256[:12]})",
                 "changed": "thresholds" if kind == TUNED else "weights and thresholds",
-                "steps": 0 if kind == TUNED else EPOCHS * STEPS,
+                "steps": 0 if kind == TUNED else STEPS,
             },
             val_sums=val_sums(records, found, [_DOMAIN] * len(records)),
             familiar=self._familiar(found),
         )
-        shutil.copyfile(base, target)
+        shutil.copyfile(adapted.kept.model.path, target)
         export.put_card(target, card)
         content = {
             **asdict(card),
@@ -362,6 +398,19 @@ def _beyond_chance(of_field: Floats, groups: Sequence[str]) -> bool:
 def _from(found: Sequence[Detections], least: Mapping[str, float]) -> list[Detections]:
     minimum = np.array([least[name] for name in CLASSES], dtype=np.float32)
     return [cells[cells.score >= minimum[cells.label]] for cells in found]
+
+
+def table(choices: Sequence[Choice]) -> Table:
+    """Errors of each model, class by class, for the terminal."""
+    made = empty_table(
+        ["cells", *(choice.name for choice in choices), "rendered fields, before", "trained"],
+        "Mean absolute error of the count a field (95 %)",
+        "Each corrected field is counted by a model that does not know it. Rendered fields of many kinds tell what was forgotten.",
+    )
+    for name in CLASSES:
+        own = [two_lines(choice.own[name].mae, 2) for choice in choices]
+        made.add_row(name, *own, *(two_lines(choices[i].home[name].mae, 2) for i in (0, -1)))
+    return made
 
 
 def document(adapted: Adapted) -> dict[str, Any]:

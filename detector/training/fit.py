@@ -52,26 +52,6 @@ def fit(settings: TrainSettings, data_files: Sequence[Path], run_folder: Path) -
     return _train(model, run_folder, settings, arguments(settings, data, run_folder))
 
 
-def fit_few(settings: TrainSettings, fields: corpus.Corpus, run_folder: Path, frozen: int) -> Path:
-    """Train the last layers on a few fields for a short while, and give the weights that are there at the end.
-
-    To be called after `framework.prepare`.
-
-    Args:
-        frozen: layers from the first one that stay as they are.
-        run_folder: must not exist.
-
-    Raises:
-        ModelError: weights that cannot be loaded.
-    """
-    run_folder.mkdir(parents=True)
-    data = fields.write(run_folder / "data.yaml")
-    chosen = {**arguments(settings, data, run_folder), "freeze": frozen, "val": False, "plots": False}
-    with framework.quiet():
-        _train(start(settings.model), run_folder, settings, chosen)
-    return run_folder / "weights" / "last.pt"
-
-
 def resume(run_folder: Path, tell: Callable[[str], None] = lambda _words: None) -> Path:
     """Continue a training that was interrupted or killed, and give its best checkpoint.
 

@@ -82,6 +82,16 @@ def answering(network: Any, crops: Iterable[NDArray[np.uint8]]) -> list[int]:
     return sorted(levels) or list(range(len(heads)))
 
 
+def before_head(network: Any, pixels: Tensor) -> list[Tensor]:
+    """What the head of a network gets of pictures of shape (n, 3, h, w), float, in 0 to 1; by level."""
+    head = network.model[-1]
+    network.model[-1] = _in_place_of(head, nn.Identity())
+    try:
+        return list(network(pixels))
+    finally:
+        network.model[-1] = head
+
+
 def write(graph: Graph, target: Path) -> None:
     """Write an ONNX file that takes crops of any size; the same weights give the same file."""
     pixels = torch.zeros((2 * graph.stride_px, 3 * graph.stride_px, 3), dtype=torch.uint8)

@@ -10,9 +10,11 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from steps import change, counts, looked_at_all, undo
 
@@ -20,7 +22,8 @@ from detector.errors import OutputError, UsageError
 from detector.output import tables
 from detector.review.journal import JOURNAL, Journal
 from detector.review.opened import open_run
-from detector.review.review import Review, StaleError
+from detector.review.review import PROPOSED, FieldState, Review, StaleError, proposed
+from detector.vision.quality import Quality
 
 Opening = Callable[[], Any]
 
@@ -385,3 +388,37 @@ def test_a_change_that_cannot_be_written_is_not_made(opened: Opening, run_folder
         cells = review.cells_of(0)
     with opened() as review:
         assert review.cells_of(0) == cells
+
+
+def with_quality(state: FieldState, focus: float, doubt: str = "") -> FieldState:
+    """A field whose cells are all surely found, with another focus."""
+    surely = replace(state.source.cells, score=np.ones(len(state.source.cells.score), np.float32))
+    seen = Quality(focus=focus, covered=0.3, overlap=0.0, unclaimed=0.0, background=(200, 200, 200), contrast=0.3, uneven=0.1)
+    result = replace(state.source.result, cells=surely, quality=seen)
+    return FieldState(replace(state.source, result=result, doubt=doubt), state.found, dict(state.cells), state.looked)
+
+
+def test_doubtful_and_unlike_fields_are_proposed_first(many_fields: Path) -> None:
+    run = open_run(many_fields)
+    with Journal(many_fields, run.sha256) as journal:
+        states = Review(run, journal).fields[:6]
+    assert [proposed([], run.thresholds), len(proposed(states, run.thresholds))] == [[], 6]
+    focus = [5.0, 5.0, 9.0, 5.1, 5.0, 7.0]
+    states = [
+        with_quality(state, at, "crowded" if i == 3 else "") for i, (state, at) in enumerate(zip(states, focus, strict=True))
+    ]
+    # Once the doubtful one was taken, the one least like it comes next, and then the one least like both.
+    assert proposed(states, run.thresholds)[:3] == [3, 2, 5]
+    states[2].looked = {"by": "Ann", "at": ""}
+    left = proposed(states, run.thresholds)
+    assert left[0] == 3
+    assert 2 not in left
+    states[5].source.problem = "its picture is gone"
+    assert 5 not in proposed(states, run.thresholds)
+
+
+def test_a_few_fields_are_proposed_at_a_time(many_fields: Path) -> None:
+    run = open_run(many_fields)
+    with Journal(many_fields, run.sha256) as journal:
+        chosen = proposed(Review(run, journal).fields, run.thresholds)
+    assert len(set(chosen)) == PROPOSED

@@ -189,6 +189,13 @@ def test_cells_come_in_the_order_asked_for(served: Served) -> None:
     assert set(listed(states, thresholds, 1, "doubt")[2::5]) == {1}
 
 
+def test_fields_to_correct_next_are_those_that_nobody_looked_at(served: Served) -> None:
+    readable = {field["field"] for field in served.get("state.json").json()["fields"] if field["read"]}
+    assert set(served.get("proposed.json").json()["fields"]) == readable
+    served.post("change", id="look-next", by="Ann", fields=[{"field": 0, "revision": 0, "looked": True}])
+    assert set(served.get("proposed.json").json()["fields"]) == readable - {0}
+
+
 def test_two_hundred_clients_lose_nothing(many_fields: Path) -> None:
     run = open_run(many_fields)
     answers: list[int] = []

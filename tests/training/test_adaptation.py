@@ -67,40 +67,46 @@ def test_fields_of_a_smear_are_left_out_together(groups: list[str], expected: li
     assert adaptation.folds(groups) == expected
 
 
+class Trained(Model):
+    """Stands for a model that was trained."""
+
+    def __init__(self, model: Model) -> None:
+        super().__init__(model.network, model.card, model.path, model.sha256)
+
+
 def untrained(monkeypatch: pytest.MonkeyPatch, own: Sequence[Record], missed_before: int, missed_after: int) -> None:
     """Take the place of training and detection: the shipped model misses so many cells of each own field, a trained one others."""
 
-    def found(model: Model | None, records: Sequence[Record]) -> list[Detections]:
+    def found(model: Model, records: Sequence[Record]) -> list[Detections]:
         is_own = records[0].name in {record.name for record in own}
-        missed = (missed_before if model is not None else missed_after) if is_own else 0
+        missed = (missed_after if isinstance(model, Trained) else missed_before) if is_own else 0
         return [detected(record, missed) for record in records]
 
+    class Learner:
+        def __init__(self, job: adaptation.Job, *_: object) -> None:
+            self.job = job
+
+        def trained(self, *_: object) -> tuple[Path, Trained]:
+            return self.job.weights, Trained(self.job.model)
+
     monkeypatch.setattr(adaptation, "_found", found)
-    monkeypatch.setattr(adaptation, "_trained", lambda job, *_: (job.weights, None))
+    monkeypatch.setattr(adaptation, "_Learner", Learner)
     monkeypatch.setattr(adaptation, "HOME", 3)
 
 
 def test_what_gains_is_written_with_its_proof(tmp_path: Path, model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     own = fields_in(tmp_path, 6)
     untrained(monkeypatch, own, missed_before=4, missed_after=0)
-    seen: list[Path] = []
-
-    def write(judge: adaptation._Judge, base: Path, target: Path, *_: object) -> None:
-        seen.append(target)
-
-    class Trained:
-        path = model.path
-
-    monkeypatch.setattr(adaptation._Judge, "write", write)
+    written: list[Path] = []
+    monkeypatch.setattr(adaptation._Judge, "write", lambda judge, target, *_: written.append(target))
     calls: list[str] = []
-    found = adaptation._found
-    monkeypatch.setattr(adaptation, "_trained", lambda job, *_: (job.weights, Trained))
-    monkeypatch.setattr(adaptation, "_found", lambda m, records: found(None if m is Trained else m, records))
     adapted = adaptation.adapt(job_of(own, model), tmp_path / "mylab.onnx", calls.append)
     assert adapted.kept.kind == adaptation.TRAINED
     assert adapted.model == tmp_path / "mylab.onnx"
-    assert seen == [tmp_path / "mylab.onnx"]
+    assert written == [tmp_path / "mylab.onnx"]
     shipped, _, trained = adapted.choices
+    assert [choice.name for choice in adapted.choices] == ["as it was", "own thresholds", "trained"]
+    assert trained.told_gain.startswith("errors lower by ")
     total = sum(len(record.label) for record in own)
     errors = [sum(at.mae.value for at in choice.own.values() if at.mae) for choice in (shipped, trained)]
     assert errors == [4.0, 0.0]
@@ -124,11 +130,11 @@ def test_what_forgets_is_not_kept(model: Model, tmp_path: Path) -> None:
     before = adaptation._Seen([detected(r, 4) for r in own], [detected(r, 0) for r in home])
     after = adaptation._Seen([detected(r, 0) for r in own], [detected(r, 3) for r in home])
     judge = adaptation._Judge(job_of(own, model), adaptation.folds([r.name for r in own]), home, before)
-    choice = judge.choice(adaptation.TRAINED, after)
+    choice = judge.choice(adaptation.TRAINED, model, after)
     assert choice.forgot
     assert choice.gain.value > 0
     assert not choice.proven
-    assert not judge.choice(adaptation.TRAINED, replace(after, home=before.home)).forgot
+    assert not judge.choice(adaptation.TRAINED, model, replace(after, home=before.home)).forgot
 
 
 def test_thresholds_are_judged_on_fields_that_they_were_not_tuned_on(model: Model, tmp_path: Path) -> None:
@@ -191,7 +197,7 @@ def test_a_model_is_trained_written_and_counts(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv(catalogue.FOLDER_VARIABLE, str(tmp_path / "models"))
-    for name, value in {"EPOCHS": 1, "STEPS": 1, "HOME": 3}.items():
+    for name, value in {"STEPS": 1, "HOME": 3, "_VIEWS": 3, "_FEWEST_VIEWS": 1}.items():
         monkeypatch.setattr(adaptation, name, value)
     # One step gains nothing, but what is written is to be seen.
     monkeypatch.setattr(adaptation.Choice, "proven", property(lambda choice: choice.kind == adaptation.TRAINED))

@@ -62,12 +62,14 @@ function build() {
 
 // The list of fields
 
-function list() {
+async function list() {
   const wanted = at("filter").value;
-  const chosenFields = order.filter(number => {
+  const proposed = wanted === "next" ? await get("proposed.json").catch(error => say(error.message, true)) : null;
+  const chosenFields = wanted === "next" ? proposed?.fields ?? [] : order.filter(number => {
     const one = review.fields[number];
     return wanted === "all" || (wanted === "open" ? one.read && !one.looked : one.read && one.doubt);
   });
+  if (at("filter").value !== wanted) return;
   at("names").replaceChildren(...chosenFields.map(number => {
     const row = element("li"), button = row.appendChild(element("button"));
     button.type = "button";
