@@ -30,6 +30,7 @@ COMMANDS = {
     "compare": "measure methods that papers describe beside the detector",
     "convert": "turn labelled fields into a dataset folder, with an audit",
     "train": "fine-tune a model on converted datasets",
+    "shapes": "learn to tell the shapes of red cells, for count --shapes",
     "adapt": "teach a model your microscope and stain by corrected fields",
     "models": "list the models that --model takes by name",
     "export": "make a model for counting from trained weights",

@@ -23,6 +23,7 @@ from detector.vision.detections import Detections
 from detector.vision.images import Field
 from detector.vision.model import Model, processors
 from detector.vision.scale import Scale
+from detector.vision.shapes import ShapeModel
 
 Place = str | PathLike[str]
 """A file, a folder or a pattern."""
@@ -104,6 +105,7 @@ class Detector:
         ul_factor: float | None = None,
         truth: Place | None = None,
         tile_px: int = CountOptions.tile_px,
+        shapes: bool = False,
     ) -> Outcome:
         """Counts of fields and smears, as `detector.count` gives them; writes nothing before `Outcome.save`.
 
@@ -115,6 +117,7 @@ class Detector:
             ul_factor: your own factor from cells per mm² to cells per µL, in mm² per µL.
             truth: labels (VOC, YOLO, COCO) or a CSV or .xlsx file of manual counts to compare with.
             tile_px: side of a slide's tiles in the model's own pixels.
+            shapes: shares of red cell shapes too: `Outcome.shapes`.
 
         Raises:
             NothingToDoError: there is no field. ManifestError: the manifest or the truth is not valid. UsageError: a calibration is not
@@ -123,14 +126,15 @@ class Detector:
         started = time.time()
         names, listed, labels = list(_names(inputs)), _path(manifest), _path(truth)
         options = CountOptions(
-            names, listed, um_per_px, rbc_per_ul, ul_factor, labels, self._backend, self._threads, tile_px=tile_px
+            names, listed, um_per_px, rbc_per_ul, ul_factor, labels, self._backend, self._threads, tile_px, shapes=shapes
         )
         found = job.search(options)
         fields = found.fields
         scan.check_tile(tile_px, self.model.card)
         true_counts = None if options.truth is None else job.truth_of(options.truth)
         results: list[FieldResult] = []
-        work = Work(self.model, self._workers, picture_bytes=pictures.most_bytes(len(fields)), tile_px=tile_px)
+        small = pictures.most_bytes(len(fields))
+        work = Work(self.model, self._workers, picture_bytes=small, tile_px=tile_px, shapes=ShapeModel.load() if shapes else None)
         outcome = job.completed(job.count_fields(fields, work, on_result=results.append), options, found, self.model, started)
         outcome = replace(outcome, results=tuple(results))
         if true_counts is None:

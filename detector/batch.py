@@ -67,6 +67,8 @@ def count_into_folder(options: CountOptions, opened: Callable[[], Model], starte
     words = Console(quiet=True) if options.quiet else errors if options.json else console
     terminal.print_warnings(errors, outcome)
     terminal.print_smears(words, outcome.smears)
+    if outcome.shapes is not None:
+        terminal.print_shapes(words, outcome.shapes)
     if truth is not None:
         _report_truth(words, folder, outcome, truth)
     terminal.print_problems(errors, outcome)

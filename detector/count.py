@@ -64,6 +64,11 @@ def parser() -> Parser:
     add("--rbc-per-ul", type=Number(float), help="red cells per µL from an analyser; adds counts per µL")
     add("--ul-factor", type=Number(float), help="your own factor from cells per mm² to cells per µL, in place of --rbc-per-ul")
     add("--truth", type=Path, help="true counts to compare with: a CSV or .xlsx file, or labels (Pascal VOC, YOLO, COCO)")
+    add(
+        "--shapes",
+        action="store_true",
+        help="shares of red cell shapes too, as a flag for a reader and never a diagnosis; adds shapes.csv",
+    )
     add("--overlays", action="store_true", help="save each field with its boxes drawn, in the folder overlays")
     add("--pdf", action="store_true", help="write the report as a PDF too, to print and sign")
     tried, untried = [name for name in backends.NAMES if name not in backends.EXPERIMENTAL], backends.EXPERIMENTAL

@@ -24,9 +24,20 @@ from detector.vision.detections import Detections
 
 PAGE = Path(__file__).parents[1] / "docs" / "files.md"
 SAMPLES = Path(__file__).parents[1] / "datasets" / "samples"
-NAMED_BY_DATA = ("versions", "settings", "reasons", "faults", "key", "splits")
+NAMED_BY_DATA = ("versions", "settings", "reasons", "faults", "key", "splits", "cells")
 """Objects whose keys are names that the page does not list."""
-IN_SHORT = ("boxes", "failed", "left_out", "sizes", "twins", "against", "corrections", "slide", "stream.overlay_latency_ms")
+IN_SHORT = (
+    "boxes",
+    "failed",
+    "left_out",
+    "sizes",
+    "twins",
+    "against",
+    "corrections",
+    "slide",
+    "stream.overlay_latency_ms",
+    "shapes.figures",
+)
 """Of what lies below these paths the page names nothing."""
 
 Run = Callable[..., int]
@@ -62,13 +73,13 @@ def keys(content: Any, path: str = "") -> Iterator[str]:
 def counted(fields: Path, run_command: Run) -> Path:
     """The folder of a count of fields, one of them no picture, against their truth."""
     (fields / "smear_b" / "bad.jpg").write_bytes(b"")
-    options = ("--truth", SAMPLES / "truth.csv", "--um-per-px", 0.075, "--rbc-per-ul", 4.6e6)
+    options = ("--truth", SAMPLES / "truth.csv", "--um-per-px", 0.075, "--rbc-per-ul", 4.6e6, "--shapes")
     assert run_command(count.main, fields, "--out", "out", *options) == 1
     return Path("out").resolve()
 
 
 def test_a_count_writes_what_the_page_names(counted: Path) -> None:
-    for name in ("counts.csv", "smears.csv", "errors.csv", "agreement.csv"):
+    for name in ("counts.csv", "smears.csv", "shapes.csv", "errors.csv", "agreement.csv"):
         assert header(counted / name) == documented(name), name
     assert set(slides.COLUMNS) == documented("tiles.csv")
     document = set(keys(json.loads((counted / "detections.json").read_text(encoding="utf-8"))))
@@ -120,7 +131,7 @@ def test_a_stream_writes_what_the_page_names(run_command: Run, monkeypatch: pyte
         assert header(Path("out") / name) == documented(name), name
     document = set(keys(json.loads(Path("out/run.json").read_text(encoding="utf-8"))))
     # Of the stub's fields and faults there may be none.
-    free = ("review", "scales[]", "stream.segments[]", "stream.frames.told[]", "stream.frames.faults.", "stream.frames.reasons.")
+    free = ("review", "scales[]", "shapes", "stream.segments[]", "stream.frames.told[]", "stream.frames.faults.", "stream.frames.reasons.")
     missing = {one for one in documented("run.json") - document if not one.startswith(free)}
     assert (document - documented("run.json"), missing) == (set(), set())
 

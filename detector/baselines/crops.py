@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from detector import texts
+from detector.annotations import points
 from detector.annotations.layouts import split_lists
 from detector.baselines import features
 from detector.baselines.methods import LabelledField
@@ -20,13 +20,6 @@ from detector.vision.cells import CLASSES
 from detector.vision.detections import Unread
 from detector.vision.images import Rgb
 
-SHAPES = (
-    "normal", "macrocyte", "microcyte", "spherocyte", "target cell", "stomatocyte", "ovalocyte", "tear-drop", "burr cell", "schistocyte",
-    "uncategorised", "hypochromia", "elliptocyte",
-)  # fmt: skip
-"""Shapes of red cells by the numbers that Chula RBC-12 gives them."""
-NO_SHAPE = 10
-"""Cells that nobody could name a shape of; they are left out."""
 SQUARE_PX = 32
 """Side of the squares that networks see."""
 _WIDER = 0.1
@@ -35,9 +28,6 @@ _SHORTEST_PX = 6
 """Side of the smallest box whose cell can be measured."""
 _POINT_PX = 80
 """Side of the square around a labelled point, as in Naruenatthanaset et al. (arXiv:2012.01321)."""
-_SAME_SMEAR = 10
-"""Numbers of two fields of one smear are at most so far apart."""
-_MOST_BYTES = 4 * texts.MEBIBYTE
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,7 +132,7 @@ def of_points(folder: Path, lists: Path) -> ShapeCrops:
     if both:
         raise UsageError(f"--splits {lists}: {', '.join(both[:3])} stand in train.txt and in test.txt; a field belongs to one")
     unread: list[Unread] = []
-    made = [_of_split(folder, sorted(splits[split], key=_number), unread) for split in ("train", "test")]
+    made = [_of_split(folder, sorted(splits[split], key=points.number), unread) for split in ("train", "test")]
     for split, crops in zip(("train", "test"), made, strict=True):
         if not len(crops):
             reasons = "".join(f"; {field.source}: {field.reason}" for field in unread[:2])
@@ -157,55 +147,19 @@ def _of_split(folder: Path, names: Sequence[str], unread: list[Unread]) -> Crops
     for name in names:
         try:
             rgb = images.read(folder / "images" / f"{name}.jpg")
-            points, damaged = _points(folder / "points" / f"{name}.txt")
+            labelled, damaged = points.read(folder / "points" / f"{name}.txt")
         except (ImageError, AnnotationError) as error:
             unread.append(Unread(name, str(error)))
             continue
         if damaged:
             unread.append(Unread(name, f"line {damaged[0]} of its points is not 'x y type'; its other lines are used"))
-        for x, y, kind in points:
+        for x, y, kind in labelled:
             top, left = y - _POINT_PX // 2, x - _POINT_PX // 2
-            if kind == NO_SHAPE or min(top, left) < 0 or top + _POINT_PX > rgb.shape[0] or left + _POINT_PX > rgb.shape[1]:
+            if kind == points.NO_SHAPE or min(top, left) < 0 or top + _POINT_PX > rgb.shape[0] or left + _POINT_PX > rgb.shape[1]:
                 continue
             pictures.append(rgb[top : top + _POINT_PX, left : left + _POINT_PX].copy())
-            labels.append(kind - (kind > NO_SHAPE))
+            labels.append(kind - (kind > points.NO_SHAPE))
             fields.append(name)
-    classes = tuple(name for number, name in enumerate(SHAPES) if number != NO_SHAPE)
-    smear_of = _smears(names)
+    classes = tuple(name for number, name in enumerate(points.SHAPES) if number != points.NO_SHAPE)
+    smear_of = points.smears(names)
     return Crops(classes, pictures, np.array(labels, dtype=np.int64), fields, [smear_of[name] for name in fields])
-
-
-def _points(path: Path) -> tuple[list[tuple[int, int, int]], list[int]]:
-    """Points `x, y, type`, and the numbers of the lines that hold none.
-
-    Raises:
-        AnnotationError: the file cannot be read.
-    """
-    try:
-        lines = texts.content(path, _MOST_BYTES).decode("utf-8", "replace").splitlines()
-    except OSError as error:
-        raise AnnotationError(f"its points cannot be read ({error.strerror or error})") from None
-    points, damaged = [], []
-    for number, line in enumerate(lines, 1):
-        words = line.split()
-        if len(words) == 3 and all(word.isascii() and word.isdigit() for word in words) and int(words[2]) < len(SHAPES):
-            points.append((int(words[0]), int(words[1]), int(words[2])))
-        elif words:
-            damaged.append(number)
-    return points, damaged
-
-
-def _number(name: str) -> tuple[int, str]:
-    return (int(name) if name.isascii() and name.isdigit() else -1, name)
-
-
-def _smears(names: Sequence[str]) -> dict[str, str]:
-    """The smear of each field, called by its first; `names` in the order of their numbers."""
-    smear_of: dict[str, str] = {}
-    before = None
-    for name in names:
-        number = _number(name)[0]
-        near = before is not None and number >= 0 and number - _number(before)[0] <= _SAME_SMEAR
-        smear_of[name] = smear_of[before] if near and before is not None else name
-        before = name
-    return smear_of

@@ -9,6 +9,7 @@ from detector.counting.slides import SlideCount
 from detector.vision.detections import Detections, Unread
 from detector.vision.quality import Quality
 from detector.vision.scale import Scale
+from detector.vision.shapes import FieldShapes
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,8 @@ class FieldResult:
     """Of a slide, what became of its tiles; None for a field."""
     scale: Scale | None = None
     """The width of red cells that a field was searched at; None for one that was not read, and for a slide, which has its own."""
+    shapes: FieldShapes | None = None
+    """Shapes of its red cells; None where they were not asked for, and of a slide."""
 
     @property
     def known_um_per_px(self) -> float | None:

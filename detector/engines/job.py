@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from detector import process
-from detector.counting import density, expected
+from detector.counting import density, expected, shapes
 from detector.counting.fields import FieldCount, UnreadField
 from detector.counting.result import FieldResult
 from detector.counting.smears import aggregate, judge
@@ -30,6 +30,7 @@ from detector.vision import finder, scale, tiles
 from detector.vision.detections import Unread
 from detector.vision.model import Model
 from detector.vision.scale import OF_FILE, OF_SMEAR
+from detector.vision.shapes import FieldShapes, ShapeModel
 from detector.vision.slides import formats
 
 if TYPE_CHECKING:
@@ -40,9 +41,10 @@ Progress = Callable[[float], None]
 """Called with the number of fields that were done since the last call; a slide is done by and by."""
 
 
-def journal_key(model: Model, tile_px: int = tiles.TILE_PX) -> dict[str, Any]:
+def journal_key(model: Model, tile_px: int = tiles.TILE_PX, shape_model: ShapeModel | None = None) -> dict[str, Any]:
     """What must be equal for a count to be continued: everything, beside the image itself, that decides its result."""
-    return {"model_sha256": model.sha256, "backend": model.network.backend, "smearcount": version(), "tile_px": tile_px}
+    key = {"model_sha256": model.sha256, "backend": model.network.backend, "smearcount": version(), "tile_px": tile_px}
+    return key if shape_model is None else {**key, "shapes_sha256": shape_model.sha256}
 
 
 def search(options: CountOptions, spelled: Callable[[str], str] = str) -> Found:
@@ -106,8 +108,11 @@ def count_fields(
         on_result: called with what became of each field, in the order of the fields.
     """
     counted: list[FieldCount | UnreadField] = []
+    looked: list[tuple[str, FieldShapes]] = []
     for result in _counted(fields, work, progress or (lambda _done: None)):
         counted.append(result.count())
+        if result.shapes is not None:
+            looked.append((result.smear, result.shapes))
         if on_result is not None:
             on_result(result)
     read = judge([field for field in counted if isinstance(field, FieldCount)], work.model.card.familiar)
@@ -115,7 +120,9 @@ def count_fields(
     smears = aggregate(read, unread, expected.corrections(work.model.card.val_sums))
     judged = iter(read)
     ordered = (field if isinstance(field, UnreadField) else next(judged) for field in counted)
-    return Outcome(tuple(ordered), tuple(smears), _warnings(read))
+    shares = None if work.shapes is None else shapes.of_smears(looked, work.shapes)
+    warnings = (*_warnings(read), *_without_shapes(read) * (shares is not None))
+    return Outcome(tuple(ordered), tuple(smears), warnings, shapes=shares)
 
 
 def count_into(
@@ -137,7 +144,8 @@ def count_into(
         OutputError: something cannot be written, or another process writes there. KeyboardInterrupt: a signal waits.
     """
     fields = found.fields
-    with Journal(folder / results.JOURNAL, journal_key(model, options.tile_px), options.resume) as journal:
+    shape_model = ShapeModel.load() if options.shapes else None
+    with Journal(folder / results.JOURNAL, journal_key(model, options.tile_px, shape_model), options.resume) as journal:
         if journal.remark:
             warn(journal.remark)
         if options.resume:
@@ -146,7 +154,7 @@ def count_into(
                 files.remove_parts(folder)
         drawn = folder / results.OVERLAYS if options.overlays else None
         most = pictures.most_bytes(len(fields))
-        work = Work(model, workers_for(options.threads), journal, drawn, most, options.tile_px)
+        work = Work(model, workers_for(options.threads), journal, drawn, most, options.tile_px, shape_model)
         with handed_on(partial(results.write_cells, folder)) as write_down:
             outcome = count_fields(fields, work, progress, write_down)
         outcome = completed(outcome, options, found, model, started)
@@ -169,6 +177,8 @@ def completed(outcome: Outcome, options: CountOptions, found: Found, model: Mode
         for smear in outcome.smears
     )
     run = results.describe_run(model, options.recorded(), outcome.fields, started, time.time())
+    if outcome.shapes is not None:
+        run["shapes"] = results.describe_shapes(outcome.shapes)
     return replace(outcome, smears=tuple(smears), run=run)
 
 
@@ -266,6 +276,12 @@ def _warnings(read: Sequence[FieldCount]) -> tuple[str, ...]:
         f"the given scale contradicts the cells in {len(wrong)} of {len(read)} fields: in {wrong[0].field}, {first}. "
         "It was still used; leave it out if it is wrong",
     )
+
+
+def _without_shapes(read: Sequence[FieldCount]) -> tuple[str, ...]:
+    """What a user must know of shapes: that slides are left out."""
+    slides_read = sum(bool(field.tiles) for field in read)
+    return (f"shapes of red cells are told in photographs only; {slides_read} slides are left out of them",) * bool(slides_read)
 
 
 def _in_journal(journal: Journal, field: FieldInput, stamp: Stamp, overlays: Path | None) -> bool:

@@ -18,6 +18,7 @@ from detector.vision import finder, images, quality, tiles
 from detector.vision.detections import Unread
 from detector.vision.model import Model
 from detector.vision.scale import Estimate, Scale, estimate, of_smear, probes
+from detector.vision.shapes import ShapeModel
 
 _FEWEST_FIELDS = 3
 """Fields of a smear from which on several of them tell its scale; in fewer each tells its own."""
@@ -38,6 +39,8 @@ class Work:
     """Most bytes of the small picture of each field; with 0 none is made."""
     tile_px: int = tiles.TILE_PX
     """Side of a slide's tiles in the model's own pixels."""
+    shapes: ShapeModel | None = None
+    """What tells the shapes of red cells; None where they are not asked for."""
 
 
 class SmearScales:
@@ -108,6 +111,8 @@ def _detected(given: FieldInput, work: Work, scales: SmearScales, workers: int) 
         searched = finder.find(work.model, picture.rgb, scales.of(given, picture), workers=workers)
         cells = searched.cells
         measured = quality.measure(picture.rgb, cells)
+        second = work.shapes
+        looked = None if second is None else second.look(picture.rgb, cells, searched.scale.rbc_px, measured)
     except SmearcountError:
         raise
     # Whatever one field does to the model (out of memory, a failure in native code) must not cost the others their counts.
@@ -119,7 +124,9 @@ def _detected(given: FieldInput, work: Work, scales: SmearScales, workers: int) 
             overlay.write(picture.rgb, cells, target)
     small = pictures.small(picture.rgb, work.picture_bytes) if work.picture_bytes else b""
     note = "; ".join(filter(None, (picture.note, searched.note)))
-    return FieldResult(given.field, given.smear, given.um_per_px, cells, note, measured, small, scale=searched.scale)
+    return FieldResult(
+        given.field, given.smear, given.um_per_px, cells, note, measured, small, scale=searched.scale, shapes=looked
+    )
 
 
 def unread(given: FieldInput, reason: str) -> FieldResult:

@@ -39,6 +39,8 @@ class CountOptions:
     overlays: bool = False
     pdf: bool = False
     """Write the report as a PDF too."""
+    shapes: bool = False
+    """Shares of red cell shapes, by a second model."""
     export: Sequence[str] = ()
     """Formats for other tools, by their names in `output.exchange.FORMATS`."""
     resume: bool = False
@@ -49,7 +51,8 @@ class CountOptions:
 
     def recorded(self) -> dict[str, Any]:
         """What decides the results, as JSON takes it; `run.json` describes the model apart."""
-        return {name: str(value) if isinstance(value := getattr(self, name), Path) else value for name in _RECORDED}
+        names = (*_RECORDED, *["shapes"] * self.shapes)
+        return {name: str(value) if isinstance(value := getattr(self, name), Path) else value for name in names}
 
 
 _RECORDED = ("inputs", "manifest", "um_per_px", "rbc_per_ul", "ul_factor", "truth", "backend", "threads", "tile_px")

@@ -28,6 +28,7 @@ from detector.vision.detections import Detections, Unread
 from detector.vision.quality import Quality
 from detector.vision.scale import Scale
 from detector.vision.scan import TileResult
+from detector.vision.shapes import FieldShapes
 
 Stamp = tuple[int, int] | None
 """Size in bytes and time of change in ns of a file; None where it cannot be asked."""
@@ -278,7 +279,8 @@ def _to_json(result: FieldResult, stamp: Stamp) -> dict[str, Any]:
     seen = {"size_wh": cells.size_wh, "saturated": cells.saturated, "cells": _packed(cells)}
     slide = None if result.slide is None else asdict(result.slide)
     scale = None if result.scale is None else asdict(result.scale)
-    return {**content, **seen, "quality": quality, "picture": as_base64(result.picture), "slide": slide, "scale": scale}
+    whole = {**content, **seen, "quality": quality, "picture": as_base64(result.picture), "slide": slide, "scale": scale}
+    return whole if result.shapes is None else {**whole, "shapes": asdict(result.shapes)}
 
 
 def _from_json(content: Mapping[str, Any]) -> FieldResult:
@@ -292,6 +294,7 @@ def _from_json(content: Mapping[str, Any]) -> FieldResult:
         base64.b64decode(content.get("picture", "")),
         _slide(content.get("slide")),
         None if content.get("scale") is None else Scale(**content["scale"]),
+        None if content.get("shapes") is None else FieldShapes(**content["shapes"]),
     )
 
 

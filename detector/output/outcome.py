@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from detector.counting.fields import FieldCount, UnreadField
 from detector.counting.result import FieldResult
+from detector.counting.shapes import ShapeShares
 from detector.counting.smears import SmearCount
 from detector.errors import UsageError
 from detector.output import tables
@@ -46,6 +47,8 @@ class Outcome:
     """The fields with their cells, in the same order; empty where a journal holds them."""
     run: Mapping[str, Any] = field(default_factory=dict, compare=False)
     """How it was made, as `run.json` tells it."""
+    shapes: ShapeShares | None = None
+    """Shares of red cell shapes; None where they were not asked for."""
     against_truth: AgainstTruth | None = field(default=None, compare=False)
     """None where no truth was given."""
 
@@ -88,6 +91,16 @@ class Outcome:
     def smears_table(self) -> pd.DataFrame:
         """A row per smear and class, as in `smears.csv`."""
         return tables.of_smears(self.smears).frame()
+
+    def shapes_table(self) -> pd.DataFrame:
+        """A row per smear and shape of red cells, as in `shapes.csv`.
+
+        Raises:
+            UsageError: shapes were not asked for.
+        """
+        if self.shapes is None:
+            raise UsageError("shapes were not looked at; ask the count for them: shapes=True")
+        return tables.of_shapes(self.shapes).frame()
 
     def errors_table(self) -> pd.DataFrame:
         """A row per field and class with its error, as in `errors.csv`.

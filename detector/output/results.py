@@ -16,6 +16,7 @@ from typing import Any
 from detector.counting import expected
 from detector.counting.fields import FieldCount, UnreadField
 from detector.counting.result import FieldResult
+from detector.counting.shapes import ShapeShares
 from detector.errors import OutputError, writing
 from detector.output import coco, slides, tables
 from detector.output.files import write_text
@@ -27,6 +28,7 @@ from detector.vision.model import Model
 
 JOURNAL = "journal.jsonl"
 COUNTS, SMEARS, RUN, CELLS = "counts.csv", "smears.csv", "run.json", "detections.json"
+SHAPES = "shapes.csv"
 OVERLAYS = "overlays"
 REPORT, PDF = "report.html", "report.pdf"
 EXCHANGE = "exchange"
@@ -39,6 +41,7 @@ FILES = (
     RUN,
     REPORT,
     PDF,
+    SHAPES,
     "errors.csv",
     "agreement.csv",
     OVERLAYS,
@@ -118,7 +121,7 @@ def save(folder: Path, outcome: Outcome) -> None:
 
 
 def write(folder: Path, outcome: Outcome, run: Mapping[str, Any]) -> None:
-    """Write `counts.csv`, `smears.csv` and `run.json`.
+    """Write `counts.csv`, `smears.csv` and `run.json`, and `shapes.csv` where shapes were asked for.
 
     Raises:
         OutputError: one of them cannot be written.
@@ -126,6 +129,8 @@ def write(folder: Path, outcome: Outcome, run: Mapping[str, Any]) -> None:
     with writing(folder):
         tables.of_fields(outcome.fields).write(folder / COUNTS)
         tables.of_smears(outcome.smears).write(folder / SMEARS)
+        if outcome.shapes is not None:
+            tables.of_shapes(outcome.shapes).write(folder / SHAPES)
         write_text(folder / RUN, json.dumps(run, indent=2, ensure_ascii=False) + "\n")
 
 
@@ -205,6 +210,12 @@ def describe_model(model: Model) -> dict[str, Any]:
         "image_px": model.card.image_px,
         "shown_px": model.card.shown_px,
     }
+
+
+def describe_shapes(shares: ShapeShares) -> dict[str, Any]:
+    """Which classifier told shapes of red cells, and how well it does."""
+    card = shares.card
+    return {"name": card.name, "sha256": shares.sha256, "threshold": card.threshold, "figures": card.figures}
 
 
 def versions() -> dict[str, str]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from detector.counting.density import PER_LITRE
 from detector.counting.fields import FieldCount, UnreadField
 from detector.counting.intervals import Interval
+from detector.counting.shapes import ShapeShares, shortfall
 from detector.counting.smears import LONE, WITHHELD, SmearCount
 from detector.output.files import readable, write_csv
 from detector.vision.cells import CLASSES
@@ -76,6 +77,27 @@ SMEARS_COLUMNS = (
     "e9_per_litre_low",
     "e9_per_litre_high",
 )
+SHAPES_COLUMNS = (
+    "smear",
+    "shape",
+    "fields",
+    "fields_unlike",
+    "warning",
+    "rbc_clear",
+    "called",
+    "share",
+    "share_low",
+    "share_high",
+    "true_low",
+    "true_high",
+    "false_least",
+    "false_most",
+    "found_least",
+    "found_most",
+    "graded_from",
+    "verdict",
+    "shortfall",
+)
 
 
 @dataclass(frozen=True)
@@ -119,6 +141,26 @@ def of_smears(smears: Iterable[SmearCount]) -> Table:
     return Table(SMEARS_COLUMNS, [row for smear in smears for row in _smear_rows(smear)])
 
 
+def of_shapes(shares: ShapeShares) -> Table:
+    """A row per smear and shape of red cells."""
+    rows: list[list[object]] = []
+    for smear in shares.smears:
+        for name, own in smear.shapes.items():
+            errors = shares.card.errors.get(name)
+            known: list[object] = [None] * 5
+            if errors is not None:
+                spans = (limits for shares_ in (errors.false, errors.found) for limits in _span(shares_))
+                known = [*spans, errors.graded_from]
+            about = [smear.smear, name, smear.fields, smear.unlike, smear.warning or None, smear.cells, own.cells]
+            lacks = None if errors is None else shortfall(name, errors) or None
+            rows.append([*about, *_three(own.share), *(own.true or (None, None)), *known, own.verdict or None, lacks])
+    return Table(SHAPES_COLUMNS, rows)
+
+
+def _span(values: Sequence[float]) -> tuple[float | None, float | None]:
+    return (min(values), max(values)) if values else (None, None)
+
+
 def _field_row(field: FieldCount | UnreadField) -> list[object]:
     if isinstance(field, UnreadField):
         return [field.field, field.smear, "unread", field.reason, *[None] * (2 * len(CLASSES) + 8)]
@@ -147,7 +189,7 @@ def document(outcome: Outcome, folder: Path) -> dict[str, object]:
     Args:
         folder: where the results were written.
     """
-    return {
+    content: dict[str, object] = {
         "format": "smearcount",
         "version": 1,
         "out": str(folder),
@@ -155,6 +197,7 @@ def document(outcome: Outcome, folder: Path) -> dict[str, object]:
         "counts": of_fields(outcome.fields).records(),
         "smears": of_smears(outcome.smears).records(),
     }
+    return content if outcome.shapes is None else {**content, "shapes": of_shapes(outcome.shapes).records()}
 
 
 def _smear_rows(smear: SmearCount) -> Iterator[list[object]]:

@@ -13,12 +13,16 @@ from rich.measure import Measurement
 from rich.table import Table
 
 from detector.counting.intervals import Interval
+from detector.counting.shapes import ShapeShares
 from detector.counting.smears import LONE, WITHHELD, ClassCount, SmearCount
+from detector.output import shapes
 from detector.output.figures import many, short, span
 from detector.output.outcome import Outcome
 
 _MOST_ROWS = 60
 _MOST_DOUBTFUL = 10
+_MOST_SHAPED = 20
+"""Smears whose shapes are printed."""
 _WIDE_NAME, _NAME = 40, 12
 """Most characters of a smear's name in a line of the table."""
 _UNLIMITED = 10_000
@@ -61,6 +65,40 @@ def _print_warnings(console: Console, smears: Sequence[SmearCount]) -> None:
         console.print(f"[bold red]... and {len(smears) - _MOST_ROWS} smears more; see warning in smears.csv[/]")
     if smears:
         console.print(f"{WITHHELD}; for the reasons see counts.csv and report.html", soft_wrap=True)
+
+
+def print_shapes(console: Console, shares: ShapeShares) -> None:
+    """Print the shares of red cell shapes of each smear, with what must be known of them."""
+    console.print(f"\nRed cell shapes: {shapes.FLAG}", soft_wrap=True)
+    for smear in shares.smears[:_MOST_SHAPED]:
+        told = shapes.rows(smear)
+        if told.warning:
+            console.print(f"[bold red]{escape(told.smear)}: {told.warning}[/]", soft_wrap=True)
+        title = f"{told.smear}: {told.about}"
+        print_whole(console, [_shapes_table(escape(title), told.rows, lined) for lined in (True, False)])
+    if len(shares.smears) > _MOST_SHAPED:
+        console.print(f"... and {len(shares.smears) - _MOST_SHAPED} smears more in shapes.csv")
+    for line in (shapes.origin(shares.card), shapes.accuracy(shares.card)):
+        console.print(line, markup=False, soft_wrap=True)
+    weak = [line.partition(":")[0] for line in shapes.weak(shares.card)]
+    if weak:
+        console.print(f"less sure than a reader needs: {', '.join(weak)}; the reasons stand in report.html", soft_wrap=True)
+
+
+def _shapes_table(title: str, rows: Sequence[Sequence[str]], lined: bool) -> Table:
+    table = Table(
+        title=title,
+        title_justify="left",
+        box=HEAVY_HEAD if lined else SIMPLE_HEAD,
+        show_edge=lined,
+        pad_edge=lined,
+        padding=(0, 1, 0, 1 if lined else 0),
+    )
+    for i, heading in enumerate(shapes.HEADINGS):
+        table.add_column(heading, justify="right" if 0 < i < len(shapes.HEADINGS) - 1 else "left", no_wrap=True)
+    for row in rows:
+        table.add_row(*row)
+    return table
 
 
 def print_problems(console: Console, outcome: Outcome) -> None:

@@ -128,16 +128,7 @@ def _runtime() -> Any:
 
 def _onnxruntime(path: Path, backend: str, threads: int) -> Network:
     onnxruntime = _runtime()
-    provider, settings = _PROVIDERS[backend]
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.enable_mem_pattern = False  # a tenth less memory, no slower, and DirectML asks for it
-    options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(str(path), options, providers=[(provider, dict(settings))])
-    if session.get_providers()[0] != provider:
-        # It goes on with the processor where the provider's own libraries are missing.
-        raise UsageError(f"backend {backend!r} does not start; it needs {_NEEDS[backend]}; available: {', '.join(available())}")
+    session = _session(onnxruntime, path, backend, threads)
     lock = threading.Lock()
 
     def run(pixels: NDArray[np.uint8], least: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -158,8 +149,27 @@ def _onnxruntime(path: Path, backend: str, threads: int) -> Network:
         finally:
             ending.cancel()
 
-    program = f"ONNX Runtime {onnxruntime.__version__}, {provider}"
+    program = f"ONNX Runtime {onnxruntime.__version__}, {session.get_providers()[0]}"
     return Network(backend, program, session.get_modelmeta().custom_metadata_map, run, run_within)
+
+
+def open_session(path: Path) -> Any:
+    """A session of ONNX Runtime for a small network of another kind, on one thread of the processor; safe to share between threads."""
+    return _session(_runtime(), path, CPU, 1)
+
+
+def _session(onnxruntime: Any, path: Path, backend: str, threads: int) -> Any:
+    provider, settings = _PROVIDERS[backend]
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.enable_mem_pattern = False  # a tenth less memory, no slower, and DirectML asks for it
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(str(path), options, providers=[(provider, dict(settings))])
+    if session.get_providers()[0] != provider:
+        # It goes on with the processor where the provider's own libraries are missing.
+        raise UsageError(f"backend {backend!r} does not start; it needs {_NEEDS[backend]}; available: {', '.join(available())}")
+    return session
 
 
 def _openvino(path: Path, workers: int, threads: int) -> Network:

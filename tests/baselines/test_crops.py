@@ -8,7 +8,6 @@ import cv2
 import numpy as np
 import pytest
 
-from detector.baselines import crops as cut
 from detector.baselines import features
 from detector.baselines.classifiers import CLASSIFIERS, NETWORKS, CropClassifier
 from detector.baselines.crops import Crops, of_boxes, of_points
@@ -168,10 +167,6 @@ def test_points_become_crops_of_smears(chula: Path) -> None:
     assert [(field.source, field.reason.split(";")[0]) for field in shapes.unread] == [
         ("3", "line 4 of its points is not 'x y type'")
     ]
-
-
-def test_fields_far_apart_are_different_smears(chula: Path) -> None:
-    assert cut._smears(["1", "3", "40", "x"]) == {"1": "1", "3": "1", "40": "40", "x": "x"}
 
 
 def test_points_that_are_of_no_use(chula: Path) -> None:

@@ -11,7 +11,7 @@ from detector.counting import quantiles
 from detector.counting.fields import FieldCount
 from detector.counting.result import FieldResult
 from detector.counting.smears import LONE, WITHHELD
-from detector.output import html
+from detector.output import html, shapes
 from detector.output.outcome import Outcome
 from detector.output.report import charts, content, pictures
 from detector.output.slides import density_map
@@ -80,6 +80,7 @@ def _pieces(
         outcome=outcome,
         read=len(outcome.read),
         most_named=content.MOST_NAMED,
+        shapes=_shapes(outcome),
         slides=_slides(outcome, seen),
         figures=figures,
         field_rows=[content.field_row(field) for field in outcome.fields[: content.MOST_ROWS]],
@@ -98,6 +99,21 @@ def _aside(results: Iterable[FieldResult], slides: list[FieldResult]) -> Iterato
         if result.slide is not None and not isinstance(result.cells, Unread):
             slides.append(replace(result, cells=result.cells[:0]))
         yield result
+
+
+def _shapes(outcome: Outcome) -> dict[str, Any] | None:
+    """What is shown of red cell shapes; None where they were not asked for."""
+    if outcome.shapes is None:
+        return None
+    card = outcome.shapes.card
+    return {
+        "flag": shapes.FLAG,
+        "headings": shapes.HEADINGS,
+        "smears": [shapes.rows(smear) for smear in outcome.shapes.smears[: content.MOST_SMEARS]],
+        "more": max(len(outcome.shapes.smears) - content.MOST_SMEARS, 0),
+        "about": [shapes.origin(card), shapes.accuracy(card)],
+        "weak": shapes.weak(card),
+    }
 
 
 def _slides(outcome: Outcome, slides: Sequence[FieldResult]) -> list[dict[str, Any]]:

@@ -1,0 +1,222 @@
+"""What a classifier of red cell shapes is worth: calibration, the limit below which it is not sure, its errors, and its card."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import optimize, special
+
+from detector.counting.intervals import share
+from detector.output.files import write_text
+from detector.training import shapes
+from detector.training.shape_cells import TAUGHT, ShapeCells
+from detector.training.shapes import Learned
+from detector.vision import card as cards
+from detector.vision import familiar
+from detector.vision.familiar import Familiar
+from detector.vision.shapes import MEASURED, NORMAL, ShapeCard, ShapeErrors
+
+Floats = NDArray[np.floating[Any]]
+Labels = NDArray[np.int64]
+
+GROUPS: dict[str, tuple[str, ...]] = {
+    NORMAL: ("normal", "macrocyte", "microcyte"),
+    "spherocyte": ("spherocyte",),
+    "target cell or stomatocyte": ("target cell", "stomatocyte"),
+    "ovalocyte or tear-drop": ("ovalocyte", "tear-drop"),
+    "burr cell": ("burr cell",),
+    "schistocyte": ("schistocyte",),
+    "hypochromic cell": ("hypochromia",),
+}
+"""Shapes that are reported, and the taught ones that each joins: those that are not told apart in smears that were left out."""
+SHAPES = tuple(GROUPS)
+LICENCE = "AGPL-3.0-only"
+DATA = (
+    "Chula RBC-12: images and shapes, MIT, Copyright (c) 2021 Chula PIC Lab (K. Naruenatthanaset et al., arXiv:2012.01321)",
+    "boxes of this project for the same fields (datasets/labels/chula), MIT",
+)
+_GRADED_FROM = {"schistocyte": 0.01}
+"""Share from which on readers take a shape as a finding: of schistocytes more than 1 % (Zini et al., ICSH, Int J Lab Hematol 2021), of
+others 5 %, the project's choice."""
+_GRADED_OTHERS = 0.05
+_BINS = 15
+_SURE = 0.9
+"""Share of the cells that it is sure of that are to be called rightly."""
+_LEAST_COVERED = 0.5
+_OTHER_CELLS, _OWN_CELLS = 50, 15
+"""Least cells of other shapes, and of a shape itself, by which a smear tells of its errors."""
+_TAIL = 0.98
+_LEAST = 1e-6
+
+
+def grouped() -> NDArray[np.float32]:
+    """Which taught shape belongs to which reported one, of shape (len(TAUGHT), len(SHAPES))."""
+    return np.array([[name in members for members in GROUPS.values()] for name in TAUGHT], dtype=np.float32)
+
+
+def truth(cells: ShapeCells) -> Labels:
+    """The reported shape of each cell, as an index into `SHAPES`."""
+    return np.asarray(grouped().argmax(axis=1)[cells.shape], dtype=np.int64)
+
+
+def probability(answers: Floats, temperature: float) -> Floats:
+    """Probabilities of the reported shapes, of shape (n, len(SHAPES)), from a network's answers, of shape (n, len(TAUGHT))."""
+    return np.asarray(special.softmax(answers.astype(np.float64) / temperature, axis=1) @ grouped())
+
+
+def temperature(answers: Floats, label: Labels) -> float:
+    """What answers are to be divided by so that probabilities are right (Guo et al., ICML 2017): that of the greatest likelihood."""
+
+    def loss(log: float) -> float:
+        own = probability(answers, float(np.exp(log)))[np.arange(len(label)), label]
+        return -float(np.log(np.maximum(own, 1e-9)).mean())
+
+    found = optimize.minimize_scalar(loss, bounds=(np.log(0.01), np.log(10)), method="bounded")
+    return round(float(np.exp(found.x)), 3)
+
+
+def calibration_error(chances: Floats, label: Labels) -> float:
+    """Expected calibration error: mean distance of the highest probability from the share of cells that are called rightly, over
+    15 bins of equal width, each weighing by its cells (Guo et al., ICML 2017).
+    """
+    highest, right = chances.max(axis=1), chances.argmax(axis=1) == label
+    bins = np.minimum((highest * _BINS).astype(int), _BINS - 1)
+    return float(sum(abs(highest[bins == i].sum() - right[bins == i].sum()) for i in range(_BINS)) / max(len(label), 1))
+
+
+def threshold(chances: Floats, label: Labels) -> float:
+    """Least probability of a cell that is sure: `_SURE` of those are called rightly, or as many as can be where half are sure."""
+    highest, right = chances.max(axis=1), chances.argmax(axis=1) == label
+    limits = [limit for limit in np.arange(0.3, 0.96, 0.05).round(2) if (highest >= limit).mean() >= _LEAST_COVERED]
+    for limit in limits:
+        if right[highest >= limit].mean() >= _SURE:
+            return float(limit)
+    return float(limits[-1]) if limits else 0.5
+
+
+def called(chances: Floats, limit: float) -> Labels:
+    """The shape that each cell is called, of shape (n,); `len(SHAPES)` where that is not sure."""
+    return np.where(chances.max(axis=1) >= limit, chances.argmax(axis=1), len(SHAPES)).astype(np.int64)
+
+
+def figures(chances: Floats, label: Labels, smears: Sequence[str], limit: float) -> dict[str, Any]:
+    """Accuracy of cells whose shape is known; `confusion` has a row for each shape, a column for each and one for those not sure."""
+    taken, named = chances.argmax(axis=1), called(chances, limit)
+    sure = named < len(SHAPES)
+    confusion = np.zeros((len(SHAPES), len(SHAPES) + 1), dtype=np.int64)
+    np.add.at(confusion, (label, named), 1)
+    there = np.unique(label)
+    unit = np.unique(np.asarray(smears), return_inverse=True)[1]
+    limits = {
+        "accuracy": _limits(taken == label, unit),
+        "coverage": _limits(sure, unit),
+        "accuracy_sure": _limits((named == label)[sure], unit[sure]),
+    }
+    return {
+        "cells": len(label),
+        "smears": len(set(smears)),
+        "accuracy": _rounded((taken == label).mean()),
+        "balanced": _rounded(np.mean([(taken[label == kind] == kind).mean() for kind in there])),
+        "ece": _rounded(calibration_error(chances, label)),
+        "coverage": _rounded(sure.mean()),
+        "accuracy_sure": _rounded((named == label)[sure].mean() if sure.any() else 0.0),
+        "not_sure_most": _rounded(max(1 - sure[unit == own].mean() for own in np.unique(unit))),
+        "limits": limits,
+        "confusion": confusion.tolist(),
+    }
+
+
+def errors(named: Labels, label: Labels, smears: Sequence[str]) -> dict[str, ShapeErrors]:
+    """How each shape is told in each smear that was left out, from what its cells were called."""
+    smear = np.asarray(smears)
+    told = {}
+    for kind, name in enumerate(SHAPES):
+        false, found = [], []
+        for own in np.unique(smear):
+            of_it = (smear == own) & (label == kind)
+            others = (smear == own) & (label != kind)
+            if others.sum() >= _OTHER_CELLS:
+                false.append(_rounded((named[others] == kind).mean()))
+            if of_it.sum() >= _OWN_CELLS:
+                found.append(_rounded((named[of_it] == kind).mean()))
+        told[name] = ShapeErrors(tuple(false), tuple(found), _GRADED_FROM.get(name, _GRADED_OTHERS))
+    return told
+
+
+def like(cells: ShapeCells, measures: Sequence[str]) -> Familiar:
+    """Ranges of the training fields, and the distance within which nearly all fields of a smear lie that was left out of them.
+
+    Args:
+        measures: names of the numbers that are used.
+    """
+    smear_of = dict(zip(cells.fields, cells.smears, strict=True))
+    numbers = {name: {key: value for key, value in cells.numbers[name].items() if key in measures} for name in smear_of}
+    distances = []
+    for smear in sorted(set(smear_of.values())):
+        own = [numbers[name] for name in smear_of if smear_of[name] == smear]
+        others = [numbers[name] for name in smear_of if smear_of[name] != smear]
+        ranges = familiar.calibrate(others, [(seen, False) for seen in own])
+        distances += [ranges.distance(seen) for seen in own] if ranges else []
+    whole = familiar.calibrate(list(numbers.values()), [(seen, False) for seen in numbers.values()])
+    assert whole is not None
+    return Familiar(whole.ranges, round(max(float(np.quantile(distances, _TAIL)) if distances else 0.0, 0.5) * 1.001, 3))
+
+
+def _limits(right: NDArray[np.bool_], unit: NDArray[np.int64]) -> list[float]:
+    """95 % limits of a share, by its scatter between smears."""
+    yes, no = (np.bincount(unit[own], minlength=int(unit.max(initial=0)) + 1).tolist() for own in (right, ~right))
+    interval = share(yes, no)
+    return [] if interval is None or interval.limits is None else [_rounded(limit) for limit in interval.limits]
+
+
+def _rounded(value: float | np.floating[Any]) -> float:
+    return round(float(value), 4)
+
+
+def finish(target: Path, learned: Learned, cells: ShapeCells, tests: ShapeCells, training: dict[str, Any]) -> ShapeCard:
+    """Calibrate what was learned, write its ONNX file with its card in it and beside it, and test it.
+
+    Args:
+        target: the ONNX file.
+        tests: cells of smears that nothing was learned or chosen from.
+        training: how it was trained.
+    """
+    label = truth(cells)
+    heat = temperature(learned.held_out, label)
+    chances = probability(learned.held_out, heat)
+    limit = threshold(chances, label)
+    plain = np.maximum(learned.held_out, _LEAST) @ grouped()
+    before = calibration_error(plain / plain.sum(axis=1, keepdims=True), label)
+    tested = figures(
+        probability(learned.network.answers(shapes.views(tests.pictures[:, :1], 0)[:, 0]), heat),
+        truth(tests),
+        tests.smears,
+        limit,
+    )
+    card = ShapeCard(
+        name="shapes",
+        shapes=SHAPES,
+        threshold=limit,
+        licence=LICENCE,
+        data=DATA,
+        training={**training, "temperature": heat, "taught": {name: list(members) for name, members in GROUPS.items()}},
+        figures={**figures(chances, label, cells.smears, limit), "ece_before": _rounded(before), "test": tested},
+        errors=errors(called(chances, limit), label, cells.smears),
+        familiar=like(cells, MEASURED),
+    )
+    shapes.write(learned.network, target, heat, grouped(), card.json())
+    beside = {**json.loads(card.json()), "sha256": cards.sha256(target)}
+    write_text(target.with_suffix(".json"), json.dumps(beside, indent=1, ensure_ascii=False) + "\n")
+    np.savez(
+        target.with_name("held_out.npz"),
+        answers=learned.held_out,
+        shape=cells.shape,
+        smear=np.array(cells.smears),
+        field=np.array(cells.fields),
+    )
+    return card
