@@ -155,7 +155,7 @@ def test_unet_finds_touching_cells(train_fields: list[LabelledField], test_field
         assert len(method.detect(rgb)) == 0
 
 
-@pytest.mark.parametrize("kind", [unet.UNet, rcnn.RegionNetwork])
+@pytest.mark.parametrize("kind", [unet.UNet, pytest.param(rcnn.RegionNetwork, marks=pytest.mark.slow)])
 def test_a_class_that_is_not_labelled_is_not_looked_for(
     kind: type[Classical], train_fields: list[LabelledField], test_fields: list[LabelledField], steps: Steps
 ) -> None:
@@ -165,7 +165,7 @@ def test_a_class_that_is_not_labelled_is_not_looked_for(
     for _ in range(2):
         method = kind()
         method.advance = told.append
-        method.fit(without(train_fields, PLATELETS)[:3])
+        method.fit(without(train_fields, PLATELETS))
         made.append(method.search(test_fields[0].rgb))
     assert method.classes == (RBC, WBC)
     assert told == [1] * 4
@@ -201,7 +201,7 @@ def test_middles_of_touching_cells_are_apart() -> None:
     assert number == 3
     for (x, y, w, h, _), box in zip(stats[1:].tolist(), ([10, 15, 40, 45], [40, 15, 70, 45]), strict=True):
         assert unet._grown((x, y, x + w, y + h), 1 / 0.6) == pytest.approx(box, abs=1.5)
-    assert (label == PLATELETS + 1).sum() > 10
+    assert 8 < (label == PLATELETS + 1).sum() < 20
     assert weight[12, 80] > weight[30, 40] == weight[30, 25] > weight[2, 50] == 1
     assert label[2, 2] == -1
     assert label[30, 25] == RBC + 1
