@@ -81,6 +81,34 @@ def count_into_folder(options: CountOptions, opened: Callable[[], Model], starte
     return EXIT_SOME_FAILED if outcome.unread or failed else EXIT_DONE
 
 
+def count_archive(options: CountOptions, opened: Callable[[], Model], started: float) -> int:
+    """Count what is asked for on a cluster, and give the exit code; arguments and errors as of `count_into_folder`."""
+    from detector.engines import archive, ray
+
+    archive.check(options, option)
+    model = opened()
+    scan.check_tile(options.tile_px, model.card, option)
+    key = job.journal_key(model, options.tile_px)
+    fields = archive.Archive(options)
+    with archive.folder_of(options, key) as store:
+        try:
+            with progress_bar("counting", None, options.quiet) as advance:
+                flow = archive.Flow(fields.smears(), advance)
+                ray.run(flow, archive.setup_of(options, store, key), options.ray_address, options.threads)
+            archive.finish(store, flow.totals, options, model, started)
+        except KeyboardInterrupt:
+            errors.print(
+                f"interrupted; continue with the same command and: --out {store.place} --resume", markup=False, soft_wrap=True
+            )
+            return EXIT_INTERRUPTED
+    words = Console(quiet=True) if options.quiet else console
+    terminal.print_skipped(errors, fields.skipped_line())
+    terminal.print_totals(words, errors, flow.totals, store.place, time.time() - started)
+    if not flow.totals.numbers["read"]:
+        return EXIT_NOTHING_DONE
+    return EXIT_SOME_FAILED if flow.totals.numbers["unread"] else EXIT_DONE
+
+
 def _formats(options: CountOptions) -> list[str]:
     """The formats for other tools that are asked for; refused now, and not after an hour of counting.
 

@@ -108,8 +108,12 @@ def tracked(what: str, items: Sequence[T]) -> Iterator[Iterator[T]]:
 
 
 @contextmanager
-def progress_bar(what: str, total: int, quiet: bool = False) -> Iterator[Callable[[float], None]]:
-    """Show progress with rate and time left on standard error; gives a function that takes what was done since its last call."""
+def progress_bar(what: str, total: int | None, quiet: bool = False) -> Iterator[Callable[[float], None]]:
+    """Show progress with rate and time left on standard error; gives a function that takes what was done since its last call.
+
+    Args:
+        total: of things to do; None where nobody knows.
+    """
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
     from rich.text import Text
 

@@ -16,7 +16,7 @@ if __name__ == "__main__":
 from detector import process
 from detector.arguments import Number, Parser, called
 from detector.commandline import run
-from detector.engines.options import CountOptions
+from detector.engines.options import ENGINES, CountOptions
 from detector.errors import UsageError
 from detector.output.exchange import FORMATS
 from detector.vision import backends
@@ -35,6 +35,8 @@ def count(options: CountOptions) -> int:
         raise UsageError(
             f"no INPUT: give images, a folder or a pattern, for example {called('count')} slides/; {called('demo')} counts samples"
         )
+    if options.ray_address and options.engine != "ray":
+        raise UsageError("--ray-address needs --engine ray")
     if options.resume and options.out is None:
         raise UsageError("--resume needs --out, the folder of the count to continue")
     with process.answering("wait"), ThreadPoolExecutor(1) as beside:
@@ -42,7 +44,8 @@ def count(options: CountOptions) -> int:
         # Imported while the model is opened, which mostly leaves the interpreter free.
         from detector import batch
 
-        return batch.count_into_folder(options, opening.result, started)
+        count_all = batch.count_into_folder if options.engine == CountOptions.engine else batch.count_archive
+        return count_all(options, opening.result, started)
 
 
 def parser() -> Parser:
@@ -87,6 +90,8 @@ def parser() -> Parser:
         default=CountOptions.tile_px,
         help="side of a tile of a slide or large field, in pixels of the model's input",
     )
+    add("--engine", choices=ENGINES, default=CountOptions.engine, help="ray counts on a cluster, and writes Parquet")
+    add("--ray-address", metavar="<host:port>", help="head of the cluster of --engine ray; default: one on this computer")
     add("--resume", action="store_true", help="continue the interrupted count in --out")
     add("--json", action="store_true", help="print the results as one JSON document; all other text goes to standard error")
     add("--quiet", action="store_true", help="print only warnings, doubtful and unread fields, and errors")

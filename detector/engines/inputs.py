@@ -7,6 +7,7 @@ import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -108,6 +109,39 @@ def _of_inputs(inputs: Sequence[str], um_per_px: float | None) -> tuple[list[Fie
     others = repeated(item.path for item in fields.values() if not item.problem)
     named = sorted({_names(path, base)[0] for path in skipped})
     return [item for item in fields.values() if item.path not in others], named
+
+
+def by_smear(inputs: Sequence[str], um_per_px: float | None, skipped: set[Path]) -> Iterator[tuple[str, list[FieldInput]]]:
+    """The fields that `search` finds in folders and files, a smear at a time, sorted in it: no more of them is in memory.
+
+    DICOM slides of several files are not joined. A folder that cannot be searched is a smear of its own.
+
+    Args:
+        skipped: files that are no pictures are put there.
+
+    Raises:
+        NothingToDoError: an input does not exist. UsageError: two folders would be one smear.
+    """
+    groups = [(name, _expand(name)) for name in inputs]
+    for name, roots in groups:
+        if not roots:
+            raise NothingToDoError(f"{name}: does not exist; give a folder, image files or a pattern such as 'slides/*.jpg'")
+    roots = sorted({root for _, roots in groups for root in roots}, key=lambda root: (root.parent, root.name))
+    base = _common(roots)
+    searched = {root for root in roots if root.is_dir()}
+    apart = [root for root in roots if searched.isdisjoint(root.parents)]
+    fields = (
+        FieldInput(path, field, field if problem else smear, um_per_px, problem)
+        for root in apart
+        for path, problem in _images(root, skipped)
+        for field, smear in (_names(path, base),)
+    )
+    seen: set[str] = set()
+    for smear, members in groupby(fields, key=lambda given: given.smear):
+        if smear in seen:
+            raise UsageError(f"{smear}: two folders would make this one smear; rename one of them, or count them apart")
+        seen.add(smear)
+        yield smear, list(members)
 
 
 def _of_manifest(manifest: Manifest, inputs: Sequence[str], um_per_px: float | None) -> list[FieldInput]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from detector.counting.result import FieldResult
 from detector.engines.inputs import FieldInput
@@ -19,6 +20,8 @@ from detector.vision.detections import Unread
 from detector.vision.model import Model
 from detector.vision.scale import Estimate, Scale, estimate, of_smear, probes
 from detector.vision.shapes import ShapeModel
+
+Item = TypeVar("Item")
 
 _FEWEST_FIELDS = 3
 """Fields of a smear from which on several of them tell its scale; in fewer each tells its own."""
@@ -65,31 +68,49 @@ class SmearScales:
         Args:
             picture: the field, for what its file states; None looks for the smear's.
         """
-        if given.um_per_px is not None:
-            return Scale.given(given.um_per_px)
-        stated = None if picture is None else Scale.stated(picture.um_per_px)
-        if stated is not None:
-            return stated
-        own = self._fields[given.smear]
-        if len(own) < _FEWEST_FIELDS:
+        own = own_scale(given, picture)
+        if own is not None:
+            return own
+        telling = probed(self._fields[given.smear])
+        if not telling:
             return None
         with self._locks[given.smear]:
             if given.smear not in self._scales:
-                self._scales[given.smear] = of_smear([self._estimate(own[i]) for i in probes(len(own))])
+                self._scales[given.smear] = of_smear([estimate_of(self._model, field.path) for field in telling])
         return self._scales[given.smear]
 
-    def _estimate(self, given: FieldInput) -> Estimate | None:
-        try:
-            return estimate(self._model, images.load(given.path).rgb)
-        except ImageError:
-            return None
+
+def own_scale(given: FieldInput, picture: images.Picture | None) -> Scale | None:
+    """The scale of a field as its user gave it, or else as its file states it; None where neither does."""
+    if given.um_per_px is not None:
+        return Scale.given(given.um_per_px)
+    return None if picture is None else Scale.stated(picture.um_per_px)
 
 
-def detect_field(given: FieldInput, work: Work, scales: SmearScales, workers: int = 1) -> FieldResult:
+def probed(fields: Sequence[Item]) -> list[Item]:
+    """The fields of a smear that tell its scale; none where they are so few that each tells its own.
+
+    Args:
+        fields: those of the smear that can be read and have no scale of their user's, in the order of their names.
+    """
+    return [fields[i] for i in probes(len(fields))] if len(fields) >= _FEWEST_FIELDS else []
+
+
+def estimate_of(model: Model, path: Path) -> Estimate | None:
+    """The width of red cells as one file tells it; None where it cannot be read, or shows too few."""
+    try:
+        return estimate(model, images.load(path).rgb)
+    except ImageError:
+        return None
+
+
+def detect_field(
+    given: FieldInput, work: Work, scale_of: Callable[[FieldInput, images.Picture], Scale | None], workers: int = 1
+) -> FieldResult:
     """Read and detect one field, and measure how good it is to count in.
 
     Args:
-        scales: of the smears.
+        scale_of: gives the scale of the field's smear, or its own; None where the field alone is to tell it.
         workers: tiles of a large field that are looked at at a time.
 
     Raises:
@@ -98,17 +119,19 @@ def detect_field(given: FieldInput, work: Work, scales: SmearScales, workers: in
     if given.problem:
         return unread(given, given.problem)
     with images.room(given.path):
-        return _detected(given, work, scales, workers)
+        return _detected(given, work, scale_of, workers)
 
 
-def _detected(given: FieldInput, work: Work, scales: SmearScales, workers: int) -> FieldResult:
+def _detected(
+    given: FieldInput, work: Work, scale_of: Callable[[FieldInput, images.Picture], Scale | None], workers: int
+) -> FieldResult:
     """The same of a field for which there is room."""
     try:
         picture = images.load(given.path)
     except ImageError as error:
         return unread(given, str(error))
     try:
-        searched = finder.find(work.model, picture.rgb, scales.of(given, picture), workers=workers)
+        searched = finder.find(work.model, picture.rgb, scale_of(given, picture), workers=workers)
         cells = searched.cells
         measured = quality.measure(picture.rgb, cells)
         second = work.shapes
@@ -149,4 +172,4 @@ def run(fields: Sequence[FieldInput], work: Work, scales: SmearScales) -> Genera
     Where there are fewer fields than workers, several tiles of a field are looked at at a time.
     """
     spare = -(-work.workers // max(len(fields), 1))
-    return in_order(lambda given: detect_field(given, work, scales, spare), fields, work.workers)
+    return in_order(lambda given: detect_field(given, work, scales.of, spare), fields, work.workers)

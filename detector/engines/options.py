@@ -10,6 +10,8 @@ from typing import Any
 from detector.vision import backends
 from detector.vision.tiles import TILE_PX
 
+ENGINES = ("local", "ray")
+
 
 @dataclass(frozen=True)
 class CountOptions:
@@ -32,6 +34,10 @@ class CountOptions:
     """Fields, or tiles of a large one, that are worked on at a time; None is one more than there are processors."""
     tile_px: int = TILE_PX
     """Side of a slide's tiles in the model's own pixels."""
+    engine: str = "local"
+    """What works through the fields, one of `ENGINES`."""
+    ray_address: str | None = None
+    """`host:port` of a cluster of Ray; None is one on this computer."""
     model: Path | None = None
     """None is the one shipped."""
     out: Path | None = None
@@ -55,4 +61,4 @@ class CountOptions:
         return {name: str(value) if isinstance(value := getattr(self, name), Path) else value for name in names}
 
 
-_RECORDED = ("inputs", "manifest", "um_per_px", "rbc_per_ul", "ul_factor", "truth", "backend", "threads", "tile_px")
+_RECORDED = ("inputs", "manifest", "um_per_px", "rbc_per_ul", "ul_factor", "truth", "backend", "threads", "tile_px", "engine")

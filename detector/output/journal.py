@@ -227,14 +227,23 @@ def results_in(path: Path) -> dict[str, tuple[FieldResult, Stamp]]:
     Raises:
         OSError: it cannot be read.
     """
-    results: dict[str, tuple[FieldResult, Stamp]] = {}
     with path.open("rb") as file:
-        for line in file:
-            content = _parsed(line) if seal_holds(line) else None
-            if content is not None and "field" in content:
-                stamp = content["stamp"]
-                results[content["field"]] = _from_json(content), None if stamp is None else (stamp[0], stamp[1])
-    return results
+        entries = (from_line(line) for line in file)
+        return {result.field: (result, stamp) for result, stamp in filter(None, entries)}
+
+
+def as_line(result: FieldResult, stamp: Stamp) -> bytes:
+    """A field as its line of a journal."""
+    return sealed(_to_json(result, stamp))
+
+
+def from_line(line: bytes) -> tuple[FieldResult, Stamp] | None:
+    """The field of a journal's line and the stamp of its picture; None where the line is damaged, or holds something else."""
+    content = _parsed(line) if seal_holds(line) else None
+    if content is None or "field" not in content:
+        return None
+    stamp = content["stamp"]
+    return _from_json(content), None if stamp is None else (stamp[0], stamp[1])
 
 
 def is_written(path: Path) -> bool:

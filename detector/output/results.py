@@ -30,11 +30,14 @@ JOURNAL = "journal.jsonl"
 COUNTS, SMEARS, RUN, CELLS = "counts.csv", "smears.csv", "run.json", "detections.json"
 SHAPES = "shapes.csv"
 OVERLAYS = "overlays"
+ARCHIVE_HEADER = "journal/header.json"
+"""Head of the journal of a count by several machines, which is a folder."""
 REPORT, PDF = "report.html", "report.pdf"
 EXCHANGE = "exchange"
 """Folder of the files for other tools."""
 FILES = (
     JOURNAL,
+    ARCHIVE_HEADER,
     COUNTS,
     SMEARS,
     CELLS,
@@ -73,7 +76,7 @@ def default_folder(command: str) -> Path:
 def is_result(folder: Path) -> bool:
     """Whether a folder is one of results, so that its pictures are no fields."""
     saved = all((folder / name).exists() for name in (COUNTS, SMEARS, RUN))
-    return saved or (folder / JOURNAL).exists() or (folder / STREAM_LOG).exists()
+    return saved or any((folder / name).exists() for name in (JOURNAL, ARCHIVE_HEADER, STREAM_LOG))
 
 
 def prepare(folder: Path, resume: bool) -> None:

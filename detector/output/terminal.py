@@ -18,6 +18,8 @@ from detector.counting.smears import LONE, WITHHELD, ClassCount, SmearCount
 from detector.output import shapes
 from detector.output.figures import many, short, span
 from detector.output.outcome import Outcome
+from detector.output.partitions import Totals
+from detector.vision.cells import CLASSES
 
 _MOST_ROWS = 60
 _MOST_DOUBTFUL = 10
@@ -129,10 +131,40 @@ def print_skipped(console: Console, line: str) -> None:
 
 def print_summary(console: Console, outcome: Outcome, folder: Path, seconds: float) -> None:
     """Print how many fields were counted, how fast, and where the results are."""
-    rate = len(outcome.fields) / max(seconds, 1e-9)
-    unread = f", {len(outcome.unread)} unread" if outcome.unread else ""
-    console.print(f"{many(len(outcome.read), 'field')} counted{unread} in {seconds:.1f} s ({short(rate)} fields/s)")
-    console.print(f"results: {folder}", markup=False, soft_wrap=True)
+    _print_rate(console, len(outcome.read), len(outcome.unread), str(folder), seconds)
+
+
+def print_totals(console: Console, errors: Console, totals: Totals, place: str, seconds: float) -> None:
+    """Print what a count found that keeps no more than sums: to `errors` what warns, and the first fields that could not be read.
+
+    Args:
+        place: where the results are.
+    """
+    numbers = totals.numbers
+    if totals.contradicted:
+        field, note = totals.contradicted[0]
+        errors.print(
+            f"[bold red]warning:[/] the given scale contradicts the cells in {many(numbers['contradicted'], 'field')}, first in "
+            f"{escape(field)}: {escape(note)}",
+            soft_wrap=True,
+        )
+    cells = ", ".join(f"{numbers[name]:,} {name}" for name in CLASSES)
+    console.print(f"{many(numbers['smears'], 'smear')}: {cells}", soft_wrap=True)
+    for what in ("doubtful", "saturated"):
+        if numbers[what]:
+            errors.print(f"[yellow]{what}:[/] {many(numbers[what], 'field')}, named in the table counts", soft_wrap=True)
+    for field, reason in totals.unread:
+        errors.print(f"[yellow]unread:[/] {escape(field)}: {escape(reason)}", soft_wrap=True)
+    if numbers["unread"] > len(totals.unread):
+        errors.print(f"... and {numbers['unread'] - len(totals.unread):,} more unread, in the table counts", soft_wrap=True)
+    _print_rate(console, numbers["read"], numbers["unread"], place, seconds)
+
+
+def _print_rate(console: Console, read: int, unread: int, place: str, seconds: float) -> None:
+    rate = (read + unread) / max(seconds, 1e-9)
+    lost = f", {unread} unread" if unread else ""
+    console.print(f"{many(read, 'field')} counted{lost} in {seconds:.1f} s ({short(rate)} fields/s)")
+    console.print(f"results: {place}", markup=False, soft_wrap=True)
 
 
 def print_whole(console: Console, tables: Sequence[Table]) -> None:

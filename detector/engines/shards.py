@@ -1,0 +1,343 @@
+"""What workers of a distributed count do: tell a smear's scale, count a few of its fields, and sum what was counted.
+
+Each task leaves its result in the store under a name that depends on the fields alone, so one that is done twice changes nothing.
+The journal has a folder per smear and in it a piece per slice of its fields: a line that says by what scale the slice was counted,
+and a line per field as in the journal of a count on one machine. What a torn, changed or lost piece held is counted again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import cv2
+
+from detector.counting import density, expected
+from detector.counting.fields import FieldCount, UnreadField
+from detector.counting.result import FieldResult
+from detector.counting.smears import SmearCount, aggregate, judge
+from detector.engines import local
+from detector.engines.inputs import FieldInput
+from detector.engines.local import Work
+from detector.engines.store import Store, at_hand, stamp_at
+from detector.errors import ImageError, ModelError, OutputError, SmearcountError, UsageError
+from detector.output import partitions, results, tables
+from detector.output.files import seal_holds, sealed
+from detector.output.journal import Stamp, as_line, from_line
+from detector.output.partitions import Totals
+from detector.vision import cells, finder
+from detector.vision.detections import Unread
+from detector.vision.images import dicom
+from detector.vision.model import Model
+from detector.vision.scale import Estimate, Scale, of_smear
+from detector.vision.slides import formats
+
+SLICE = 32
+"""Most fields of a task; what a killed worker had counted of them is lost."""
+LAYOUT = 1
+FOLDER = "journal"
+"""Folder of the journal's pieces."""
+_SCALE = "scale.json"
+_CELLS_AT_ONCE = 1000
+"""Fields whose cells go into one partition."""
+IS_SLIDE = "is a slide, which a cluster does not count: count it with --engine local"
+KILLED = "each worker that counted it was lost, with too little memory or by a fault in native code"
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """A field of an archive."""
+
+    place: str
+    """Path or URL."""
+    field: str
+    smear: str
+    um_per_px: float | None = None
+    problem: str = ""
+    """Why it cannot be read, where that is known before reading; else empty."""
+    listed: Stamp = None
+    """Of an object, what its store listed of it."""
+
+    @property
+    def stamp(self) -> Stamp:
+        """What tells whether it has changed."""
+        return stamp_at(self.place, self.listed)
+
+    def at(self, path: Path) -> FieldInput:
+        """The field, as it lies on this machine."""
+        return FieldInput(path, self.field, self.smear, self.um_per_px, self.problem)
+
+
+@dataclass(frozen=True)
+class Smear:
+    """A smear of an archive."""
+
+    name: str
+    items: tuple[Item, ...]
+    """Sorted by their fields' names."""
+    rbc_per_ul: float | None = None
+    """Red cells per µL, where they are known."""
+
+    @property
+    def slices(self) -> list[tuple[Item, ...]]:
+        """Its fields in parts of nearly the same size, at most `SLICE`."""
+        parts = -(-len(self.items) // SLICE)
+        bounds = [len(self.items) * i // parts for i in range(parts + 1)]
+        return [self.items[a:b] for a, b in pairwise(bounds)]
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What a worker needs to know, and what it must have like the driver."""
+
+    out: str
+    model: Path | None
+    backend: str
+    key: Mapping[str, Any]
+    """As `job.journal_key` has it."""
+    versions: Mapping[str, str]
+    """As `results.versions` has them."""
+    ul_factor: float | None = None
+
+
+class Worker:
+    """A model, and what is done with it."""
+
+    def __init__(self, setup: Setup) -> None:
+        """Load the model.
+
+        Raises:
+            ModelError: it is not here, or another one than the driver's. UsageError: packages differ from the driver's.
+        """
+        here = f"worker on {platform.node()}"
+        differing = [
+            f"{name} {results.versions().get(name, 'none')} instead of {version}"
+            for name, version in setup.versions.items()
+            if results.versions().get(name) != version
+        ]
+        if differing:
+            raise UsageError(f"{here}: has {', '.join(differing)}; install the driver's versions on each machine of the cluster")
+        try:
+            self._model = Model.load(setup.model, setup.backend)
+        except SmearcountError as error:
+            raise ModelError(f"{here}: {error}; put the model at the same path on each machine of the cluster") from None
+        if self._model.sha256 != setup.key["model_sha256"]:
+            raise ModelError(f"{here}: {self._model.path} is another model than the driver's; put the same one on each machine")
+        cv2.setNumThreads(1)
+        self._setup = setup
+        self._store = Store(setup.out)
+        self._work = Work(self._model, 1, tile_px=setup.key["tile_px"])
+
+    def scale(self, smear: Smear) -> Scale | None:
+        """The scale of a smear, None where each field is to tell its own; and the journal's pieces cut as the fields are now."""
+        folder = _folder(smear.name)
+        present = self._store.names(folder)
+        scale = self._scale(smear, folder)
+        wanted = {_piece(part): part for part in smear.slices}
+        stale = present - wanted.keys() - {_SCALE}
+        if stale:
+            known = {name: line for piece in sorted(stale) for name, line in self._lines(f"{folder}/{piece}", scale).items()}
+            for piece, part in wanted.items():
+                lines = [known[item.field] for item in part if item.field in known]
+                if piece not in present and lines:
+                    self._write(f"{folder}/{piece}", scale, lines)
+            for piece in stale:
+                self._store.remove(f"{folder}/{piece}")
+        return scale
+
+    def _scale(self, smear: Smear, folder: str) -> Scale | None:
+        candidates = [item for item in smear.items if item.um_per_px is None and not item.problem and not _is_slide(item)]
+        telling = local.probed(candidates)
+        if not telling:
+            return None
+        probes = [[item.field, item.stamp and list(item.stamp)] for item in telling]
+        written = _content(self._store.read(f"{folder}/{_SCALE}") or b"")
+        if written is not None and written["probes"] == probes and written["key"] == self._key:
+            return Scale(**written["scale"])
+        scale = of_smear([self._estimate(item) for item in telling])
+        self._store.write(f"{folder}/{_SCALE}", sealed({"probes": probes, "key": self._key, "scale": asdict(scale)}))
+        return scale
+
+    def _estimate(self, item: Item) -> Estimate | None:
+        try:
+            with at_hand(item.place) as path:
+                return local.estimate_of(self._model, path)
+        # Whatever one field does to the model must not cost the others their counts.
+        except Exception:
+            return None
+
+    def count(self, part: Sequence[Item], scale: Scale | None, careful: bool = False) -> None:
+        """Count the fields of a slice that its piece of the journal does not hold yet, or holds as unread.
+
+        Args:
+            careful: write the piece after each field, and before it that it is begun. A field that was begun before and did not end
+                is not begun again, but unread.
+        """
+        name = f"{_folder(part[0].smear)}/{_piece(part)}"
+        lines = self._lines(name, scale)
+        begun = self._begun(name) if careful else set()
+        todo = [item for item in part if not _holds(lines.get(item.field), item, careful)]
+        for item in todo:
+            if careful and item.field not in begun:
+                self._write(name, scale, [*_in_order(part, lines), sealed({"begun": item.field})])
+            stamp = item.stamp
+            result = local.unread(item.at(Path(item.place)), KILLED) if item.field in begun else self._counted(item, scale)
+            lines[item.field] = as_line(result, stamp)
+            if careful:
+                self._write(name, scale, _in_order(part, lines))
+        if todo and not careful:
+            self._write(name, scale, _in_order(part, lines))
+
+    def _counted(self, item: Item, scale: Scale | None) -> FieldResult:
+        if item.problem:
+            return local.unread(item.at(Path(item.place)), item.problem)
+        try:
+            with at_hand(item.place) as path:
+                if formats.is_slide(path):
+                    return local.unread(item.at(path), IS_SLIDE)
+                return local.detect_field(
+                    item.at(path), self._work, lambda given, picture: local.own_scale(given, picture) or scale
+                )
+        except ImageError as error:
+            return local.unread(item.at(Path(item.place)), str(error))
+
+    def sum(self, smears: Sequence[Smear]) -> Totals:
+        """Sum smears whose fields are all counted, and write their partitions of the tables.
+
+        Raises:
+            OutputError: a piece of the journal is damaged or gone, or a partition cannot be written.
+        """
+        totals = Totals()
+        fields: list[FieldCount | UnreadField] = []
+        summed: list[SmearCount] = []
+        name = _hash([smear.name for smear in smears])
+        kept: list[FieldResult] = []
+        for smear in smears:
+            counts = []
+            for result in self._results(smear):
+                counts.append(result.count())
+                kept.append(result)
+                if len(kept) == _CELLS_AT_ONCE:
+                    self._write_cells(name, kept, totals)
+            read = judge([count for count in counts if isinstance(count, FieldCount)], self._model.card.familiar)
+            judged = {count.field: count for count in read}
+            lost = [count for count in counts if isinstance(count, UnreadField)]
+            corrections = expected.corrections(self._model.card.val_sums)
+            (total,) = aggregate(read, lost, corrections)
+            summed.append(density.per_ul(total, smear.rbc_per_ul, self._setup.ul_factor))
+            fields += [judged.get(count.field, count) for count in counts]
+            _note(totals, read, lost)
+        if kept:
+            self._write_cells(name, kept, totals)
+        self._write_partition(partitions.COUNTS, name, partitions.of_counts(tables.of_fields(fields)), totals)
+        self._write_partition(partitions.SMEARS, name, partitions.of_smears(tables.of_smears(summed)), totals)
+        return totals
+
+    def _results(self, smear: Smear) -> Iterator[FieldResult]:
+        for part in smear.slices:
+            name = f"{_folder(smear.name)}/{_piece(part)}"
+            entries = filter(None, map(from_line, (self._store.read(name) or b"").splitlines(keepends=True)))
+            counted = {result.field: result for result, _ in entries}
+            for item in part:
+                if item.field not in counted:
+                    raise OutputError(
+                        f"{self._store.place}/{name}: was damaged or removed while the count ran; count again with --resume"
+                    )
+                yield counted[item.field]
+
+    def _write_cells(self, name: str, kept: list[FieldResult], totals: Totals) -> None:
+        number = sum(written.startswith(f"{partitions.CELLS}/") for written in totals.partitions)
+        self._write_partition(partitions.CELLS, f"{name}-{number}", partitions.of_cells(kept), totals)
+        kept.clear()
+
+    def _write_partition(self, table: str, name: str, content: bytes, totals: Totals) -> None:
+        target = f"{table}/{name}.parquet"
+        self._store.write(target, content)
+        totals.partitions.append(target)
+
+    @property
+    def _key(self) -> dict[str, Any]:
+        return dict(self._setup.key)
+
+    def _write(self, name: str, scale: Scale | None, lines: Iterable[bytes]) -> None:
+        head = sealed({"layout": LAYOUT, "key": self._key, "scale": None if scale is None else asdict(scale)})
+        self._store.write(name, b"".join([head, *lines]))
+
+    def _lines(self, name: str, scale: Scale | None) -> dict[str, bytes]:
+        """The intact lines of a piece by field, where it was counted with the same settings and by the same scale."""
+        content = (self._store.read(name) or b"").splitlines(keepends=True)
+        head = _content(content[0]) if content else None
+        if head is None or head.get("layout") != LAYOUT or head.get("key") != self._key:
+            return {}
+        entries = [(line, entry) for line in content[1:] if (entry := from_line(line)) is not None]
+        alike = head["scale"] == (None if scale is None else asdict(scale))
+        return {result.field: line for line, (result, _) in entries if alike or result.um_per_px is not None}
+
+    def _begun(self, name: str) -> set[str]:
+        lines = (self._store.read(name) or b"").splitlines(keepends=True)
+        return {content["begun"] for line in lines if (content := _content(line)) is not None and "begun" in content}
+
+
+def _note(totals: Totals, read: Sequence[FieldCount], lost: Sequence[UnreadField]) -> None:
+    wrong = [count for count in read if finder.CONTRADICTED in count.note]
+    numbers = Counter(
+        smears=1,
+        read=len(read),
+        unread=len(lost),
+        saturated=sum(count.saturated for count in read),
+        doubtful=sum(bool(count.doubt) for count in read),
+        contradicted=len(wrong),
+    )
+    numbers.update({name: sum(count.raw[name] for count in read) for name in cells.CLASSES})
+    noted = [(count.field, count.note) for count in wrong[:1]]
+    totals.add(Totals(numbers, [(count.field, count.reason) for count in lost], noted))
+
+
+def _holds(line: bytes | None, item: Item, careful: bool) -> bool:
+    """Whether a line tells of a field as it is now that it was read; or, in a careful count, that it took workers with it."""
+    entry = None if line is None else from_line(line)
+    if entry is None:
+        return False
+    result, stamp = entry
+    same = (result.smear, result.um_per_px, stamp) == (item.smear, item.um_per_px, item.stamp)
+    return same and (not isinstance(result.cells, Unread) or (careful and result.cells.reason == KILLED))
+
+
+def _in_order(part: Sequence[Item], lines: Mapping[str, bytes]) -> list[bytes]:
+    return [lines[item.field] for item in part if item.field in lines]
+
+
+def _is_slide(item: Item) -> bool:
+    """Whether a file is a slide, which has a scale of its own; only of TIFF and DICOM is the file looked at."""
+    suffix = Path(item.field).suffix.lower()
+    if suffix not in formats.TIFF_SUFFIXES and suffix != dicom.SUFFIX:
+        return suffix in formats.VENDOR_SUFFIXES
+    try:
+        with at_hand(item.place) as path:
+            return formats.is_slide(path)
+    except ImageError:
+        return False
+
+
+def _folder(smear: str) -> str:
+    return f"{FOLDER}/{_hash([smear])}"
+
+
+def _piece(part: Sequence[Item]) -> str:
+    return f"{_hash([item.field for item in part])}.jsonl"
+
+
+def _hash(names: Sequence[str]) -> str:
+    return hashlib.sha256(json.dumps(names).encode()).hexdigest()[:16]
+
+
+def _content(line: bytes) -> dict[str, Any] | None:
+    """What an intact line holds."""
+    return dict(json.loads(line)) if seal_holds(line) else None
