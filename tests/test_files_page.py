@@ -131,7 +131,15 @@ def test_a_stream_writes_what_the_page_names(run_command: Run, monkeypatch: pyte
         assert header(Path("out") / name) == documented(name), name
     document = set(keys(json.loads(Path("out/run.json").read_text(encoding="utf-8"))))
     # Of the stub's fields and faults there may be none.
-    free = ("review", "scales[]", "shapes", "stream.segments[]", "stream.frames.told[]", "stream.frames.faults.", "stream.frames.reasons.")
+    free = (
+        "review",
+        "scales[]",
+        "shapes",
+        "stream.segments[]",
+        "stream.frames.told[]",
+        "stream.frames.faults.",
+        "stream.frames.reasons.",
+    )
     missing = {one for one in documented("run.json") - document if not one.startswith(free)}
     assert (document - documented("run.json"), missing) == (set(), set())
 
