@@ -98,7 +98,9 @@ def test_methods_are_compared_on_all_test_sets(
     for text in (page, printed.err):
         assert "1 field left out for showing cells of the training fields" in text
         assert "looks for no WBC or Platelets" in text
-    assert "Alomari" not in page
+    # Of a paper's figure for white cells, whose method finds none here, and of one that is measured here.
+    assert "Alomari" in page
+    assert "not measured here" in page
     assert "Mazalan" in page
     assert "constant" in printed.out
 
