@@ -71,13 +71,14 @@ def _print_warnings(console: Console, smears: Sequence[SmearCount]) -> None:
 
 def print_shapes(console: Console, shares: ShapeShares) -> None:
     """Print the shares of red cell shapes of each smear, with what must be known of them."""
-    console.print(f"\nRed cell shapes: {shapes.FLAG}", soft_wrap=True)
+    console.print()
+    console.print(f"Red cell shapes: {shapes.FLAG}", soft_wrap=True)
     for smear in shares.smears[:_MOST_SHAPED]:
-        told = shapes.rows(smear)
-        if told.warning:
-            console.print(f"[bold red]{escape(told.smear)}: {told.warning}[/]", soft_wrap=True)
-        title = f"{told.smear}: {told.about}"
-        print_whole(console, [_shapes_table(escape(title), told.rows, lined) for lined in (True, False)])
+        section = shapes.rows(smear)
+        if section.warning:
+            console.print(f"[bold red]{escape(section.smear)}: {section.warning}[/]", soft_wrap=True)
+        title = f"{section.smear}: {section.about}"
+        print_whole(console, [_shapes_table(escape(title), section.rows, lined) for lined in (True, False)])
     if len(shares.smears) > _MOST_SHAPED:
         console.print(f"... and {len(shares.smears) - _MOST_SHAPED} smears more in shapes.csv")
     for line in (shapes.origin(shares.card), shapes.accuracy(shares.card)):
@@ -191,7 +192,9 @@ def _print_lines(console: Console, table: Table) -> None:
         filled = textwrap.fill(
             "; ".join(parts), console.width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
         )
-        console.print(filled.replace(_NO_BREAK, " "), soft_wrap=True)
+        # Line by line: the console shows a break inside of a text as an escape code, for names may hold one.
+        for line in filled.replace(_NO_BREAK, " ").splitlines():
+            console.print(line, soft_wrap=True)
         if row.end_section:
             console.print()
     if table.caption:

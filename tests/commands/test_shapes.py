@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from detector import Detector, OutputError, UsageError, count, shapes
+from detector import Detector, OutputError, UsageError, commandline, count, shapes
 from detector.counting.shapes import ABOVE, WITHIN
 from detector.output.journal import Journal
 from detector.vision.shapes import NORMAL, NOT_SURE, ShapeModel
@@ -24,7 +24,10 @@ def _rows(folder: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def test_a_count_tells_the_shares_of_each_smear(fields: Path, run_command: Run, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_count_tells_the_shares_of_each_smear(
+    fields: Path, run_command: Run, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(commandline.console, "width", 80)
     assert run_command(count.main, fields, "--out", "out", "--shapes") == 0
     rows = _rows(Path("out"))
     names = [*ShapeModel.load().card.shapes, NOT_SURE]
@@ -36,6 +39,9 @@ def test_a_count_tells_the_shares_of_each_smear(fields: Path, run_command: Run, 
         assert all(float(row["share_low"]) <= float(row["share"]) <= float(row["share_high"]) for row in own)
     assert all((row["verdict"] in (ABOVE, WITHIN)) == (row["shape"] not in (NORMAL, NOT_SURE)) for row in rows)
     printed = capsys.readouterr().out
+    # Rows that are too wide for the terminal are broken, with no sign of it in the words.
+    assert ";\n  true share" in printed
+    assert "\\n" not in printed
     assert "a flag for a reader, never a diagnosis" in printed
     assert "learned from one laboratory" in printed
     assert "expected calibration error" in printed
