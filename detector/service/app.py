@@ -468,11 +468,11 @@ class _Watched:
             route = getattr(scope.get("route"), "path", "none")
             seconds = time.monotonic() - began
             self._service.metrics.answered(scope["method"] if route != "none" else "none", route, status, seconds)
-            told = {"error": failure} if failure else {}
+            reason = {"error": failure} if failure else {}
             if route not in _ASKED_OFTEN:
                 level = "error" if status >= 500 else "info"
                 self._service.log.note(
-                    "request", level=level, id=name, route=route, status=status, ms=round(1000 * seconds, 1), **told
+                    "request", level=level, id=name, route=route, status=status, ms=round(1000 * seconds, 1), **reason
                 )
 
 

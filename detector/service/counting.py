@@ -131,13 +131,13 @@ class Worker:
         )
 
     def _progress(self, asked_id: str) -> job.Progress:
-        done, told = 0.0, 0.0
+        done, told_at = 0.0, 0.0
 
         def advance(more: float) -> None:
-            nonlocal done, told
+            nonlocal done, told_at
             done += more
-            if time.monotonic() - told > _TELL_EVERY_S:
-                told = time.monotonic()
+            if time.monotonic() - told_at > _TELL_EVERY_S:
+                told_at = time.monotonic()
                 self._say({"id": asked_id, "done": done})
 
         return advance

@@ -96,8 +96,8 @@ async def _bounded(request: Request, limits: Limits) -> AsyncIterator[Request]:
     """The request with a body that ends in an exception where it is too large or comes too slowly."""
     most = limits.most_bytes + _HEAD_BYTES
     too_large = HTTPException(413, f"a request may hold {limits.most_bytes // MEBIBYTE} MiB; send less at a time")
-    told = request.headers.get("content-length", "0")
-    if told.isdecimal() and int(told) > most:
+    length = request.headers.get("content-length", "0")
+    if length.isdecimal() and int(length) > most:
         raise too_large
     came = 0
 

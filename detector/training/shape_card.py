@@ -134,7 +134,7 @@ def figures(chances: Floats, label: Labels, smears: Sequence[str], limit: float)
 def errors(named: Labels, label: Labels, smears: Sequence[str]) -> dict[str, ShapeErrors]:
     """How each shape is told in each smear that was left out, from what its cells were called."""
     smear = np.asarray(smears)
-    told = {}
+    errors = {}
     for kind, name in enumerate(SHAPES):
         false, found = [], []
         for own in np.unique(smear):
@@ -144,8 +144,8 @@ def errors(named: Labels, label: Labels, smears: Sequence[str]) -> dict[str, Sha
                 false.append(_rounded((named[others] == kind).mean()))
             if of_it.sum() >= _OWN_CELLS:
                 found.append(_rounded((named[of_it] == kind).mean()))
-        told[name] = ShapeErrors(tuple(false), tuple(found), _GRADED_FROM.get(name, _GRADED_OTHERS))
-    return told
+        errors[name] = ShapeErrors(tuple(false), tuple(found), _GRADED_FROM.get(name, _GRADED_OTHERS))
+    return errors
 
 
 def like(cells: ShapeCells, measures: Sequence[str]) -> Familiar:

@@ -101,8 +101,8 @@ class Report:
     def uid(self, run: Run, what: str) -> uuid.UUID:
         """Names a part of it, the same one whenever the count is written out, also once it is signed."""
         model = run.about.get("model") or {}
-        told = [run.cells_sha256, model.get("sha256"), run.about.get("started"), self.smear, what]
-        return _uid(json.dumps(told))
+        parts = [run.cells_sha256, model.get("sha256"), run.about.get("started"), self.smear, what]
+        return _uid(json.dumps(parts))
 
 
 @dataclass(frozen=True)
@@ -301,12 +301,12 @@ def _marks(changes: Sequence[Mapping[str, Any]], damaged: int) -> dict[str, Any]
         ValueError: more lines are damaged than the review has told of, which takes all marks away.
     """
     marks: dict[str, Any] = {}
-    told = 0
+    known = 0
     for change in changes:
         if "damaged" in change:
-            told = max(told, change["damaged"])
+            known = max(known, change["damaged"])
             marks.clear()
         marks |= {smear: after for kind, smear, _, _, after in change.get("sets", ()) if kind == "signed"}
-    if damaged > told:
+    if damaged > known:
         raise ValueError(damaged)
     return marks

@@ -30,10 +30,10 @@ def write_hl7(run: Run, folder: Path) -> list[str]:
 
 def _message(run: Run, report: Report) -> list[str]:
     status, number = ("F" if report.signed_by else "P"), report.uid(run, REPORT[0]).hex
-    told = datetime.now(UTC).strftime("%Y%m%d%H%M%S+0000")
-    control = report.uid(run, f"message {told}").hex[:20]
+    made_at = datetime.now(UTC).strftime("%Y%m%d%H%M%S+0000")
+    control = report.uid(run, f"message {made_at}").hex[:20]
     # What comes before MSH-3 are the separators themselves.
-    header = {2: "smearcount", 6: told, 8: "ORU^R01^ORU_R01", 9: control, 10: "P", 11: "2.5.1", 17: "UNICODE UTF-8"}
+    header = {2: "smearcount", 6: made_at, 8: "ORU^R01^ORU_R01", 9: control, 10: "P", 11: "2.5.1", 17: "UNICODE UTF-8"}
     order = {
         1: "1",
         3: f"{number}^smearcount",
