@@ -110,9 +110,10 @@ class Flow:
             return
         entry = self._open[task.smear]
         if task.method == "scale":
+            entry.smear = answer.of(entry.smear)
             parts = entry.smear.slices
             entry.left = len(parts)
-            self._ready.extend(Task("count", (part, answer, False), task.smear) for part in parts)
+            self._ready.extend(Task("count", (part, answer.scale, False), task.smear) for part in parts)
             return
         entry.left -= 1
         self._advance(len(task.arguments[0]))

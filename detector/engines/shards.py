@@ -12,7 +12,7 @@ import json
 import platform
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ from detector.engines import local
 from detector.engines.inputs import FieldInput
 from detector.engines.local import Work
 from detector.engines.store import Store, at_hand, stamp_at
-from detector.errors import ImageError, ModelError, OutputError, SmearcountError, UsageError
+from detector.errors import FetchError, ImageError, ModelError, OutputError, SmearcountError, UsageError
 from detector.output import partitions, results, tables
 from detector.output.files import seal_holds, sealed
 from detector.output.journal import Stamp, as_line, from_line
@@ -94,6 +94,21 @@ class Smear:
 
 
 @dataclass(frozen=True)
+class Settled:
+    """What the fields of a smear say of its scale."""
+
+    scale: Scale | None
+    """None where each field is to tell its own."""
+    problems: Mapping[str, str]
+    """Fields that a store did not give, with the reason; they are not to be counted by a scale in which they have no part."""
+
+    def of(self, smear: Smear) -> Smear:
+        """The smear with these problems on its fields."""
+        items = (replace(item, problem=self.problems.get(item.field, item.problem)) for item in smear.items)
+        return replace(smear, items=tuple(items))
+
+
+@dataclass(frozen=True)
 class Setup:
     """What a worker needs to know, and what it must have like the driver."""
 
@@ -135,11 +150,12 @@ class Worker:
         self._store = Store(setup.out)
         self._work = Work(self._model, 1, tile_px=setup.key["tile_px"])
 
-    def scale(self, smear: Smear) -> Scale | None:
-        """The scale of a smear, None where each field is to tell its own; and the journal's pieces cut as the fields are now."""
+    def scale(self, smear: Smear) -> Settled:
+        """Settle the scale of a smear, and cut the journal's pieces as the fields are now."""
         folder = _folder(smear.name)
         present = self._store.names(folder)
-        scale = self._scale(smear, folder)
+        settled = self._settle(smear, folder)
+        scale = settled.scale
         wanted = {_piece(part): part for part in smear.slices}
         stale = present - wanted.keys() - {_SCALE}
         if stale:
@@ -150,25 +166,43 @@ class Worker:
                     self._write(f"{folder}/{piece}", scale, lines)
             for piece in stale:
                 self._store.remove(f"{folder}/{piece}")
-        return scale
+        return settled
 
-    def _scale(self, smear: Smear, folder: str) -> Scale | None:
-        candidates = [item for item in smear.items if item.um_per_px is None and not item.problem and not _is_slide(item)]
+    def _settle(self, smear: Smear, folder: str) -> Settled:
+        problems: dict[str, str] = {}
+        candidates = []
+        for item in smear.items:
+            if item.um_per_px is None and not item.problem:
+                try:
+                    if not _is_slide(item):
+                        candidates.append(item)
+                except FetchError as error:
+                    problems[item.field] = str(error)
         telling = local.probed(candidates)
         if not telling:
-            return None
+            return Settled(None, problems)
         probes = [[item.field, item.stamp and list(item.stamp)] for item in telling]
         written = _content(self._store.read(f"{folder}/{_SCALE}") or b"")
         if written is not None and written["probes"] == probes and written["key"] == self._key:
-            return Scale(**written["scale"])
-        scale = of_smear([self._estimate(item) for item in telling])
-        self._store.write(f"{folder}/{_SCALE}", sealed({"probes": probes, "key": self._key, "scale": asdict(scale)}))
-        return scale
+            return Settled(Scale(**written["scale"]), problems)
+        estimates = []
+        for item in telling:
+            try:
+                estimates.append(self._estimate(item))
+            except FetchError as error:
+                problems[item.field] = str(error)
+        scale = of_smear(estimates)
+        # Where a field is missing, the next run is to look again.
+        if not problems:
+            self._store.write(f"{folder}/{_SCALE}", sealed({"probes": probes, "key": self._key, "scale": asdict(scale)}))
+        return Settled(scale, problems)
 
     def _estimate(self, item: Item) -> Estimate | None:
         try:
             with at_hand(item.place) as path:
                 return local.estimate_of(self._model, path)
+        except FetchError:
+            raise
         # Whatever one field does to the model must not cost the others their counts.
         except Exception:
             return None
@@ -315,13 +349,19 @@ def _in_order(part: Sequence[Item], lines: Mapping[str, bytes]) -> list[bytes]:
 
 
 def _is_slide(item: Item) -> bool:
-    """Whether a file is a slide, which has a scale of its own; only of TIFF and DICOM is the file looked at."""
+    """Whether a file is a slide, which has a scale of its own; only of TIFF and DICOM is the file looked at.
+
+    Raises:
+        FetchError: it must be looked at, and its store fails.
+    """
     suffix = Path(item.field).suffix.lower()
     if suffix not in formats.TIFF_SUFFIXES and suffix != dicom.SUFFIX:
         return suffix in formats.VENDOR_SUFFIXES
     try:
         with at_hand(item.place) as path:
             return formats.is_slide(path)
+    except FetchError:
+        raise
     except ImageError:
         return False
 

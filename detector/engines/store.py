@@ -5,18 +5,21 @@ from __future__ import annotations
 import hashlib
 import re
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from detector.errors import ImageError, MissingExtraError, NothingToDoError, OutputError, writing
+from detector.errors import FetchError, ImageError, MissingExtraError, NothingToDoError, OutputError, writing
 from detector.output import files
 from detector.output.journal import Stamp, stamp_of
 
 _URL = re.compile(r"([a-z][a-z0-9+.-]+):/{1,2}(?=[^/])")
 _PROBE = ".writable"
 _PACKAGES = {"s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "abfs": "adlfs", "az": "adlfs"}
+_PAUSES_S = (1.0, 4.0)
+"""Before a store that failed is asked again."""
 _MEANT = "check its name, and AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (or their like) on each machine"
 
 
@@ -151,7 +154,7 @@ def at_hand(place: str) -> Iterator[Path]:
     """A file for as long as a block lasts: where it lies, or, from an object store, as a copy.
 
     Raises:
-        ImageError: it cannot be fetched.
+        ImageError: it does not exist, or must not be read. FetchError: the store failed, however often it was asked.
     """
     url = url_of(place)
     if url is None:
@@ -160,13 +163,23 @@ def at_hand(place: str) -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="smearcount-") as folder:
         fs, path = _opened(url)
         copy = Path(folder) / f"field{PurePosixPath(path).suffix}"
+        _fetch(fs, path, copy)
+        yield copy
+
+
+def _fetch(fs: Any, path: str, copy: Path) -> None:
+    for pause_s in (*_PAUSES_S, None):
         try:
             fs.get_file(path, str(copy))
+            return
         except FileNotFoundError:
             raise ImageError("does not exist") from None
-        except Exception as error:
+        except PermissionError as error:
             raise ImageError(f"cannot be fetched ({_said(error)})") from None
-        yield copy
+        except Exception as error:
+            if pause_s is None:
+                raise FetchError(f"cannot be fetched ({_said(error)}); count again with --resume") from None
+            time.sleep(pause_s)
 
 
 def stamp_at(place: str, listed: Stamp) -> Stamp:

@@ -109,6 +109,41 @@ def test_a_bucket_is_counted_as_a_folder_is(bucket: str, fields: Path, tmp_path:
     assert after[:3] == before[:3]
 
 
+@pytest.mark.parametrize("failures", [2, 6], ids=["for a moment", "for the whole count"])
+def test_a_store_that_fails_changes_no_other_fields_scale_for_good(
+    memory: str, fields: Path, tmp_path: Path, model: Model, monkeypatch: pytest.MonkeyPatch, failures: int
+) -> None:
+    fs, root = fsspec.core.url_to_fs(memory)
+    for path in sorted((fields / "a").glob("*.jpg")):
+        fs.pipe_file(f"{root}/archive/a/{path.name}", path.read_bytes())
+    failing = sorted(fs.ls(f"{root}/archive/a", detail=False))[0]
+    whole, broken = (CountOptions([f"{memory}/archive"], out=Path(f"{memory}/{name}")) for name in ("whole", "broken"))
+    counted(whole, model)
+    get_file, asked = type(fs).get_file, []
+
+    def fails(self: object, path: str, copy: str) -> None:
+        if f"/{path.lstrip('/')}" == failing:
+            asked.append(path)
+            if len(asked) <= failures:
+                raise OSError("503 slow down")
+        get_file(self, path, copy)
+
+    monkeypatch.setattr(store, "_PAUSES_S", (0.0, 0.0))
+    monkeypatch.setattr(type(fs), "get_file", fails)
+    counted(broken, model)
+    assert len(asked) == (4 if failures == 2 else 3)
+    rows = table(f"{memory}/broken", "counts")
+    if failures == 2:
+        assert rows == table(f"{memory}/whole", "counts")
+        return
+    assert [row["status"] for row in rows] == ["unread", "ok", "ok"]
+    assert rows[0]["reason"] == "cannot be fetched (503 slow down); count again with --resume"
+    failures = 0
+    counted(replace(broken, resume=True), model)
+    for name in ("counts", "smears", "cells"):
+        assert table(f"{memory}/broken", name) == table(f"{memory}/whole", name)
+
+
 def test_a_manifest_names_objects(bucket: str, fields: Path, tmp_path: Path, model: Model) -> None:
     picture = next((fields / "a").glob("*.jpg"))
     fs, root = fsspec.core.url_to_fs(bucket)
