@@ -61,10 +61,6 @@ class ImageError(SmearcountError):
     """One image could not be read; the message is its reason, without the path."""
 
 
-class FetchError(ImageError):
-    """A store of images failed, and may give the image another time."""
-
-
 class SourceError(SmearcountError):
     """A camera, video or folder of frames could not be opened, or gave no picture."""
 

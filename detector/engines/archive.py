@@ -41,7 +41,7 @@ class Task:
     """What a worker is to do next."""
 
     method: str
-    """Of `shards.Worker`: `scale`, `count` or `sum`."""
+    """Of `shards.Worker`: `scale`, `count` or `sum`; of slides `cut`, `tiles`, `join`."""
     arguments: tuple[Any, ...]
     smear: str
     lost: int = 0
@@ -54,9 +54,9 @@ class Task:
             SmearcountError: that happened too often, and no single field can be told to be the cause.
         """
         lost = self.lost + 1
-        if self.method == "count":
+        if self.method in ("count", "tiles"):
             careful = lost >= _ATTEMPTS - 1
-            return Task(self.method, (*self.arguments[:2], careful), self.smear, lost)
+            return Task(self.method, (*self.arguments[:-1], careful), self.smear, lost)
         if lost >= _ATTEMPTS:
             raise SmearcountError(
                 f"smear {self.smear}: {lost} workers were lost while they worked on it, with too little memory or by a fault in native "
@@ -71,11 +71,16 @@ class _Open:
 
     smear: Smear
     left: int = 1
-    """Tasks that are to end before it can be summed."""
+    """Slices and slides that are to be counted before it can be summed; its scale before these."""
+    bands: dict[str, int] = field(default_factory=dict)
+    """Of each slide that is searched, how many of its parts are left."""
 
 
 class Flow:
-    """Which task is next: of each smear the scale first, then slices of its fields, then, with its neighbours, the sum."""
+    """Which task is next: of each smear the scale first, then slices of its fields, then, with its neighbours, the sum.
+
+    A slide is cut into tiles, of which several workers search a few rows each, and joined.
+    """
 
     def __init__(self, smears: Iterable[Smear], advance: Callable[[float], None]) -> None:
         """Take smears as they are needed.
@@ -113,7 +118,12 @@ class Flow:
             entry.smear = answer.of(entry.smear)
             parts = entry.smear.slices
             entry.left = len(parts)
-            self._ready.extend(Task("count", (part, answer.scale, False), task.smear) for part in parts)
+            self._ready.extend(
+                Task("cut", (part,), task.smear) if part[0].slide else Task("count", (part, answer.scale, False), task.smear)
+                for part in parts
+            )
+            return
+        if self._of_slide(entry, task, answer):
             return
         entry.left -= 1
         self._advance(len(task.arguments[0]))
@@ -123,6 +133,21 @@ class Flow:
             self._counted.append(first.smear)
             if sum(len(smear.items) for smear in self._counted) >= _PARTITION_FIELDS:
                 self._sum()
+
+    def _of_slide(self, entry: _Open, task: Task, answer: Any) -> bool:
+        """Whether a slide has more to be done, which is then ready."""
+        part = task.arguments[0]
+        slide = part[0].field
+        if task.method == "cut" and answer is not None:
+            entry.bands[slide] = len(answer.bands)
+            self._ready.extend(Task("tiles", (part, answer, band, False), task.smear) for band in answer.bands)
+            return True
+        if task.method == "tiles":
+            entry.bands[slide] -= 1
+            if not entry.bands[slide]:
+                self._ready.append(Task("join", task.arguments[:2], task.smear))
+            return True
+        return False
 
     def lost(self, task: Task) -> None:
         """Take a task back whose worker was lost.
@@ -309,7 +334,7 @@ def finish(store: Store, totals: Totals, options: CountOptions, model: Model, st
         OutputError: it cannot be written.
     """
     kept = set(totals.partitions)
-    for table in (partitions.COUNTS, partitions.SMEARS, partitions.CELLS):
+    for table in (partitions.COUNTS, partitions.SMEARS, partitions.CELLS, partitions.TILES):
         for name in store.names(table) - {Path(written).name for written in kept if written.startswith(f"{table}/")}:
             store.remove(f"{table}/{name}")
     run = results.describe_run(model, options.recorded(), (), started, time.time())

@@ -1,4 +1,4 @@
-"""What workers of a distributed count do: tell a smear's scale, count a few of its fields, and sum what was counted.
+"""What workers of a distributed count do: tell a smear's scale, count a few of its fields or rows of a slide's tiles, and sum.
 
 Each task leaves its result in the store under a name that depends on the fields alone, so one that is done twice changes nothing.
 The journal has a folder per smear and in it a piece per slice of its fields: a line that says by what scale the slice was counted,
@@ -12,6 +12,7 @@ import json
 import platform
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from pathlib import Path
@@ -23,20 +24,25 @@ from detector.counting import density, expected
 from detector.counting.fields import FieldCount, UnreadField
 from detector.counting.result import FieldResult
 from detector.counting.smears import SmearCount, aggregate, judge
-from detector.engines import local
+from detector.engines import local, slides
 from detector.engines.inputs import FieldInput
 from detector.engines.local import Work
-from detector.engines.store import Store, at_hand, stamp_at
-from detector.errors import FetchError, ImageError, ModelError, OutputError, SmearcountError, UsageError
+from detector.engines.slides import Cut
+from detector.engines.store import FetchError, Store, at_hand, stamp_at, url_of
+from detector.errors import ImageError, ModelError, OutputError, SmearcountError, UsageError
 from detector.output import partitions, results, tables
+from detector.output import slides as slide_files
 from detector.output.files import seal_holds, sealed
-from detector.output.journal import Stamp, as_line, from_line
+from detector.output.journal import Stamp, as_line, as_tile_line, from_line, from_tile_line
 from detector.output.partitions import Totals
-from detector.vision import cells, finder
-from detector.vision.detections import Unread
+from detector.output.tables import Table
+from detector.vision import cells as classes
+from detector.vision import finder, scan
+from detector.vision.detections import Detections, Unread
 from detector.vision.images import dicom
 from detector.vision.model import Model
 from detector.vision.scale import Estimate, Scale, of_smear
+from detector.vision.scan import TileResult
 from detector.vision.slides import formats
 
 SLICE = 32
@@ -45,9 +51,9 @@ LAYOUT = 1
 FOLDER = "journal"
 """Folder of the journal's pieces."""
 _SCALE = "scale.json"
-_CELLS_AT_ONCE = 1000
-"""Fields whose cells go into one partition."""
-IS_SLIDE = "is a slide, which a cluster does not count: count it with --engine local"
+_FIELDS_AT_ONCE, _CELLS_AT_ONCE = 1000, 500_000
+"""Fields and cells that go into one partition; a slide is not divided."""
+_DAMAGED = "was damaged or removed while the count ran; count again with --resume"
 KILLED = "each worker that counted it was lost, with too little memory or by a fault in native code"
 
 
@@ -64,6 +70,8 @@ class Item:
     """Why it cannot be read, where that is known before reading; else empty."""
     listed: Stamp = None
     """Of an object, what its store listed of it."""
+    slide: bool = False
+    """Whether it is a slide, as far as `Worker.scale` has looked."""
 
     @property
     def stamp(self) -> Stamp:
@@ -87,24 +95,29 @@ class Smear:
 
     @property
     def slices(self) -> list[tuple[Item, ...]]:
-        """Its fields in parts of nearly the same size, at most `SLICE`."""
-        parts = -(-len(self.items) // SLICE)
-        bounds = [len(self.items) * i // parts for i in range(parts + 1)]
-        return [self.items[a:b] for a, b in pairwise(bounds)]
+        """Its fields in parts of nearly the same size, at most `SLICE`, and each slide by itself."""
+        fields = tuple(item for item in self.items if not item.slide)
+        parts = -(-len(fields) // SLICE)
+        bounds = [len(fields) * i // parts for i in range(parts + 1)] if parts else []
+        return [fields[a:b] for a, b in pairwise(bounds)] + [(item,) for item in self.items if item.slide]
 
 
 @dataclass(frozen=True)
 class Settled:
-    """What the fields of a smear say of its scale."""
+    """What the fields of a smear say of its scale, and which of them are slides, which have their own."""
 
     scale: Scale | None
     """None where each field is to tell its own."""
     problems: Mapping[str, str]
     """Fields that a store did not give, with the reason; they are not to be counted by a scale in which they have no part."""
+    slides: frozenset[str] = frozenset()
 
     def of(self, smear: Smear) -> Smear:
-        """The smear with these problems on its fields."""
-        items = (replace(item, problem=self.problems.get(item.field, item.problem)) for item in smear.items)
+        """The smear, whose items now say these problems, and which are slides."""
+        items = (
+            replace(item, problem=self.problems.get(item.field, item.problem), slide=item.field in self.slides)
+            for item in smear.items
+        )
         return replace(smear, items=tuple(items))
 
 
@@ -149,13 +162,16 @@ class Worker:
         self._setup = setup
         self._store = Store(setup.out)
         self._work = Work(self._model, 1, tile_px=setup.key["tile_px"])
+        self._copy = ExitStack()
+        self._copied: tuple[str, Stamp] = ("", None)
+        self._path = Path()
 
     def scale(self, smear: Smear) -> Settled:
         """Settle the scale of a smear, and cut the journal's pieces as the fields are now."""
         folder = _folder(smear.name)
         present = self._store.names(folder)
         settled = self._settle(smear, folder)
-        scale = settled.scale
+        smear, scale = settled.of(smear), settled.scale
         wanted = {_piece(part): part for part in smear.slices}
         stale = present - wanted.keys() - {_SCALE}
         if stale:
@@ -170,21 +186,23 @@ class Worker:
 
     def _settle(self, smear: Smear, folder: str) -> Settled:
         problems: dict[str, str] = {}
-        candidates = []
+        large = set()
         for item in smear.items:
-            if item.um_per_px is None and not item.problem:
-                try:
-                    if not _is_slide(item):
-                        candidates.append(item)
-                except FetchError as error:
-                    problems[item.field] = str(error)
-        telling = local.probed(candidates)
+            try:
+                if not item.problem and _is_slide(item):
+                    large.add(item.field)
+            except FetchError as error:
+                problems[item.field] = str(error)
+        out = {*large, *problems}
+        telling = local.probed(
+            [item for item in smear.items if item.um_per_px is None and not item.problem and item.field not in out]
+        )
         if not telling:
-            return Settled(None, problems)
+            return Settled(None, problems, frozenset(large))
         probes = [[item.field, item.stamp and list(item.stamp)] for item in telling]
         written = _content(self._store.read(f"{folder}/{_SCALE}") or b"")
         if written is not None and written["probes"] == probes and written["key"] == self._key:
-            return Settled(Scale(**written["scale"]), problems)
+            return Settled(Scale(**written["scale"]), problems, frozenset(large))
         estimates = []
         for item in telling:
             try:
@@ -195,7 +213,7 @@ class Worker:
         # Where a field is missing, the next run is to look again.
         if not problems:
             self._store.write(f"{folder}/{_SCALE}", sealed({"probes": probes, "key": self._key, "scale": asdict(scale)}))
-        return Settled(scale, problems)
+        return Settled(scale, problems, frozenset(large))
 
     def _estimate(self, item: Item) -> Estimate | None:
         try:
@@ -222,7 +240,7 @@ class Worker:
             if careful and item.field not in begun:
                 self._write(name, scale, [*_in_order(part, lines), sealed({"begun": item.field})])
             stamp = item.stamp
-            result = local.unread(item.at(Path(item.place)), KILLED) if item.field in begun else self._counted(item, scale)
+            result = _unread(item, KILLED) if item.field in begun else self._counted(item, scale)
             lines[item.field] = as_line(result, stamp)
             if careful:
                 self._write(name, scale, _in_order(part, lines))
@@ -231,16 +249,103 @@ class Worker:
 
     def _counted(self, item: Item, scale: Scale | None) -> FieldResult:
         if item.problem:
-            return local.unread(item.at(Path(item.place)), item.problem)
+            return _unread(item, item.problem)
         try:
             with at_hand(item.place) as path:
-                if formats.is_slide(path):
-                    return local.unread(item.at(path), IS_SLIDE)
                 return local.detect_field(
                     item.at(path), self._work, lambda given, picture: local.own_scale(given, picture) or scale
                 )
         except ImageError as error:
-            return local.unread(item.at(Path(item.place)), str(error))
+            return _unread(item, str(error))
+
+    def cut(self, part: Sequence[Item]) -> Cut | None:
+        """Cut a slide into tiles; None where its piece of the journal holds it already, or now holds why it cannot be read."""
+        (item,) = part
+        name = f"{_folder(item.smear)}/{_piece(part)}"
+        if _holds(self._lines(name, None).get(item.field), item, careful=False):
+            return None
+        stamp = item.stamp
+        try:
+            return slides.cut(self._slide(item), self._work, stamp)
+        except ImageError as error:
+            self._write(name, None, [as_line(_unread(item, str(error)), stamp)])
+            return None
+
+    def tiles(self, part: Sequence[Item], way: Cut, band: tuple[int, int], careful: bool = False) -> None:
+        """Search rows of a slide's tiles, as far as the band's piece of the journal does not hold them yet.
+
+        Args:
+            careful: write the piece after each tile, and before it that it is begun. A tile that was begun before and did not end is not
+                begun again, but cannot be read.
+        """
+        (item,) = part
+        name = _band(item, band)
+        lines = self._tile_lines(name, item, way)
+        begun = self._begun(name) if careful else set()
+        todo = [number for number in range(*band) if number not in lines]
+        if not todo:
+            return
+        try:
+            for numbers in ([number] for number in todo) if careful else [todo]:
+                if begun.isdisjoint(numbers):
+                    if careful:
+                        self._store.write(name, b"".join([*lines.values(), sealed({"begun": numbers[0]})]))
+                    looks = slides.search(self._slide(item), self._work, item.stamp, way, numbers)
+                else:
+                    looks = iter([(numbers[0], TileResult(scan.UNREADABLE, KILLED, Detections.none(way.size_wh)))])
+                lines |= {number: as_tile_line(item.field, way.key, number, look) for number, look in looks}
+                self._store.write(name, b"".join(lines.values()))
+        except ImageError as error:
+            self._store.write(name, sealed({"problem": str(error)}))
+
+    def join(self, part: Sequence[Item], way: Cut) -> None:
+        """Count a slide from all of its bands, and write its piece of the journal in place of theirs.
+
+        Raises:
+            OutputError: a piece of the journal is damaged or gone.
+        """
+        (item,) = part
+        piece = f"{_folder(item.smear)}/{_piece(part)}"
+        stamp = item.stamp
+        bands = {_band(item, band): band[1] - band[0] for band in way.bands}
+        lines = {name: self._tile_lines(name, item, way) for name in bands}
+        missing = [name for name, number in bands.items() if len(lines[name]) < number]
+        # A worker that was lost may have come to the end of this.
+        joined = any(self._store.read(name) is None for name in missing) and item.field in self._lines(piece, None)
+        if not joined:
+            try:
+                if missing:
+                    raise ImageError(self._problem(missing[0]))
+                tiles = (from_tile_line(line, item.field, way.key) for band in lines.values() for line in band.values())
+                result = slides.join(self._slide(item), self._work, stamp, way, dict(filter(None, tiles)))
+            except ImageError as error:
+                result = _unread(item, str(error))
+            self._write(piece, None, [as_line(result, stamp)])
+        for name in bands:
+            self._store.remove(name)
+
+    def _slide(self, item: Item) -> FieldInput:
+        """A slide as it lies on this machine; the copy of one from an object store stays until another slide is asked for."""
+        if url_of(item.place) is None:
+            return item.at(Path(item.place))
+        wanted = (item.place, item.stamp)
+        if self._copied != wanted:
+            self._copy.close()
+            self._copied = ("", None)
+            self._path = self._copy.enter_context(at_hand(item.place))
+            self._copied = wanted
+        return item.at(self._path)
+
+    def _tile_lines(self, name: str, item: Item, way: Cut) -> dict[int, bytes]:
+        """The intact lines of a band's piece, by the number of their tile."""
+        lines = (self._store.read(name) or b"").splitlines(keepends=True)
+        return {tile[0]: line for line in lines if (tile := from_tile_line(line, item.field, way.key)) is not None}
+
+    def _problem(self, name: str) -> str:
+        content = _content(self._store.read(name) or b"")
+        if content is None or "problem" not in content:
+            raise OutputError(f"{self._store.place}/{name}: {_DAMAGED}")
+        return str(content["problem"])
 
     def sum(self, smears: Sequence[Smear]) -> Totals:
         """Sum smears whose fields are all counted, and write their partitions of the tables.
@@ -253,13 +358,20 @@ class Worker:
         summed: list[SmearCount] = []
         name = _hash([smear.name for smear in smears])
         kept: list[FieldResult] = []
+        tiles: list[list[object]] = []
+        cells = 0
         for smear in smears:
             counts = []
             for result in self._results(smear):
                 counts.append(result.count())
                 kept.append(result)
-                if len(kept) == _CELLS_AT_ONCE:
+                if result.slide is not None:
+                    tiles += slide_files.rows_of(result)
+                    self._store.write(slide_files.picture_path(Path(), result.field).as_posix(), slide_files.picture_of(result))
+                cells += len(result.cells) if isinstance(result.cells, Detections) else 0
+                if len(kept) == _FIELDS_AT_ONCE or cells > _CELLS_AT_ONCE:
                     self._write_cells(name, kept, totals)
+                    cells = 0
             read = judge([count for count in counts if isinstance(count, FieldCount)], self._model.card.familiar)
             judged = {count.field: count for count in read}
             lost = [count for count in counts if isinstance(count, UnreadField)]
@@ -270,21 +382,24 @@ class Worker:
             _note(totals, read, lost)
         if kept:
             self._write_cells(name, kept, totals)
+        if tiles:
+            self._write_partition(partitions.TILES, name, partitions.of_tiles(Table(slide_files.COLUMNS, tiles)), totals)
         self._write_partition(partitions.COUNTS, name, partitions.of_counts(tables.of_fields(fields)), totals)
         self._write_partition(partitions.SMEARS, name, partitions.of_smears(tables.of_smears(summed)), totals)
         return totals
 
     def _results(self, smear: Smear) -> Iterator[FieldResult]:
-        for part in smear.slices:
-            name = f"{_folder(smear.name)}/{_piece(part)}"
-            entries = filter(None, map(from_line, (self._store.read(name) or b"").splitlines(keepends=True)))
-            counted = {result.field: result for result, _ in entries}
-            for item in part:
-                if item.field not in counted:
-                    raise OutputError(
-                        f"{self._store.place}/{name}: was damaged or removed while the count ran; count again with --resume"
-                    )
-                yield counted[item.field]
+        """In the order of the smear's items, which puts slides between its fields."""
+        part_of = {item.field: part for part in smear.slices for item in part}
+        counted: dict[str, FieldResult] = {}
+        for item in smear.items:
+            if item.field not in counted:
+                name = f"{_folder(smear.name)}/{_piece(part_of[item.field])}"
+                entries = filter(None, map(from_line, (self._store.read(name) or b"").splitlines(keepends=True)))
+                counted |= {result.field: result for result, _ in entries}
+            if item.field not in counted:
+                raise OutputError(f"{self._store.place}/{name}: {_DAMAGED}")
+            yield counted.pop(item.field)
 
     def _write_cells(self, name: str, kept: list[FieldResult], totals: Totals) -> None:
         number = sum(written.startswith(f"{partitions.CELLS}/") for written in totals.partitions)
@@ -312,7 +427,7 @@ class Worker:
             return {}
         entries = [(line, entry) for line in content[1:] if (entry := from_line(line)) is not None]
         alike = head["scale"] == (None if scale is None else asdict(scale))
-        return {result.field: line for line, (result, _) in entries if alike or result.um_per_px is not None}
+        return {result.field: line for line, (result, _) in entries if alike or result.um_per_px is not None or result.slide}
 
     def _begun(self, name: str) -> set[str]:
         lines = (self._store.read(name) or b"").splitlines(keepends=True)
@@ -329,7 +444,7 @@ def _note(totals: Totals, read: Sequence[FieldCount], lost: Sequence[UnreadField
         doubtful=sum(bool(count.doubt) for count in read),
         contradicted=len(wrong),
     )
-    numbers.update({name: sum(count.raw[name] for count in read) for name in cells.CLASSES})
+    numbers.update({name: sum(count.raw[name] for count in read) for name in classes.CLASSES})
     noted = [(count.field, count.note) for count in wrong[:1]]
     totals.add(Totals(numbers, [(count.field, count.reason) for count in lost], noted))
 
@@ -342,6 +457,10 @@ def _holds(line: bytes | None, item: Item, careful: bool) -> bool:
     result, stamp = entry
     same = (result.smear, result.um_per_px, stamp) == (item.smear, item.um_per_px, item.stamp)
     return same and (not isinstance(result.cells, Unread) or (careful and result.cells.reason == KILLED))
+
+
+def _unread(item: Item, reason: str) -> FieldResult:
+    return local.unread(item.at(Path(item.place)), reason)
 
 
 def _in_order(part: Sequence[Item], lines: Mapping[str, bytes]) -> list[bytes]:
@@ -368,6 +487,11 @@ def _is_slide(item: Item) -> bool:
 
 def _folder(smear: str) -> str:
     return f"{FOLDER}/{_hash([smear])}"
+
+
+def _band(item: Item, band: tuple[int, int]) -> str:
+    """The piece of the journal for rows of a slide's tiles."""
+    return f"{FOLDER}/{_hash([item.smear, item.field])}/{band[0]}-{band[1]}.jsonl"
 
 
 def _piece(part: Sequence[Item]) -> str:

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from detector.errors import FetchError, ImageError, MissingExtraError, NothingToDoError, OutputError, writing
+from detector.errors import ImageError, MissingExtraError, NothingToDoError, OutputError, writing
 from detector.output import files
 from detector.output.journal import Stamp, stamp_of
 
@@ -21,6 +21,10 @@ _PACKAGES = {"s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "abfs":
 _PAUSES_S = (1.0, 4.0)
 """Before a store that failed is asked again."""
 _MEANT = "check its name, and AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (or their like) on each machine"
+
+
+class FetchError(ImageError):
+    """A store failed, and may give the picture another time."""
 
 
 def url_of(place: str | Path) -> str | None:

@@ -142,11 +142,7 @@ class Journal:
         Raises:
             OutputError: it cannot be written.
         """
-        quality = None if look.quality is None else asdict(look.quality)
-        detections = look.detections
-        content = {"tile_of": field, "plan": plan, "number": number, "status": look.status, "reason": look.reason, "quality": quality,
-                   "size_wh": detections.size_wh, "saturated": detections.saturated, "cells": _packed(detections)}  # fmt: skip
-        self._tiles.setdefault((field, plan), {})[number] = self._append(content)
+        self._tiles.setdefault((field, plan), {})[number] = self._append(_tile_to_json(field, plan, number, look))
         if time.monotonic() - self._synced > _SYNC_EVERY_S:
             self._sync()
 
@@ -246,6 +242,19 @@ def from_line(line: bytes) -> tuple[FieldResult, Stamp] | None:
     return _from_json(content), None if stamp is None else (stamp[0], stamp[1])
 
 
+def as_tile_line(field: str, plan: str, number: int, look: TileResult) -> bytes:
+    """A tile of a slide as its line of a journal, as `Journal.add_tile` writes it."""
+    return sealed(_tile_to_json(field, plan, number, look))
+
+
+def from_tile_line(line: bytes, field: str, plan: str) -> tuple[int, TileResult] | None:
+    """The number of a tile and what it showed; None where the line is damaged, or of another slide or plan."""
+    content = _parsed(line) if seal_holds(line) else None
+    if content is None or (content.get("tile_of"), content.get("plan")) != (field, plan):
+        return None
+    return content["number"], _tile(content)
+
+
 def is_written(path: Path) -> bool:
     """Whether a count, of this program or another, has a journal open; False also where nobody may write it."""
     try:
@@ -305,6 +314,13 @@ def _from_json(content: Mapping[str, Any]) -> FieldResult:
         None if content.get("scale") is None else Scale(**content["scale"]),
         None if content.get("shapes") is None else FieldShapes(**content["shapes"]),
     )
+
+
+def _tile_to_json(field: str, plan: str, number: int, look: TileResult) -> dict[str, Any]:
+    quality = None if look.quality is None else asdict(look.quality)
+    cells = look.detections
+    return {"tile_of": field, "plan": plan, "number": number, "status": look.status, "reason": look.reason, "quality": quality,
+            "size_wh": cells.size_wh, "saturated": cells.saturated, "cells": _packed(cells)}  # fmt: skip
 
 
 def _tile(content: Mapping[str, Any]) -> TileResult:

@@ -20,14 +20,15 @@ from detector.vision.detections import Detections
 if TYPE_CHECKING:
     import pyarrow
 
-COUNTS, SMEARS, CELLS = "counts", "smears", "cells"
+COUNTS, SMEARS, CELLS, TILES = "counts", "smears", "cells", "tiles"
 """Folders of the partitions."""
 _NAMED = 10
 """Fields that are named to the driver; the tables name all."""
 CELLS_COLUMNS = ("field", "smear", "class", "score", "x1", "y1", "x2", "y2")
 
-_TEXTS = frozenset(("field", "smear", "status", "reason", "scale", "doubt", "class", "warning", "per_ul_source"))
+_TEXTS = frozenset(("field", "smear", "slide", "status", "reason", "scale", "doubt", "class", "warning", "per_ul_source"))
 _WHOLE = frozenset((*CLASSES, *(f"{name}_frame" for name in CLASSES), "width_px", "height_px"))
+_WHOLE_OF_TILES = frozenset((*CLASSES, "x_px", "y_px", "width_px", "height_px"))
 _WHOLE_OF_SMEARS = frozenset(("fields", "unread", "saturated", "fields_doubtful", "total", "total_frame"))
 
 
@@ -73,6 +74,11 @@ def of_counts(table: Table) -> bytes:
 def of_smears(table: Table) -> bytes:
     """A row per smear and class, as in `smears.csv`."""
     return _file(_columns(table.rows, len(SMEARS_COLUMNS)), _schema(SMEARS_COLUMNS, _WHOLE_OF_SMEARS, frozenset()))
+
+
+def of_tiles(table: Table) -> bytes:
+    """A row per tile of a slide, as in `tiles.csv`."""
+    return _file(_columns(table.rows, len(table.columns)), _schema(table.columns, _WHOLE_OF_TILES, frozenset(("monolayer",))))
 
 
 def of_cells(results: Iterable[FieldResult]) -> bytes:

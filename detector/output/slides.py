@@ -47,10 +47,10 @@ def write(folder: Path, results: Iterable[FieldResult]) -> Iterator[FieldResult]
     rows: list[list[object]] = []
     for result in results:
         if result.slide is not None:
-            rows.extend(_row(result.field, tile) for tile in result.slide.tiles)
+            rows.extend(rows_of(result))
             target = picture_path(folder, result.field)
             target.parent.mkdir(parents=True, exist_ok=True)
-            write_bytes(target, _png(density_map(result)))
+            write_bytes(target, picture_of(result))
         yield result
     if rows:
         write_csv(folder / TILES, COLUMNS, rows)
@@ -59,6 +59,17 @@ def write(folder: Path, results: Iterable[FieldResult]) -> Iterator[FieldResult]
 def picture_path(folder: Path, field: str) -> Path:
     """Where the picture of a slide's density goes."""
     return overlay.path_of(folder / DENSITY, field).with_suffix(".png")
+
+
+def rows_of(result: FieldResult) -> list[list[object]]:
+    """The rows of a slide's tiles in `tiles.csv`."""
+    assert result.slide is not None
+    return [_row(result.field, tile) for tile in result.slide.tiles]
+
+
+def picture_of(result: FieldResult) -> bytes:
+    """`density_map` as PNG."""
+    return cv2.imencode(".png", density_map(result)[:, :, ::-1])[1].tobytes()
 
 
 def _row(slide: str, tile: TileCount) -> list[object]:
@@ -187,7 +198,3 @@ def _legend(width: int) -> Rgb:
 
 def _write(picture: Rgb, text: str, xy: tuple[int, int]) -> None:
     cv2.putText(picture, text, xy, _FONT, _TEXT, _INK, 1, cv2.LINE_AA)
-
-
-def _png(rgb: Rgb) -> bytes:
-    return cv2.imencode(".png", rgb[:, :, ::-1])[1].tobytes()

@@ -14,10 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+import numpy as np
 import pytest
+import tifffile
 
 from detector import count
-from detector.engines import archive, job, local, shards
+from detector.engines import archive, job, local, shards, slides
 from detector.engines.archive import Archive, Flow, Task
 from detector.engines.inputs import by_smear, search
 from detector.engines.options import CountOptions
@@ -26,7 +28,9 @@ from detector.engines.store import Store
 from detector.errors import NothingToDoError, OutputError, SmearcountError, UsageError
 from detector.output import results, tables
 from detector.output.partitions import Totals
+from detector.vision import scan
 from detector.vision.model import Model
+from detector.vision.slides import formats
 
 parquet = pytest.importorskip("pyarrow.parquet", reason="needs the dev extra: pip install -e '.[dev]'")
 
@@ -34,7 +38,7 @@ SAMPLES = Path(__file__).parents[2] / "datasets" / "samples"
 Run = Callable[..., int]
 
 
-class Lost(Exception):
+class Lost(BaseException):
     """A worker was killed."""
 
 
@@ -87,7 +91,7 @@ def of_local(options: CountOptions, model: Model) -> tuple[list[dict[str, Any]],
         boxes = getattr(result.cells, "xyxy", [])
         cells.extend((result.field, *(f"{side:.2f}" for side in box.tolist())) for box in boxes)
 
-    outcome = job.count_fields(found.fields, local.Work(model, 2), on_result=keep)
+    outcome = job.count_fields(found.fields, local.Work(model, 2, tile_px=options.tile_px), on_result=keep)
     outcome = job.completed(outcome, options, found, model, 0.0)
     return tables.of_fields(outcome.fields).records(), tables.of_smears(outcome.smears).records(), sorted(cells)
 
@@ -327,3 +331,106 @@ def test_partitions_and_memory_of_the_driver_do_not_grow(model: Model) -> None:
         flow.done(task, {"scale": shards.Settled(None, {}), "count": None, "sum": Totals()}[task.method])
     assert ended == taken == 1000
     assert most <= 5
+
+
+SLIDE = "a/2.tif"
+
+
+@pytest.fixture
+def of_tiles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CountOptions:
+    """A slide between two fields of its smear, cut into three bands of four tiles."""
+    monkeypatch.setattr(formats, "WINDOWED_PX", 200_000)
+    monkeypatch.setattr(slides, "_BAND_TILES", 4)
+    sample = cv2.imread(str(next(SAMPLES.glob("smear_a/*.jpg"))))
+    folder = tmp_path / "fields" / "a"
+    folder.mkdir(parents=True)
+    for name in "13":
+        cv2.imwrite(str(folder / f"{name}.jpg"), sample[:240, :320])
+    rgb = cv2.cvtColor(np.tile(sample, (2, 2, 1)), cv2.COLOR_BGR2RGB)
+    tifffile.imwrite(tmp_path / "fields" / SLIDE, rgb, photometric="rgb", tile=(128, 128))
+    return CountOptions([str(tmp_path / "fields")], out=tmp_path / "out", tile_px=300, engine="ray")
+
+
+def test_a_slide_is_spread_over_workers_and_counted_as_on_one_machine(
+    of_tiles: CountOptions, model: Model, tmp_path: Path
+) -> None:
+    methods: list[str] = []
+
+    def lose(task: Task) -> bool:
+        """The first worker with each kind of task."""
+        methods.append(task.method)
+        return methods.count(task.method) == 1
+
+    counted(of_tiles, model, lose)
+    expected = of_local(of_tiles, model)
+    assert_same(tmp_path / "out", expected)
+    assert [row["field"] for row in expected[0]] == ["a/1.jpg", SLIDE, "a/3.jpg"]
+    assert {name: methods.count(name) for name in methods} == {"scale": 2, "count": 2, "cut": 2, "tiles": 4, "join": 2, "sum": 2}
+    tiles = parquet.read_table(tmp_path / "out" / "tiles").to_pylist()
+    assert {tile["slide"] for tile in tiles} == {SLIDE}
+    assert len(tiles) == 12
+    for name in ("RBC", "WBC", "Platelets"):
+        assert sum(tile[name] or 0 for tile in tiles) == expected[0][1][name]
+    assert cv2.imread(str(tmp_path / "out" / "density" / f"{SLIDE}.png")) is not None
+    # Only what is counted stays of its tiles.
+    assert not list((tmp_path / "out" / "journal").glob("*/*-*.jsonl"))
+
+
+def test_tiles_of_a_slide_are_not_searched_again(
+    of_tiles: CountOptions, model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look, searched = scan.look, []
+
+    def stops(*arguments: Any) -> Any:
+        if len(searched) == 6:
+            raise KeyboardInterrupt
+        searched.append(arguments[-1])
+        return look(*arguments)
+
+    monkeypatch.setattr(scan, "look", stops)
+    with pytest.raises(KeyboardInterrupt):
+        counted(of_tiles, model)
+    again: list[Any] = []
+    monkeypatch.setattr(scan, "look", lambda *arguments: again.append(arguments[-1]) or look(*arguments))
+    counted(replace(of_tiles, resume=True), model)
+    assert len(again) == 8
+    assert not set(again) & set(searched[:4])
+    assert_same(tmp_path / "out", of_local(of_tiles, model))
+
+
+def test_a_tile_that_kills_its_workers_is_missing_in_its_slide(
+    of_tiles: CountOptions, model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look = scan.look
+
+    def killing(*arguments: Any) -> Any:
+        if arguments[-1].owned[:2] == (0, 0):
+            raise Lost
+        return look(*arguments)
+
+    monkeypatch.setattr(scan, "look", killing)
+    counted(of_tiles, model)
+    row = next(row for row in rows(tmp_path / "out", "counts") if row["field"] == SLIDE)
+    assert row["status"] == "ok"
+    assert shards.KILLED in row["doubt"]
+    assert "at (0, 0)" in row["doubt"]
+
+
+def test_a_slide_that_changes_or_is_none_is_unread(
+    of_tiles: CountOptions, model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "fields" / "broken.svs").write_bytes(b"no slide")
+    look = scan.look
+
+    def changes(*arguments: Any) -> Any:
+        os.utime(tmp_path / "fields" / SLIDE, ns=(1, 1))
+        return look(*arguments)
+
+    monkeypatch.setattr(scan, "look", changes)
+    counted(of_tiles, model)
+    reasons = {row["field"]: row["reason"] for row in rows(tmp_path / "out", "counts") if row["status"] == "unread"}
+    assert reasons.keys() == {"broken.svs", SLIDE}
+    assert reasons[SLIDE] == slides.CHANGED
+    monkeypatch.setattr(scan, "look", look)
+    counted(replace(of_tiles, resume=True), model)
+    assert_same(tmp_path / "out", of_local(of_tiles, model))
