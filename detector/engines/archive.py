@@ -265,7 +265,7 @@ def check(options: CountOptions, spelled: Callable[[str], str]) -> None:
         UsageError: one of both is asked for. MissingExtraError: a package is not installed.
     """
     partitions.require("ray")
-    of_one_machine = ("truth", "overlays", "pdf", "export", "json")
+    of_one_machine = ("truth", "overlays", "pdf", "shapes", "export", "json")
     asked = [spelled(name) for name in of_one_machine if getattr(options, name)]
     if asked:
         raise UsageError(

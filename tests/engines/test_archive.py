@@ -265,7 +265,8 @@ def test_a_worker_must_be_like_its_driver(options: CountOptions, model: Model, t
 
 
 @pytest.mark.parametrize(
-    ("option", "value"), [("overlays", True), ("pdf", True), ("export", ["csv"]), ("json", True), ("truth", Path("t"))]
+    ("option", "value"),
+    [("overlays", True), ("pdf", True), ("shapes", True), ("export", ["csv"]), ("json", True), ("truth", Path("t"))],
 )
 def test_what_a_cluster_does_not_do_is_refused(options: CountOptions, option: str, value: object) -> None:
     with pytest.raises(UsageError, match=f"{option}: not with engine ray"):
