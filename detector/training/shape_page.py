@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from detector.counting.shapes import shortfall
+from detector.output.figures import tenths
 from detector.output.files import write_text
 from detector.vision.shapes import NOT_SURE, ShapeCard
 
@@ -46,8 +47,8 @@ def text(card: ShapeCard) -> str:
                 (f"cells that it is sure of (not \"{NOT_SURE}\")", *_both(own, test, "coverage")),
                 ("accuracy of these", *_both(own, test, "accuracy_sure")),
                 ("expected calibration error", *_both(own, test, "ece")),
-                ("the same without temperature", _percent(own["ece_before"]), ""),
-                *((f"{name} by features: accuracy, balanced", f"{_percent(of['accuracy'])}, {_percent(of['balanced'])}", "")
+                ("the same without temperature", tenths(own["ece_before"]), ""),
+                *((f"{name} by features: accuracy, balanced", f"{tenths(of['accuracy'])}, {tenths(of['balanced'])}", "")
                   for name, of in card.training.get("classical", {}).items()),
             ],
         ),
@@ -68,20 +69,16 @@ def text(card: ShapeCard) -> str:
 
 
 def _both(own: Mapping[str, Any], test: Mapping[str, Any], name: str) -> tuple[str, str]:
-    first, second = (_percent(of[name]) + _between(of["limits"].get(name)) for of in (own, test))
+    first, second = (tenths(of[name]) + _between(of["limits"].get(name)) for of in (own, test))
     return first, second
 
 
 def _between(limits: Sequence[float] | None) -> str:
-    return f" ({_percent(limits[0])} to {_percent(limits[1])})" if limits else ""
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.1f} %"
+    return f" ({tenths(limits[0])} to {tenths(limits[1])})" if limits else ""
 
 
 def _span(shares: Sequence[float]) -> str:
-    return f"{_percent(min(shares))} to {_percent(max(shares))}, {len(shares)} smears" if shares else "not known"
+    return f"{tenths(min(shares))} to {tenths(max(shares))}, {len(shares)} smears" if shares else "not known"
 
 
 def _confusion(names: Sequence[str], rows: Sequence[Sequence[int]]) -> str:
