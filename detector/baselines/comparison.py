@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from detector.accuracy.evaluation import Candidate, load_split
-from detector.annotations import dataset, duplicates, pictures
+from detector.annotations import dataset, duplicates
 from detector.annotations.records import Record
 from detector.baselines.candidates import Candidates
 from detector.baselines.circles import HoughCircles, IterativeCircles
@@ -327,16 +327,16 @@ def apart(test: TestSet, fitted: Sequence[Record]) -> tuple[TestSet, list[Unread
 
     What `annotations.duplicates` sees decides: names of fields such as 1 or image-1 stand in several datasets.
     """
-    looked: list[tuple[Record, pictures.Picture]] = []
+    looked: list[tuple[Record, duplicates.Picture]] = []
     unread: list[Unread] = []
     for record in test.records:
         try:
             pixels(record)
             assert record.image is not None
-            looked.append((record, pictures.look(record.image)))
+            looked.append((record, duplicates.look(record.image)))
         except ImageError as error:
             unread.append(Unread(f"{test.name}/{record.name}", str(error)))
-    ours = [pictures.look(record.image) for record in fitted if record.image is not None]
+    ours = [duplicates.look(record.image) for record in fitted if record.image is not None]
     same = {pair.first for pair in duplicates.between([picture for _, picture in looked], ours)}
     kept = [record for i, (record, _) in enumerate(looked) if i not in same]
     return replace(test, records=kept, same_as_fitted=[looked[i][0].name for i in sorted(same)]), unread

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from detector.annotations import audit, dataset, duplicates, pictures, splits
+from detector.annotations import audit, dataset, duplicates, splits
 from detector.annotations.audit import Audit, Note, Twins
 from detector.annotations.records import Record
 from detector.counting.result import FieldResult
@@ -182,7 +182,7 @@ def write_dataset(review: Review) -> Path:
         if state.looked is None:
             continue
         try:
-            picture = pictures.look(state.source.path)
+            picture = duplicates.look(state.source.path)
             if picture.size_wh != state.source.cells.size_wh:
                 raise ImageError(f"is {picture.size_wh[0]} x {picture.size_wh[1]} px, other than when it was counted")
         except ImageError as error:
