@@ -149,7 +149,7 @@ def confusion(taken: Snapshot) -> dict[tuple[str, str], int]:
     pairs: Counter[tuple[str, str]] = Counter()
     for state in taken.states:
         for number, cell in state.cells.items() if state.looked else ():
-            model = CLASSES[state.found[number][4]] if number in state.found else NOTHING
+            model = CLASSES[state.model_cells[number][4]] if number in state.model_cells else NOTHING
             reader = REMOVED if cell is None else CLASSES[cell[4]]
             if (model, reader) != (NOTHING, REMOVED):
                 pairs[model, reader] += 1

@@ -78,8 +78,8 @@ def temperature(answers: Floats, label: Labels) -> float:
         own = probability(answers, float(np.exp(log)))[np.arange(len(label)), label]
         return -float(np.log(np.maximum(own, 1e-9)).mean())
 
-    found = optimize.minimize_scalar(loss, bounds=(np.log(0.01), np.log(10)), method="bounded")
-    return round(float(np.exp(found.x)), 3)
+    optimum = optimize.minimize_scalar(loss, bounds=(np.log(0.01), np.log(10)), method="bounded")
+    return round(float(np.exp(optimum.x)), 3)
 
 
 def calibration_error(chances: Floats, label: Labels) -> float:
@@ -138,15 +138,15 @@ def errors(named: Labels, label: Labels, smears: Sequence[str]) -> dict[str, Sha
     smear = np.asarray(smears)
     errors = {}
     for kind, name in enumerate(SHAPES):
-        false, found = [], []
+        false, right = [], []
         for own in np.unique(smear):
             of_it = (smear == own) & (label == kind)
             others = (smear == own) & (label != kind)
             if others.sum() >= _OTHER_CELLS:
                 false.append(_rounded((named[others] == kind).mean()))
             if of_it.sum() >= _OWN_CELLS:
-                found.append(_rounded((named[of_it] == kind).mean()))
-        errors[name] = ShapeErrors(tuple(false), tuple(found), _GRADED_FROM.get(name, _GRADED_OTHERS))
+                right.append(_rounded((named[of_it] == kind).mean()))
+        errors[name] = ShapeErrors(tuple(false), tuple(right), _GRADED_FROM.get(name, _GRADED_OTHERS))
     return errors
 
 
