@@ -39,7 +39,7 @@ from detector.engines import manifest
 from detector.errors import EXIT_DONE, EXIT_SOME_FAILED, SmearcountError
 from detector.output.journal import Journal
 from detector.streams import journal as streamed
-from detector.streams.sources.forms import open_source
+from detector.streams.sources import open_source
 from detector.training import settings
 from detector.vision import card as cards
 from detector.vision import images

@@ -90,25 +90,25 @@ def parts_of_ellipses(xyxy: boxes.Boxes, size_wh: tuple[int, int]) -> boxes.Boxe
 def of_model(model: Model) -> Finding:
     """The shipped model at the known scale, as `detector.count --um-per-px` has it."""
 
-    def found(seen: Smear, corner: Corner, size_wh: tuple[int, int]) -> Detections:
+    def cells(seen: Smear, corner: Corner, size_wh: tuple[int, int]) -> Detections:
         x, y = corner
         rgb = np.ascontiguousarray(seen.rgb[y : y + size_wh[1], x : x + size_wh[0]])
         return finder.find(model, rgb, Scale.given(UM_PER_PX)).cells
 
-    return found
+    return cells
 
 
 def add(ratios: Ratios, seen: Smear, corner: Corner, size_wh: tuple[int, int], finding: Finding) -> None:
     """Count one field."""
-    found = finding(seen, corner, size_wh)
-    count = FieldCount.of(found, "field", "smear", UM_PER_PX)
+    detections = finding(seen, corner, size_wh)
+    count = FieldCount.of(detections, "field", "smear", UM_PER_PX)
     share = count.parts[0].area_px / (size_wh[0] * size_wh[1])
     ratios.frame += np.array([count.frame[name] for name in CLASSES]) / share
     ratios.centres += _by_label(seen, boxes.centre(seen.xyxy), corner, size_wh, 0)
     ratios.inner_true += _by_label(seen, boxes.centre(seen.xyxy), corner, size_wh, 100)
-    middle = boxes.centre(found.xyxy)
+    middle = boxes.centre(detections.xyxy)
     clear = ((middle >= 100) & (middle < np.array(size_wh) - 100)).all(axis=1)
-    ratios.inner += np.bincount(found.label[clear], minlength=len(CLASSES))
+    ratios.inner += np.bincount(detections.label[clear], minlength=len(CLASSES))
     ratios.fields += 1
 
 

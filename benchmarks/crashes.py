@@ -193,14 +193,14 @@ def noted(out: Path) -> Counter[str]:
 
 def contents(out: Path) -> dict[str, bytes]:
     """The bytes of all results but the journal, without times, by their names."""
-    found = {path.relative_to(out).as_posix(): path.read_bytes() for path in out.rglob("*") if path.is_file()}
-    found.pop(results.JOURNAL, None)
-    run_json = json.loads(found[results.RUN])
-    found[results.RUN] = json.dumps(
+    files = {path.relative_to(out).as_posix(): path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    files.pop(results.JOURNAL, None)
+    run_json = json.loads(files[results.RUN])
+    files[results.RUN] = json.dumps(
         {key: value for key, value in run_json.items() if key not in ("started", "finished", "seconds")}
     ).encode()
-    found[results.REPORT] = _TIME.sub("", found[results.REPORT].decode()).encode()
-    return found
+    files[results.REPORT] = _TIME.sub("", files[results.REPORT].decode()).encode()
+    return files
 
 
 def _finished(command: Sequence[str], folder: Path, codes: Sequence[int] = (EXIT_DONE, EXIT_SOME_FAILED)) -> float:

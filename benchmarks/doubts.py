@@ -7,15 +7,14 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from detector.annotations import dataset, domains
+from detector.annotations import dataset
 from detector.annotations.records import Record
 from detector.arguments import Number, Parser
 from detector.commandline import console, progress_bar, run
 from detector.errors import EXIT_DONE, NothingToDoError
 from detector.vision import border, doubts, familiar, finder, images, quality
-from detector.vision.familiar import Familiar
+from detector.vision.familiar import LIGHTS, PLAIN, Familiar
 from detector.vision.images import Rgb
-from detector.vision.lights import LIGHTS, PLAIN
 from detector.vision.model import Model
 
 REASONS = (
@@ -146,7 +145,7 @@ def _share(value: float | None) -> str:
 
 def _chosen(file: Path, every: int) -> Iterator[tuple[str, Record]]:
     """One of so many val and train fields of a dataset, with their domains."""
-    domain_of = domains.of_dataset(file)
+    domain_of = dataset.domains(file)
     for split in ("val", "train"):
         for record in dataset.read(file, split)[::every]:
             if record.image is not None:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from benchmarks.simulated_counts import SCENARIOS, WRONG, simulate, sums_of
 from detector.accuracy.matching import hit_counts
-from detector.annotations import dataset, domains
+from detector.annotations import dataset
 from detector.arguments import Number, Parser
 from detector.commandline import console, progress_bar, run
 from detector.counting.expected import corrections
@@ -53,7 +53,7 @@ def _tallied(model: Model, data: Sequence[Path]) -> Tallied:
         AnnotationError: there are none.
     """
     by_domain: dict[str, list[NDArray[np.int64]]] = {}
-    named = [(domains.of_dataset(file), record) for file in data for record in dataset.read(file, "val")]
+    named = [(dataset.domains(file), record) for file in data for record in dataset.read(file, "val")]
     if not named:
         raise AnnotationError(f"{', '.join(map(str, data))}: no val fields; convert again with some")
     with progress_bar("counting", len(named)) as advance:

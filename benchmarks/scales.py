@@ -13,7 +13,7 @@ from rich.table import Table
 
 from detector.accuracy.counts import clear_of_border_zone
 from detector.accuracy.matching import match
-from detector.annotations import dataset, domains
+from detector.annotations import dataset
 from detector.annotations.records import Record
 from detector.arguments import Number, Parser
 from detector.commandline import console, progress_bar, run
@@ -66,7 +66,7 @@ def _fields(data: Sequence[Path], from_px: float | None) -> list[Field]:
     """Fields that tell their scale; made smaller where their red cells are wider than `from_px`."""
     fields = []
     for file in data:
-        domain_of = domains.of_dataset(file)
+        domain_of = dataset.domains(file)
         for record in dataset.read(file, "val"):
             rbc_px = border.rbc_px(record.xyxy, record.label, record.size_wh)
             if rbc_px is not None and record.image is not None:

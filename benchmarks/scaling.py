@@ -75,14 +75,18 @@ def counts(*, fields: int, workers: int, kill: int, ray_address: str | None) -> 
         options = CountOptions([str(folder)], out=Path(place) / "out", engine="ray")
         model = Model.load()
         began, cells = time.time(), Counter[tuple[str, ...]]()
-        found = search(options.inputs)
+        searched = search(options.inputs)
 
         def note(result: Any) -> None:
             for box in getattr(result.cells, "xyxy", ()):
                 cells[(result.field, *(f"{side:.2f}" for side in box.tolist()))] += 1
 
         outcome = job.completed(
-            job.count_fields(found.fields, local.Work(model, processors() + 1), on_result=note), options, found, model, began
+            job.count_fields(searched.fields, local.Work(model, processors() + 1), on_result=note),
+            options,
+            searched,
+            model,
+            began,
         )
         of_local = time.time() - began
         began = time.time()

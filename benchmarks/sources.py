@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from detector.annotations import dataset, domains
+from detector.annotations import dataset
 from detector.annotations.records import Record
 from detector.errors import ImageError, NothingToDoError
 from detector.vision import images
@@ -45,7 +45,7 @@ def load(data: Sequence[Path], split: str, every: int = 1) -> tuple[list[Source]
     sources: list[Source] = []
     unread: list[Unread] = []
     for file in data:
-        domain_of, loaded = domains.of_dataset(file), dataset.load(file, split)
+        domain_of, loaded = dataset.domains(file), dataset.load(file, split)
         train = [] if split == "train" else dataset.load(file, "train").records
         unread += loaded.unusable
         taken = loaded.records[::every]

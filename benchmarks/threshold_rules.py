@@ -14,7 +14,7 @@ from benchmarks import markdown
 from detector.accuracy.counts import clear_of_border_zone
 from detector.accuracy.intervals import Floats, bootstrap, resamples
 from detector.accuracy.thresholds import ALL_WEIGHT, GRID, LEAST_SCORE, middle_of_best
-from detector.annotations import dataset, domains
+from detector.annotations import dataset
 from detector.annotations.records import Record
 from detector.arguments import Parser
 from detector.commandline import console, progress_bar, run
@@ -82,7 +82,7 @@ class Errors:
 
 def command(*, data: Sequence[Path], model: Path | None) -> int:
     """Print the errors that each rule leaves in the domains it was tuned on, and in each domain when tuned on the others."""
-    of_domain = {file: domains.of_dataset(file) for file in data}
+    of_domain = {file: dataset.domains(file) for file in data}
     fields = [(of_domain[file](record.name), record) for file in data for record in dataset.read(file, "val")]
     if len({domain for domain, _ in fields}) < 3:
         raise AnnotationError(f"{', '.join(map(str, data))}: val fields of three domains are needed to leave one out")

@@ -128,14 +128,14 @@ class Detector:
         options = CountOptions(
             names, listed, um_per_px, rbc_per_ul, ul_factor, labels, self._backend, self._threads, tile_px, shapes=shapes
         )
-        found = job.search(options)
-        fields = found.fields
+        searched = job.search(options)
+        fields = searched.fields
         scan.check_tile(tile_px, self.model.card)
         true_counts = None if options.truth is None else job.truth_of(options.truth)
         results: list[FieldResult] = []
         small = pictures.most_bytes(len(fields))
         work = Work(self.model, self._workers, picture_bytes=small, tile_px=tile_px, shapes=ShapeModel.load() if shapes else None)
-        outcome = job.completed(job.count_fields(fields, work, on_result=results.append), options, found, self.model, started)
+        outcome = job.completed(job.count_fields(fields, work, on_result=results.append), options, searched, self.model, started)
         outcome = replace(outcome, results=tuple(results))
         if true_counts is None:
             return outcome

@@ -49,17 +49,17 @@ def command(options: ControlOptions) -> int:
     style.require()
     log, given = control.read(options.log), control.targets(options.targets) if options.targets else {}
     target = _page(options.log)
-    found = job.search(CountOptions(options.inputs, um_per_px=options.um_per_px), option)
+    searched = job.search(CountOptions(options.inputs, um_per_px=options.um_per_px), option)
     model = Model.load(options.model, threads=processors())
-    pictures = _digest(found.fields)
+    pictures = _digest(searched.fields)
     model_digits = model.sha256[:_MODEL_DIGITS]
     same = next((entry for entry in log.entries if (entry.pictures, entry.model) == (pictures, model_digits)), None)
     if same is not None:
         raise UsageError(
             f"these are the very pictures of {same.time} in {options.log}; photograph the fields anew. Nothing was added"
         )
-    with progress_bar("counting", len(found.fields)) as advance:
-        outcome = job.count_fields(found.fields, Work(model, workers_for(None)), advance)
+    with progress_bar("counting", len(searched.fields)) as advance:
+        outcome = job.count_fields(searched.fields, Work(model, workers_for(None)), advance)
     for field in outcome.unread:
         errors.print(f"unread: {field.field}: {field.reason}", style="yellow", markup=False, soft_wrap=True)
     if not outcome.read:

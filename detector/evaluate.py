@@ -14,7 +14,7 @@ from detector.accuracy.evaluation import Candidate, evaluate
 from detector.accuracy.failures import NO_DOMAIN
 from detector.accuracy.plots import style
 from detector.accuracy.report import folder, protocols, sheets
-from detector.annotations import dataset, domains
+from detector.annotations import dataset
 from detector.annotations.labels import SPLITS
 from detector.arguments import Parser, option
 from detector.commandline import console, errors, run, tracked
@@ -87,7 +87,7 @@ def _model(options: EvaluateOptions, data: Path) -> int:
                 records,
                 Candidate.of(model),
                 train=dataset.load(data, "train").records,
-                domain_of=(lambda name: of_domain.get(name, NO_DOMAIN)) if of_domain else domains.of_dataset(data),
+                domain_of=(lambda name: of_domain.get(name, NO_DOMAIN)) if of_domain else dataset.domains(data),
                 smears=of_smear or None,
                 unread=fields.unusable,
                 against=Candidate.of(other) if other else None,

@@ -40,7 +40,7 @@ def learn(options: ShapesOptions) -> int:
     and shapes.md) and held_out.npz, what is said of each cell by the network that did not see its smear.
     """
     try:
-        from detector.training import shape_card, shape_cells, shape_page, shapes
+        from detector.training import shape_card, shape_cells, shapes
     except ImportError as error:
         raise MissingExtraError(error.name or "onnx", "train", "training") from None
     splits = layouts.split_lists(options.splits) if options.splits.is_dir() else {}
@@ -65,7 +65,6 @@ def learn(options: ShapesOptions) -> int:
     }
     rivals = _classical(cells, options.classical, options.seed)
     card = shape_card.finish(folder / "shapes.onnx", learned, cells, tests, {**settings, "classical": rivals})
-    shape_page.write(folder / "shapes.md", card)
     console.print(json.dumps({name: value for name, value in card.figures.items() if name != "confusion"}), soft_wrap=True)
     console.print(f"results: {folder}", markup=False, soft_wrap=True)
     return EXIT_DONE
@@ -75,9 +74,9 @@ def _classical(cells: ShapeCells, names: Sequence[str], seed: int) -> dict[str, 
     """Accuracy and balanced accuracy of classifiers by features, with the same smears left out and on the same pictures."""
     if not names:
         return {}
-    from detector.baselines import rivals
+    from detector.baselines import classifiers
 
-    return rivals.measure(cells.pictures[:, 0], cells.shape, cells.smears, names, seed)
+    return classifiers.left_out_by_smear(cells.pictures[:, 0], cells.shape, cells.smears, names, seed)
 
 
 def parser() -> Parser:

@@ -11,7 +11,7 @@ from detector.arguments import Number, Parser
 from detector.commandline import console, errors, run
 from detector.errors import UsageError
 from detector.output import results, serving, terminal
-from detector.streams import finishing, modes
+from detector.streams import finishing, modes, sources
 from detector.streams.capture import Capture
 from detector.streams.journal import Journalled
 from detector.streams.live import Ended, Live
@@ -19,10 +19,8 @@ from detector.streams.log import FrameLog
 from detector.streams.options import StreamOptions
 from detector.streams.show import server, status
 from detector.streams.show.display import Display
-from detector.streams.show.follow import GONE, follow
 from detector.streams.show.video import VideoFile
 from detector.streams.show.window import Window
-from detector.streams.sources import forms
 from detector.vision import scale
 from detector.vision.model import Model
 
@@ -41,7 +39,7 @@ def stream(options: StreamOptions) -> int:
     if options.um_per_px is not None:
         scale.check(options.um_per_px, "--um-per-px")
     place = None if options.serve is None else serving.address(options.serve)
-    source = forms.open_source(options.source)
+    source = sources.open_source(options.source)
     model = Model.load(options.model)
     window = Window() if options.show else None
     video = VideoFile(options.save) if options.save else None
@@ -61,7 +59,7 @@ def stream(options: StreamOptions) -> int:
         signals = stack.enter_context(process.collected_signals())
         # The page is closed before results are written, so that nobody who holds it open can be in their way.
         with server.served(place, lambda: status.state(live, source.name), display.add, say), display, live:
-            follow(live, display, window, signals, errors)
+            status.follow(live, display, window, signals, errors)
         ended = live.ended or Ended("failed", "the program failed")
         return _told(folder, finishing.conclude(folder, model, mode, header, log, ended, display))
 
@@ -70,7 +68,7 @@ def _told(folder: Path, concluded: finishing.Concluded) -> int:
     """Say what was counted; gives the exit code."""
     frames, ended = concluded.described["frames"], concluded.described["ended"]
     # A terminal that is gone must not cost the exit code.
-    with suppress(*GONE):
+    with suppress(*status.GONE):
         terminal.print_smears(console, concluded.finished.outcome.smears)
         terminal.print_problems(errors, concluded.finished.outcome)
         for remark in concluded.described["remarks"]:
@@ -89,7 +87,7 @@ def parser() -> Parser:
     """What the command takes."""
     made = Parser("stream", "[OPTION]... SOURCE | --finish FOLDER", stream.__doc__)
     add = made.add_argument
-    add("source", metavar="SOURCE", nargs="?", default="", help=forms.FORMS)
+    add("source", metavar="SOURCE", nargs="?", default="", help=sources.FORMS)
     mode = "fields: count where the stage rests; scan: count while it moves"
     add("--mode", choices=("fields", "scan"), default=StreamOptions.mode, help=mode)
     add("--out", type=Path, help="folder for the results; default: runs/stream/<time>")

@@ -92,6 +92,36 @@ def test_counting_needs_no_torch(module: str) -> None:
     assert done.stdout.strip() == "set()"
 
 
+def test_a_count_starts_without_what_only_its_end_needs() -> None:
+    late = {
+        "rich",
+        "scipy",
+        "jinja2",
+        "pandas",
+        "matplotlib",
+        "onnxruntime",
+        "openvino",
+        "pooch",
+        "platformdirs",
+        "pydantic",
+        "typer",
+    }
+    code = f"import sys, detector.count; print(sorted({late} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_nothing_that_counts_waits_for_the_reader_of_settings() -> None:
+    modules = "detector.api, detector.batch, detector.convert, detector.evaluate, detector.stream, detector.synth"
+    done = subprocess.run(
+        [sys.executable, "-c", f"import sys, {modules}; print('pydantic' in sys.modules)"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.strip() == "False"
+
+
 def test_commands_are_short() -> None:
     for path in (ROOT / "detector").glob("*.py"):
         text = path.read_text(encoding="utf-8")

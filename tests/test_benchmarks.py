@@ -17,7 +17,7 @@ from detector.annotations.records import Record
 from detector.errors import NothingToDoError
 from detector.vision.cells import CLASSES
 from detector.vision.detections import Detections
-from detector.vision.lights import LIGHTS, PLAIN
+from detector.vision.familiar import LIGHTS, PLAIN
 from detector.vision.quality import Quality
 
 

@@ -82,9 +82,9 @@ def components(readings: Sequence[float], groups: Mapping[str, Sequence[str]] | 
     mean_squares = sums / degrees
     # Row k: the components' variances as sums of mean squares.
     of_squares = np.linalg.inv(_expectations(numbers) / degrees[:, None])
-    found = of_squares @ mean_squares
-    kept = found > 1e-12 * max(float(mean_squares.max()), 0.0)
-    variances = np.where(kept, found, 0.0)
+    estimates = of_squares @ mean_squares
+    kept = estimates > 1e-12 * max(float(mean_squares.max()), 0.0)
+    variances = np.where(kept, estimates, 0.0)
     shares = of_squares[kept].sum(axis=0)
     mean = float(y.mean())
     return Precision(

@@ -241,17 +241,17 @@ def targets(path: Path) -> dict[str, Target]:
     table = texts.table(path, expected)
     if sorted(table.columns) != ["mean", "measure", "sd"]:
         raise ManifestError(f"{path}, line 1: has columns {', '.join(table.written) or 'none'}; {expected}")
-    found: dict[str, Target] = {}
+    by_class: dict[str, Target] = {}
     for line, row in table.rows:
         cells = dict(zip(table.columns, row, strict=False))
         name = known.get(cells["measure"].casefold())
-        if name is None or name in found:
+        if name is None or name in by_class:
             raise ManifestError(f"{path}, line {line}: measure {cells['measure'][:60]!r} is unknown, or comes twice; {expected}")
         mean, sd = (_number(path, line, column, cells[column]) for column in ("mean", "sd"))
         if sd <= 0:
             raise ManifestError(f"{path}, line {line}: sd is {sd:g}; give a standard deviation above 0")
-        found[name] = Target(mean, sd, 0)
-    return found
+        by_class[name] = Target(mean, sd, 0)
+    return by_class
 
 
 def charts(entries: Sequence[Entry], days: int = USUAL_DAYS, given: Mapping[str, Target] | None = None) -> list[Chart]:

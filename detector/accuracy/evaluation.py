@@ -20,7 +20,7 @@ from detector.accuracy.figures import (
 )
 from detector.accuracy.slices import Slice, slices
 from detector.annotations import dataset
-from detector.annotations.domains import DomainOf
+from detector.annotations.dataset import DomainOf
 from detector.annotations.labels import SPLITS
 from detector.annotations.records import Record
 from detector.errors import ConfigError, ImageError, NothingToDoError

@@ -112,18 +112,18 @@ class _Columns:
 
     def of_classes(self) -> dict[str, str]:
         """Our cell classes by the columns that count them."""
-        found: dict[str, str] = {}
+        by_column: dict[str, str] = {}
         for column in self.places:
             try:
                 name = CLASSES[label_of(column)]
             except UnknownClassError:
                 continue
-            if name in found.values():
+            if name in by_column.values():
                 raise ManifestError(f"{self.path}, line 1: column {column!r} counts {name} a second time; {self.expected}")
-            found[column] = name
-        if not found:
+            by_column[column] = name
+        if not by_column:
             raise ManifestError(f"{self.path}, line 1: has no column of {', '.join(CLASSES)} or an alias; {self.expected}")
-        return found
+        return by_column
 
     def remarks(self, used: Sequence[str]) -> list[str]:
         return [*self.table.remarks, *self.table.unused([self.name, *used])]
@@ -172,9 +172,9 @@ def _of_results(path: Path) -> Repeated:
         )
     for folder in folders:
         day = _day_of(folder)
-        found = of_smears(folder / SMEARS, "mean_per_field")
-        remarks += [f"{folder.name}: {remark}" for remark in found.remarks]
-        for smear, values in found.by_smear.items():
+        counted = of_smears(folder / SMEARS, "mean_per_field")
+        remarks += [f"{folder.name}: {remark}" for remark in counted.remarks]
+        for smear, values in counted.by_smear.items():
             for name, value in values.items():
                 counts.setdefault(smear, {}).setdefault(name, []).append((value, [day]))
     return Repeated(_repeats(counts, ["day"]), "mean cells per field", False, remarks)

@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 
-from detector.annotations import audit, conventions, corrections, dataset, duplicates, pictures, repair, revision, sources, splits
+from detector.annotations import audit, conventions, corrections, dataset, duplicates, repair, revision, sources, splits
 from detector.annotations.audit import Audit, BoxNote, Comparison, Note, SizeNote, Twins
+from detector.annotations.duplicates import Picture
 from detector.annotations.labels import TEST, Item, Labels, Source
-from detector.annotations.pictures import Picture
 from detector.errors import ImageError, NothingToDoError, UsageError
 from detector.vision import names
 
@@ -215,7 +215,7 @@ def _readable(items: Sequence[Item], source: Source, notes: _Notes) -> list[_Fie
             notes.left_out.append(Note(source.relative(item.image), "has no label file"))
         else:
             try:
-                fields.append(_Field(item, item.labels, pictures.look(item.image), item.image))
+                fields.append(_Field(item, item.labels, duplicates.look(item.image), item.image))
             except ImageError as error:
                 notes.failed.append(Note(source.relative(item.image), str(error)))
     return fields
@@ -304,7 +304,7 @@ def _compared(path: Path, placed: Sequence[_Placed], fields: Sequence[_Field]) -
     for item in sources.load_images(path).items:
         if item.image is not None:
             try:
-                others.append((item, pictures.look(item.image)))
+                others.append((item, duplicates.look(item.image)))
             except ImageError:
                 continue
     pairs = duplicates.between([fields[p.index].picture for p in placed], [picture for _, picture in others])

@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -30,6 +30,12 @@ AUDIT = "audit.json"
 SMEARS = "smears.csv"
 """Where a dataset of a review names the smear of each field: a manifest with the columns `field,smear`."""
 FORMAT = "smearcount-audit"
+MOST_DOMAINS = 6
+"""Prefixes of names beyond this number are taken for slides or patients, not for domains."""
+DomainOf = Callable[[str], str]
+"""The domain of a field by its name."""
+_LEAST_SHARE = 0.05
+"""Share of a dataset's fields that each prefix must have."""
 _TRAINED = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp", ".jp2"})
 """Name endings that training takes for images."""
 _JPEGS = frozenset({".jpe", ".jfif", ".jif"})
@@ -194,6 +200,43 @@ def names(data_yaml: Path) -> list[str]:
         AnnotationError: `data_yaml` is no dataset's. UnknownClassError: no box has a known class name.
     """
     return sorted(item.name for item in _source(data_yaml).items if item.image is not None)
+
+
+def domains_by_name(field_names: Iterable[str], called: str) -> DomainOf:
+    """How the fields of a dataset fall into domains.
+
+    A domain is what weighs the same as any other, however many fields there are of each. A dataset is one. Where the names of all its
+    fields are `PREFIX_rest` and there are a few prefixes, each of a good part of the fields, each prefix is a domain: `pbc_12` and
+    `raabin_7` in the dataset `txl_pbc` are of `txl_pbc/pbc` and `txl_pbc/raabin`; `BloodImage_00001` and `BloodImage_00002` are of one.
+    Whoever has fields of several stains or cameras names them so, or converts them into a dataset each.
+
+    All prefixes count, of whatever split, so a field is of the same domain wherever it is met.
+
+    Args:
+        field_names: of every field of the dataset, without image endings.
+        called: the dataset's name, with which the name of each of its domains begins.
+    """
+    all_names = list(field_names)
+    prefixes = Counter(map(_prefix, all_names))
+    has_domains = (
+        2 <= len(prefixes) <= MOST_DOMAINS and "" not in prefixes and min(prefixes.values()) >= _LEAST_SHARE * len(all_names)
+    )
+    return lambda name: f"{called}/{_prefix(name)}" if has_domains and _prefix(name) in prefixes else called
+
+
+def domains(data_yaml: Path, called: str | None = None) -> DomainOf:
+    """How the fields of a dataset folder fall into domains; `called` is the folder's name unless another is given.
+
+    Raises:
+        AnnotationError: `data_yaml` is no dataset's.
+    """
+    return domains_by_name(names(data_yaml), called or data_yaml.resolve().parent.name)
+
+
+def _prefix(name: str) -> str:
+    """The text before the first underscore, or "" where there is none or it is a mere number."""
+    prefix, underscore, rest = name.partition("_")
+    return prefix if underscore and rest and any(c.isalpha() for c in prefix) else ""
 
 
 def _source(data_yaml: Path) -> Source:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from detector import texts
-from detector.annotations import conventions, pictures, repair
+from detector.annotations import conventions, duplicates, repair
 from detector.annotations.labels import Item, Labels, Source, boxes
 from detector.annotations.layouts import (
     read_cbc,
@@ -111,7 +111,7 @@ def load_truth(path: Path) -> Truth:
 
 
 def settle(
-    root: Path, source: Source, items: Sequence[Item], shots: Sequence[images.Header | pictures.Picture | None]
+    root: Path, source: Source, items: Sequence[Item], shots: Sequence[images.Header | duplicates.Picture | None]
 ) -> tuple[list[Item], list[tuple[str, str]]]:
     """The items with labels that mean their displayed pictures, judged over all of them as `conventions.settle` does.
 
@@ -132,7 +132,7 @@ def settle(
         field = conventions.Field(source.place_of_labels(items[i]), items[i].labels or Labels((), boxes([])))
         shot = shots[i]
         if shot is not None:
-            grey = shot.grey if isinstance(shot, pictures.Picture) else None
+            grey = shot.grey if isinstance(shot, duplicates.Picture) else None
             field = replace(field, size_wh=shot.size_wh, orientation=shot.orientation, grey=grey)
         fields.append(field)
     settled, remarks = list(items), []

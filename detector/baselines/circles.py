@@ -78,12 +78,12 @@ class HoughCircles(RedCircles):
         """Circles with so many votes; a score is the votes over the votes and the setting."""
         grey = cv2.medianBlur(rgb[:, :, 1], 5)
         low, high = (max(2, round(self.radius_px * size)) for size in _SIZES)
-        found = cv2.HoughCirclesWithAccumulator(
+        rows = cv2.HoughCirclesWithAccumulator(
             grey, cv2.HOUGH_GRADIENT, 1, max(2.0, self.radius_px), None, _EDGE, setting, low, max(high, low + 1)
         )
-        if found is None:
+        if rows is None:
             return np.zeros((0, 4))
-        circles = np.asarray(found, dtype=np.float64).reshape(-1, 4)[:_MOST_CIRCLES]
+        circles = np.asarray(rows, dtype=np.float64).reshape(-1, 4)[:_MOST_CIRCLES]
         circles[:, 3] = circles[:, 3] / (circles[:, 3] + setting)
         return circles
 
@@ -102,15 +102,15 @@ class IterativeCircles(RedCircles):
         """Circles down to so many typical radii; a score is the radius in the largest of a red cell."""
         least_px, most_px = setting * self.radius_px, _SIZES[1] * self.radius_px
         depth = self.depth(rgb)
-        found = []
+        circles = []
         for _ in range(_MOST_CIRCLES):
             _, radius, _, (x, y) = cv2.minMaxLoc(depth)
             if radius < max(least_px, 1.0):
                 break
             if radius <= most_px:
-                found.append((x + 0.5, y + 0.5, radius, radius / most_px))
+                circles.append((x + 0.5, y + 0.5, radius, radius / most_px))
             cv2.circle(depth, (x, y), round(max(radius, self.radius_px) * _WIPED), 0.0, cv2.FILLED)
-        return np.array(found, dtype=np.float64).reshape(-1, 4)
+        return np.array(circles, dtype=np.float64).reshape(-1, 4)
 
     def depth(self, rgb: Rgb) -> NDArray[np.float32]:
         """How far each pixel of a cell lies from the ground, of shape (h, w)."""

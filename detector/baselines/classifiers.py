@@ -9,7 +9,7 @@ from __future__ import annotations
 import pickle
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Self
 
 import numpy as np
@@ -29,8 +29,9 @@ from sklearn.svm import SVC
 from sklearn.tree import DecisionTreeClassifier
 
 from detector.baselines.crops import Crops
+from detector.baselines.features import table
 from detector.baselines.methods import torch_needed
-from detector.errors import NothingToDoError
+from detector.errors import NothingToDoError, UsageError
 
 FEWEST_CROPS = 5
 """Crops of a class that a classifier learns it from at least."""
@@ -162,3 +163,34 @@ class CropClassifier:
         probability = np.zeros((len(features), classes))
         probability[:, self._model.classes_] = self._model.predict_proba(features)
         return probability.argmax(axis=1).astype(np.int64), probability
+
+
+def left_out_by_smear(
+    pictures: NDArray[np.uint8], label: NDArray[np.int64], smears: Sequence[str], names: Sequence[str], seed: int
+) -> dict[str, dict[str, float]]:
+    """Accuracy and balanced accuracy of classifiers by features, each on the smears that it did not learn from.
+
+    Args:
+        pictures: those that the classifier sees with which they are compared, of shape (n, h, w, 3).
+        label: of shape (n,).
+        smears: of each; each smear is left out in turn.
+        names: of `CLASSIFIERS`.
+
+    Raises:
+        UsageError: there is no such classifier.
+    """
+    unknown = [name for name in names if name not in CLASSIFIERS]
+    if unknown:
+        raise UsageError(f"unknown classifier {unknown[0]!r}; known: {', '.join(CLASSIFIERS)}")
+    seen = table(list(pictures), enhanced=False)
+    classes, smear = int(label.max()) + 1, np.asarray(smears)
+    figures = {}
+    for name in names:
+        taken = np.zeros(len(label), dtype=np.int64)
+        for own in (smear == left_out for left_out in np.unique(smear)):
+            classifier = CropClassifier(name, enhanced=False, seed=seed)
+            classifier.fit_features(seen[~own], label[~own])
+            taken[own] = classifier.classify_features(seen[own], classes)[0]
+        recall = [float((taken[label == kind] == kind).mean()) for kind in np.unique(label)]
+        figures[name] = {"accuracy": round(float((taken == label).mean()), 4), "balanced": round(float(np.mean(recall)), 4)}
+    return figures

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from detector.accuracy.evaluation import Candidate, load_split
-from detector.annotations import dataset, duplicates, pictures
+from detector.annotations import dataset, duplicates
 from detector.annotations.records import Record
 from detector.baselines.candidates import Candidates
 from detector.baselines.circles import HoughCircles, IterativeCircles
@@ -134,8 +134,8 @@ class TestSet:
 
 
 @dataclass(frozen=True, eq=False)
-class Found:
-    """What one method found in one test set; parallel sequences, a field each."""
+class TestDetections:
+    """The cells that one method finds in one test set; parallel sequences, a field each."""
 
     records: Sequence[Record]
     counted: Sequence[Detections]
@@ -156,7 +156,7 @@ class MethodRun:
     """Labels of the classes that it looks for."""
     fit_s: float
     size_bytes: int
-    found: Mapping[str, Found]
+    detections: Mapping[str, TestDetections]
     """By the name of the test set; empty where it could not be fitted."""
 
 
@@ -327,16 +327,16 @@ def apart(test: TestSet, fitted: Sequence[Record]) -> tuple[TestSet, list[Unread
 
     What `annotations.duplicates` sees decides: names of fields such as 1 or image-1 stand in several datasets.
     """
-    looked: list[tuple[Record, pictures.Picture]] = []
+    looked: list[tuple[Record, duplicates.Picture]] = []
     unread: list[Unread] = []
     for record in test.records:
         try:
             pixels(record)
             assert record.image is not None
-            looked.append((record, pictures.look(record.image)))
+            looked.append((record, duplicates.look(record.image)))
         except ImageError as error:
             unread.append(Unread(f"{test.name}/{record.name}", str(error)))
-    ours = [pictures.look(record.image) for record in fitted if record.image is not None]
+    ours = [duplicates.look(record.image) for record in fitted if record.image is not None]
     same = {pair.first for pair in duplicates.between([picture for _, picture in looked], ours)}
     kept = [record for i, (record, _) in enumerate(looked) if i not in same]
     return replace(test, records=kept, same_as_fitted=[looked[i][0].name for i in sorted(same)]), unread
@@ -358,7 +358,7 @@ def run_method(
         tuple(kept["classes"]),
         kept["fit_s"],
         kept["size_bytes"],
-        {test.name: _found(kept["found"][test.name], test) for test in tests} if kept["failed"] is None else {},
+        {test.name: _detections(kept["found"][test.name], test) for test in tests} if kept["failed"] is None else {},
     )
 
 
@@ -373,9 +373,9 @@ def _searched(
     except (NothingToDoError, MissingExtraError) as error:
         return {"failed": str(error), "classes": [], "fit_s": 0.0, "size_bytes": 0, "found": {}}
     fit_s = time.perf_counter() - began
-    found: dict[str, list[Any]] = {}
+    of_tests: dict[str, list[Any]] = {}
     for test in tests:
-        rows = found[test.name] = []
+        rows = of_tests[test.name] = []
         for record in test.records:
             rgb = pixels(record)
             began = time.perf_counter()
@@ -386,20 +386,20 @@ def _searched(
             )
             advance(1)
     size = method.size_bytes()
-    return {"failed": None, "classes": list(method.classes), "fit_s": round(fit_s, 3), "size_bytes": size, "found": found}
+    return {"failed": None, "classes": list(method.classes), "fit_s": round(fit_s, 3), "size_bytes": size, "found": of_tests}
 
 
 def _packed(cells: Detections) -> dict[str, Any]:
     return {"xyxy": cells.xyxy.round(2).tolist(), "score": cells.score.tolist(), "label": cells.label.tolist()}
 
 
-def _found(rows: Sequence[Mapping[str, Any]], test: TestSet) -> Found:
+def _detections(rows: Sequence[Mapping[str, Any]], test: TestSet) -> TestDetections:
     counted = [record.judged(_unpacked(row["counted"], record)) for row, record in zip(rows, test.records, strict=True)]
     searched = [
         cells if row["searched"] is None else record.judged(_unpacked(row["searched"], record))
         for row, record, cells in zip(rows, test.records, counted, strict=True)
     ]
-    return Found(test.records, counted, searched, [row["ms"] for row in rows])
+    return TestDetections(test.records, counted, searched, [row["ms"] for row in rows])
 
 
 def _unpacked(packed: Mapping[str, Any], record: Record) -> Detections:

@@ -117,15 +117,15 @@ class Classical(Method):
 
     def search(self, rgb: Rgb) -> tuple[Detections, Detections]:
         """The cells of a field, and all that was found."""
-        found = self._found(rgb)
-        return (found[found.score >= self.least_score] if self.least_score else found), found
+        detections = self._detected(rgb)
+        return (detections[detections.score >= self.least_score] if self.least_score else detections), detections
 
-    def _found(self, rgb: Rgb) -> Detections:
+    def _detected(self, rgb: Rgb) -> Detections:
         small = rgb if self._factor == 1 else images.shrink(rgb, self._factor)
-        found = self.find(small)
+        detections = self.find(small)
         size_wh = (rgb.shape[1], rgb.shape[0])
         by = np.tile(np.array(size_wh) / (small.shape[1], small.shape[0]), 2).astype(np.float32)
-        return Detections(boxes.clip(found.xyxy * by, size_wh), found.score, found.label, size_wh)
+        return Detections(boxes.clip(detections.xyxy * by, size_wh), detections.score, detections.label, size_wh)
 
     @abstractmethod
     def find(self, rgb: Rgb) -> Detections:
@@ -207,5 +207,7 @@ def detections_of(
 ) -> Detections:
     """Detections from boxes that may reach over the border; those with no area within the field are left out."""
     placed = boxes.clip(np.asarray(xyxy, dtype=np.float32).reshape(-1, 4), size_wh)
-    found = Detections(placed, np.clip(np.asarray(score, dtype=np.float32), 0, 1), np.asarray(label, dtype=np.int64), size_wh)
-    return found[boxes.area(placed) > 0]
+    detections = Detections(
+        placed, np.clip(np.asarray(score, dtype=np.float32), 0, 1), np.asarray(label, dtype=np.int64), size_wh
+    )
+    return detections[boxes.area(placed) > 0]

@@ -65,8 +65,10 @@ class RegionNetwork(Classical):
     def find(self, rgb: Rgb) -> Detections:
         """All that it takes for a cell, with its score."""
         with torch.inference_mode():
-            found = self.network(list(pixels(rgb[None])))[0]
-        return detections_of(found["boxes"].numpy(), found["scores"].tolist(), (found["labels"] - 1).tolist(), rgb.shape[1::-1])
+            output = self.network(list(pixels(rgb[None])))[0]
+        return detections_of(
+            output["boxes"].numpy(), output["scores"].tolist(), (output["labels"] - 1).tolist(), rgb.shape[1::-1]
+        )
 
     def size_bytes(self) -> int:
         """Size of the weights."""

@@ -147,15 +147,15 @@ class Comparison:
 
 
 def _of_run(run: MethodRun, test: TestSet) -> Iterator[ClassFigures]:
-    found = run.found[test.name]
-    fields = EvaluatedFields(found.records, found.counted, found.searched)
+    detections = run.detections[test.name]
+    fields = EvaluatedFields(detections.records, detections.counted, detections.searched)
     counts, clear = (agreements(fields.counted(zone), fields.truth(zone)) for zone in (False, True))
     rates = matching.operating_of(fields.confusions)
-    ap50 = precision.average_precision(found.records, found.searched).ap50
+    ap50 = precision.average_precision(detections.records, detections.searched).ap50
     for label in run.classes:
         name = CLASSES[label]
         yield ClassFigures(
-            test.name, run.name, name, counts[name], clear[name], rates[name], ap50[name], float(np.mean(found.ms))
+            test.name, run.name, name, counts[name], clear[name], rates[name], ap50[name], float(np.mean(detections.ms))
         )
 
 

@@ -181,12 +181,12 @@ def blobs(mask: Mask, width_px: float) -> list[Blob]:
 
 def regions(labelled: NDArray[np.int64]) -> list[Blob]:
     """The areas of a labelled picture of shape (h, w), in which 0 is no area."""
-    found = []
+    blobs = []
     for region in measure.regionprops(labelled):
         y1, x1, y2, x2 = region.bbox
         hull = cv2.contourArea(cv2.convexHull(region.coords[:, ::-1].astype(np.float32))) + region.perimeter / 2 + 1
-        found.append(Blob((float(x1), float(y1), float(x2), float(y2)), float(region.area), min(float(region.area) / hull, 1.0)))
-    return found
+        blobs.append(Blob((float(x1), float(y1), float(x2), float(y2)), float(region.area), min(float(region.area) / hull, 1.0)))
+    return blobs
 
 
 @dataclass(frozen=True)
@@ -199,11 +199,11 @@ class NucleusSizes:
     """Side of a cell's box over that of the blob's, by label."""
 
     @classmethod
-    def learnt(cls, fields: Sequence[LabelledField], found: Sequence[Sequence[Blob]], classes: Sequence[int]) -> NucleusSizes:
+    def learnt(cls, fields: Sequence[LabelledField], blobs: Sequence[Sequence[Blob]], classes: Sequence[int]) -> NucleusSizes:
         """From the blobs that were found in each of some labelled fields."""
         areas: dict[int | None, list[float]] = {WBC: [], PLATELETS: [], None: []}
         ratios: dict[int, list[float]] = {WBC: [], PLATELETS: []}
-        for field, of_field in zip(fields, found, strict=True):
+        for field, of_field in zip(fields, blobs, strict=True):
             for blob, label, ratio in _matched(field, of_field):
                 areas[label].append(blob.area_px)
                 if label is not None:
@@ -220,9 +220,9 @@ class NucleusSizes:
         """The class of a blob, or None where it is too small for any."""
         return next((label for label, area_px in self.least_px.items() if blob.area_px >= area_px), None)
 
-    def miscounted(self, field: LabelledField, found: Sequence[Blob]) -> int:
+    def miscounted(self, field: LabelledField, blobs: Sequence[Blob]) -> int:
         """By how many cells the blobs of a field differ from its labels, over the classes that are looked for."""
-        labels = [self.label_of(blob) for blob in found]
+        labels = [self.label_of(blob) for blob in blobs]
         return sum(abs(labels.count(label) - int((field.record.label == label).sum())) for label in self.least_px)
 
     def box(self, blob: Blob, label: int) -> tuple[float, float, float, float]:
@@ -241,21 +241,21 @@ def learn_nuclei(fields: Sequence[LabelledField], classes: Sequence[int], width_
         # What a colour shows of each field is asked for twice, and takes longer than all else.
         shown = [blobs(colour.nuclei(field.rgb), width_px) for field in fields]
         sizes = NucleusSizes.learnt(fields, shown, classes)
-        wrong = sum(sizes.miscounted(field, found) for field, found in zip(fields, shown, strict=True))
+        wrong = sum(sizes.miscounted(field, own) for field, own in zip(fields, shown, strict=True))
         if best is None or wrong < best[0]:
             best = wrong, colour, sizes
     assert best is not None
     return best[1], best[2]
 
 
-def _matched(field: LabelledField, found: Sequence[Blob]) -> Iterator[tuple[Blob, int | None, float]]:
+def _matched(field: LabelledField, blobs: Sequence[Blob]) -> Iterator[tuple[Blob, int | None, float]]:
     """Each blob with the label of the white cell or platelet whose box holds its centre, and the ratio of their sides.
 
     Of several blobs in one box the largest is the cell's; the others are no cells.
     """
     record = field.record
     taken: set[int] = set()
-    for blob in sorted(found, key=lambda blob: -blob.area_px):
+    for blob in sorted(blobs, key=lambda blob: -blob.area_px):
         x, y = blob.centre
         around = (record.xyxy[:, 0] <= x) & (x < record.xyxy[:, 2]) & (record.xyxy[:, 1] <= y) & (y < record.xyxy[:, 3])
         own = [int(i) for i in np.flatnonzero(around & (record.label != RBC)) if int(i) not in taken]

@@ -44,9 +44,9 @@ class WhiteCells(Classical):
 
     def find(self, rgb: Rgb) -> Detections:
         """The white cells of a field; a score is how far a nucleus fills its convex hull."""
-        found = [blob for blob in self.blobs(rgb) if self.sizes.label_of(blob) == WBC]
-        xyxy = [self.sizes.box(blob, WBC) for blob in found]
-        return detections_of(xyxy, [blob.solidity for blob in found], [WBC] * len(found), (rgb.shape[1], rgb.shape[0]))
+        whites = [blob for blob in self.blobs(rgb) if self.sizes.label_of(blob) == WBC]
+        xyxy = [self.sizes.box(blob, WBC) for blob in whites]
+        return detections_of(xyxy, [blob.solidity for blob in whites], [WBC] * len(whites), (rgb.shape[1], rgb.shape[0]))
 
 
 class HueSaturation(WhiteCells):

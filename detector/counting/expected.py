@@ -29,8 +29,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from detector.counting import quantiles
-from detector.counting.intervals import LEVEL, Interval, dispersion, inflation
+from detector.counting.intervals import LEVEL, Interval, dispersion, gamma_quantile, inflation, normal_quantile
 from detector.counting.neighbours import Places
 from detector.vision.cells import CLASSES, RBC
 from detector.vision.sums import FieldSums, ValSums
@@ -130,7 +129,7 @@ def _correction(domains: Mapping[str, FieldSums], red_counted: int) -> Correctio
     # Half a cell more keeps the logarithm finite where a domain has none.
     truths, counts = np.array([domain.truth + 0.5 for domain in seen]), np.array([domain.counted + 0.5 for domain in seen])
     mean, sd = _predicted(np.log(truths / counts), residual * counts / truths**2)
-    half = quantiles.normal(_HIGH) * sd
+    half = normal_quantile(_HIGH) * sd
     return Correction(
         factor=Interval(math.exp(mean), math.exp(mean - half), math.exp(mean + half)),
         factor_sd=sd,
@@ -157,7 +156,7 @@ def _predicted(log_ratio: Floats, variance: Floats) -> tuple[float, float]:
         variance: sampling variance of each, of shape (domains,).
     """
     # Points of equal prior probability, so that the likelihood alone weighs them.
-    tau = PRIOR_SD * quantiles.normal((1 + (np.arange(_GRID) + 0.5) / _GRID) / 2)
+    tau = PRIOR_SD * normal_quantile((1 + (np.arange(_GRID) + 0.5) / _GRID) / 2)
     weight = 1 / (tau[:, None] ** 2 + variance)  # (grid, domains)
     precision = weight.sum(axis=1)
     mean = weight @ log_ratio / precision
@@ -172,4 +171,4 @@ def _quantile(mean: float, variance: float, share: float) -> float:
     """Quantile of the gamma distribution of a mean and variance; 0 where the mean is not above it."""
     if mean <= 0:
         return 0.0
-    return quantiles.gamma(mean**2 / variance, share) * variance / mean
+    return gamma_quantile(mean**2 / variance, share) * variance / mean

@@ -41,11 +41,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from detector.counting import neighbours, quantiles
+from detector.counting import neighbours
 from detector.counting.neighbours import Places
 
 LEVEL = 0.95
@@ -55,6 +56,7 @@ PRIOR_CV2 = 0.5
 
 _LOW, _HIGH = (1 - LEVEL) / 2, (1 + LEVEL) / 2
 Floats = NDArray[np.float64]
+Quantiles = TypeVar("Quantiles", float, NDArray[np.float64])
 
 
 @dataclass(frozen=True)
@@ -207,16 +209,54 @@ def _scatter(residual: Floats, total: float, areas: Floats) -> tuple[float, floa
 
 def inflation(degrees: float) -> float:
     """Student's quantile over the normal one, squared: the price of a variance estimated from so many degrees of freedom."""
-    return (quantiles.student(degrees, _HIGH) / quantiles.normal(_HIGH)) ** 2
+    return (student_quantile(degrees, _HIGH) / normal_quantile(_HIGH)) ** 2
 
 
 def _garwood(events: float) -> tuple[float, float]:
-    low = quantiles.gamma(events, _LOW) if events else 0.0
-    return low, quantiles.gamma(events + 1, _HIGH)
+    low = gamma_quantile(events, _LOW) if events else 0.0
+    return low, gamma_quantile(events + 1, _HIGH)
 
 
 def _clopper_pearson(events: float, others: float) -> tuple[float, float]:
     """Interval of events per other, from that of the share of events."""
-    low = quantiles.beta(events, others + 1, _LOW) if events else 0.0
-    high = quantiles.beta(events + 1, others, _HIGH)
+    low = beta_quantile(events, others + 1, _LOW) if events else 0.0
+    high = beta_quantile(events + 1, others, _HIGH)
     return low / (1 - low), high / (1 - high)
+
+
+def prepare() -> None:
+    """Import what quantiles need.
+
+    Importing SciPy takes a quarter of the time of a count of one field, so it happens when a quantile is first asked for; a command may
+    let this do it while a model works.
+    """
+    import scipy.special  # noqa: F401
+
+
+def normal_quantile(share: Quantiles) -> Quantiles:
+    """Quantile of the standard normal distribution; `share` may be an array, for an array of its shape."""
+    from scipy import special
+
+    quantile: Quantiles = special.ndtri(share)
+    return quantile
+
+
+def student_quantile(degrees: float, share: float) -> float:
+    """Quantile of Student's t with so many degrees of freedom."""
+    from scipy import special
+
+    return float(special.stdtrit(degrees, share))
+
+
+def gamma_quantile(shape: float, share: float) -> float:
+    """Quantile of the gamma distribution with a shape parameter and scale 1."""
+    from scipy import special
+
+    return float(special.gammaincinv(shape, share))
+
+
+def beta_quantile(a: float, b: float, share: float) -> float:
+    """Quantile of the beta distribution with parameters `a` and `b`."""
+    from scipy import special
+
+    return float(special.betaincinv(a, b, share))

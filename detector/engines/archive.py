@@ -205,9 +205,9 @@ class Archive:
         assert self.options.manifest is not None
         url = next(filter(None, map(url_of, self.options.inputs)), None)
         if url is None:
-            found = job.search(self.options)
-            items = [Item(str(f.path), f.field, f.smear, f.um_per_px, f.problem) for f in found.fields]
-            red_cells = found.rbc_per_ul
+            searched = job.search(self.options)
+            items = [Item(str(f.path), f.field, f.smear, f.um_per_px, f.problem) for f in searched.fields]
+            red_cells = searched.rbc_per_ul
         else:
             listed = manifest.read(self.options.manifest)
             scale = self.options.um_per_px

@@ -44,8 +44,8 @@ class FieldInput:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """What a search found."""
+class Inputs:
+    """What is to be counted, as a search gives it."""
 
     fields: list[FieldInput]
     """Each once, sorted by smear and name."""
@@ -66,7 +66,7 @@ class Found:
         return f"{' and '.join(parts)}; such names are not those of pictures"
 
 
-def search(inputs: Sequence[str], manifest: Manifest | None = None, um_per_px: float | None = None) -> Found:
+def search(inputs: Sequence[str], manifest: Manifest | None = None, um_per_px: float | None = None) -> Inputs:
     """Fields in the inputs, and what was skipped.
 
     Folders are searched with all their subfolders; each subfolder is a smear, and images directly in a folder belong to
@@ -81,7 +81,7 @@ def search(inputs: Sequence[str], manifest: Manifest | None = None, um_per_px: f
         looked = ", ".join(inputs) or "nothing"
         raise NothingToDoError(f"{looked}: no images in it; looked for names that end with {', '.join(sorted(SUFFIXES))}")
     ordered = sorted(fields, key=lambda item: (item.smear, item.field))
-    return Found(ordered, skipped, {} if manifest is None else manifest.rbc_per_ul)
+    return Inputs(ordered, skipped, {} if manifest is None else manifest.rbc_per_ul)
 
 
 def _of_inputs(inputs: Sequence[str], um_per_px: float | None) -> tuple[list[FieldInput], list[str]]:
@@ -179,11 +179,11 @@ def places_of(counted: Sequence[str], settings: Mapping[str, Any], folder: Path 
     if not isinstance(given, list) or not all(isinstance(name, str) for name in given):
         return {}
     try:
-        found = search(given, manifests.read(Path(listed)) if isinstance(listed, str) else None).fields
+        fields = search(given, manifests.read(Path(listed)) if isinstance(listed, str) else None).fields
     except (NothingToDoError, UsageError):
         return {}  # they lie elsewhere by now
     wanted = set(counted)
-    return {item.field: item.path for item in found if not item.problem and item.field in wanted}
+    return {item.field: item.path for item in fields if not item.problem and item.field in wanted}
 
 
 def _places(fields: Sequence[str], folders: Sequence[Path]) -> dict[str, tuple[str, Path] | None]:

@@ -16,7 +16,7 @@ from detector.counting.fields import FieldCount, UnreadField
 from detector.counting.result import FieldResult
 from detector.counting.smears import aggregate, judge
 from detector.engines import inputs, local, manifest, slides
-from detector.engines.inputs import FieldInput, Found
+from detector.engines.inputs import FieldInput, Inputs
 from detector.engines.local import Work
 from detector.engines.options import CountOptions
 from detector.engines.pool import handed_on, workers_for
@@ -47,7 +47,7 @@ def journal_key(model: Model, tile_px: int = tiles.TILE_PX, shape_model: ShapeMo
     return key if shape_model is None else {**key, "shapes_sha256": shape_model.sha256}
 
 
-def search(options: CountOptions, spelled: Callable[[str], str] = str) -> Found:
+def search(options: CountOptions, spelled: Callable[[str], str] = str) -> Inputs:
     """The fields that a count is asked for, and what was skipped.
 
     Args:
@@ -127,7 +127,7 @@ def count_fields(
 
 def count_into(
     folder: Path,
-    found: Found,
+    searched: Inputs,
     options: CountOptions,
     model: Model,
     started: float,
@@ -143,7 +143,7 @@ def count_into(
     Raises:
         OutputError: something cannot be written, or another process writes there. KeyboardInterrupt: a signal waits.
     """
-    fields = found.fields
+    fields = searched.fields
     shape_model = ShapeModel.load() if options.shapes else None
     with Journal(folder / results.JOURNAL, journal_key(model, options.tile_px, shape_model), options.resume) as journal:
         if journal.remark:
@@ -157,7 +157,7 @@ def count_into(
         work = Work(model, workers_for(options.threads), journal, drawn, most, options.tile_px, shape_model)
         with handed_on(partial(results.write_cells, folder)) as write_down:
             outcome = count_fields(fields, work, progress, write_down)
-        outcome = completed(outcome, options, found, model, started)
+        outcome = completed(outcome, options, searched, model, started)
         results.write(folder, outcome, outcome.run)
         page.write(folder / results.REPORT, outcome, entries(fields, journal), outcome.run)
         if options.pdf:
@@ -165,15 +165,15 @@ def count_into(
     return outcome
 
 
-def completed(outcome: Outcome, options: CountOptions, found: Found, model: Model, started: float) -> Outcome:
+def completed(outcome: Outcome, options: CountOptions, searched: Inputs, model: Model, started: float) -> Outcome:
     """The outcome with cells per µL, where something tells them, and with how it was made.
 
     Args:
-        found: what `search` found; its red cell counts go before that of the options.
+        searched: what `search` gives; its red cell counts go before that of the options.
         started: seconds since the epoch.
     """
     smears = (
-        density.per_ul(smear, found.rbc_per_ul.get(smear.smear, options.rbc_per_ul), options.ul_factor)
+        density.per_ul(smear, searched.rbc_per_ul.get(smear.smear, options.rbc_per_ul), options.ul_factor)
         for smear in outcome.smears
     )
     run = results.describe_run(model, options.recorded(), outcome.fields, started, time.time())

@@ -20,6 +20,16 @@ def percent(share: float) -> str:
     return f"{100 * share:.0f} %"
 
 
+def tenths(share: float) -> str:
+    """A share in tenths of a hundredth."""
+    return f"{100 * share:.1f} %"
+
+
+def half_width(share: float | None) -> str | None:
+    """Half the width of an interval as a share of its value; None where that is not known."""
+    return None if share is None else f"±{100 * share:.{0 if share >= 0.1 else 1}f} %"
+
+
 def span(interval: Interval) -> str:
     """The limits of an interval; empty where it has none."""
     return "–".join(map(short, interval.limits or ()))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from detector.counting.intervals import Interval
 from detector.counting.shapes import ShapeShare, SmearShapes, shortfall
-from detector.output.figures import percent
+from detector.output.figures import many, percent, tenths
 from detector.vision.shapes import ShapeCard
 
 HEADINGS = ("shape", "cells", "share", "95 % interval", "true share may be", "")
@@ -29,7 +29,7 @@ class SmearRows:
 
 def rows(smear: SmearShapes) -> SmearRows:
     """The shares of one smear; shapes that no cell was called are left out."""
-    about = f"{smear.cells:,} red cells clear of the border in {smear.fields:,} field{'s' * (smear.fields != 1)}"
+    about = f"{smear.cells:,} red cells clear of the border in {many(smear.fields, 'field')}"
     return SmearRows(smear.smear, smear.warning, about, [_row(name, own) for name, own in smear.shapes.items() if own.cells])
 
 
@@ -45,11 +45,6 @@ def _limits(interval: Interval | None) -> str:
 
 def _between(low: float, high: float) -> str:
     return f"{100 * low:.1f}–{tenths(high)}"
-
-
-def tenths(share: float) -> str:
-    """A share in tenths of a hundredth."""
-    return f"{100 * share:.1f} %"
 
 
 def accuracy(card: ShapeCard) -> str:

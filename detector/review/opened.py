@@ -12,7 +12,7 @@ from detector import texts
 from detector.counting.fields import UnreadField
 from detector.counting.result import FieldResult
 from detector.engines import job
-from detector.engines.inputs import FieldInput, Found
+from detector.engines.inputs import FieldInput, Inputs
 from detector.engines.options import CountOptions
 from detector.errors import OutputError, SmearcountError, UsageError
 from detector.output import coco, files, results, slides
@@ -26,7 +26,7 @@ _MOST_BYTES = 2048 * texts.MEBIBYTE
 
 
 @dataclass
-class RunField:
+class OpenedField:
     """One field of a count."""
 
     result: FieldResult
@@ -50,11 +50,11 @@ class RunField:
 
 
 @dataclass(frozen=True)
-class Run:
+class OpenedRun:
     """A count as it stands in its folder."""
 
     folder: Path
-    fields: Sequence[RunField]
+    fields: Sequence[OpenedField]
     """In the order of `counts.csv`."""
     document: Mapping[str, Any]
     """What `run.json` holds."""
@@ -72,7 +72,7 @@ class Run:
         return dict(self.document["model"]["thresholds"])
 
 
-def open_run(folder: Path, pictures: Path | None = None) -> Run:
+def open_run(folder: Path, pictures: Path | None = None) -> OpenedRun:
     """Open the folder that a count wrote.
 
     Args:
@@ -105,7 +105,7 @@ def open_run(folder: Path, pictures: Path | None = None) -> Run:
         red_cells, remark = _red_cells(document["settings"], fields, sources)
         remarks = [text for text in (remark, _otherwise_counted(folder, fields, rows)) if text]
         digest = hashlib.sha256(texts.content(folder / results.CELLS, _MOST_BYTES)).hexdigest()
-        run = Run(folder, fields, document, digest, red_cells, remarks)
+        run = OpenedRun(folder, fields, document, digest, red_cells, remarks)
         run.thresholds  # noqa: B018 - to know now that they are there
     except (KeyError, TypeError, AttributeError, IndexError, ValueError) as error:
         raise OutputError(f"{folder}: its files are not as a count writes them ({error!r}); count the pictures again") from None
@@ -161,7 +161,7 @@ def _ordered(names: Iterable[str], rows: Mapping[str, object]) -> list[str]:
     return sorted(names, key=lambda name: (places.get(_key(name), len(places)), name))
 
 
-def _sources(settings: Mapping[str, Any], folder: Path) -> Found | None:
+def _sources(settings: Mapping[str, Any], folder: Path) -> Inputs | None:
     """Where the pictures are: the inputs of the count, as seen from here or from a folder above the results; None where nowhere."""
     for base in dict.fromkeys((Path.cwd(), *folder.resolve().parents)):
         manifest = settings.get("manifest")
@@ -176,7 +176,7 @@ def _sources(settings: Mapping[str, Any], folder: Path) -> Found | None:
 
 
 def _red_cells(
-    settings: Mapping[str, Any], fields: Sequence[RunField], sources: Found | None
+    settings: Mapping[str, Any], fields: Sequence[OpenedField], sources: Inputs | None
 ) -> tuple[dict[str, float | None], str]:
     """Red cells per µL by smear as the count had them, and what to tell where they are not known any more."""
     given = settings.get("rbc_per_ul")
@@ -190,7 +190,7 @@ def _red_cells(
     return {smear: sources.rbc_per_ul.get(smear, given) for smear in smears}, ""
 
 
-def _otherwise_counted(folder: Path, fields: Sequence[RunField], rows: Mapping[str, Mapping[str, str]]) -> str:
+def _otherwise_counted(folder: Path, fields: Sequence[OpenedField], rows: Mapping[str, Mapping[str, str]]) -> str:
     """What to tell where this version counts the cells of the counting frame otherwise than the one that counted.
 
     Raises:
@@ -212,10 +212,10 @@ def _otherwise_counted(folder: Path, fields: Sequence[RunField], rows: Mapping[s
 
 def _field(
     result: FieldResult, stamp: Stamp, row: Mapping[str, str], sources: Mapping[str, FieldInput], pictures: Path | None
-) -> RunField:
+) -> OpenedField:
     source = sources.get(result.field)
     path = pictures / result.field if pictures is not None else Path(result.field) if source is None else source.path
-    return RunField(result, path, row.get("doubt", ""), _problem(result, path, stamp))
+    return OpenedField(result, path, row.get("doubt", ""), _problem(result, path, stamp))
 
 
 def _problem(result: FieldResult, path: Path, stamp: Stamp) -> str:

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from detector.annotations import audit, dataset, duplicates, pictures, splits
+from detector.annotations import audit, dataset, duplicates, splits
 from detector.annotations.audit import Audit, Note, Twins
 from detector.annotations.records import Record
 from detector.counting.result import FieldResult
@@ -149,7 +149,7 @@ def confusion(taken: Snapshot) -> dict[tuple[str, str], int]:
     pairs: Counter[tuple[str, str]] = Counter()
     for state in taken.states:
         for number, cell in state.cells.items() if state.looked else ():
-            model = CLASSES[state.found[number][4]] if number in state.found else NOTHING
+            model = CLASSES[state.model_cells[number][4]] if number in state.model_cells else NOTHING
             reader = REMOVED if cell is None else CLASSES[cell[4]]
             if (model, reader) != (NOTHING, REMOVED):
                 pairs[model, reader] += 1
@@ -182,7 +182,7 @@ def write_dataset(review: Review) -> Path:
         if state.looked is None:
             continue
         try:
-            picture = pictures.look(state.source.path)
+            picture = duplicates.look(state.source.path)
             if picture.size_wh != state.source.cells.size_wh:
                 raise ImageError(f"is {picture.size_wh[0]} x {picture.size_wh[1]} px, other than when it was counted")
         except ImageError as error:

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from detector.errors import ImageError
-from detector.review.opened import RunField
+from detector.review.opened import OpenedField
 from detector.review.review import Cell
 from detector.vision import images
 from detector.vision.images import Rgb
@@ -70,7 +70,7 @@ class Pictures:
         self._pictures: _Kept[Rgb] = _Kept(_MOST_PICTURES, lambda rgb: rgb.nbytes)
         self._jpegs: _Kept[bytes] = _Kept(_MOST_CROPS, len)
 
-    def crop(self, field: RunField, cell: Cell) -> bytes:
+    def crop(self, field: OpenedField, cell: Cell) -> bytes:
         """A cell with what is around it, as a square JPEG of `CROP_PX`.
 
         Raises:
@@ -78,7 +78,7 @@ class Pictures:
         """
         return self._jpegs.get((field.path, cell[:4]), lambda: _crop(self._rgb(field), cell))
 
-    def picture(self, field: RunField) -> bytes:
+    def picture(self, field: OpenedField) -> bytes:
         """A field in its own pixels, as JPEG.
 
         Raises:
@@ -86,13 +86,13 @@ class Pictures:
         """
         return self._jpegs.get(field.path, lambda: images.as_jpeg(self._rgb(field), _PICTURE_QUALITY))
 
-    def _rgb(self, field: RunField) -> Rgb:
+    def _rgb(self, field: OpenedField) -> Rgb:
         if field.problem:
             raise ImageError(field.problem)
         return self._pictures.get(field.path, lambda: read(field))
 
 
-def read(field: RunField) -> Rgb:
+def read(field: OpenedField) -> Rgb:
     """The pixels of a field; one that is not the counted picture gets its `problem`.
 
     Raises:

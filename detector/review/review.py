@@ -24,7 +24,7 @@ from detector.counting.intervals import Interval
 from detector.counting.smears import SmearCount, aggregate
 from detector.errors import UsageError
 from detector.review.journal import Journal
-from detector.review.opened import Run, RunField
+from detector.review.opened import OpenedField, OpenedRun
 from detector.vision.cells import CLASSES
 from detector.vision.detections import Detections
 
@@ -61,8 +61,8 @@ class StaleError(UsageError):
 class FieldState:
     """What readers made of one field."""
 
-    source: RunField
-    found: dict[int, Cell]
+    source: OpenedField
+    model_cells: dict[int, Cell]
     """What the model found, by number."""
     cells: dict[int, Cell | None]
     """By number: the model's are 0 to n - 1, those that readers drew follow; None where one was removed."""
@@ -105,14 +105,14 @@ class FieldState:
         """How many cells readers added, removed, gave another class and moved."""
         edits = dict.fromkeys(("added", "removed", "relabelled", "moved"), 0)
         for number, cell in self.cells.items():
-            found = self.found.get(number)
-            if cell is found or cell == found:
+            before = self.model_cells.get(number)
+            if cell is before or cell == before:
                 continue
-            if found is None or cell is None:
-                edits["added" if found is None else "removed"] += 1
+            if before is None or cell is None:
+                edits["added" if before is None else "removed"] += 1
             else:
-                edits["relabelled"] += cell[4] != found[4]
-                edits["moved"] += cell[:4] != found[:4]
+                edits["relabelled"] += cell[4] != before[4]
+                edits["moved"] += cell[:4] != before[:4]
         return edits
 
     def _count(self) -> FieldCount | UnreadField:
@@ -127,10 +127,10 @@ class FieldState:
 class Review:
     """A review that goes on; every method may be called from any thread."""
 
-    def __init__(self, run: Run, journal: Journal) -> None:
+    def __init__(self, run: OpenedRun, journal: Journal) -> None:
         """Take up a review where its journal ends."""
         self.run = run
-        self.fields = [FieldState(source, found := _model_cells(source), dict(found)) for source in run.fields]
+        self.fields = [FieldState(source, cells := _model_cells(source), dict(cells)) for source in run.fields]
         self.smears: dict[str, list[int]] = {}
         """Numbers of the fields of each smear."""
         for number, state in enumerate(self.fields):
@@ -184,7 +184,7 @@ class Review:
                     for n, cell in state.cells.items()
                     if cell is not None
                 ],
-                "model": [(n, *cell) for n, cell in state.found.items() if state.cells[n] != cell],
+                "model": [(n, *cell) for n, cell in state.model_cells.items() if state.cells[n] != cell],
             }
 
     def cell(self, field_number: int, number: int) -> Cell:
@@ -195,7 +195,7 @@ class Review:
         """
         with self._lock:
             state = self.fields[field_number]
-            return state.cells[number] or state.found[number]
+            return state.cells[number] or state.model_cells[number]
 
     def snapshot(self) -> tuple[list[FieldState], dict[str, dict[str, str] | None]]:
         """The fields and the signatures of smears as they are now, which no change touches."""
@@ -469,7 +469,7 @@ class Review:
         }
 
 
-def smear_count(states: Sequence[FieldState], run: Run) -> SmearCount:
+def smear_count(states: Sequence[FieldState], run: OpenedRun) -> SmearCount:
     """A smear with what readers made of its fields.
 
     Where they looked at each field that was read, its cells are the true ones: the expected counts are the counts, and their intervals
@@ -577,7 +577,7 @@ def reader_name(name: object) -> str:
     return text
 
 
-def _model_cells(source: RunField) -> dict[int, Cell]:
+def _model_cells(source: OpenedField) -> dict[int, Cell]:
     if source.result.slide is not None:
         return {}
     xyxy = source.cells.xyxy.astype(np.float64).round(2).tolist()

@@ -264,8 +264,8 @@ def _listed(number: int, state: FieldState, sort: str, doubts: NDArray[np.float6
 
 def _version(state: FieldState, number: int, cell: Cell) -> int:
     """Differs where a cell's crop does: 0 for a box of the model."""
-    found = state.found.get(number)
-    return 0 if found is not None and found[:4] == cell[:4] else 1 + zlib.crc32(repr(cell[:4]).encode()) % 9999
+    before = state.model_cells.get(number)
+    return 0 if before is not None and before[:4] == cell[:4] else 1 + zlib.crc32(repr(cell[:4]).encode()) % 9999
 
 
 def _since(content: Mapping[str, Any]) -> int:

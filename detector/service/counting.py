@@ -14,7 +14,7 @@ import cv2
 from PIL import Image
 
 from detector.engines import job, local
-from detector.engines.inputs import FieldInput, Found
+from detector.engines.inputs import FieldInput, Inputs
 from detector.engines.local import Work
 from detector.engines.options import CountOptions
 from detector.engines.pool import workers_for
@@ -70,19 +70,19 @@ class Worker:
             write_text(folder / DOCUMENT, text)
             text = ""
         else:
-            found: list[FieldResult] = []
-            outcome = self._passing(fields, options, found, asked["id"])
-            cells = {"detections": json.loads("".join(coco.parts(found)))} if asked["detections"] else {}
+            made: list[FieldResult] = []
+            outcome = self._passing(fields, options, made, asked["id"])
+            cells = {"detections": json.loads("".join(coco.parts(made)))} if asked["detections"] else {}
             text = json.dumps({**self._document(outcome), **cells})
         unread = outcome.unread
         first = unread[0].reason if unread else ""
         return {"end": "done", "read": len(outcome.read), "unread": len(unread), "first_unread": first, "document": text}
 
-    def _passing(self, fields: list[FieldInput], options: CountOptions, found: list[FieldResult], asked_id: str) -> Outcome:
+    def _passing(self, fields: list[FieldInput], options: CountOptions, made: list[FieldResult], asked_id: str) -> Outcome:
         started = time.time()
         work = Work(self._model, self._threads, tile_px=options.tile_px)
-        outcome = job.count_fields(fields, work, self._progress(asked_id), found.append)
-        return job.completed(outcome, options, Found(fields, []), self._model, started)
+        outcome = job.count_fields(fields, work, self._progress(asked_id), made.append)
+        return job.completed(outcome, options, Inputs(fields, []), self._model, started)
 
     def _kept(self, folder: Path, fields: list[FieldInput], options: CountOptions, asked_id: str) -> Outcome:
         """Count into the job's folder, and go on with what stands there."""
@@ -98,9 +98,15 @@ class Worker:
         resume = (result / results.JOURNAL).exists()
         results.prepare(result, resume)
         given = CountOptions(**{**vars(options), "resume": resume})
-        found = Found(fields, [])
+        searched = Inputs(fields, [])
         return job.count_into(
-            result, found, given, self._model, time.time(), self._progress(asked_id), lambda remark: self._say({"remark": remark})
+            result,
+            searched,
+            given,
+            self._model,
+            time.time(),
+            self._progress(asked_id),
+            lambda remark: self._say({"remark": remark}),
         )
 
     def _document(self, outcome: Outcome) -> dict[str, Any]:

@@ -16,7 +16,7 @@ class StreamOptions:
     """The options of `detector.stream`, on the command line and from Python alike."""
 
     source: str = ""
-    """Camera, address, video, folder or simulated microscope; see `sources.forms.FORMS`."""
+    """Camera, address, video, folder or simulated microscope; see `sources.FORMS`."""
     mode: Literal["fields", "scan"] = "fields"
     """`fields` counts where the stage rests, `scan` while it moves."""
     out: Path | None = None

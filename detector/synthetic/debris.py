@@ -9,12 +9,39 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detector.synthetic import noise
+from detector.synthetic.cells import PLATELET_UM
 from detector.synthetic.shapes import Drawing, Grid, Outline, Plane, soft, tinted
-from detector.synthetic.small import PLATELET_UM
 from detector.synthetic.stain import Colour, Stain, shifted
 
+SPECK_UM = (0.12, 0.34)
+"""Smallest and largest radius of a grain of precipitated stain: well below any platelet's."""
+STREAK_UM = (4.0, 14.0)
+"""Shortest and longest half length of a streak."""
 _DYES: tuple[Colour, ...] = ((2.2, 2.2, 2.2), (1.6, 1.0, 0.4), (0.8, 1.0, 1.6))
 """Optical densities of dirt that took no stain: black, blue and brown; a pale lump would look like a red cell."""
+
+
+def speck(centre_um: tuple[float, float], radius_um: float, seed: int, stain: Stain, um_per_px: float) -> Drawing:
+    """A grain of precipitated stain or dust: a small dark dot."""
+    rng = np.random.default_rng(seed)
+    outline = Outline.drawn(rng, radius_um, min(1 + abs(rng.normal(0, 0.3)), 2.0), 0.05)
+    grid = Grid.around(centre_um, outline.reach_um + 0.3, um_per_px)
+    _, depth = outline.polar(grid)
+    dark = soft(depth, um_per_px, 0.25) * rng.uniform(0.4, 1.0)
+    return Drawing(grid, tinted(dark, shifted(rng, stain.nucleus, 0.1, 0.1)), depth > 0)
+
+
+def streak(centre_um: tuple[float, float], radius_um: float, seed: int, stain: Stain, um_per_px: float) -> Drawing:
+    """A faint bent line, such as a fibre or a scratch leaves; `radius_um` is half its length."""
+    rng = np.random.default_rng(seed)
+    grid = Grid.around(centre_um, radius_um, um_per_px)
+    angle, bow = rng.uniform(0, math.pi), rng.normal(0, 0.015)
+    along = grid.x_um * math.cos(angle) + grid.y_um * math.sin(angle)
+    across = grid.y_um * math.cos(angle) - grid.x_um * math.sin(angle) + bow * along * along
+    width_um = rng.uniform(0.12, 0.3) + um_per_px / 2
+    fade = np.clip(1 - np.sqrt(along * along + across * across) / radius_um, 0, 1)
+    line = np.asarray(np.exp(-((across / width_um) ** 2)) * np.sqrt(fade), dtype=np.float32)
+    return Drawing(grid, tinted(line * rng.uniform(0.15, 0.4), stain.platelet), line > 0.5)
 
 
 def smudge(rng: np.random.Generator, centre_um: tuple[float, float], radius_um: float, stain: Stain, um_per_px: float) -> Drawing:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
 
 from detector.errors import UsageError
-from detector.synthetic import red, small, stain, white
-from detector.synthetic.ground import APART, JOINED, Ground
-from detector.vision.cells import PLATELETS, RBC, RBC_DIAMETER_UM, WBC
+from detector.synthetic import cells, debris, stain
+from detector.vision.cells import CLASSES, PLATELETS, RBC, RBC_DIAMETER_UM, WBC
 
 UM_PER_PX = 0.075
 """Scale at which a red cell is 100 px wide, as in BCCD's fields."""
@@ -20,6 +21,20 @@ _WBC_AREA_UM2 = 125.0
 MARGIN_UM = 10.0
 _CLUSTER = 0.15
 """Share of platelets that lie beside another one."""
+_BIN_UM = 16.5
+"""At least the sum of the two largest radii times their spacing, so that only neighbouring bins matter."""
+
+APART: Mapping[tuple[int, int], float] = {
+    (RBC, RBC): 1.04,
+    (RBC, WBC): 0.98,
+    (WBC, WBC): 1.03,
+    (RBC, PLATELETS): 1.12,
+    (WBC, PLATELETS): 1.08,
+    (PLATELETS, PLATELETS): 1.15,
+}
+"""Least distance of two centres, by label, as a multiple of the sum of both radii."""
+JOINED = 0.78
+"""The same for a red cell laid over others: two equal discs so near share a sixth of their area."""
 
 
 class Kind(IntEnum):
@@ -176,6 +191,32 @@ def check_scale(size_wh: tuple[int, int], um_per_px: float) -> None:
         raise UsageError(f"um_per_px must be from 0.01 to 2, got {um_per_px:g}; {UM_PER_PX} shows a red cell 100 px wide")
 
 
+class Ground:
+    """The cells laid so far, found by place."""
+
+    def __init__(self) -> None:
+        self.placed: list[list[tuple[float, float, float]]] = [[] for _ in CLASSES]
+        """Centre and radius in µm of every cell, by label, in the order of laying."""
+        self._bins: dict[tuple[int, int], list[tuple[int, float, float, float]]] = defaultdict(list)
+
+    def add(self, label: int, x_um: float, y_um: float, radius_um: float) -> None:
+        """Lay a cell."""
+        self.placed[label].append((x_um, y_um, radius_um))
+        self._bins[int(x_um // _BIN_UM), int(y_um // _BIN_UM)].append((label, x_um, y_um, radius_um))
+
+    def free(
+        self, label: int, x_um: float, y_um: float, radius_um: float, apart: Mapping[tuple[int, int], float] = APART
+    ) -> bool:
+        """Whether a cell has room there."""
+        bx, by = int(x_um // _BIN_UM), int(y_um // _BIN_UM)
+        for i, j in product((bx - 1, bx, bx + 1), (by - 1, by, by + 1)):
+            for other, x, y, r in self._bins.get((i, j), ()):
+                spacing = apart[min(label, other), max(label, other)]
+                if (x - x_um) ** 2 + (y - y_um) ** 2 < (spacing * (r + radius_um)) ** 2:
+                    return False
+        return True
+
+
 class Layer:
     """The things laid so far on a smear of `size_um`, width and height."""
 
@@ -221,10 +262,10 @@ class Layer:
 
 
 def _whites(layer: Layer, number: int) -> None:
-    names = list(white.KINDS)
-    shares = np.array([white.KINDS[name].share for name in names])
+    names = list(cells.WHITE_KINDS)
+    shares = np.array([cells.WHITE_KINDS[name].share for name in names])
     for choice in layer.rng.choice(len(names), size=number, p=shares / shares.sum()):
-        radius = float(layer.rng.uniform(*white.KINDS[names[choice]].radius_um))
+        radius = float(layer.rng.uniform(*cells.WHITE_KINDS[names[choice]].radius_um))
         place(layer, Kind(Kind.NEUTROPHIL + int(choice)), radius)
 
 
@@ -232,13 +273,13 @@ def _reds(layer: Layer, number: int, touching: float) -> None:
     # The cells that stand apart are laid first: they need the room.
     apart = max(1, number - int(layer.rng.binomial(number, touching)))
     for i in range(number):
-        place(layer, Kind.RED, red.radius_um(layer.rng), join=i >= apart)
+        place(layer, Kind.RED, cells.red_radius_um(layer.rng), join=i >= apart)
 
 
 def _platelets(layer: Layer, number: int) -> None:
     for _ in range(number):
         join = bool(layer.ground.placed[PLATELETS]) and layer.rng.random() < _CLUSTER
-        place(layer, Kind.PLATELET, float(layer.rng.uniform(*small.PLATELET_UM)), join)
+        place(layer, Kind.PLATELET, float(layer.rng.uniform(*cells.PLATELET_UM)), join)
 
 
 _TRIES = 120
@@ -264,7 +305,7 @@ def place(layer: Layer, kind: Kind, radius_um: float, join: bool = False) -> tup
 def _debris(layer: Layer, number: int) -> None:
     for _ in range(number):
         if layer.rng.random() < 0.03:
-            layer.lay(Kind.STREAK, *layer.anywhere(), float(layer.rng.uniform(*small.STREAK_UM)))
+            layer.lay(Kind.STREAK, *layer.anywhere(), float(layer.rng.uniform(*debris.STREAK_UM)))
         else:
-            low, high = small.SPECK_UM
+            low, high = debris.SPECK_UM
             layer.lay(Kind.SPECK, *layer.anywhere(), low + (high - low) * float(layer.rng.random()) ** 2)

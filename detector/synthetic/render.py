@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detector.errors import UsageError
-from detector.synthetic import debris, forms, noise, red, small, white
+from detector.synthetic import cells, debris, forms, noise
 from detector.synthetic.camera import Camera, photograph
 from detector.synthetic.layout import Kind, Plan
 from detector.synthetic.shapes import Drawing
@@ -135,14 +135,14 @@ def _drawn(plan: Plan, i: int) -> Drawing:
     centre_um = (float(plan.xy_um[i, 0]), float(plan.xy_um[i, 1]))
     if kind in _SIMPLE:
         return _SIMPLE[kind](centre_um, radius_um, seed, plan.stain, plan.um_per_px)
-    draw = debris.draw if kind.label is None else {RBC: forms.draw, WBC: white.draw}[kind.label]
+    draw = debris.draw if kind.label is None else {RBC: forms.draw, WBC: cells.white}[kind.label]
     return draw(centre_um, radius_um, kind.name.lower(), seed, plan.stain, plan.um_per_px)
 
 
 _SIMPLE = {
-    Kind.RED: red.draw,
-    Kind.PLATELET: small.platelet,
-    Kind.OVERLYING: small.overlying,
-    Kind.SPECK: small.speck,
-    Kind.STREAK: small.streak,
+    Kind.RED: cells.red,
+    Kind.PLATELET: cells.platelet,
+    Kind.OVERLYING: cells.overlying,
+    Kind.SPECK: debris.speck,
+    Kind.STREAK: debris.streak,
 }

@@ -12,17 +12,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detector.errors import UsageError
-from detector.synthetic import red, render, small, stain, white
+from detector.synthetic import cells, debris, render, stain
 from detector.synthetic.camera import Camera
 from detector.synthetic.forms import FORMS
-from detector.synthetic.ground import APART
-from detector.synthetic.layout import Kind, Layer, Plan, check_scale, most_covered, place
+from detector.synthetic.layout import APART, Kind, Layer, Plan, check_scale, most_covered, place
 from detector.synthetic.render import Field
 from detector.vision.cells import PLATELETS, RBC
 
 WIDTHS_PX = (12.0, 120.0)
 """Narrowest and widest red cells that can be asked for."""
-_RED_UM = 2 * red.RADIUS_UM[0]
+_RED_UM = 2 * cells.RED_UM[0]
 _FORMS = [Kind[name.upper()] for name in FORMS]
 _WHITES = [kind for kind in Kind if Kind.NEUTROPHIL <= kind <= Kind.BASOPHIL]
 _SHARES = (0.16, 0.12, 0.1, 0.1, 0.22, 0.08, 0.16, 0.06)
@@ -110,7 +109,7 @@ def _whites(layer: Layer) -> None:
     number = _several(layer, layer.rng.uniform(2.5, 7) if layer.rng.random() < 1 / 3 else 0.15)
     for choice in layer.rng.choice(len(_WHITES), number, p=_SHARES):
         kind = _WHITES[choice]
-        place(layer, kind, float(layer.rng.uniform(*white.KINDS[kind.name.lower()].radius_um)))
+        place(layer, kind, float(layer.rng.uniform(*cells.WHITE_KINDS[kind.name.lower()].radius_um)))
 
 
 def _heaps(layer: Layer) -> None:
@@ -125,7 +124,7 @@ def _heaps(layer: Layer) -> None:
 def _around(layer: Layer, centre_um: tuple[float, float], radius_um: float) -> None:
     """Lay platelets that can be told apart around a heap of them."""
     for turn in layer.rng.uniform(0, 2 * np.pi, layer.rng.integers(0, 9)):
-        radius = float(layer.rng.uniform(*small.PLATELET_UM))
+        radius = float(layer.rng.uniform(*cells.PLATELET_UM))
         away_um = (radius_um + radius) * layer.rng.uniform(1.08, 1.5)
         x, y = centre_um[0] + away_um * math.cos(turn), centre_um[1] + away_um * math.sin(turn)
         if layer.ground.free(PLATELETS, x, y, radius):
@@ -143,7 +142,7 @@ class _Reds:
 
     def drawn(self) -> tuple[Kind, float]:
         """A kind of red cell and a mean radius in µm."""
-        radius = red.radius_um(self.rng) * float(np.exp(self.rng.normal(0, self.spread)))
+        radius = cells.red_radius_um(self.rng) * float(np.exp(self.rng.normal(0, self.spread)))
         if self.rng.random() < self.plain:
             return Kind.RED, float(np.clip(radius, *_RADII_UM))
         kind = _FORMS[self.rng.choice(len(_FORMS), p=self.share)]
@@ -184,7 +183,7 @@ def _platelets(layer: Layer) -> None:
     rng = layer.rng
     beside, on_red, large = rng.uniform(0, 0.6), rng.uniform(0, 0.3), rng.uniform(0, 0.5) if rng.random() < 0.25 else 0.0
     for _ in range(_several(layer, float(np.exp(rng.uniform(np.log(0.4), np.log(14)))))):
-        radius = float(rng.uniform(*(_LARGE_PLATELET_UM if rng.random() < large else small.PLATELET_UM)))
+        radius = float(rng.uniform(*(_LARGE_PLATELET_UM if rng.random() < large else cells.PLATELET_UM)))
         if layer.ground.placed[RBC] and rng.random() < on_red:
             _over_red(layer, radius)
         else:
@@ -209,7 +208,7 @@ def _debris(layer: Layer) -> None:
             if kind != Kind.DIRT or layer.ground.free(PLATELETS, *spot, radius, _ON_RED):
                 layer.lay(kind, *spot, radius)
     for _ in range(layer.number(rng.uniform(0, 2500))):
-        layer.lay(Kind.SPECK, *layer.anywhere(), float(rng.uniform(*small.SPECK_UM)))
+        layer.lay(Kind.SPECK, *layer.anywhere(), float(rng.uniform(*debris.SPECK_UM)))
 
 
 _INKS = ((0, 0, 0), (20, 120, 20), (40, 40, 200), (200, 30, 30), (240, 220, 30), (255, 255, 255))

@@ -311,7 +311,7 @@ class _Judge:
     def _counted(self, kind: str, seen: _Seen) -> list[Detections]:
         parts, fold_of = set(self.fold_of), np.array(self.fold_of)
         at = {part: self._thresholds(kind, seen, np.flatnonzero(fold_of != part).tolist()) for part in parts}
-        return [_from([found], at[part])[0] for found, part in zip(seen.own, self.fold_of, strict=True)]
+        return [_from([cells], at[part])[0] for cells, part in zip(seen.own, self.fold_of, strict=True)]
 
     def _thresholds(self, kind: str, seen: _Seen, fields: Sequence[int] | None = None) -> dict[str, float]:
         """Thresholds of a model, tuned on some of the corrected fields or on all.
@@ -340,7 +340,7 @@ class _Judge:
     def write(self, target: Path, seen: _Seen, adapted: Adapted) -> None:
         """Write a model file with thresholds and card of its own."""
         kind, records = adapted.kept.kind, self.job.records
-        found = self._counted(kind, seen)
+        detections = self._counted(kind, seen)
         cells = ", ".join(f"{n} {name}" for name, n in adapted.cells.items())
         of_data = f"{target.stem}: {adapted.fields} corrected fields with {cells}"
         card = replace(
@@ -354,8 +354,8 @@ class _Judge:
                 "changed": "thresholds" if kind == TUNED else "weights and thresholds",
                 "steps": 0 if kind == TUNED else STEPS,
             },
-            val_sums=val_sums(records, found, [_DOMAIN] * len(records)),
-            familiar=self._familiar(found),
+            val_sums=val_sums(records, detections, [_DOMAIN] * len(records)),
+            familiar=self._familiar(detections),
         )
         shutil.copyfile(adapted.kept.model.path, target)
         export.put_card(target, card)
@@ -364,20 +364,20 @@ class _Judge:
             "sha256": cards.sha256(target),
             cards.WEIGHTS_HASH: cards.sha256(target.with_suffix(".pt")),
             "about": self.job.about,
-            "val_precision_recall": finish.operating(records, found),
+            "val_precision_recall": finish.operating(records, detections),
             "adapted": document(adapted),
         }
         target.with_suffix(".json").write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
         target.with_suffix(".md").write_text(page.render(content), encoding="utf-8")
 
-    def _familiar(self, found: Sequence[Detections]) -> Familiar | None:
+    def _familiar(self, detections: Sequence[Detections]) -> Familiar | None:
         """What fields are like that the model can count: those of its former training, and the corrected ones."""
         former = self.job.model.card.familiar
         if former is None:
             return None
         seen = [
             quality.measure(images.read(record.image), cells).numbers()
-            for record, cells in zip(self.job.records, found, strict=True)
+            for record, cells in zip(self.job.records, detections, strict=True)
             if record.image
         ]
         return former.widened(seen)
@@ -395,9 +395,9 @@ def _beyond_chance(of_field: Floats, groups: Sequence[str]) -> bool:
     return mean.value > 0 and (mean.low is None or mean.low > 0)
 
 
-def _from(found: Sequence[Detections], least: Mapping[str, float]) -> list[Detections]:
+def _from(detections: Sequence[Detections], least: Mapping[str, float]) -> list[Detections]:
     minimum = np.array([least[name] for name in CLASSES], dtype=np.float32)
-    return [cells[cells.score >= minimum[cells.label]] for cells in found]
+    return [cells[cells.score >= minimum[cells.label]] for cells in detections]
 
 
 def table(choices: Sequence[Choice]) -> Table:

@@ -12,7 +12,7 @@ from typing import Any
 from detector.accuracy import thresholds
 from detector.accuracy.matching import precision_recall, val_sums
 from detector.accuracy.plots import detection
-from detector.annotations import dataset, domains, provenance
+from detector.annotations import dataset, provenance
 from detector.annotations.records import Record
 from detector.errors import AnnotationError
 from detector.training import export, page
@@ -20,8 +20,7 @@ from detector.vision import border, familiar, finder, images, quality
 from detector.vision import card as cards
 from detector.vision.cells import CLASSES
 from detector.vision.detections import Detections
-from detector.vision.familiar import Familiar
-from detector.vision.lights import LIGHTS, PLAIN
+from detector.vision.familiar import LIGHTS, PLAIN, Familiar
 from detector.vision.model import Model
 
 _TO_KNOW = 300
@@ -57,7 +56,7 @@ def finish(weights: Path, data_files: Sequence[Path], target: Path, sizes: expor
     """
     named = _named(data_files)
     train = {name: dataset.read(file, "train") for name, file in named.items()}
-    domain_of = {name: domains.of_dataset(file, name) for name, file in named.items()}
+    domain_of = {name: dataset.domains(file, name) for name, file in named.items()}
     val = [(record, domain_of[name](record.name)) for name, file in named.items() for record in dataset.read(file, "val")]
     if not val:
         raise AnnotationError(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from scipy import optimize, special
 
 from detector.counting.intervals import share
+from detector.counting.shapes import shortfall
+from detector.output.figures import tenths
 from detector.output.files import write_text
 from detector.training import shapes
 from detector.training.shape_cells import TAUGHT, ShapeCells
@@ -19,7 +21,7 @@ from detector.training.shapes import Learned
 from detector.vision import card as cards
 from detector.vision import familiar
 from detector.vision.familiar import Familiar
-from detector.vision.shapes import MEASURED, NORMAL, ShapeCard, ShapeErrors
+from detector.vision.shapes import MEASURED, NORMAL, NOT_SURE, ShapeCard, ShapeErrors
 
 Floats = NDArray[np.floating[Any]]
 Labels = NDArray[np.int64]
@@ -76,8 +78,8 @@ def temperature(answers: Floats, label: Labels) -> float:
         own = probability(answers, float(np.exp(log)))[np.arange(len(label)), label]
         return -float(np.log(np.maximum(own, 1e-9)).mean())
 
-    found = optimize.minimize_scalar(loss, bounds=(np.log(0.01), np.log(10)), method="bounded")
-    return round(float(np.exp(found.x)), 3)
+    optimum = optimize.minimize_scalar(loss, bounds=(np.log(0.01), np.log(10)), method="bounded")
+    return round(float(np.exp(optimum.x)), 3)
 
 
 def calibration_error(chances: Floats, label: Labels) -> float:
@@ -136,15 +138,15 @@ def errors(named: Labels, label: Labels, smears: Sequence[str]) -> dict[str, Sha
     smear = np.asarray(smears)
     errors = {}
     for kind, name in enumerate(SHAPES):
-        false, found = [], []
+        false, right = [], []
         for own in np.unique(smear):
             of_it = (smear == own) & (label == kind)
             others = (smear == own) & (label != kind)
             if others.sum() >= _OTHER_CELLS:
                 false.append(_rounded((named[others] == kind).mean()))
             if of_it.sum() >= _OWN_CELLS:
-                found.append(_rounded((named[of_it] == kind).mean()))
-        errors[name] = ShapeErrors(tuple(false), tuple(found), _GRADED_FROM.get(name, _GRADED_OTHERS))
+                right.append(_rounded((named[of_it] == kind).mean()))
+        errors[name] = ShapeErrors(tuple(false), tuple(right), _GRADED_FROM.get(name, _GRADED_OTHERS))
     return errors
 
 
@@ -179,7 +181,7 @@ def _rounded(value: float | np.floating[Any]) -> float:
 
 
 def finish(target: Path, learned: Learned, cells: ShapeCells, tests: ShapeCells, training: dict[str, Any]) -> ShapeCard:
-    """Calibrate what was learned, write its ONNX file with its card in it and beside it, and test it.
+    """Calibrate what was learned, test it, and write its ONNX file with its card in it; beside it the card as JSON and as a page.
 
     Args:
         target: the ONNX file.
@@ -212,6 +214,7 @@ def finish(target: Path, learned: Learned, cells: ShapeCells, tests: ShapeCells,
     shapes.write(learned.network, target, heat, grouped(), card.json())
     beside = {**json.loads(card.json()), "sha256": cards.sha256(target)}
     write_text(target.with_suffix(".json"), json.dumps(beside, indent=1, ensure_ascii=False) + "\n")
+    write_text(target.with_suffix(".md"), page(card))
     np.savez(
         target.with_name("held_out.npz"),
         answers=learned.held_out,
@@ -220,3 +223,73 @@ def finish(target: Path, learned: Learned, cells: ShapeCells, tests: ShapeCells,
         field=np.array(cells.fields),
     )
     return card
+
+
+def page(card: ShapeCard) -> str:
+    """The card as a page for people, in Markdown."""
+    own, test = card.figures, card.figures["test"]
+    parts = [
+        "# Model card: shapes of red cells",
+        f"A small network for `python -m detector.count --shapes`. Licence: {card.licence}. A flag for a reader, never a diagnosis, and "
+        "not a medical device. What it is worth and what not: `docs/shapes.md`.",
+        "## Data",
+        "\n".join(f"- {line}" for line in card.data),
+        f"One laboratory, one camera, one stain. Learned from {own['cells']:,} labelled cells clear of the border in "
+        f"{own['smears']} smears; "
+        f"tested once on {test['cells']:,} cells in {test['smears']} other smears. Neighbouring numbers of fields are taken for one smear.",
+        "## Accuracy",
+        "In brackets: 95 % interval, by the scatter between smears. "
+        f"Left out by smear: each cell is judged by a network that saw no cell of its smear. "
+        "A cell whose likeliest shape has a probability "
+        f"below {card.threshold:g} is called \"{NOT_SURE}\". Temperature ({card.training['temperature']:g}) and this limit were chosen on "
+        "the cells that were left out; the test split was used for nothing else.",
+        _table(
+            ("", "left out by smear", "test split"),
+            [
+                ("accuracy, every cell given its likeliest shape", *_both(own, test, "accuracy")),
+                ("balanced accuracy (mean of the shapes)", *_both(own, test, "balanced")),
+                (f"cells that it is sure of (not \"{NOT_SURE}\")", *_both(own, test, "coverage")),
+                ("accuracy of these", *_both(own, test, "accuracy_sure")),
+                ("expected calibration error", *_both(own, test, "ece")),
+                ("the same without temperature", tenths(own["ece_before"]), ""),
+                *((f"{name} by features: accuracy, balanced", f"{tenths(of['accuracy'])}, {tenths(of['balanced'])}", "")
+                  for name, of in card.training.get("classical", {}).items()),
+            ],
+        ),
+        "## By shape, in smears that were left out",
+        "\"Called so wrongly\" is the share of all other cells, \"found\" that of the shape's own cells, least to most of the smears with "
+        "enough of them.",
+        _table(("shape", "called so wrongly", "found", "less sure than a reader needs"), [
+            (name, _span(of.false), _span(of.found), shortfall(name, of) or "–") for name, of in card.errors.items()
+        ]),
+        "## Confusion, left out by smear",
+        _confusion(card.shapes, own["confusion"]),
+        "## Confusion, test split",
+        _confusion(card.shapes, test["confusion"]),
+        "## Training",
+        "\n".join(f"- {name}: {value}" for name, value in card.training.items() if name not in ("classical", "taught")),
+    ]  # fmt: skip
+    return "\n\n".join(parts) + "\n"
+
+
+def _both(own: Mapping[str, Any], test: Mapping[str, Any], name: str) -> tuple[str, str]:
+    first, second = (tenths(of[name]) + _between(of["limits"].get(name)) for of in (own, test))
+    return first, second
+
+
+def _between(limits: Sequence[float] | None) -> str:
+    return f" ({tenths(limits[0])} to {tenths(limits[1])})" if limits else ""
+
+
+def _span(shares: Sequence[float]) -> str:
+    return f"{tenths(min(shares))} to {tenths(max(shares))}, {len(shares)} smears" if shares else "not known"
+
+
+def _confusion(names: Sequence[str], rows: Sequence[Sequence[int]]) -> str:
+    body = [(f"**{name}**", *(f"{number:,}" if number else "" for number in row)) for name, row in zip(names, rows, strict=True)]
+    return _table(("labelled, below; called, right", *names, NOT_SURE), body)
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

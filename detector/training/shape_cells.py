@@ -60,7 +60,7 @@ class _Field:
     rgb: Rgb
     red: boxes.Boxes
     """Boxes of the red cells clear of the border, of shape (n, 4)."""
-    found: Detections
+    detections: Detections
     """All labelled cells."""
 
 
@@ -90,7 +90,7 @@ def read(data: Path, labels: Path, names: Iterable[str], lights: int, seed: int 
     for own in fields:
         smear = smear_of[own.name]
         chosen, kinds = _matched(own.red, points.read(data / "points" / f"{own.name}.txt")[0], rbc_px[smear])
-        numbers[own.name] = quality.measure(own.rgb, own.found).numbers()
+        numbers[own.name] = quality.measure(own.rgb, own.detections).numbers()
         if len(chosen):
             pictures.append(_pictures(own, chosen, rbc_px[smear], lights, f"{seed} {own.name}"))
             shape += kinds
@@ -126,8 +126,8 @@ def _field(data: Path, labels: Path, name: str) -> _Field:
     known = [i for i, of in enumerate(labelled.names) if of in cells.CLASSES]
     xyxy = labelled.pixels(size_wh)[known].astype(np.float32)
     label = np.array([cells.CLASSES.index(labelled.names[i]) for i in known], dtype=np.int64)
-    found = Detections(boxes.clip(xyxy, size_wh), np.ones(len(xyxy), np.float32), label, size_wh)
-    return _Field(name, rgb, xyxy[(label == cells.RBC) & boxes.clear_of_border(xyxy, size_wh)], found)
+    detections = Detections(boxes.clip(xyxy, size_wh), np.ones(len(xyxy), np.float32), label, size_wh)
+    return _Field(name, rgb, xyxy[(label == cells.RBC) & boxes.clear_of_border(xyxy, size_wh)], detections)
 
 
 def _matched(red: boxes.Boxes, labelled: Sequence[tuple[int, int, int]], rbc_px: float) -> tuple[NDArray[np.int64], list[int]]:
@@ -149,17 +149,19 @@ def _pictures(own: _Field, chosen: NDArray[np.int64], rbc_px: float, lights: int
 
     rng = random.Random(seed)
     changes = augment.transforms(settings.load(overrides=_LIGHTS))
-    made = [_cut(own.rgb, own.found, own.red[chosen], rbc_px)]
+    made = [_cut(own.rgb, own.detections, own.red[chosen], rbc_px)]
     for _ in range(lights):
         factor = shapes.SHOWN_PX / rbc_px * rng.uniform(*_SIZES)
         small = images.shrink(own.rgb, factor)
         # A cell's width on the changed picture is taken for that of the smear.
         stretch = np.array([small.shape[1] / own.rgb.shape[1], small.shape[0] / own.rgb.shape[0]] * 2, dtype=np.float32)
         changed = A.Compose(changes, seed=rng.randrange(2**31))(image=small)["image"]
-        found = Detections(own.found.xyxy * stretch, own.found.score, own.found.label, (small.shape[1], small.shape[0]))
-        made.append(_cut(changed, found, own.red[chosen] * stretch, shapes.SHOWN_PX))
+        detections = Detections(
+            own.detections.xyxy * stretch, own.detections.score, own.detections.label, (small.shape[1], small.shape[0])
+        )
+        made.append(_cut(changed, detections, own.red[chosen] * stretch, shapes.SHOWN_PX))
     return np.stack(made, axis=1)
 
 
-def _cut(rgb: Rgb, found: Detections, xyxy: boxes.Boxes, rbc_px: float) -> NDArray[np.uint8]:
-    return shapes.crops(rgb, xyxy, rbc_px, quality.measure(rgb, found).background, WIDER_PX)
+def _cut(rgb: Rgb, detections: Detections, xyxy: boxes.Boxes, rbc_px: float) -> NDArray[np.uint8]:
+    return shapes.crops(rgb, xyxy, rbc_px, quality.measure(rgb, detections).background, WIDER_PX)

@@ -7,13 +7,15 @@ range. Fields with known errors decide which measurements are used, and from whi
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import cv2
 import numpy as np
 
 from detector.vision import checks
+from detector.vision.images import Rgb
 
 FEWEST_WRONG = 10
 """Least number of wrong fields that decide which measurements are used."""
@@ -24,6 +26,21 @@ TAIL = 0.01
 
 Numbers = Mapping[str, float]
 """What was measured in a field, by name; what could not be measured is not in it."""
+
+PLAIN = "plain"
+_LAMP_RGB = (0.75, 0.9, 1.1)
+_GROUND_RGB = (0.6, 0.75, 1.0)
+_BLUR_CELLS = 0.07
+"""Standard deviation of the blur, in red cells."""
+LIGHTS: Mapping[str, Callable[[Rgb, float], Rgb]] = {
+    PLAIN: lambda rgb, _px: rgb,
+    "bluish lamp": lambda rgb, _px: _times(rgb, _LAMP_RGB),
+    "blue ground": lambda rgb, _px: _times(rgb, _GROUND_RGB),
+    "grey": lambda rgb, _px: _grey(rgb),
+    "blur": lambda rgb, px: np.asarray(cv2.GaussianBlur(rgb, (0, 0), _BLUR_CELLS * px), dtype=np.uint8),
+}
+"""From a picture of shape (h, w, 3), RGB, and the width of its red cells in pixels to the picture as another lamp, stain or camera would
+show it: what a count and its doubt are tried on."""
 
 
 @dataclass(frozen=True)
@@ -127,3 +144,11 @@ def _range(name: str, fields: Sequence[Numbers]) -> tuple[float, float] | None:
         return None
     low, high = np.quantile(values, [TAIL, 1 - TAIL]).tolist()
     return (low, high) if high > low else None
+
+
+def _times(rgb: Rgb, factors: tuple[float, float, float]) -> Rgb:
+    return np.asarray((rgb * np.array(factors)).clip(0, 255), dtype=np.uint8)
+
+
+def _grey(rgb: Rgb) -> Rgb:
+    return np.repeat(np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), dtype=np.uint8)[:, :, None], 3, axis=2)

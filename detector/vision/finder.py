@@ -42,7 +42,7 @@ BAND_CELLS = 0.15
 
 
 @dataclass(frozen=True)
-class Found:
+class FieldCells:
     """The cells of a field, and how they were looked for."""
 
     cells: Detections
@@ -54,7 +54,7 @@ class Found:
 
 def find(
     model: Model, rgb: NDArray[np.uint8], scale: Scale | None = None, min_score: float | None = None, workers: int = 1
-) -> Found:
+) -> FieldCells:
     """Cells of a field of any size, shown to the model with red cells as wide as it knows them best, in tiles where it is large.
 
     Args:
@@ -70,8 +70,8 @@ def find(
         counted = _look(model, rgb, scale, None, workers)
         taken, note = _settled(model, rgb, scale, counted)
         if taken == scale and min_score is None:
-            return Found(counted, scale, note)
-    return Found(_look(model, rgb, taken, min_score, workers), taken, note)
+            return FieldCells(counted, scale, note)
+    return FieldCells(_look(model, rgb, taken, min_score, workers), taken, note)
 
 
 def _settled(model: Model, rgb: NDArray[np.uint8], scale: Scale, counted: Detections) -> tuple[Scale, str]:

@@ -1,7 +1,8 @@
-"""A dataset folder that is not as conversion left it: what is of no use is listed, and the rest is read."""
+"""A dataset folder: what is of no use is listed, the rest is read, and names tell which fields are of one stain and camera."""
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 import cv2
@@ -153,3 +154,60 @@ def test_a_dataset_folder_that_is_converted_again_keeps_its_regions(with_regions
     again = dataset.read(tmp_path / "again" / "data.yaml", "val")
     assert [len(one.ignore) for one in again] == [2, 1, 0]
     assert again[0].ignore == pytest.approx(REGIONS)
+
+
+PBC, RAABIN = [f"pbc_{i}" for i in range(50)], [f"raabin_{i}" for i in range(50)]
+
+
+def _domains(names: list[str], called: str = "mine") -> dict[str, int]:
+    of = dataset.domains_by_name(names, called)
+    return dict(Counter(map(of, names)))
+
+
+def test_each_of_a_few_prefixes_is_a_domain() -> None:
+    assert _domains([*PBC, *RAABIN], "txl_pbc") == {"txl_pbc/pbc": 50, "txl_pbc/raabin": 50}
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        [f"BloodImage_{i:05}" for i in range(20)],
+        [*PBC, *PBC, "raabin_1"],  # too few of one
+        [*PBC, *RAABIN, "test"],  # one without a prefix
+        [f"{slide}_{i}" for slide in (101, 102) for i in range(9)],  # mere numbers
+        [f"slide{k}_{i}" for k in range(dataset.MOST_DOMAINS + 1) for i in range(9)],
+        ["a_", "b_"],
+        ["field"],
+        [],
+    ],
+)
+def test_otherwise_the_dataset_is_one_domain(names: list[str]) -> None:
+    assert set(_domains(names)) <= {"mine"}
+
+
+def test_a_prefix_may_be_as_rare_as_the_rule_says() -> None:
+    names = [f"a_{i}" for i in range(95)] + [f"b_{i}" for i in range(5)]
+    assert _domains(names) == {"mine/a": 95, "mine/b": 5}
+    assert _domains([*names, "a_95"]) == {"mine": 101}
+
+
+def test_a_stranger_is_of_the_dataset() -> None:
+    assert dataset.domains_by_name([*PBC, *RAABIN], "mine")("bccd_1") == "mine"
+
+
+def _written(folder: Path, names: list[tuple[str, str]]) -> Path:
+    image = folder.parent / "image.png"
+    image.write_bytes(b"not looked into")
+    box = (np.array([[1, 1, 5, 5]], np.float32), np.array([0]))
+    dataset.write(folder, [Record(name, image, (9, 9), *box, split) for name, split in names])
+    return folder / "data.yaml"
+
+
+def test_the_prefixes_of_all_splits_count(tmp_path: Path) -> None:
+    data = _written(tmp_path / "mine", [("a_1", "train"), ("a_2", "train"), ("b_1", "test"), ("a_3", "val")])
+    assert dataset.names(data) == ["a_1", "a_2", "a_3", "b_1"]
+    of = dataset.domains(data)
+    assert [of(name) for name in ("a_3", "b_1")] == ["mine/a", "mine/b"]
+    assert dataset.domains(data, "mine (2)")("a_3") == "mine (2)/a"
+    with pytest.raises(AnnotationError, match="no such file"):
+        dataset.domains(tmp_path / "none.yaml")

@@ -10,8 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
-from detector.annotations.duplicates import between, groups, within
-from detector.annotations.pictures import Picture, look
+from detector.annotations.duplicates import Picture, between, groups, look, within
 
 SIZE = (480, 360)
 

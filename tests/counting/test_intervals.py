@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -9,6 +11,7 @@ from hypothesis import strategies as st
 from scipy import special, stats
 
 from benchmarks.field_intervals import SINGLE, SLIVERS, Case, simulate
+from detector.counting import intervals
 from detector.counting.intervals import Interval, rate, ratio, share
 
 
@@ -226,3 +229,12 @@ def test_shares_are_clopper_and_pearsons_of_one_field() -> None:
     assert (none.value, none.low) == (0, 0)
     assert (all_of_them.low, all_of_them.high) == (1 - none.high, 1)
     assert share([0], [0]) is None
+
+
+def test_quantiles_are_those_of_their_distributions() -> None:
+    assert intervals.normal_quantile(0.975) == pytest.approx(1.959963984540054)
+    assert intervals.normal_quantile(np.array([0.5, 0.841344746068543])) == pytest.approx([0, 1])
+    # With one degree of freedom Student's t is Cauchy's distribution.
+    assert intervals.student_quantile(1, 0.9) == pytest.approx(math.tan(math.pi * 0.4))
+    assert intervals.gamma_quantile(1, 0.3) == pytest.approx(-math.log(0.7))
+    assert intervals.beta_quantile(2, 1, 0.25) == pytest.approx(0.5)

@@ -92,7 +92,7 @@ def test_cells_of_a_review_are_described_once_and_anew_where_they_were_changed(o
         assert (done <= total, total) == (True, sum(not state.source.problem for state in states))
         finished(likeness, states)
         cells = alike(states, likeness, -1, None)
-        everything = {(n, number) for n, state in enumerate(states) for number in state.found}
+        everything = {(n, number) for n, state in enumerate(states) for number in state.model_cells}
         assert {(cells[i], cells[i + 1]) for i in range(0, len(cells), 5)} == everything
         first = alike(states, likeness, -1, (1, 0))
         assert (first[:2], len(first)) == ([1, 0], len(cells))

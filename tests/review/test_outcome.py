@@ -34,7 +34,7 @@ def rows(path: Path) -> list[dict[str, str]]:
 def reviewed(opened: Opening) -> Any:
     """A review in which two cells of one field were changed and one drawn, with smear_a looked at and signed."""
     with opened() as review:
-        cells = review.fields[0].found
+        cells = review.fields[0].model_cells
         red = [number for number, cell in cells.items() if cell[4] == 0]
         change(
             review, cells=[{"cell": red[0], "label": 1}, {"cell": red[1], "removed": True}, {"box": [5, 5, 40, 44], "label": 2}]
@@ -78,7 +78,7 @@ def test_the_model_is_compared_with_the_readers_in_fields_that_were_looked_at(re
         "1",
         "",
     )
-    cells = sum(len(state.found) for state in reviewed.fields[:2])
+    cells = sum(len(state.model_cells) for state in reviewed.fields[:2])
     assert sum(int(row[name] or 0) for row in table.values() for name in row if name != "model") == cells + 1
 
 
@@ -86,7 +86,7 @@ def test_cells_are_written_in_the_layout_of_a_count(reviewed: Review) -> None:
     folder = outcome.write(reviewed)
     document = json.loads((folder / "detections.json").read_text(encoding="utf-8"))
     first = [cell for cell in document["annotations"] if cell["image_id"] == document["images"][0]["id"]]
-    assert len(first) == len(reviewed.fields[0].found)
+    assert len(first) == len(reviewed.fields[0].model_cells)
     assert {"bbox": [5.0, 5.0, 35.0, 39.0], "score": 1.0, "category_id": 3}.items() <= first[-1].items()
     assert [field["file_name"] for field in document["unread"]] == ["smear_b/empty.jpg"]
 

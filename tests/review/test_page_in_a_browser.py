@@ -157,8 +157,11 @@ def test_a_cell_is_chosen_by_a_click_and_given_another_class(shown: Shown) -> No
     shown.open("fields")
     number = shown.window.run("Number(document.querySelector('#names [aria-current]').dataset.field)")
     state = shown.review.fields[number]
-    least = min(state.found, key=lambda n: (state.found[n][2] - state.found[n][0]) * (state.found[n][3] - state.found[n][1]))
-    x1, y1, x2, y2, label = state.found[least]
+    least = min(
+        state.model_cells,
+        key=lambda n: (state.model_cells[n][2] - state.model_cells[n][0]) * (state.model_cells[n][3] - state.model_cells[n][1]),
+    )
+    x1, y1, x2, y2, label = state.model_cells[least]
     shown.window.page.mouse.click(*shown.on_screen((x1 + x2) / 2, (y1 + y2) / 2))
     shown.press(str((label + 1) % 3 + 1))
     shown.wait(lambda: state.revision == 1)
@@ -257,7 +260,7 @@ def test_two_fingers_zoom_and_change_nothing(shown: Shown, width: int) -> None:
     shown.window.page.focus("#picture")
     shown.press("0", "n")
     shown.wait(lambda: shown.window.run("Konva.stages[0].find('Transformer')[0].nodes().length") == 1)
-    x1, y1, x2, y2, _ = state.found[min(state.found)]
+    x1, y1, x2, y2, _ = state.model_cells[min(state.model_cells)]
     x, y = shown.on_screen((x1 + x2) / 2, (y1 + y2) / 2)
     touched(shown, "touchStart", (x, y))
     touched(shown, "touchMove", (x + 12, y + 12))
@@ -279,7 +282,7 @@ def test_cells_are_sorted_by_likeness_and_more_like_one_are_shown(shown: Shown) 
     source = "document.querySelector('#cell-{} img').src.split('&v=')[0]"
     shown.window.page.click("#classes label:last-of-type")
     shown.window.page.select_option("#sort", "likeness")
-    total = sum(len(state.found) for state in shown.review.fields)
+    total = sum(len(state.model_cells) for state in shown.review.fields)
     shown.wait(
         lambda: shown.text("#chosen") == f"0 of {total} selected" and shown.window.run(order) == "Cells, like ones together"
     )

@@ -395,7 +395,7 @@ def with_quality(state: FieldState, focus: float, doubt: str = "") -> FieldState
     surely = replace(state.source.cells, score=np.ones(len(state.source.cells.score), np.float32))
     seen = Quality(focus=focus, covered=0.3, overlap=0.0, unclaimed=0.0, background=(200, 200, 200), contrast=0.3, uneven=0.1)
     result = replace(state.source.result, cells=surely, quality=seen)
-    return FieldState(replace(state.source, result=result, doubt=doubt), state.found, dict(state.cells), state.looked)
+    return FieldState(replace(state.source, result=result, doubt=doubt), state.model_cells, dict(state.cells), state.looked)
 
 
 def test_doubtful_and_unlike_fields_are_proposed_first(many_fields: Path) -> None:

@@ -179,7 +179,7 @@ def test_results_are_written_on_request(served: Served) -> None:
 def test_cells_come_in_the_order_asked_for(served: Served) -> None:
     states, _ = served.review.snapshot()
     thresholds = served.review.run.thresholds
-    total = sum(len(state.found) for state in states)
+    total = sum(len(state.model_cells) for state in states)
     for sort in ("doubt", "score", "size", "field"):
         flat = listed(states, thresholds, -1, sort)
         cells = [tuple(flat[i : i + 2]) for i in range(0, len(flat), 5)]
@@ -223,7 +223,7 @@ def test_two_hundred_clients_lose_nothing(many_fields: Path) -> None:
     assert answers == [200] * 400
     with Journal(many_fields, run.sha256) as journal:
         again = Review(run, journal)
-        drawn = [[cell for number, cell in state.cells.items() if number not in state.found] for state in again.fields]
+        drawn = [[cell for number, cell in state.cells.items() if number not in state.model_cells] for state in again.fields]
     assert drawn == [[(number, 10.0, number + 20, 40.0, number % 3)] for number in range(200)]
 
 

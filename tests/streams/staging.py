@@ -21,7 +21,7 @@ from detector.errors import SmearcountError
 from detector.output.outcome import Outcome
 from detector.streams.live import Shown
 from detector.streams.placing import registration
-from detector.streams.sources.forms import open_source
+from detector.streams.sources import open_source
 from detector.streams.sources.simulated import SimulatedCamera
 from detector.streams.sources.source import Fault, Frame
 from detector.streams.survey import Finished, Verdict

@@ -16,8 +16,7 @@ from staging import FFMPEG, MjpegServer, StubMode, free_port, until, write_video
 from detector.streams.capture import Capture, Patience
 from detector.streams.live import Live
 from detector.streams.log import FrameLog
-from detector.streams.sources import opencv
-from detector.streams.sources.forms import open_source
+from detector.streams.sources import open_source, opencv
 from detector.streams.sources.source import Source
 
 QUICK = Patience(first_s=10.0, read_s=1.0, backoff_s=(0.05, 0.2), give_up_s=20.0)

@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 
 from detector.errors import UsageError
 from detector.synthetic import stain
-from detector.synthetic.ground import APART, JOINED
-from detector.synthetic.layout import Density, Kind, Plan, most_covered, plan
+from detector.synthetic.layout import APART, JOINED, Density, Kind, Plan, most_covered, plan
 from detector.vision.cells import RBC
 
 LOOK = stain.preset("bccd")

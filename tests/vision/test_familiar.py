@@ -11,7 +11,7 @@ import pytest
 
 from detector.vision import card as cards
 from detector.vision import doubts, familiar
-from detector.vision.familiar import Familiar
+from detector.vision.familiar import LIGHTS, PLAIN, Familiar
 from detector.vision.model import Model
 from detector.vision.quality import Quality
 
@@ -99,3 +99,17 @@ def test_what_cannot_be_is_refused(content: dict[str, object], told: str) -> Non
 def test_it_goes_through_json() -> None:
     ranges = Familiar({"a": (0.0, 2.0)}, 0.5)
     assert familiar.of_json(json.loads(json.dumps(asdict(ranges)))) == ranges
+
+
+def test_each_light_does_what_it_is_called() -> None:
+    rgb = np.full((40, 40, 3), (200, 100, 50), dtype=np.uint8)
+    rgb[:, 20:] = (100, 50, 250)
+    lit = {name: change(rgb, 60) for name, change in LIGHTS.items()}
+    assert all(changed.dtype == np.uint8 and changed.shape == rgb.shape for changed in lit.values())
+    assert np.array_equal(lit[PLAIN], rgb)
+    assert lit["bluish lamp"][0, 0].tolist() == [150, 90, 55]
+    assert lit["bluish lamp"][0, 30].tolist() == [75, 45, 255]
+    assert lit["blue ground"][0, 0].tolist() == [120, 75, 50]
+    assert (np.ptp(lit["grey"], axis=2) == 0).all()
+    assert 100 < lit["blur"][20, 20, 0] < 200
+    assert np.array_equal(rgb[0, 0], (200, 100, 50))

@@ -27,14 +27,14 @@ MOST_SD = 8
 _LEAST_SD, _LABELLED_SD = 3.5, 5.0
 
 
-def regression(name: str, comparative: Sequence[float], test: Sequence[float], found: MethodComparison, unit: str) -> Figure:
+def regression(name: str, comparative: Sequence[float], test: Sequence[float], comparison: MethodComparison, unit: str) -> Figure:
     """Test against comparative method, with both lines and the line of equality."""
     figure, axes = _begin(name)
     x, y = np.asarray(comparative, np.float64), np.asarray(test, np.float64)
     axes.scatter(x, y, s=26, color=style.OF_CLASS[name], marker=style.MARKS[name], edgecolors="white", linewidths=0.5, zorder=3)
     ends = np.array([0.0, max(float(x.max()), float(y.max()))])
     axes.plot(ends, ends, color="black", linewidth=0.8, label="equal")
-    for title, line, dash in (("Passing-Bablok", found.passing_bablok, "solid"), ("Deming", found.deming, (0, (5, 3)))):
+    for title, line, dash in (("Passing-Bablok", comparison.passing_bablok, "solid"), ("Deming", comparison.deming, (0, (5, 3)))):
         label = f"{title}: {line.intercept.value:.3g} + {line.slope.value:.3g} x"
         axes.plot(ends, line.intercept.value + line.slope.value * ends, color="black", linewidth=1.6, linestyle=dash, label=label)
     axes.set(xlabel=f"comparative method ({unit})", ylabel=f"test method ({unit})")
@@ -56,11 +56,13 @@ def repeats(name: str, samples: Mapping[str, Sequence[float]], unit: str) -> Fig
     return figure
 
 
-def readers(name: str, found: ClassAgreement, names: tuple[str, str]) -> Figure:
+def readers(name: str, agreement: ClassAgreement, names: tuple[str, str]) -> Figure:
     """Share of one class by the second reader against that by the first; rings are samples that differ by more than chance."""
     figure, axes = _begin(name)
-    shares = np.array([[100 * side.value for side in reading.limits] for reading in found.readings])
-    limits = np.array([[side.limits or (side.value, side.value) for side in reading.limits] for reading in found.readings]) * 100
+    shares = np.array([[100 * side.value for side in reading.limits] for reading in agreement.readings])
+    limits = (
+        np.array([[side.limits or (side.value, side.value) for side in reading.limits] for reading in agreement.readings]) * 100
+    )
     axes.errorbar(
         shares[:, 0],
         shares[:, 1],
@@ -72,7 +74,7 @@ def readers(name: str, found: ClassAgreement, names: tuple[str, str]) -> Figure:
         color=style.COLOURS[0],
         label="with Rümke's limits",
     )
-    outside = ~np.array([reading.by_chance for reading in found.readings])
+    outside = ~np.array([reading.by_chance for reading in agreement.readings])
     if outside.any():
         ring: dict[str, Any] = {"s": 110, "facecolors": "none", "edgecolors": style.COLOURS[1], "linewidths": 1.6}
         axes.scatter(shares[outside, 0], shares[outside, 1], label="more than chance", zorder=4, **ring)
@@ -106,7 +108,7 @@ def levey_jennings(
     shown = np.clip(np.asarray(values, np.float64), mean - MOST_SD * sd, mean + MOST_SD * sd)
     axes.plot(x, shown, color=style.COLOURS[0], linewidth=1.0, marker="o", markersize=4, zorder=3)
     for mark, shape, colour in (("warning", "D", style.COLOURS[5]), ("out", "X", style.COLOURS[1])):
-        at = [i for i, found in enumerate(marks) if found == mark]
+        at = [i for i, own_mark in enumerate(marks) if own_mark == mark]
         axes.scatter(x[at], shown[at], marker=shape, s=70, color=colour, edgecolors="black", linewidths=0.6, zorder=4)
     if learned:
         axes.axvspan(-0.5, min(learned, len(values)) - 0.5, color="black", alpha=0.06, linewidth=0)

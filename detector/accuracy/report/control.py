@@ -28,7 +28,7 @@ def sheet(log: Log, days: int, given: Mapping[str, Target], warnings: Sequence[s
     drawn = charts(log.entries, days, given)
     last = log.entries[-1]
     latest = [(chart, chart.broken[-1], chart.marks[-1]) for chart in drawn if chart.measure.name in last.values]
-    verdict = next((mark for mark in (OUT, WARNING) if any(mark == found for _, _, found in latest)), "")
+    verdict = next((mark for mark in (OUT, WARNING) if any(mark == own_mark for _, _, own_mark in latest)), "")
     missing = [measure.title for measure in MEASURES if measure.name not in last.values]
     others = sum(entry.model != last.model for entry in log.entries)
     remarks = [
@@ -72,8 +72,8 @@ def _table(latest: Sequence[tuple[Chart, Sequence[str], str]]) -> Table:
             ["–"] * 3 if target is None else [short(target.mean), short(target.sd), f"{(value - target.mean) / target.sd:+.1f}"]
         )
         judged = len(chart.values) > (target.learned if target else len(chart.values))
-        found = {OUT: "OUT", WARNING: "warning"}.get(mark, "in control" if judged else "learning")
-        rows.append(Row(chart.measure.title, [Entry(short(value)), *map(Entry, figures), Entry(found, why=", ".join(rules))]))
+        verdict = {OUT: "OUT", WARNING: "warning"}.get(mark, "in control" if judged else "learning")
+        rows.append(Row(chart.measure.title, [Entry(short(value)), *map(Entry, figures), Entry(verdict, why=", ".join(rules))]))
     return Table("last value against its target", ("", "value", "mean", "SD", "SDs off", "judged"), rows)
 
 

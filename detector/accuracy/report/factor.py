@@ -43,24 +43,24 @@ def study(smears: Path, analyser: Path) -> Sheet:
     """
     mine, theirs = readings.of_smears(smears, COLUMN), readings.analyser(analyser)
     warnings = [*mine.remarks, *theirs.remarks, *readings.unmatched(mine, theirs)]
-    found: dict[str, _Class] = {}
+    classes: dict[str, _Class] = {}
     for name, names, densities, values in readings.both(mine, theirs):
         empty = [smear for smear, density in zip(names, densities, strict=True) if not density]
         if empty:
             warnings.append(f"{name}: smears without such a cell, and left out: {', '.join(empty)}")
         kept = [(density, value) for density, value in zip(densities, values, strict=True) if density]
         try:
-            found[name] = _class([density for density, _ in kept], [value for _, value in kept])
+            classes[name] = _class([density for density, _ in kept], [value for _, value in kept])
         except UnfitError as error:
             warnings.append(f"{name}: {error}")
-    if not found:
+    if not classes:
         raise NothingToDoError(f"{smears} and {analyser}: no factor; {'; '.join(warnings) or 'no smear is in both, by its name'}")
-    warnings += _apart({name: of.factor.factor for name, of in found.items()})
-    words = ", ".join(f"{in_words(of.factor.factor, short)} for {name}" for name, of in found.items())
+    warnings += _apart({name: of.factor.factor for name, of in classes.items()})
+    words = ", ".join(f"{in_words(of.factor.factor, short)} for {name}" for name, of in classes.items())
     return Sheet(
         "Factor from cells per mm² to cells per µL",
         f"Factor in mm² per µL: {words}. Give the value to a count as --ul-factor, with the scale.",
-        [_part(name, of) for name, of in found.items()],
+        [_part(name, of) for name, of in classes.items()],
         _TERMS,
         warnings,
         {
@@ -71,7 +71,7 @@ def study(smears: Path, analyser: Path) -> Sheet:
                     "analyser": list(of.analyser),
                     "unit": "10^9 per litre",
                 }
-                for name, of in found.items()
+                for name, of in classes.items()
             }
         },
     )

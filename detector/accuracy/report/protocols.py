@@ -117,10 +117,10 @@ def repeatability(counts: Path, _other: Path, _levels: Levels) -> Sheet:
     Raises:
         ManifestError: the table is not valid. NothingToDoError: no sample was counted twice.
     """
-    found = readings.repeated(counts)
-    warnings = list(found.remarks)
+    table = readings.repeated(counts)
+    warnings = list(table.remarks)
     by_class: dict[str, dict[str, Precision]] = {name: {} for name in CLASSES}
-    for sample, classes in found.samples.items():
+    for sample, classes in table.samples.items():
         for name, repeats in classes.items():
             try:
                 by_class[name][sample] = components(repeats.counts, repeats.groups)
@@ -140,9 +140,9 @@ def repeatability(counts: Path, _other: Path, _levels: Levels) -> Sheet:
     words = words or "not known, for none was repeated"
     return Sheet(
         "Repeatability of counts",
-        f"{many(len(found.samples), 'sample')} counted repeatedly: the CV of a count within a run is {words}.",
+        f"{many(len(table.samples), 'sample')} counted repeatedly: the CV of a count within a run is {words}.",
         [
-            Part(name, [_precision_table(found, samples)], [_repeats_plot(name, found)], _components_remark(samples))
+            Part(name, [_precision_table(table, samples)], [_repeats_plot(name, table)], _components_remark(samples))
             for name, samples in by_class.items()
         ],
         _PRECISION_TERMS,
@@ -155,7 +155,7 @@ def repeatability(counts: Path, _other: Path, _levels: Levels) -> Sheet:
                 }
                 for name, samples in by_class.items()
             },
-            "unit": found.unit,
+            "unit": table.unit,
         },
     )
 
@@ -171,7 +171,7 @@ def _components_remark(samples: Mapping[str, Precision]) -> list[str]:
     return alone * (not told_apart) + more * (len(samples) > laboratory.MOST_SAMPLES)
 
 
-def _precision_table(found: Repeated, samples: Mapping[str, Precision]) -> Table:
+def _precision_table(repeats: Repeated, samples: Mapping[str, Precision]) -> Table:
     groups = list(dict.fromkeys(name for precision in samples.values() for name in precision.groups))
     columns = ("", "counts", *(f"{group}s" for group in groups), "mean", *(f"SD between {group}s" for group in groups))
     rows = [
@@ -188,19 +188,19 @@ def _precision_table(found: Repeated, samples: Mapping[str, Precision]) -> Table
                 ),
                 entry(p.within_laboratory.sd, short),
                 entry(p.within_laboratory.cv, as_percent, "mean 0"),
-                Entry(as_percent(p.mean**-0.5) if p.mean > 0 and found.in_cells else "–"),
+                Entry(as_percent(p.mean**-0.5) if p.mean > 0 and repeats.in_cells else "–"),
             ],
         )
         for sample, p in samples.items()
     ]
     ends = ("SD in a run", "CV in a run", "SD in the laboratory", "CV in the laboratory", "CV by Poisson")
-    return Table(found.unit, (*columns, *ends), rows)
+    return Table(repeats.unit, (*columns, *ends), rows)
 
 
-def _repeats_plot(name: str, found: Repeated) -> Drawing:
-    samples = {sample: classes[name].counts for sample, classes in found.samples.items() if name in classes}
+def _repeats_plot(name: str, repeats: Repeated) -> Drawing:
+    samples = {sample: classes[name].counts for sample, classes in repeats.samples.items() if name in classes}
     alt = f"{name}: each count as per cent of the mean of its sample; the table has the numbers"
-    return f"repeats_{name}", alt, partial(laboratory.repeats, name, samples, found.unit)
+    return f"repeats_{name}", alt, partial(laboratory.repeats, name, samples, repeats.unit)
 
 
 @dataclass(frozen=True)
@@ -221,26 +221,26 @@ def method(counts: Path, other: Path, levels: Levels) -> Sheet:
     """
     of_analyser = readings.is_of_smears(counts)
     pairs, unit, warnings = _by_analyser(counts, other) if of_analyser else _by_counts(counts, other)
-    found: dict[str, MethodComparison] = {}
+    comparisons: dict[str, MethodComparison] = {}
     for name, pair in pairs.items():
         try:
-            found[name] = compare_methods(pair.comparative, pair.test, levels.get(name, ()))
+            comparisons[name] = compare_methods(pair.comparative, pair.test, levels.get(name, ()))
         except UnfitError as error:
             warnings.append(f"{name}: {error}")
     unused = [name for name in levels if name not in pairs]
     if unused:
         warnings.append(f"levels of classes that are not compared: {', '.join(unused)}")
-    if not found:
+    if not comparisons:
         raise NothingToDoError(f"{counts} and {other}: no class can be compared; {'; '.join(warnings) or 'no sample is in both'}")
-    warnings += [f"{name}: {remark}" for name, result in found.items() for remark in result.remarks]
-    words = ", ".join(f"{in_words(result.passing_bablok.slope, as_number(2))} {name}" for name, result in found.items())
+    warnings += [f"{name}: {remark}" for name, result in comparisons.items() for remark in result.remarks]
+    words = ", ".join(f"{in_words(result.passing_bablok.slope, as_number(2))} {name}" for name, result in comparisons.items())
     return Sheet(
         "Comparison of methods",
-        f"{many(max(result.samples for result in found.values()), 'sample')} by both methods; slope by Passing-Bablok: {words}.",
-        [_method_part(name, result, pairs[name], unit) for name, result in found.items()],
+        f"{many(max(result.samples for result in comparisons.values()), 'sample')} by both methods; slope by Passing-Bablok: {words}.",
+        [_method_part(name, result, pairs[name], unit) for name, result in comparisons.items()],
         _METHOD_TERMS,
         warnings,
-        {"unit": unit, "classes": {name: _document(result) for name, result in found.items()}},
+        {"unit": unit, "classes": {name: _document(result) for name, result in comparisons.items()}},
         [("unit", unit)],
     )
 
@@ -256,19 +256,19 @@ def _by_analyser(counts: Path, other: Path) -> tuple[dict[str, _Pairs], str, lis
 
 def _by_counts(counts: Path, other: Path) -> tuple[dict[str, _Pairs], str, list[str]]:
     truth = read_counts(other)
-    found = comparison.compare(read_counts(counts), truth)
-    per, rows = ("smear", found.smears) if len(found.smears) > 1 else (found.per, found.fields)
+    compared = comparison.compare(read_counts(counts), truth)
+    per, rows = ("smear", compared.smears) if len(compared.smears) > 1 else (compared.per, compared.fields)
     pairs = {
         name: _Pairs(
             [row.counted[name] for row in rows if name in row.truth], [row.truth[name] for row in rows if name in row.truth]
         )
-        for name in found.classes
+        for name in compared.classes
     }
-    left_out = found.left_out(truth.remarks)
+    left_out = compared.left_out(truth.remarks)
     return pairs, f"cells per {per}", [f"{what}: {', '.join(names[:_MOST_NAMED])}" for what, names in left_out if names]
 
 
-def _document(found: MethodComparison) -> dict[str, Any]:
+def _document(result: MethodComparison) -> dict[str, Any]:
     """Plain values; levels are texts, as keys of JSON are."""
     lines = {
         key: {
@@ -276,9 +276,9 @@ def _document(found: MethodComparison) -> dict[str, Any]:
             "intercept": asdict(line.intercept),
             "bias": {f"{level:g}": asdict(bias) for level, bias in line.bias.items()},
         }
-        for key, line in (("passing_bablok", found.passing_bablok), ("deming", found.deming))
+        for key, line in (("passing_bablok", result.passing_bablok), ("deming", result.deming))
     }
-    return {key: _finite(value) for key, value in {**asdict(found), **lines, "remarks": list(found.remarks)}.items()}
+    return {key: _finite(value) for key, value in {**asdict(result), **lines, "remarks": list(result.remarks)}.items()}
 
 
 def _finite(value: Any) -> Any:
@@ -288,17 +288,17 @@ def _finite(value: Any) -> Any:
     return None if isinstance(value, float) and abs(value) == float("inf") else value
 
 
-def _method_part(name: str, found: MethodComparison, pair: _Pairs, unit: str) -> Part:
+def _method_part(name: str, result: MethodComparison, pair: _Pairs, unit: str) -> Part:
     agreed = agreement(pair.test, pair.comparative)
     columns = ("", "Passing-Bablok", "Deming")
-    lines = (found.passing_bablok, found.deming)
+    lines = (result.passing_bablok, result.deming)
     rows = [
         Row("slope", [entry(line.slope, as_number(3)) for line in lines]),
         Row("intercept", [entry(line.intercept, as_number(2)) for line in lines]),
-        *(Row(f"bias at {level:g}", [_bias(line, level) for line in lines]) for level in found.passing_bablok.bias),
+        *(Row(f"bias at {level:g}", [_bias(line, level) for line in lines]) for level in result.passing_bablok.bias),
         *(
             Row(f"bias at {level:g}, in per cent", [_relative(line, level) for line in lines])
-            for level in found.passing_bablok.bias
+            for level in result.passing_bablok.bias
             if level
         ),
     ]
@@ -306,16 +306,16 @@ def _method_part(name: str, found: MethodComparison, pair: _Pairs, unit: str) ->
     counted, true = list(pair.test), list(pair.comparative)
     unit_words, per = ("10⁹ per litre", "smear") if unit == UNIT else ("cells", unit.rpartition(" ")[2])
     drawn: list[Drawing] = [
-        (f"regression_{name}", words, partial(laboratory.regression, name, true, counted, found, unit)),
+        (f"regression_{name}", words, partial(laboratory.regression, name, true, counted, result, unit)),
         (
             f"bland_altman_{name}",
             f"{name}: difference of the methods against their mean, with bias and limits of agreement",
             partial(agreement_plots.bland_altman, name, counted, true, agreed, per, unit_words),
         ),
     ]
-    straight = "is straight by the CUSUM test" if found.linear else "bends by the CUSUM test"
-    spanned = f"{many(found.samples, 'sample')}, {found.low:.4g} to {found.high:.4g} {unit}"
-    text = f"{spanned}; r {found.correlation:.3f}; the relation {straight}."
+    straight = "is straight by the CUSUM test" if result.linear else "bends by the CUSUM test"
+    spanned = f"{many(result.samples, 'sample')}, {result.low:.4g} to {result.high:.4g} {unit}"
+    text = f"{spanned}; r {result.correlation:.3f}; the relation {straight}."
     return Part(
         name,
         [Table(f"in {unit}", columns, rows), _differences_table(agreed)],
@@ -346,23 +346,23 @@ def two_readers(counts: Path, _other: Path, _levels: Levels) -> Sheet:
     table = readings.differentials(counts)
     if not table.samples:
         raise NothingToDoError(f"{counts}: no sample was read by both {' and '.join(table.readers)}; {'; '.join(table.remarks)}")
-    found = compare_readers(table.samples)
-    differing = [name for name, agreed in found.items() if agreed.too_many_outside]
+    agreements = compare_readers(table.samples)
+    differing = [name for name, agreed in agreements.items() if agreed.too_many_outside]
     verdict = f"differ by more than chance in {', '.join(differing)}" if differing else "do not differ by more than chance"
     return Sheet(
         "Two readers",
         f"{many(len(table.samples), 'sample')} by {table.readers[0]} and {table.readers[1]}: they {verdict}.",
         [
-            Part("All classes", [_readers_table(table, found)], list(_readers_plots(table, found))),
-            Part("Samples", [_samples_table(table, name, agreed) for name, agreed in found.items()], printed=False),
+            Part("All classes", [_readers_table(table, agreements)], list(_readers_plots(table, agreements))),
+            Part("Samples", [_samples_table(table, name, agreed) for name, agreed in agreements.items()], printed=False),
         ],
         _READERS_TERMS,
         list(table.remarks),
-        {"readers": list(table.readers), "classes": {name: asdict(agreed) for name, agreed in found.items()}},
+        {"readers": list(table.readers), "classes": {name: asdict(agreed) for name, agreed in agreements.items()}},
     )
 
 
-def _readers_table(table: Differentials, found: Mapping[str, ClassAgreement]) -> Table:
+def _readers_table(table: Differentials, agreements: Mapping[str, ClassAgreement]) -> Table:
     first, second = table.readers
     columns = ("", f"mean of {first}", f"mean of {second}", "bias", "SD of differences", "SD by chance", "beyond chance")
     rows = [
@@ -378,13 +378,13 @@ def _readers_table(table: Differentials, found: Mapping[str, ClassAgreement]) ->
                 ),
             ],
         )
-        for name, agreed in found.items()
+        for name, agreed in agreements.items()
     ]
     return Table(f"bias: {second} less {first}", columns, rows)
 
 
-def _readers_plots(table: Differentials, found: Mapping[str, ClassAgreement]) -> Iterator[Drawing]:
-    for number, (name, agreed) in enumerate(found.items(), start=1):
+def _readers_plots(table: Differentials, agreements: Mapping[str, ClassAgreement]) -> Iterator[Drawing]:
+    for number, (name, agreed) in enumerate(agreements.items(), start=1):
         alt = f"{name}: share of cells by {table.readers[1]} against that by {table.readers[0]}; the tables have the numbers"
         # A class may be called anything, and a file not.
         yield f"readers_{number}", alt, partial(laboratory.readers, name, agreed, table.readers)

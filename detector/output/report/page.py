@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from detector.counting import quantiles
+from detector.counting import intervals
 from detector.counting.fields import FieldCount
 from detector.counting.result import FieldResult
 from detector.counting.smears import LONE, WITHHELD
@@ -24,7 +24,7 @@ _TEMPLATES = Path(__file__).parent / "templates"
 
 def prepare() -> None:
     """Import and compile what only the end of a count needs."""
-    quantiles.prepare()
+    intervals.prepare()
     html.template(_TEMPLATES)
 
 

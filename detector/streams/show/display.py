@@ -12,8 +12,8 @@ from typing import Protocol
 
 import numpy as np
 
+from detector.output.figures import half_width
 from detector.streams.live import Shown
-from detector.streams.show.status import percent
 from detector.streams.totals import Totals
 from detector.vision import drawing
 from detector.vision.images import Rgb
@@ -138,6 +138,6 @@ def draw(shown: Shown) -> Rgb:
 def _totals(totals: Totals) -> list[tuple[str, drawing.Colour]]:
     texts = []
     for name, total in totals.classes.items():
-        known = "" if total.known_to is None else f" {percent(total.known_to)}"
+        known = "" if total.known_to is None else f" {half_width(total.known_to)}"
         texts.append((f"{name} {total.count}{known}", drawing.COLOURS[name]))
     return texts

@@ -1,16 +1,26 @@
-"""How a run stands, for people: on the terminal and on the live page."""
+"""How a run stands, for people: on the live page, and on the terminal, where it is followed to its end."""
 
 from __future__ import annotations
 
+import time
+from contextlib import nullcontext, suppress
 from dataclasses import asdict
 from typing import Any
 
-from rich.console import Group
+from rich.console import Console, Group
+from rich.live import Live as Redrawn
 from rich.table import Table
 
-from detector.output.figures import short, span
+from detector.output.figures import half_width, short, span
 from detector.streams.live import Live
+from detector.streams.show.display import Display
+from detector.streams.show.window import Window
 from detector.vision.drawing import COLOURS
+
+GONE = (OSError, SystemExit)
+"""What writing raises to a terminal that is gone; the second is rich's way where it was a pipe."""
+
+_LOOK_EVERY_S, _TELL_EVERY_S = 0.1, 10.0
 
 
 def state(live: Live, source: str) -> dict[str, Any]:
@@ -26,8 +36,8 @@ def state(live: Live, source: str) -> dict[str, Any]:
                 "per_field": None
                 if total.per_field is None
                 else {"value": short(total.per_field.value), "span": span(total.per_field)},
-                "known_to": percent(total.known_to),
-                "target": percent(total.target),
+                "known_to": half_width(total.known_to),
+                "target": half_width(total.target),
                 "enough": total.enough,
             }
             for name, total in totals.classes.items()
@@ -52,17 +62,25 @@ def table(live: Live) -> Group:
         shown.add_column(heading, justify="left" if heading == "cells" else "right")
     for name, total in live.totals.classes.items():
         per_view = "-" if total.per_field is None else f"{short(total.per_field.value)} ({span(total.per_field)})"
-        shown.add_row(name, str(total.count), per_view, percent(total.known_to) or "-", percent(total.target) or "-")
+        shown.add_row(name, str(total.count), per_view, half_width(total.known_to) or "-", half_width(total.target) or "-")
     return Group(shown, _frames(live))
 
 
 def line(live: Live) -> str:
-    """The running totals in total line."""
+    """The running totals in one line."""
     counts = ", ".join(
-        f"{name} {total.count}" + f" {percent(total.known_to)}" * (total.known_to is not None)
+        f"{name} {total.count}" + f" {half_width(total.known_to)}" * (total.known_to is not None)
         for name, total in live.totals.classes.items()
     )
     return f"{counts} | {_frames(live)}"
+
+
+def follow(live: Live, display: Display, window: Window | None, signals: list[int], console: Console) -> None:
+    """Show how the run stands until it ends, or until nobody can see it any more."""
+    with suppress(*GONE):
+        _tell(live, display, window, signals, console)
+    while not live.wait(_LOOK_EVERY_S):
+        _end_if_asked(live, window, signals)
 
 
 def _frames(live: Live) -> str:
@@ -72,6 +90,26 @@ def _frames(live: Live) -> str:
     return f"{frames} | now: {now}" if now else frames
 
 
-def percent(share: float | None) -> str | None:
-    """A half width of an interval as people read it."""
-    return None if share is None else f"±{100 * share:.{0 if share >= 0.1 else 1}f} %"
+def _end_if_asked(live: Live, window: Window | None, signals: list[int]) -> None:
+    if signals:
+        live.stop("interrupted", "it was interrupted")
+    if window is not None and window.refresh():
+        live.stop("stopped", "its window was closed")
+
+
+def _tell(live: Live, display: Display, window: Window | None, signals: list[int], console: Console) -> None:
+    printed: set[str] = set()
+    last = time.monotonic()
+    drawn = Redrawn(console=console, transient=True, auto_refresh=False) if console.is_terminal else None
+    with drawn or nullcontext():
+        while not live.wait(_LOOK_EVERY_S):
+            _end_if_asked(live, window, signals)
+            for problem in (live.log.problem, *display.problems):
+                if problem and problem not in printed:
+                    printed.add(problem)
+                    console.print(problem, markup=False, soft_wrap=True)
+            if drawn is not None:
+                drawn.update(table(live), refresh=True)
+            elif time.monotonic() - last > _TELL_EVERY_S:
+                last = time.monotonic()
+                console.print(line(live), markup=False, soft_wrap=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections import OrderedDict
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import tifffile
+from defusedxml import DefusedXmlException, ElementTree
 from numpy.typing import NDArray
 
 from detector.errors import ImageError
@@ -16,14 +18,14 @@ from detector.vision.images import Rgb, brightest, camera_depth, opened
 from detector.vision.images.files import one_line
 from detector.vision.images.tiff import check_size
 from detector.vision.images.tiff_page import Page
-from detector.vision.slides.slide import Slide, Window
-from detector.vision.slides.tiff_scale import scale
+from detector.vision.slides.slide import Slide, Window, is_scale
 
 _CACHE_BYTES = 192_000_000
 """Decoded tiles or strips that are kept: strips are as wide as the picture, and all windows of a row need the same ones."""
 _SEGMENT_BYTES = 256_000_000
 """Largest tile or strip that is read; a file without tiles may hold all of its pixels in one."""
 _SAMPLES = 24
+_TO_UM = {"nm": 1e-3, "µm": 1.0, "um": 1.0, "mm": 1e3, "cm": 1e4, "m": 1e6}
 
 
 class TiffSlide(Slide):
@@ -69,7 +71,7 @@ class TiffSlide(Slide):
         ]
         self.size_wh = (w, h)
         self.factors = tuple(page.size_wh[0] / w for page in self._pages)
-        self.um_per_px, self.scale_source = scale(self._file, first.page)
+        self.um_per_px, self.scale_source = _scale(self._file, first.page)
         pages = len(series.pages)
         self.note = f"first of {pages} pages" if pages > 1 else ""
         self._lock = threading.Lock()
@@ -164,3 +166,49 @@ def _check_parts(page: Page) -> None:
             f"holds {page.segment_bytes // 10**6:,} MB of pixels in one piece; save it with tiles, "
             "for example as a tiled TIFF of 256x256 px"
         )
+
+
+def _scale(file: tifffile.TiffFile, page: Any) -> tuple[float | None, str]:
+    """Micrometres per pixel of a file's first page and where they stand in it; None and nothing where they are not known.
+
+    Only what no program writes by default can be trusted.
+    """
+    candidates = [(_ome(file), "OME-XML"), (_aperio(page), "Aperio's description"), (_resolution(page), "the TIFF resolution")]
+    return next(((um, source) for um, source in candidates if um is not None and is_scale(um)), (None, ""))
+
+
+def _ome(file: tifffile.TiffFile) -> float | None:
+    if not file.is_ome or not file.ome_metadata:
+        return None
+    try:
+        root = ElementTree.fromstring(file.ome_metadata)
+    except (ElementTree.ParseError, DefusedXmlException, ValueError, LookupError):
+        return None
+    pixels = next((element for element in root.iter() if element.tag.endswith("}Pixels") or element.tag == "Pixels"), None)
+    if pixels is None:
+        return None
+    factor = _TO_UM.get(pixels.get("PhysicalSizeXUnit", "µm").replace("\u03bc", "µ"))
+    value = _number(pixels.get("PhysicalSizeX", ""))
+    return None if factor is None or value is None else factor * value
+
+
+def _aperio(page: Any) -> float | None:
+    match = re.search(r"\|\s*MPP\s*=\s*([0-9.]+)", page.description or "")
+    return _number(match.group(1)) if match else None
+
+
+def _resolution(page: Any) -> float | None:
+    """From the resolution tags. Screens' and printers' dots per inch are no scale of a smear, and `is_scale` refuses them."""
+    tag, unit = page.tags.get(282), page.tags.get(296)
+    um = {2: 25_400.0, 3: 10_000.0}.get(int(unit.value)) if unit is not None else None
+    if tag is None or um is None:
+        return None
+    top, bottom = tag.value
+    return um * bottom / top if top else None
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None

@@ -24,7 +24,7 @@ from detector.streams.log import FrameLog
 from detector.streams.show import status
 from detector.streams.show.display import Display
 from detector.streams.show.server import Page
-from detector.streams.sources.forms import open_source
+from detector.streams.sources import open_source
 
 httpx = pytest.importorskip("httpx", reason="needs the dev extra: pip install -e '.[dev]'")
 pytest.importorskip("uvicorn", reason="needs the serve extra: pip install -e '.[serve]'")

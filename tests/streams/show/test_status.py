@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 from pathlib import Path
 
-import numpy as np
 import pytest
 from rich.console import Console
 from staging import StubMode, until, write_video
@@ -15,7 +14,7 @@ from detector.streams.capture import Capture
 from detector.streams.live import Live
 from detector.streams.log import FrameLog
 from detector.streams.show import status
-from detector.streams.sources.forms import open_source
+from detector.streams.sources import open_source
 from detector.streams.totals import ClassTotal, Totals
 
 
@@ -65,10 +64,3 @@ def test_the_state_is_plain(live: Live) -> None:
     assert state["ended"] == {"why": "ended", "reason": "the source ended"}
     assert state["area_mm2"] == "0.0123"
     assert state["frames"]["received"] == 10
-
-
-@pytest.mark.parametrize(
-    ("share", "words"), [(None, None), (0.0392, "±3.9 %"), (0.2, "±20 %"), (1.004, "±100 %"), (np.float64(0.099), "±9.9 %")]
-)
-def test_shares_in_words(share: float | None, words: str | None) -> None:
-    assert status.percent(share) == words

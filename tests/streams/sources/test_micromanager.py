@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 
 from detector.errors import SourceError
-from detector.streams.sources import micromanager
-from detector.streams.sources.forms import open_source
+from detector.streams.sources import micromanager, open_source
 from detector.streams.sources.source import Frame
 
 

@@ -12,8 +12,7 @@ import pytest
 from staging import MjpegServer, free_port, number_of, refused
 
 from detector.errors import SourceError
-from detector.streams.sources import opencv
-from detector.streams.sources.forms import open_source
+from detector.streams.sources import open_source, opencv
 
 
 @pytest.mark.skipif(not Path("/dev").is_dir(), reason="needs devices as files")

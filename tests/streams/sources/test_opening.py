@@ -9,9 +9,8 @@ import pytest
 from staging import picture, refused
 
 from detector.errors import SourceError, UsageError
-from detector.streams.sources import opencv
-from detector.streams.sources.folder import FrameFolder
-from detector.streams.sources.forms import open_source
+from detector.streams.sources import open_source, opencv
+from detector.streams.sources.recorded import FrameFolder
 from detector.streams.sources.simulated import SimulatedCamera
 
 

@@ -1,12 +1,13 @@
-"""Video files, read by OpenCV, of which each picture is used.
+"""Recorded frames, of which each one is used: video files, read by OpenCV, and folders of pictures.
 
-OpenCV says neither why a file gives no picture nor whether one is missing, and of interlaced video it gives what happens to lie in
+OpenCV says neither why a video gives no picture nor whether one is missing, and of interlaced video it gives what happens to lie in
 memory. So these are looked into here.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import struct
 import subprocess
@@ -17,9 +18,10 @@ from typing import BinaryIO
 
 import cv2
 
-from detector.errors import SourceError
+from detector.errors import ImageError, SourceError
 from detector.streams.sources.opencv import frame_of, opened
 from detector.streams.sources.source import Fault, Frame, Source, same
+from detector.vision import images
 
 _MOST_TRIES = 250
 """Pictures in a row of a damaged video that are tried before it is given up."""
@@ -42,6 +44,44 @@ _REFUSED = b"interlaced to progressive"
 """What FFmpeg writes where it refuses to convert an interlaced picture, of which OpenCV takes no notice."""
 
 _MOST_INDEX_BYTES = 1 << 28
+
+
+class FrameFolder(Source):
+    """The pictures of a folder, in the natural order of their names (`2.png` before `10.png`); subfolders are left out."""
+
+    live = False
+    ends = True
+
+    def __init__(self, folder: Path, fps: float = 25.0) -> None:
+        self.name = str(folder)
+        self.nominal_fps = fps
+        self._folder = folder
+
+    def __iter__(self) -> Iterator[Frame | Fault]:
+        """Each picture that can be read; of the others a fault.
+
+        Raises:
+            SourceError: the folder cannot be searched, or holds no picture.
+        """
+        try:
+            paths = [path for path in self._folder.iterdir() if path.suffix.lower() in images.SUFFIXES and path.name[0] != "."]
+        except OSError as error:
+            raise SourceError(f"{self.name}: cannot be searched ({error.strerror})") from None
+        if not paths:
+            endings = ", ".join(sorted(images.SUFFIXES))
+            raise SourceError(f"{self.name}: holds no pictures; looked for names that end with {endings}")
+        for index, path in enumerate(sorted(paths, key=lambda path: _natural(path.name))):
+            time_s = index / self.nominal_fps
+            try:
+                yield Frame(index, time_s, images.read(path))
+            except ImageError as error:
+                yield Fault(time_s, "damaged", f"{path.name} {error}")
+
+
+def _natural(name: str) -> tuple[list[str | int], str]:
+    """A key that sorts names with numbers in them as people do."""
+    parts = re.split(r"(\d+)", name.casefold())
+    return [int(part) if place % 2 else part for place, part in enumerate(parts)], name
 
 
 class Video(Source):

@@ -1,4 +1,4 @@
-"""Video files: each picture once, what is damaged, what only looks so, and what OpenCV cannot read."""
+"""Videos and folders: each picture once, what is damaged, what only looks so, and what OpenCV cannot read."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from staging import FFMPEG, number_of, refused, taken, write_video
+from staging import FFMPEG, number_of, picture, refused, taken, write_video
 
-from detector.streams.sources import videofile
-from detector.streams.sources.videofile import interlaced, shown_length_s
+from detector.streams.sources import recorded
+from detector.streams.sources.recorded import interlaced, shown_length_s
 
 needs_ffmpeg = pytest.mark.skipif(FFMPEG is None, reason="needs ffmpeg: apt-get install ffmpeg")
 
@@ -123,7 +123,7 @@ def test_a_progressive_video_is_read_though_its_pictures_repeat(tmp_path: Path) 
 
 
 def test_where_no_process_can_be_asked_nothing_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(videofile.sys, "executable", str(tmp_path / "none"))
+    monkeypatch.setattr(recorded.sys, "executable", str(tmp_path / "none"))
     assert not interlaced(write_video(tmp_path / "v.avi", 3), 0)
 
 
@@ -180,7 +180,7 @@ def test_times_that_begin_again_go_on(tmp_path: Path) -> None:
     ],
 )
 def test_times_of_pictures(stated: list[float], times: list[float]) -> None:
-    clock = videofile._Clock(0.04)
+    clock = recorded._Clock(0.04)
     assert [clock.time_s(one) for one in stated] == pytest.approx(times)
 
 
@@ -209,3 +209,14 @@ def test_grey_video_is_grey(tmp_path: Path, name: str, codec: str, form: str) ->
     rgb = found[9].rgb
     assert rgb.std() > 20
     assert np.array_equal(rgb[:, :, 0], rgb[:, :, 2])
+
+
+def test_frames_of_a_folder_come_in_the_order_of_their_numbers_and_damaged_ones_are_told(tmp_path: Path) -> None:
+    for number in (1, 2, 10, 9):
+        cv2.imwrite(str(tmp_path / f"f{number}.png"), picture(number)[:, :, ::-1])
+    (tmp_path / "f3.png").write_bytes((tmp_path / "f2.png").read_bytes()[:60])
+    (tmp_path / "notes.txt").write_text("no picture")
+    frames, faults = taken(tmp_path)
+    assert [number_of(frame.rgb) for frame in frames] == [1, 2, 9, 10]
+    assert [fault.kind for fault in faults] == ["damaged"]
+    assert faults[0].reason.startswith("f3.png is ")
