@@ -22,6 +22,8 @@ from detector.vision import images
 
 resource = pytest.importorskip("resource", reason="signals and limits differ on Windows")
 
+pytestmark = pytest.mark.usefixtures("remembered")
+
 Run = Callable[..., int]
 
 
