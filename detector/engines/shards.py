@@ -52,7 +52,7 @@ KILLED = "each worker that counted it was lost, with too little memory or by a f
 
 
 @dataclass(frozen=True, slots=True)
-class Item:
+class ArchiveField:
     """A field of an archive."""
 
     place: str
@@ -76,17 +76,17 @@ class Item:
 
 
 @dataclass(frozen=True)
-class Smear:
+class ArchiveSmear:
     """A smear of an archive."""
 
     name: str
-    items: tuple[Item, ...]
+    items: tuple[ArchiveField, ...]
     """Sorted by their fields' names."""
     rbc_per_ul: float | None = None
     """Red cells per µL, where they are known."""
 
     @property
-    def slices(self) -> list[tuple[Item, ...]]:
+    def slices(self) -> list[tuple[ArchiveField, ...]]:
         """Its fields in parts of nearly the same size, at most `SLICE`."""
         parts = -(-len(self.items) // SLICE)
         bounds = [len(self.items) * i // parts for i in range(parts + 1)]
@@ -94,7 +94,7 @@ class Smear:
 
 
 @dataclass(frozen=True)
-class Settled:
+class SettledScale:
     """What the fields of a smear say of its scale."""
 
     scale: Scale | None
@@ -102,7 +102,7 @@ class Settled:
     problems: Mapping[str, str]
     """Fields that a store did not give, with the reason; they are not to be counted by a scale in which they have no part."""
 
-    def of(self, smear: Smear) -> Smear:
+    def of(self, smear: ArchiveSmear) -> ArchiveSmear:
         """The smear with these problems on its fields."""
         items = (replace(item, problem=self.problems.get(item.field, item.problem)) for item in smear.items)
         return replace(smear, items=tuple(items))
@@ -122,7 +122,7 @@ class Setup:
     ul_factor: float | None = None
 
 
-class Worker:
+class ShardWorker:
     """A model, and what is done with it."""
 
     def __init__(self, setup: Setup) -> None:
@@ -150,7 +150,7 @@ class Worker:
         self._store = Store(setup.out)
         self._work = Work(self._model, 1, tile_px=setup.key["tile_px"])
 
-    def scale(self, smear: Smear) -> Settled:
+    def scale(self, smear: ArchiveSmear) -> SettledScale:
         """Settle the scale of a smear, and cut the journal's pieces as the fields are now."""
         folder = _folder(smear.name)
         present = self._store.names(folder)
@@ -168,7 +168,7 @@ class Worker:
                 self._store.remove(f"{folder}/{piece}")
         return settled
 
-    def _settle(self, smear: Smear, folder: str) -> Settled:
+    def _settle(self, smear: ArchiveSmear, folder: str) -> SettledScale:
         problems: dict[str, str] = {}
         candidates = []
         for item in smear.items:
@@ -180,11 +180,11 @@ class Worker:
                     problems[item.field] = str(error)
         telling = local.probed(candidates)
         if not telling:
-            return Settled(None, problems)
+            return SettledScale(None, problems)
         probes = [[item.field, item.stamp and list(item.stamp)] for item in telling]
         written = _content(self._store.read(f"{folder}/{_SCALE}") or b"")
         if written is not None and written["probes"] == probes and written["key"] == self._key:
-            return Settled(Scale(**written["scale"]), problems)
+            return SettledScale(Scale(**written["scale"]), problems)
         estimates = []
         for item in telling:
             try:
@@ -195,9 +195,9 @@ class Worker:
         # Where a field is missing, the next run is to look again.
         if not problems:
             self._store.write(f"{folder}/{_SCALE}", sealed({"probes": probes, "key": self._key, "scale": asdict(scale)}))
-        return Settled(scale, problems)
+        return SettledScale(scale, problems)
 
-    def _estimate(self, item: Item) -> Estimate | None:
+    def _estimate(self, item: ArchiveField) -> Estimate | None:
         try:
             with at_hand(item.place) as path:
                 return local.estimate_of(self._model, path)
@@ -207,7 +207,7 @@ class Worker:
         except Exception:
             return None
 
-    def count(self, part: Sequence[Item], scale: Scale | None, careful: bool = False) -> None:
+    def count(self, part: Sequence[ArchiveField], scale: Scale | None, careful: bool = False) -> None:
         """Count the fields of a slice that its piece of the journal does not hold yet, or holds as unread.
 
         Args:
@@ -229,7 +229,7 @@ class Worker:
         if todo and not careful:
             self._write(name, scale, _in_order(part, lines))
 
-    def _counted(self, item: Item, scale: Scale | None) -> FieldResult:
+    def _counted(self, item: ArchiveField, scale: Scale | None) -> FieldResult:
         if item.problem:
             return local.unread(item.at(Path(item.place)), item.problem)
         try:
@@ -242,7 +242,7 @@ class Worker:
         except ImageError as error:
             return local.unread(item.at(Path(item.place)), str(error))
 
-    def sum(self, smears: Sequence[Smear]) -> Totals:
+    def sum(self, smears: Sequence[ArchiveSmear]) -> Totals:
         """Sum smears whose fields are all counted, and write their partitions of the tables.
 
         Raises:
@@ -274,7 +274,7 @@ class Worker:
         self._write_partition(partitions.SMEARS, name, partitions.of_smears(tables.of_smears(summed)), totals)
         return totals
 
-    def _results(self, smear: Smear) -> Iterator[FieldResult]:
+    def _results(self, smear: ArchiveSmear) -> Iterator[FieldResult]:
         for part in smear.slices:
             name = f"{_folder(smear.name)}/{_piece(part)}"
             entries = filter(None, map(from_line, (self._store.read(name) or b"").splitlines(keepends=True)))
@@ -334,7 +334,7 @@ def _note(totals: Totals, read: Sequence[FieldCount], lost: Sequence[UnreadField
     totals.add(Totals(numbers, [(count.field, count.reason) for count in lost], noted))
 
 
-def _holds(line: bytes | None, item: Item, careful: bool) -> bool:
+def _holds(line: bytes | None, item: ArchiveField, careful: bool) -> bool:
     """Whether a line tells of a field as it is now that it was read; or, in a careful count, that it took workers with it."""
     entry = None if line is None else from_line(line)
     if entry is None:
@@ -344,11 +344,11 @@ def _holds(line: bytes | None, item: Item, careful: bool) -> bool:
     return same and (not isinstance(result.cells, Unread) or (careful and result.cells.reason == KILLED))
 
 
-def _in_order(part: Sequence[Item], lines: Mapping[str, bytes]) -> list[bytes]:
+def _in_order(part: Sequence[ArchiveField], lines: Mapping[str, bytes]) -> list[bytes]:
     return [lines[item.field] for item in part if item.field in lines]
 
 
-def _is_slide(item: Item) -> bool:
+def _is_slide(item: ArchiveField) -> bool:
     """Whether a file is a slide, which has a scale of its own; only of TIFF and DICOM is the file looked at.
 
     Raises:
@@ -370,7 +370,7 @@ def _folder(smear: str) -> str:
     return f"{FOLDER}/{_hash([smear])}"
 
 
-def _piece(part: Sequence[Item]) -> str:
+def _piece(part: Sequence[ArchiveField]) -> str:
     return f"{_hash([item.field for item in part])}.jsonl"
 
 
