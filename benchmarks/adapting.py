@@ -163,7 +163,7 @@ def _measured(
         counted, home = ({adaptation.SHIPPED: count(model, of)} for of in (laboratory.tested, at_home))
         return Point(model.sha256, [], adaptation.SHIPPED, {}, 0.0, counted, home)
     every = smears([record.name for record in laboratory.corrected])
-    job = adaptation.Job(records, every[:number], model, weights, laboratory.name)
+    job = adaptation.Adaptation(records, every[:number], model, weights, laboratory.name)
     with tempfile.TemporaryDirectory(prefix="smearcount-adapting-") as folder:
         began = time.monotonic()
         tried = adaptation.trials(job, Path(folder), lambda step: errors.print(f"{laboratory.name}, {number} fields: {step}"))

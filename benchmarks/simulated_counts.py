@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from detector.counting.expected import Correction, corrections
+from detector.counting.expected import CountCorrection, corrections
 from detector.vision.sums import FieldSums
 
 Ints = NDArray[np.int64]
@@ -97,7 +97,7 @@ def simulate(scenario: Scenario, calibrations: int, smears: int = 4, seed: int =
     return Coverage(float(in_total), float(in_mean), float(np.mean(widths) / np.mean(truths)) if any(truths) else float("inf"))
 
 
-def _calibrated(rng: np.random.Generator, scenario: Scenario) -> Correction | None:
+def _calibrated(rng: np.random.Generator, scenario: Scenario) -> CountCorrection | None:
     domains = {}
     for name in map(str, range(scenario.domains)):
         true, false, missed = _fields(rng, scenario, scenario.val_fields, scenario.cells, scenario.recall)

@@ -53,7 +53,7 @@ def adapt(options: AdaptOptions) -> int:
     groups, smears = _groups(records, options.smears or (named if named.is_file() else None))
     with writing(target.parent, f"name a folder that can be written in {catalogue.FOLDER_VARIABLE}"):
         target.parent.mkdir(parents=True, exist_ok=True)
-    job = adaptation.Job(records, groups, model, weights, options.about)
+    job = adaptation.Adaptation(records, groups, model, weights, options.about)
     adapted = adaptation.adapt(job, target, lambda step: errors.print(f"{step} ...", markup=False, soft_wrap=True))
     _say(adapted, smears, target)
     return EXIT_DONE

@@ -67,7 +67,7 @@ def command(options: CompareOptions) -> int:
     except KeyboardInterrupt:
         errors.print(f"interrupted; continue with the same command and: --out {folder} --resume", markup=False, soft_wrap=True)
         raise
-    made = report.Comparison(fitted, tests, runs, classified, unread, _about(options, len(fitted), model))
+    made = report.MethodsReport(fitted, tests, runs, classified, unread, _about(options, len(fitted), model))
     report.show(console, errors, made)
     report.write(folder, made)
     console.print(f"results: {folder}", markup=False, soft_wrap=True)

@@ -99,7 +99,7 @@ def _digest(fields: Sequence[FieldInput]) -> str:
     return hashlib.sha256("".join(each).encode()).hexdigest()[:_DIGEST_DIGITS]
 
 
-def _other_number(log: control.Log, entry: control.Entry) -> list[str]:
+def _other_number(log: control.ControlLog, entry: control.ControlRun) -> list[str]:
     before = next((earlier.fields for earlier in reversed(log.entries) if earlier.model == entry.model), entry.fields)
     if before == entry.fields:
         return []

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from detector.annotations import conversion, download, splits
 from detector.annotations.audit import Audit
-from detector.annotations.corrections import ADD, COLUMNS, RELABEL, REMOVE, Outcome
+from detector.annotations.corrections import ADD, COLUMNS, RELABEL, REMOVE, CorrectionOutcome
 from detector.annotations.repair import DROPPED, REPAIRED
 from detector.arguments import Number, Parser
 from detector.commandline import console, errors, progress_bar, run
@@ -48,7 +48,7 @@ def command(options: ConvertOptions) -> int:
     audit.md in the dataset folder lists them.
     """
     plan = splits.plan(options.splits)
-    request = conversion.Request(
+    request = conversion.Conversion(
         source=_source(options.source, options.download),
         out=options.out,
         plan=plan,
@@ -96,7 +96,7 @@ def show(audit: Audit, out: Path) -> None:
     console.print(f"audit: {escape((out / 'audit.md').as_posix())}", soft_wrap=True)
 
 
-def _show_corrections(outcome: Outcome) -> None:
+def _show_corrections(outcome: CorrectionOutcome) -> None:
     removed, relabelled, added = (outcome.rows(action) for action in (REMOVE, RELABEL, ADD))
     elsewhere = f", {sum(outcome.absent.values())} for fields that are not converted" if outcome.absent else ""
     console.print(

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from detector.annotations import conversion
-from detector.annotations.labels import Item, Source, name_of
+from detector.annotations.labels import LabelSource, SourceField, name_of
 from detector.arguments import Parser
 from detector.commandline import console, errors, run
 from detector.convert import show
@@ -70,10 +70,10 @@ def _back(options: ExchangeOptions, corrected: Path) -> int:
     counted, about = runs.fields_of(options.run)
     places = _places(options, counted, about)
     # Called as they were written for the other tools, so that each finds its labels.
-    items = tuple(Item(name_of(portable(field)), portable(field), places.get(field)) for field in counted)
-    request = conversion.Request(corrected, options.out, labels=corrected, only_relabelled=True)
+    items = tuple(SourceField(name_of(portable(field)), portable(field), places.get(field)) for field in counted)
+    request = conversion.Conversion(corrected, options.out, labels=corrected, only_relabelled=True)
     with errors.status("reading and comparing the images"):
-        audit = conversion.convert(request, Source(options.run, "images", items))
+        audit = conversion.convert(request, LabelSource(options.run, "images", items))
     show(audit, options.out)
     return EXIT_SOME_FAILED if audit.failed else EXIT_DONE
 

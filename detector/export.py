@@ -10,11 +10,11 @@ from detector.arguments import Number, Parser
 from detector.commandline import console, errors, run
 from detector.errors import EXIT_DONE, ModelError, OutputError, UsageError
 from detector.training import fit, framework, settings
-from detector.training.export import Sizes
-from detector.training.finish import PLOT, Finished, finish
+from detector.training.export import ModelSizes
+from detector.training.finish import PLOT, FinishedModel, finish
 
 
-def make_model(weights: Path, data: Sequence[Path], target: Path, sizes: Sizes, training: dict[str, Any]) -> Finished:
+def make_model(weights: Path, data: Sequence[Path], target: Path, sizes: ModelSizes, training: dict[str, Any]) -> FinishedModel:
     """Export weights with tuned thresholds and a card, and tell the user what came of it."""
     finished = finish(weights, data, target, sizes, training)
     parity = finished.parity
@@ -52,7 +52,7 @@ def export(*, weights: Path, data: Sequence[Path], out: Path, image_px: int | No
     except OSError as error:
         raise OutputError(f"{out.parent}: cannot be made ({error.strerror})") from None
     framework.prepare(Path("runs") / "train" / ".ultralytics")
-    make_model(weights, data, out, Sizes(_side_px(weights, image_px), shown_rbc_px), {"weights": weights.name})
+    make_model(weights, data, out, ModelSizes(_side_px(weights, image_px), shown_rbc_px), {"weights": weights.name})
     return EXIT_DONE
 
 

@@ -77,7 +77,7 @@ def is_there(path: Path) -> bool:
 
 
 @dataclass(frozen=True)
-class Table:
+class TextTable:
     """A table that a spreadsheet or a person wrote."""
 
     path: Path
@@ -99,7 +99,7 @@ class Table:
         return [f"columns that are not used: {', '.join(names)}"] if names else []
 
 
-def table(path: Path, expected: str) -> Table:
+def table(path: Path, expected: str) -> TextTable:
     """Read a CSV file in UTF-8, UTF-16 or Windows-1252, with comma, semicolon or tab between columns; or the first sheet of an Excel
     workbook, `.xlsx`.
 
@@ -123,7 +123,7 @@ def table(path: Path, expected: str) -> Table:
     return _of_text(path, read)
 
 
-def _of_text(path: Path, read: bytes) -> Table:
+def _of_text(path: Path, read: bytes) -> TextTable:
     try:
         text, encoding = _decoded(read)
     except UnicodeDecodeError:
@@ -146,10 +146,10 @@ def _of_text(path: Path, read: bytes) -> Table:
     except csv.Error as error:
         raise ManifestError(f"{path}: is not a CSV file ({error})") from None
     advice = "put quotes around a text or number that holds what stands between columns"
-    return _checked(Table(path, [name.casefold() for name in written], written, separator, rows, remarks), advice)
+    return _checked(TextTable(path, [name.casefold() for name in written], written, separator, rows, remarks), advice)
 
 
-def _checked(table: Table, advice: str) -> Table:
+def _checked(table: TextTable, advice: str) -> TextTable:
     """The table with as many cells in each row as it has columns, at least.
 
     Raises:
@@ -165,7 +165,7 @@ def _checked(table: Table, advice: str) -> Table:
     return replace(table, rows=rows)
 
 
-def _of_workbook(path: Path, read: bytes) -> Table:
+def _of_workbook(path: Path, read: bytes) -> TextTable:
     """The first sheet of a workbook; each cell as the text that it would be in a CSV file."""
     try:
         import openpyxl
@@ -202,7 +202,7 @@ def _of_workbook(path: Path, read: bytes) -> Table:
     others = ", ".join(map(repr, titles[1:]))
     remarks = [f"read from the sheet {titles[0]!r}; not used: {others}"] if others else []
     rows = [(line, row) for line, row in lines[1:] if any(row)]
-    return _checked(Table(path, [name.casefold() for name in names], names, "", rows, remarks), "give each column a name")
+    return _checked(TextTable(path, [name.casefold() for name in names], names, "", rows, remarks), "give each column a name")
 
 
 def _refuse_uncomputed(path: Path, values: Sequence[Sequence[object]], entered: Sequence[Sequence[object]]) -> None:

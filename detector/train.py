@@ -15,7 +15,7 @@ from detector.errors import EXIT_DONE, EXIT_INTERRUPTED, UsageError
 from detector.export import make_model
 from detector.texts import harmless
 from detector.training import fit, settings
-from detector.training.export import Sizes
+from detector.training.export import ModelSizes
 
 RUNS = Path("runs") / "train"
 _NUMBERS: dict[Any, Number] = {int: Number(int), float: Number(float)}
@@ -49,7 +49,7 @@ def train(
             return EXIT_INTERRUPTED
         raise
     used = fit.recorded_settings(folder)
-    sizes = Sizes(used.image_px, used.shown_rbc_px)
+    sizes = ModelSizes(used.image_px, used.shown_rbc_px)
     finished = make_model(weights, fit.recorded_data(folder), folder / "model.onnx", sizes, used.model_dump())
     console.print(f"count with it: {called('count')} --model {finished.model} INPUT", markup=False, soft_wrap=True)
     return EXIT_DONE

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import tomllib
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -67,6 +69,17 @@ def test_a_users_program_is_checked_by_its_types(tmp_path: Path) -> None:
 def test_wings_import_downwards_and_torch_stays_in_training() -> None:
     importlinter = pytest.importorskip("importlinter.cli", reason="needs the dev extra: pip install -e '.[dev]'")
     assert importlinter.lint_imports(config_filename=str(ROOT / "pyproject.toml"), no_cache=True) == 0
+
+
+def test_the_picture_shows_the_layers_of_the_contract() -> None:
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"]["contracts"]
+    layers = [set(re.findall(r"detector\.(\w+)", layer)) for layer in contracts[0]["layers"]]
+    picture = (ROOT / "docs" / "architecture.svg").read_text(encoding="utf-8")
+    heights = re.findall(r'<text [^>]*y="(\d+)"[^>]*font-weight="bold"[^>]*>([^<]+)<', picture)
+    height = {name: int(y) for y, names in heights for name in names.replace(",", " ").split()}
+    assert height.keys() == set().union(*layers)
+    for above, below in pairwise(layers):
+        assert max(height[name] for name in above) < min(height[name] for name in below)
 
 
 WITHOUT_TORCH = (

@@ -14,7 +14,7 @@ import pytest
 from detector import convert, count, stream
 from detector.output import slides
 from detector.review import outcome
-from detector.review.journal import JOURNAL, Journal
+from detector.review.journal import JOURNAL, ReviewJournal
 from detector.review.opened import open_run
 from detector.review.review import Review
 from detector.streams import modes
@@ -92,7 +92,7 @@ def test_a_count_writes_what_the_page_names(counted: Path) -> None:
 
 def test_a_review_writes_what_the_page_names(counted: Path) -> None:
     run = open_run(counted)
-    with Journal(counted, run.sha256) as journal:
+    with ReviewJournal(counted, run.sha256) as journal:
         review = Review(run, journal)
         look = {"field": 0, "revision": 0, "looked": True, "cells": [{"cell": 0, "removed": True}]}
         review.change({"id": "a-change", "by": "Ann", "fields": [look]})
@@ -101,7 +101,7 @@ def test_a_review_writes_what_the_page_names(counted: Path) -> None:
         folder = outcome.write(review)
     with (counted / JOURNAL).open("ab") as file:
         file.write(b"damaged\n")
-    with Journal(counted, run.sha256) as journal:
+    with ReviewJournal(counted, run.sha256) as journal:
         Review(run, journal)
     lines = [line for line in (counted / JOURNAL).read_text(encoding="utf-8").splitlines() if line != "damaged"]
     written = {one for line in lines for one in json.loads(line)}

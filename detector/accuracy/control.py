@@ -37,7 +37,7 @@ _MOST_UTF8 = 3
 
 
 @dataclass(frozen=True)
-class Measure:
+class ControlMeasure:
     """What is measured in the fields of each run."""
 
     name: str
@@ -48,12 +48,12 @@ class Measure:
 
 
 MEASURES = (
-    *(Measure(name, f"{name} per field", 0.1) for name in CLASSES),
-    Measure("lightness", "lightness of the ground (CIELAB)", 0.3),
-    Measure("green_red", "colour of the ground, green to red (CIELAB)", 0.3),
-    Measure("blue_yellow", "colour of the ground, blue to yellow (CIELAB)", 0.3),
-    Measure("sharpness", "sharpness (contrasts per cell diameter)", 0.03),
-    Measure("unevenness", "unevenness of the light (share of its mean)", 0.003),
+    *(ControlMeasure(name, f"{name} per field", 0.1) for name in CLASSES),
+    ControlMeasure("lightness", "lightness of the ground (CIELAB)", 0.3),
+    ControlMeasure("green_red", "colour of the ground, green to red (CIELAB)", 0.3),
+    ControlMeasure("blue_yellow", "colour of the ground, blue to yellow (CIELAB)", 0.3),
+    ControlMeasure("sharpness", "sharpness (contrasts per cell diameter)", 0.03),
+    ControlMeasure("unevenness", "unevenness of the light (share of its mean)", 0.003),
 )
 _OF_QUALITY = {
     "lightness": "background's lightness",
@@ -76,7 +76,7 @@ RULES = {
 
 
 @dataclass(frozen=True)
-class Entry:
+class ControlRun:
     """One run of the control."""
 
     time: str
@@ -97,10 +97,10 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class Log:
+class ControlLog:
     """The entries of a log, and what of it could not be used."""
 
-    entries: Sequence[Entry]
+    entries: Sequence[ControlRun]
     remarks: Sequence[str] = ()
     columns: Sequence[str] = COLUMNS
     """In the order of the file."""
@@ -118,10 +118,10 @@ class Target:
 
 
 @dataclass(frozen=True)
-class Chart:
+class ControlChart:
     """One measure over all runs of one model in which it could be measured."""
 
-    measure: Measure
+    measure: ControlMeasure
     days: Sequence[str]
     values: Sequence[float]
     target: Target | None
@@ -139,29 +139,29 @@ def _mark(rules: Sequence[str]) -> str:
     return "" if not rules else WARNING if tuple(rules) == ("1_2s",) else OUT
 
 
-def measured(fields: Sequence[FieldCount], time: str, model: str, pictures: str) -> Entry:
-    """A run's entry from its fields, at least one; arguments as of `Entry`."""
+def measured(fields: Sequence[FieldCount], time: str, model: str, pictures: str) -> ControlRun:
+    """A run's entry from its fields, at least one; arguments as of `ControlRun`."""
     values: dict[str, float] = {name: sum(field.raw[name] for field in fields) / len(fields) for name in CLASSES}
     numbers = [field.quality.numbers() for field in fields if field.quality is not None]
     for name, key in _OF_QUALITY.items():
         known = [seen[key] for seen in numbers if key in seen]
         if known:
             values[name] = float(np.mean(known))
-    return Entry(time, len(fields), model, {name: float(f"{value:.6g}") for name, value in values.items()}, pictures)
+    return ControlRun(time, len(fields), model, {name: float(f"{value:.6g}") for name, value in values.items()}, pictures)
 
 
-def read(path: Path) -> Log:
+def read(path: Path) -> ControlLog:
     """The entries of a log; none where there is no file. Lines that a crash cut off are left out and named.
 
     Raises:
         ManifestError: it cannot be read, or is no log of a control, or a value is no number; the message names the line.
     """
     if not texts.is_there(path):
-        return Log(())
+        return ControlLog(())
     expected = "give a log that smearcount control wrote, or the name of a new file"
     table = texts.table(path, expected)
     if not table.written and not table.rows:
-        return Log(())
+        return ControlLog(())
     if sorted(table.columns) != sorted(name.casefold() for name in COLUMNS):
         raise ManifestError(f"{path}, line 1: is no log of a control; {expected}")
     names = {name.casefold(): name for name in COLUMNS}
@@ -174,10 +174,10 @@ def read(path: Path) -> Log:
         else:
             torn.append(line)
     remarks = [f"not whole, and left out: line {', '.join(map(str, torn))}"] if torn else []
-    return Log(entries, [*table.remarks, *remarks], columns, table.separator)
+    return ControlLog(entries, [*table.remarks, *remarks], columns, table.separator)
 
 
-def _entry(path: Path, line: int, cells: Mapping[str, str]) -> Entry:
+def _entry(path: Path, line: int, cells: Mapping[str, str]) -> ControlRun:
     try:
         datetime.fromisoformat(cells["time"])
     except ValueError:
@@ -187,7 +187,7 @@ def _entry(path: Path, line: int, cells: Mapping[str, str]) -> Entry:
         ) from None
     values = {measure.name: _number(path, line, measure.name, cells[measure.name]) for measure in MEASURES if cells[measure.name]}
     fields = _number(path, line, "fields", cells["fields"])
-    return Entry(cells["time"], int(fields), cells["model"], values, cells[_PICTURES])
+    return ControlRun(cells["time"], int(fields), cells["model"], values, cells[_PICTURES])
 
 
 def _number(path: Path, line: int, name: str, text: str) -> float:
@@ -202,7 +202,7 @@ def _number(path: Path, line: int, name: str, text: str) -> float:
     return value
 
 
-def append(path: Path, entry: Entry) -> Log:
+def append(path: Path, entry: ControlRun) -> ControlLog:
     """Add an entry to a log, and give the whole of it; what stands there is not changed.
 
     Raises:
@@ -254,7 +254,9 @@ def targets(path: Path) -> dict[str, Target]:
     return by_class
 
 
-def charts(entries: Sequence[Entry], days: int = USUAL_DAYS, given: Mapping[str, Target] | None = None) -> list[Chart]:
+def charts(
+    entries: Sequence[ControlRun], days: int = USUAL_DAYS, given: Mapping[str, Target] | None = None
+) -> list[ControlChart]:
     """Each measure over the runs with the last run's model; measures that no run has are left out.
 
     Args:
@@ -274,17 +276,17 @@ def charts(entries: Sequence[Entry], days: int = USUAL_DAYS, given: Mapping[str,
         target = (given or {}).get(measure.name)
         if target is None and not learning:
             target = _learned(measure, [entry.values[measure.name] for entry in seen if entry.day <= last])
-        made.append(Chart(measure, [entry.day for entry in seen], values, target, _broken(measure, values, target)))
+        made.append(ControlChart(measure, [entry.day for entry in seen], values, target, _broken(measure, values, target)))
     return made
 
 
-def _learned(measure: Measure, values: Sequence[float]) -> Target | None:
+def _learned(measure: ControlMeasure, values: Sequence[float]) -> Target | None:
     if len(values) < LEAST_DAYS:
         return None
     return Target(float(np.mean(values)), max(float(np.std(values, ddof=1)), measure.fineness), len(values))
 
 
-def _broken(measure: Measure, values: Sequence[float], target: Target | None) -> list[list[str]]:
+def _broken(measure: ControlMeasure, values: Sequence[float], target: Target | None) -> list[list[str]]:
     """Rules that each value breaks, by the values up to it."""
     if target is None:
         return [[] for _ in values]

@@ -67,7 +67,7 @@ def read_table(path: Path) -> CountsTable:
 class _Reader:
     """The columns of one file."""
 
-    def __init__(self, table: texts.Table) -> None:
+    def __init__(self, table: texts.TextTable) -> None:
         self.table, self.path = table, table.path
         self.header = list(table.columns)
         self.name = FIELD if FIELD in self.header else SMEAR
@@ -156,7 +156,7 @@ class _Reader:
         return counts
 
 
-def number_in(table: texts.Table, line: int, place: int, text: str, what: str = "number of cells") -> float:
+def number_in(table: texts.TextTable, line: int, place: int, text: str, what: str = "number of cells") -> float:
     """What a cell of a table says, an int where it is a whole number.
 
     Args:

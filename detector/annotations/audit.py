@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from detector.annotations.corrections import ACTIONS, Applied, Outcome
+from detector.annotations.corrections import ACTIONS, Applied, CorrectionOutcome
 from detector.annotations.dataset import AUDIT, FORMAT
 from detector.annotations.labels import SPLITS
 from detector.annotations.records import Record
@@ -73,7 +73,7 @@ class Twins:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class SharedFields:
     """Fields that another dataset has too."""
 
     folder: str
@@ -114,8 +114,8 @@ class Audit:
     """Fields that were renamed, and names in lists that the source does not have."""
     sizes: tuple[SizeNote, ...]
     twins: tuple[Twins, ...]
-    against: tuple[Comparison, ...]
-    corrections: Outcome | None = None
+    against: tuple[SharedFields, ...]
+    corrections: CorrectionOutcome | None = None
     """What became of the corrections file, where one was given; audits of earlier conversions do not have this."""
 
     def changed(self, action: str) -> list[BoxNote]:
@@ -199,7 +199,7 @@ def _corners(xyxy: tuple[float, float, float, float]) -> str:
     return f"[{', '.join(f'{value:g}' for value in np.round(xyxy, 2))}]"
 
 
-def _corrections(outcome: Outcome | None) -> Iterable[str]:
+def _corrections(outcome: CorrectionOutcome | None) -> Iterable[str]:
     if outcome is None:
         return
     yield f"{_code(outcome.file)}, SHA-256 `{outcome.sha256}`"

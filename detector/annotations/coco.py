@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from detector import texts
-from detector.annotations.labels import CORNER_SIZE, LARGEST_PX, Box, Entry, Labels, boxes, class_name
+from detector.annotations.labels import CORNER_SIZE, LARGEST_PX, Box, LabelledImage, Labels, boxes, class_name
 from detector.errors import AnnotationError
 from detector.vision.cells import IGNORE
 
@@ -44,7 +44,7 @@ class _Image:
     declared_wh: tuple[int, int] | None
 
 
-def read(path: Path, document: Any = None) -> list[Entry]:
+def read(path: Path, document: Any = None) -> list[LabelledImage]:
     """Images of one JSON file with their boxes.
 
     Args:
@@ -73,7 +73,7 @@ def json_document(path: Path) -> Any:
         raise AnnotationError(f"cannot be read: {error.strerror}") from None
 
 
-def _entries(document: Any) -> list[Entry]:
+def _entries(document: Any) -> list[LabelledImage]:
     if not isinstance(document, dict) or not isinstance(document.get("images"), list):
         raise AnnotationError(_FORM)
     names = _categories(_objects(document, "categories"))
@@ -94,18 +94,18 @@ def _entries(document: Any) -> list[Entry]:
     return [_entry(image, [regions.get(id(a), a) for a in annotations_of[name]], faults[name]) for name, image in images.items()]
 
 
-def _entry(image: _Image, annotations: Sequence[_Annotation], faults: Sequence[str]) -> Entry:
+def _entry(image: _Image, annotations: Sequence[_Annotation], faults: Sequence[str]) -> LabelledImage:
     if faults:
         others = f", and {len(faults) - 1} more of its annotations" if len(faults) > 1 else ""
-        return Entry(image.file_name, None, f"{faults[0]}{others}")
+        return LabelledImage(image.file_name, None, f"{faults[0]}{others}")
     try:
         xyxy = boxes([annotation.box for annotation in annotations])
     except AnnotationError as error:
-        return Entry(image.file_name, None, str(error))
+        return LabelledImage(image.file_name, None, str(error))
     names = tuple(annotation.name for annotation in annotations)
     labels = Labels(names, xyxy, declared_wh=image.declared_wh, form=CORNER_SIZE)
     crowds = [annotation.name == IGNORE for annotation in annotations if annotation.crowd]
-    return Entry(image.file_name, labels, None, crowds.count(False), crowds.count(True))
+    return LabelledImage(image.file_name, labels, None, crowds.count(False), crowds.count(True))
 
 
 def _objects(document: Mapping[str, Any], key: str) -> list[dict[str, Any]]:

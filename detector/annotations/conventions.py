@@ -41,7 +41,7 @@ Size = tuple[int, int]
 
 
 @dataclass(frozen=True, eq=False)
-class Field:
+class JudgedField:
     """A field whose labels are to be judged."""
 
     place: str
@@ -56,7 +56,7 @@ class Field:
 
 
 @dataclass(frozen=True, eq=False)
-class Settled:
+class SettledLabels:
     """The labels of a field, with boxes of the picture as it is displayed."""
 
     labels: Labels
@@ -66,7 +66,7 @@ class Settled:
     """Why the labels cannot be used."""
 
 
-def settle(root: Path, fields: Sequence[Field]) -> list[Settled]:
+def settle(root: Path, fields: Sequence[JudgedField]) -> list[SettledLabels]:
     """What to take each field's labels for, in the order of the fields.
 
     Boxes that are surely of the picture as stored are turned, and boxes that are surely of a copy of another size are scaled.
@@ -126,7 +126,7 @@ def _is_large(change: repair.Change, size_wh: Size) -> bool:
 # --- pixels or fractions, corners or sizes
 
 
-def _refuse_other_form(root: Path, fields: Sequence[Field]) -> None:
+def _refuse_other_form(root: Path, fields: Sequence[JudgedField]) -> None:
     """Refuse boxes that do not fit as their files should hold them, and all fit in another form."""
     if not fields:
         return
@@ -143,14 +143,14 @@ def _refuse_other_form(root: Path, fields: Sequence[Field]) -> None:
             raise AnnotationError(f"{root}: {_told(fields, misfits, misfit, total)} {_remedy(stated, other)}")
 
 
-def _told(fields: Sequence[Field], misfits: Sequence[NDArray[np.bool_]], misfit: int, total: int) -> str:
+def _told(fields: Sequence[JudgedField], misfits: Sequence[NDArray[np.bool_]], misfit: int, total: int) -> str:
     k, first = next((k, field) for k, field in enumerate(fields) if misfits[k].any())
     at = int(misfits[k].argmax())
     many = f"{misfit} of {total} boxes do" if total > 1 else "the only box does"
     return f"{many} not fit the picture{'s' * (len(fields) > 1)}, first {first.place}, {_where(first, at)};"
 
 
-def _where(field: Field, at: int) -> str:
+def _where(field: JudgedField, at: int) -> str:
     """Box `at` of a field, with its numbers as they are in the file."""
     lines, numbers = field.labels.lines, " ".join(f"{value:g}" for value in _numbers(field.labels)[at].round(6))
     return f"line {lines[at]} ({numbers})" if at < len(lines) else f"box {at + 1} ({numbers})"
@@ -173,7 +173,7 @@ def _numbers(labels: Labels) -> Floats:
     return np.concatenate([(low + high) / 2 if labels.form == CENTRE_SIZE else low, high - low], axis=1)
 
 
-def _misfits_as(field: Field, normalised: bool, form: str) -> NDArray[np.bool_]:
+def _misfits_as(field: JudgedField, normalised: bool, form: str) -> NDArray[np.bool_]:
     """Which boxes would not fit the picture if their numbers were meant so, of shape (n,)."""
     numbers = _numbers(field.labels)
     first, second = numbers[:, :2], numbers[:, 2:]
@@ -210,7 +210,7 @@ class _Frame(Enum):
     OTHER = "a picture of another shape"
 
 
-def _stated_frame(field: Field) -> _Frame | None:
+def _stated_frame(field: JudgedField) -> _Frame | None:
     size, declared = field.size_wh, field.labels.declared_wh
     if size is None or declared is None or field.labels.normalised:
         return None
@@ -222,7 +222,7 @@ def _stated_frame(field: Field) -> _Frame | None:
     return _Frame.RESIZED if abs(x / y - 1) <= _SAME_SHAPE else _Frame.OTHER
 
 
-def _framed(fields: Sequence[Field], frame: _Frame) -> list[Settled]:
+def _framed(fields: Sequence[JudgedField], frame: _Frame) -> list[SettledLabels]:
     """Fields whose files state the size of one other frame: all are of it or none is, and those decide whose boxes fit one way only."""
     votes = [_vote(field) for field in fields]
     against, in_favour = min(votes, default=0) < 0, max(votes, default=0) > 0
@@ -230,7 +230,7 @@ def _framed(fields: Sequence[Field], frame: _Frame) -> list[Settled]:
     return [_in_frame(field, frame, vote > 0 if vote else common) for field, vote in zip(fields, votes, strict=True)]
 
 
-def _vote(field: Field) -> int:
+def _vote(field: JudgedField) -> int:
     """How many boxes more fit the stated frame than fit the displayed picture."""
     assert field.size_wh is not None
     assert field.labels.declared_wh is not None
@@ -238,7 +238,7 @@ def _vote(field: Field) -> int:
     return int(_misfits(xyxy, field.size_wh).sum()) - int(_misfits(xyxy, field.labels.declared_wh).sum())
 
 
-def _by_default(fields: Sequence[Field], frame: _Frame) -> bool | None:
+def _by_default(fields: Sequence[JudgedField], frame: _Frame) -> bool | None:
     """Whether boxes are of the stated frame where all fit both; None where that cannot be told."""
     if frame is _Frame.OTHER:
         return False
@@ -254,24 +254,24 @@ def _by_default(fields: Sequence[Field], frame: _Frame) -> bool | None:
     return sum(stated[0] for stated, _ in sizes if stated) < sum(actual[0] for _, actual in sizes if actual)
 
 
-def _in_frame(field: Field, frame: _Frame, of_frame: bool | None) -> Settled:
+def _in_frame(field: JudgedField, frame: _Frame, of_frame: bool | None) -> SettledLabels:
     stated, actual = (f"{size[0]}x{size[1]}" for size in (field.labels.declared_wh or (0, 0), field.size_wh or (0, 0)))
     if of_frame is None:
         why = f"states a picture of {stated}, the picture has {actual}, and its boxes fit both; state the size that they are of"
-        return Settled(field.labels, problem=why)
+        return SettledLabels(field.labels, problem=why)
     if not of_frame:
-        return Settled(field.labels)
+        return SettledLabels(field.labels)
     if frame is _Frame.OTHER:
-        return Settled(field.labels, problem=f"its boxes are of a picture of {stated}, and the picture has {actual}")
+        return SettledLabels(field.labels, problem=f"its boxes are of a picture of {stated}, and the picture has {actual}")
     how = (
         f"its boxes are of the picture as stored: turned as EXIF orientation {field.orientation} turns it"
         if frame is _Frame.STORED
         else f"its boxes are of a copy of {stated}: scaled to {actual}"
     )
-    return Settled(_converted(field, frame), remark=how)
+    return SettledLabels(_converted(field, frame), remark=how)
 
 
-def _converted(field: Field, frame: _Frame) -> Labels:
+def _converted(field: JudgedField, frame: _Frame) -> Labels:
     """Labels of the stored or the resized picture as those of the displayed one."""
     assert field.size_wh is not None
     if frame is _Frame.STORED:
@@ -281,35 +281,35 @@ def _converted(field: Field, frame: _Frame) -> Labels:
     return replace(field.labels, xyxy=field.labels.xyxy * np.tile(scale, 2), declared_wh=field.size_wh)
 
 
-def _upright(field: Field) -> Settled:
+def _upright(field: JudgedField) -> SettledLabels:
     """A field whose picture is displayed turned, though no stated size tells of which picture its boxes are: by what they lie on."""
     size = field.size_wh
     if field.labels.stored:
         return _of_stored(field)
     frame_known = field.labels.declared_wh == size and field.orientation in SWAPS_SIDES and size != (size or (0, 0))[::-1]
     if field.orientation == 1 or size is None or field.grey is None or frame_known or not len(field.labels.names):
-        return Settled(field.labels)
+        return SettledLabels(field.labels)
     gain = _gain(field.grey, field.labels, _turned(field.labels, field.orientation, size))
     if gain > _CLEARLY:
-        return Settled(
+        return SettledLabels(
             field.labels,
             problem=f"its boxes lie on cells of the picture as stored, which is displayed turned (EXIF orientation {field.orientation}); "
             "take the orientation out of a copy of the picture, or turn the boxes",
         )
     taken = f"is displayed turned (EXIF orientation {field.orientation}); its boxes were taken for those of the displayed picture"
-    return Settled(field.labels, remark=taken if gain > -_CLEARLY else None)
+    return SettledLabels(field.labels, remark=taken if gain > -_CLEARLY else None)
 
 
-def _of_stored(field: Field) -> Settled:
+def _of_stored(field: JudgedField) -> SettledLabels:
     """A field of a tool that shows pictures as they are stored, unless its boxes clearly lie on the cells of the displayed one."""
     labels, size = replace(field.labels, stored=False), field.size_wh
     if field.orientation == 1 or size is None or not len(labels.names):
-        return Settled(labels)
+        return SettledLabels(labels)
     turned = _turned(labels, field.orientation, size)
     if field.grey is not None and _gain(field.grey, labels, turned) < -_CLEARLY:
-        return Settled(labels, remark="its boxes lie on cells of the displayed picture, and were taken for those of it")
+        return SettledLabels(labels, remark="its boxes lie on cells of the displayed picture, and were taken for those of it")
     how = f"its boxes are of the picture as stored: turned as EXIF orientation {field.orientation} turns it"
-    return Settled(turned, remark=how)
+    return SettledLabels(turned, remark=how)
 
 
 def _turned(labels: Labels, orientation: int, size_wh: Size) -> Labels:
@@ -337,7 +337,7 @@ def _darkness(grey: NDArray[np.float32], xyxy: Floats, size_wh: Size) -> float:
 # --- one field
 
 
-def _judged(field: Field, settled: Settled) -> Settled:
+def _judged(field: JudgedField, settled: SettledLabels) -> SettledLabels:
     """The same, with a problem where most of the field's boxes would be dropped, so that it would lose its cells in silence."""
     labels, n = settled.labels, len(settled.labels.names)
     size = field.size_wh or labels.declared_wh or ((1, 1) if labels.normalised else None)
@@ -353,6 +353,6 @@ def _judged(field: Field, settled: Settled) -> Settled:
         return settled
     where = _where(field, int(lost.argmax()))
     many = f"{lost.sum()} of {n} boxes lie" if n > 1 else "its box lies"
-    return Settled(
+    return SettledLabels(
         labels, problem=f"{many} outside the picture or {'are' if n > 1 else 'is'} thinner than a pixel, first {where}"
     )

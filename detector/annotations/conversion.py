@@ -8,20 +8,20 @@ from itertools import pairwise
 from pathlib import Path
 
 from detector.annotations import audit, conventions, corrections, dataset, duplicates, repair, revision, sources, splits
-from detector.annotations.audit import Audit, BoxNote, Comparison, Note, SizeNote, Twins
-from detector.annotations.duplicates import Picture
-from detector.annotations.labels import TEST, Item, Labels, Source
+from detector.annotations.audit import Audit, BoxNote, Note, SharedFields, SizeNote, Twins
+from detector.annotations.duplicates import Look
+from detector.annotations.labels import TEST, Labels, LabelSource, SourceField
 from detector.errors import ImageError, NothingToDoError, UsageError
 from detector.vision import names
 
 
 @dataclass(frozen=True)
-class Request:
+class Conversion:
     """What is to be converted, and how."""
 
     source: Path
     out: Path
-    plan: splits.Plan | None = None
+    plan: splits.SplitPlan | None = None
     """How fields come into splits; None takes the source's own splits where it has any, else shares of 0.8/0.1/0.1."""
     seed: int = 0
     """Seed of splits that are drawn."""
@@ -39,9 +39,9 @@ class Request:
 class _Field:
     """A field that can be converted."""
 
-    item: Item
+    item: SourceField
     labels: Labels
-    picture: Picture
+    picture: Look
     image: Path
 
 
@@ -69,7 +69,7 @@ class _Notes:
         self.broken.append(f"{place}: {reason}")
 
 
-def convert(request: Request, image_set: Source | None = None) -> Audit:
+def convert(request: Conversion, image_set: LabelSource | None = None) -> Audit:
     """Convert a label set into the dataset folder `request.out` and return its audit.
 
     Args:
@@ -135,7 +135,7 @@ def _mended(field: _Field, split: str) -> repair.Mended:
     return mended if split == TEST else repair.without_slivers(mended)
 
 
-def _check(request: Request) -> None:
+def _check(request: Conversion) -> None:
     if request.only_relabelled and request.labels is None:
         raise UsageError("--only-relabelled needs --labels, the set that the labels come from")
     out = request.out.resolve()
@@ -148,18 +148,18 @@ def _check(request: Request) -> None:
     dataset.refuse_foreign(request.out)
 
 
-def _plan(request: Request, source: Source) -> splits.Plan:
+def _plan(request: Conversion, source: LabelSource) -> splits.SplitPlan:
     """The plan asked for, or the source's own splits where it has any, or default shares."""
     official = any(item.splits for item in source.items)
     if request.plan is None:
         shares = "/".join(f"{share:g}" for share in splits.DEFAULT_RATIOS)
-        return splits.Plan(splits.OFFICIAL) if official else splits.Plan(shares, ratios=splits.DEFAULT_RATIOS)
+        return splits.SplitPlan(splits.OFFICIAL) if official else splits.SplitPlan(shares, ratios=splits.DEFAULT_RATIOS)
     if request.plan.text == splits.OFFICIAL and not official:
         raise UsageError(f"--splits official: {request.source} has no splits of its own; give a folder of lists or 0.8/0.1/0.1")
     return request.plan
 
 
-def _relabelled(source: Source, request: Request, notes: _Notes) -> list[Item]:
+def _relabelled(source: LabelSource, request: Conversion, notes: _Notes) -> list[SourceField]:
     """Items with their labels replaced where there is a replacement of that path or, where it is clear which, of that name."""
     if request.labels is None:
         return list(source.items)
@@ -181,7 +181,7 @@ def _relabelled(source: Source, request: Request, notes: _Notes) -> list[Item]:
     return items
 
 
-def _unused(labelled: Sequence[Item], used: set[str], source_names: set[str]) -> Iterator[Note]:
+def _unused(labelled: Sequence[SourceField], used: set[str], source_names: set[str]) -> Iterator[Note]:
     for item in sorted(labelled, key=lambda item: item.key):
         if item.key not in used:
             several = item.name in source_names
@@ -189,7 +189,7 @@ def _unused(labelled: Sequence[Item], used: set[str], source_names: set[str]) ->
             yield Note(item.key if several else item.name, f"has replacement labels but {why}")
 
 
-def _listed(items: list[Item], plan: splits.Plan, source: Source, notes: _Notes) -> list[Item]:
+def _listed(items: list[SourceField], plan: splits.SplitPlan, source: LabelSource, notes: _Notes) -> list[SourceField]:
     """Items that the plan has a place for, with the splits that it gives them."""
     if plan.ratios:
         return items
@@ -203,7 +203,7 @@ def _listed(items: list[Item], plan: splits.Plan, source: Source, notes: _Notes)
     return [item for item in items if item.splits]
 
 
-def _readable(items: Sequence[Item], source: Source, notes: _Notes) -> list[_Field]:
+def _readable(items: Sequence[SourceField], source: LabelSource, notes: _Notes) -> list[_Field]:
     """Fields with labels and an image that decodes to its end; all others are noted."""
     fields = []
     for item in items:
@@ -221,7 +221,7 @@ def _readable(items: Sequence[Item], source: Source, notes: _Notes) -> list[_Fie
     return fields
 
 
-def _settled(request: Request, source: Source, fields: Sequence[_Field], notes: _Notes) -> list[_Field]:
+def _settled(request: Conversion, source: LabelSource, fields: Sequence[_Field], notes: _Notes) -> list[_Field]:
     """Fields whose boxes are those of the picture as displayed; all others are noted."""
     root = request.labels or request.source
     items, remarks = sources.settle(root, source, [field.item for field in fields], [field.picture for field in fields])
@@ -235,7 +235,7 @@ def _settled(request: Request, source: Source, fields: Sequence[_Field], notes: 
     return settled
 
 
-def _dealt(fields: Sequence[_Field], plan: splits.Plan, pairs: Sequence[duplicates.Pair], seed: int) -> list[_Placed]:
+def _dealt(fields: Sequence[_Field], plan: splits.SplitPlan, pairs: Sequence[duplicates.Pair], seed: int) -> list[_Placed]:
     if plan.ratios:
         groups = duplicates.groups(len(fields), pairs)
         dealt = splits.deal([field.item.key for field in fields], groups, plan.ratios, seed)
@@ -264,8 +264,8 @@ def _unique(placed: Sequence[_Placed], fields: Sequence[_Field], notes: _Notes) 
 
 
 def _corrected(
-    fields: list[_Field], placed: Sequence[_Placed], sheet: corrections.Sheet | None, source: Source, notes: _Notes
-) -> tuple[list[_Field], corrections.Outcome | None]:
+    fields: list[_Field], placed: Sequence[_Placed], sheet: corrections.CorrectionSheet | None, source: LabelSource, notes: _Notes
+) -> tuple[list[_Field], corrections.CorrectionOutcome | None]:
     """Fields with their labels corrected, those with a place in a split at least, and what became of the corrections."""
     if sheet is None:
         return fields, None
@@ -273,7 +273,7 @@ def _corrected(
     for p in placed:
         splits_of.setdefault(p.index, []).append(p.split)
     at = {
-        i: revision.Field(fields[i].item.name, fields[i].labels, fields[i].picture.size_wh, tuple(names))
+        i: revision.CorrectableField(fields[i].item.name, fields[i].labels, fields[i].picture.size_wh, tuple(names))
         for i, names in splits_of.items()
     }
     corrected, outcome = revision.apply(sheet, list(at.values()))
@@ -298,9 +298,9 @@ def _twins(pairs: Sequence[duplicates.Pair], placed: Sequence[_Placed]) -> tuple
     )
 
 
-def _compared(path: Path, placed: Sequence[_Placed], fields: Sequence[_Field]) -> Comparison:
+def _compared(path: Path, placed: Sequence[_Placed], fields: Sequence[_Field]) -> SharedFields:
     """Fields that another dataset shows too; images of it that cannot be read cannot be the same."""
-    others: list[tuple[Item, Picture]] = []
+    others: list[tuple[SourceField, Look]] = []
     for item in sources.load_images(path).items:
         if item.image is not None:
             try:
@@ -312,7 +312,7 @@ def _compared(path: Path, placed: Sequence[_Placed], fields: Sequence[_Field]) -
     for pair in pairs:
         ours, theirs = placed[pair.first], others[pair.second][0]
         twins.append(Twins(ours.name, ours.split, theirs.name, "+".join(theirs.splits), pair.similarity, pair.identical))
-    return Comparison(path.as_posix(), tuple(twins))
+    return SharedFields(path.as_posix(), tuple(twins))
 
 
 def _box_notes(mended: Sequence[repair.Mended], placed: Sequence[_Placed]) -> tuple[BoxNote, ...]:

@@ -39,7 +39,7 @@ class Correction:
 
 
 @dataclass(frozen=True)
-class Sheet:
+class CorrectionSheet:
     """A corrections file that was read and found valid."""
 
     path: Path
@@ -72,7 +72,7 @@ class Refused:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class CorrectionOutcome:
     """What became of a corrections file."""
 
     file: str
@@ -87,7 +87,7 @@ class Outcome:
         return sum(kind.rows for kind in self.applied if kind.action == action)
 
 
-def read(path: Path) -> Sheet:
+def read(path: Path) -> CorrectionSheet:
     """Read a CSV file in UTF-8 with the columns `COLUMNS`, in any order.
 
     Raises:
@@ -114,7 +114,7 @@ def read(path: Path) -> Sheet:
         raise AnnotationError(f"{path}: is not UTF-8 text; save it as CSV in UTF-8") from None
     except csv.Error as error:
         raise AnnotationError(f"{path}, line {lines.line_num}: not readable as CSV: {error}") from None
-    return Sheet(path, hashlib.sha256(content).hexdigest(), tuple(rows))
+    return CorrectionSheet(path, hashlib.sha256(content).hexdigest(), tuple(rows))
 
 
 def _row(where: str, line: int, header: Sequence[str], texts: Sequence[str]) -> Correction:

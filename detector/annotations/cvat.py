@@ -9,7 +9,7 @@ from xml.etree.ElementTree import Element, ParseError
 from defusedxml import DefusedXmlException, ElementTree
 
 from detector import texts
-from detector.annotations.labels import LARGEST_PX, Box, Entry, Labels, around, boxes, class_name
+from detector.annotations.labels import LARGEST_PX, Box, LabelledImage, Labels, around, boxes, class_name
 from detector.errors import AnnotationError
 
 _MOST_BYTES = 512 * texts.MEBIBYTE
@@ -27,7 +27,7 @@ def is_cvat(path: Path) -> bool:
         return False
 
 
-def read(path: Path) -> list[Entry]:
+def read(path: Path) -> list[LabelledImage]:
     """Images of one XML file with their boxes; of polygons, ellipses, masks and turned boxes, the upright box around them.
 
     Raises:
@@ -53,7 +53,7 @@ def read(path: Path) -> list[Entry]:
     return [_entry(element) for element in images]
 
 
-def _entry(image: Element) -> Entry:
+def _entry(image: Element) -> LabelledImage:
     name = image.get("name", "").replace("\\", "/")
     try:
         shapes = [shape for shape in image if shape.tag in _SHAPES]
@@ -63,8 +63,8 @@ def _entry(image: Element) -> Entry:
         names = tuple(class_name(shape.get("label", "")) for shape in shapes)
         labels = Labels(names, boxes([_box(shape) for shape in shapes]), declared_wh=_declared(image))
     except AnnotationError as error:
-        return Entry(name, None, str(error))
-    return Entry(name, labels)
+        return LabelledImage(name, None, str(error))
+    return LabelledImage(name, labels)
 
 
 def _box(shape: Element) -> Box:

@@ -16,7 +16,7 @@ import yaml
 
 from detector import texts
 from detector.annotations import repair, yolo
-from detector.annotations.labels import SPLITS, Item, Source
+from detector.annotations.labels import SPLITS, LabelSource, SourceField
 from detector.annotations.layouts import read_yolo
 from detector.annotations.records import Record
 from detector.annotations.sources import require_known_names, settle
@@ -174,13 +174,13 @@ def read(data_yaml: Path, split: str) -> list[Record]:
     return sorted(records, key=lambda record: record.name)
 
 
-def _of_split(items: Iterable[Item], split: str) -> Iterator[Item]:
+def _of_split(items: Iterable[SourceField], split: str) -> Iterator[SourceField]:
     if split not in SPLITS:
         raise AnnotationError(f"{split!r} is not a split; known: {', '.join(SPLITS)}")
     return (item for item in items if item.splits == (split,))
 
 
-def _record(item: Item, split: str) -> Record:
+def _record(item: SourceField, split: str) -> Record:
     """The record of a field; what the errors say is a reason without its path."""
     if item.labels is None:
         raise AnnotationError(item.problem or "has no label file; a field without cells has an empty one")
@@ -239,7 +239,7 @@ def _prefix(name: str) -> str:
     return prefix if underscore and rest and any(c.isalpha() for c in prefix) else ""
 
 
-def _source(data_yaml: Path) -> Source:
+def _source(data_yaml: Path) -> LabelSource:
     require(data_yaml)
     source = read_yolo(data_yaml.parent)
     if source is None:

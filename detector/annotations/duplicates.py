@@ -39,7 +39,7 @@ Thumbnail = NDArray[np.float32]
 
 
 @dataclass(frozen=True, eq=False)
-class Picture:
+class Look:
     """What is kept of an image after looking at it."""
 
     size_wh: tuple[int, int]
@@ -51,7 +51,7 @@ class Picture:
     """How the stored picture is turned for display, as EXIF numbers it; 1 is not at all."""
 
 
-def look(path: Path) -> Picture:
+def look(path: Path) -> Look:
     """Decode an image wholly.
 
     Raises:
@@ -61,7 +61,7 @@ def look(path: Path) -> Picture:
     rgb = images.decode(content).rgb
     small = cv2.resize(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), (THUMBNAIL_PX, THUMBNAIL_PX), interpolation=cv2.INTER_AREA)
     digest, grey = hashlib.sha256(content).hexdigest(), np.asarray(small, dtype=np.float32)
-    return Picture((rgb.shape[1], rgb.shape[0]), digest, grey, images.header_of(path).orientation)
+    return Look((rgb.shape[1], rgb.shape[0]), digest, grey, images.header_of(path).orientation)
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class Pair:
     """Whether the files are the same to the byte."""
 
 
-def within(pictures: Sequence[Picture]) -> list[Pair]:
+def within(pictures: Sequence[Look]) -> list[Pair]:
     """Near-duplicates within one set, as indices with `first < second`, in that order."""
     fields = [_Field(picture) for picture in pictures]
     spectra = _spectra(fields)
@@ -84,7 +84,7 @@ def within(pictures: Sequence[Picture]) -> list[Pair]:
     return _pairs(fields, fields, spectra, rows)
 
 
-def between(pictures: Sequence[Picture], others: Sequence[Picture]) -> list[Pair]:
+def between(pictures: Sequence[Look], others: Sequence[Look]) -> list[Pair]:
     """Near-duplicates between two sets: `first` is an index into the one, `second` into the other."""
     fields, far = [_Field(picture) for picture in pictures], [_Field(picture) for picture in others]
     spectra = _spectra(far)
@@ -110,7 +110,7 @@ def groups(count: int, pairs: Sequence[Pair]) -> list[int]:
 class _Field:
     """One image at both scales."""
 
-    def __init__(self, picture: Picture) -> None:
+    def __init__(self, picture: Look) -> None:
         small = cv2.resize(picture.grey, (_COARSE_PX, _COARSE_PX), interpolation=cv2.INTER_AREA)
         coarse = _levelled(np.asarray(small, dtype=np.float32), fine_px=0.7, broad_px=5.0)
         coarse = coarse - coarse.mean()

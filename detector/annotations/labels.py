@@ -61,7 +61,7 @@ class Labels:
 
 
 @dataclass(frozen=True, eq=False)
-class Entry:
+class LabelledImage:
     """One image of a file that labels many."""
 
     file_name: str
@@ -77,7 +77,7 @@ class Entry:
 
 
 @dataclass(frozen=True, eq=False)
-class Item:
+class SourceField:
     """One field of a source: an image, its labels, or both."""
 
     name: str
@@ -99,13 +99,13 @@ class Item:
 
 
 @dataclass(frozen=True, eq=False)
-class Source:
+class LabelSource:
     """A label set as it was found, in a stable order."""
 
     root: Path
     layout: str
     """`voc`, `cbc`, `yolo`, `coco`, `cvat`, `labelstudio`, `qupath`, `imagej` or `images`."""
-    items: tuple[Item, ...]
+    items: tuple[SourceField, ...]
     missing: tuple[str, ...] = field(default=())
     """Names in the official lists for which there is neither image nor label file."""
     remarks: tuple[tuple[str, str], ...] = ()
@@ -115,7 +115,7 @@ class Source:
         """Path for messages: below the source's root where it lies there, with forward slashes."""
         return path.relative_to(self.root).as_posix() if path.is_relative_to(self.root) else path.as_posix()
 
-    def place_of_labels(self, item: Item) -> str:
+    def place_of_labels(self, item: SourceField) -> str:
         """The label file of a field for messages, and the field where the file holds several."""
         if item.label_file is None or name_of(item.label_file) == item.name:
             return self.relative(item.label_file or item.place)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from detector.annotations.labels import LARGEST_PX, Box, Entry, Labels, around, boxes, class_name
+from detector.annotations.labels import LARGEST_PX, Box, LabelledImage, Labels, around, boxes, class_name
 from detector.errors import AnnotationError
 
 FIELD = "field"
@@ -26,7 +26,7 @@ def is_label_studio(document: Any) -> bool:
     return isinstance(document, list) and bool(document) and all(isinstance(task, dict) and "data" in task for task in document)
 
 
-def read(path: Path, document: Any) -> tuple[list[Entry], list[str]]:
+def read(path: Path, document: Any) -> tuple[list[LabelledImage], list[str]]:
     """Images of an export with the boxes that annotators drew, and remarks on tasks that were left out.
 
     What a model predicted and nobody submitted is no label. Of several annotations of a task, the one marked as ground truth, or else
@@ -35,7 +35,7 @@ def read(path: Path, document: Any) -> tuple[list[Entry], list[str]]:
     Raises:
         AnnotationError: no task has an annotation, or two are of one image.
     """
-    entries: dict[str, Entry] = {}
+    entries: dict[str, LabelledImage] = {}
     remarks, waiting = [], 0
     for number, task in enumerate(document, start=1):
         submitted = [a for a in _listed(task.get("annotations")) if not a.get("was_cancelled")]
@@ -87,7 +87,7 @@ def _file_name(task_data: Any, number: int) -> str:
     return whole.lstrip("/")
 
 
-def _entry(name: str, annotation: Mapping[str, Any]) -> Entry:
+def _entry(name: str, annotation: Mapping[str, Any]) -> LabelledImage:
     regions = _listed(annotation.get("result"))
     try:
         other = next((str(region.get("type")) for region in regions if _is_other(region)), None)
@@ -103,11 +103,11 @@ def _entry(name: str, annotation: Mapping[str, Any]) -> Entry:
         shares = boxes([_box(region) for region in outlines])
         size_wh = sizes.pop() if sizes else None
     except AnnotationError as error:
-        return Entry(name, None, str(error))
+        return LabelledImage(name, None, str(error))
     if size_wh is None:
-        return Entry(name, Labels(names, shares, normalised=True))
+        return LabelledImage(name, Labels(names, shares, normalised=True))
     w, h = size_wh
-    return Entry(name, Labels(names, shares * [w, h, w, h], declared_wh=size_wh))
+    return LabelledImage(name, Labels(names, shares * [w, h, w, h], declared_wh=size_wh))
 
 
 def _is_other(region: Mapping[str, Any]) -> bool:

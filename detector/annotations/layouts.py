@@ -1,4 +1,4 @@
-"""The folder layouts in which blood-cell label sets are handed around, each turned into a `Source`."""
+"""The folder layouts in which blood-cell label sets are handed around, each turned into a `LabelSource`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from detector import texts
 from detector.annotations import coco, cvat, imagej, labelstudio, qupath, voc, yolo
-from detector.annotations.labels import SPLITS, Entry, Item, Labels, Source, is_image, name_of, split_named
+from detector.annotations.labels import SPLITS, LabelledImage, Labels, LabelSource, SourceField, is_image, name_of, split_named
 from detector.errors import AnnotationError
 from detector.vision import names
 from detector.vision.cells import IGNORE
@@ -21,7 +21,7 @@ Reader = Callable[[Path], Labels]
 _MOST_BYTES = 64 * texts.MEBIBYTE
 
 
-def read_voc(root: Path) -> Source | None:
+def read_voc(root: Path) -> LabelSource | None:
     """BCCD's layout: `Annotations/*.xml`, `JPEGImages`, and split lists in `ImageSets/Main`, or None."""
     annotations = _child(root, "annotations")
     if annotations is None or not any(annotations.glob("*.xml")):
@@ -32,12 +32,12 @@ def read_voc(root: Path) -> Source | None:
     item_names = {item.name for item in items}
     missing = tuple(sorted({name for names in lists.values() for name in names} - item_names))
     listed = {name: tuple(split for split in SPLITS if name in lists.get(split, frozenset())) for name in item_names}
-    return Source(root, "voc", tuple(_with_splits(item, listed[item.name]) for item in items), missing)
+    return LabelSource(root, "voc", tuple(_with_splits(item, listed[item.name]) for item in items), missing)
 
 
-def read_cbc(root: Path) -> Source | None:
+def read_cbc(root: Path) -> LabelSource | None:
     """The CBC layout: `Training|Validation|Testing/{Images,Annotations}`, or None."""
-    items: list[Item] = []
+    items: list[SourceField] = []
     for folder in _folders(root):
         split, annotations = split_named(folder.name), _child(folder, "annotations")
         if split is None or annotations is None or not any(annotations.glob("*.xml")):
@@ -45,10 +45,10 @@ def read_cbc(root: Path) -> Source | None:
         images = _child(folder, "images") or _child(folder, "jpegimages")
         split_items = _joined(_files(images, is_image), _files(annotations, _is_xml), voc.read, prefix=f"{folder.name}/")
         items += [_with_splits(item, (split,)) for item in split_items]
-    return Source(root, "cbc", tuple(items)) if items else None
+    return LabelSource(root, "cbc", tuple(items)) if items else None
 
 
-def read_yolo(root: Path) -> Source | None:
+def read_yolo(root: Path) -> LabelSource | None:
     """Folders named `images` and `labels`, in the root or in a folder a split, with or without split folders in them.
 
     Raises:
@@ -67,7 +67,7 @@ def read_yolo(root: Path) -> Source | None:
             "write the class names, one a line, in the order of their numbers, into classes.txt beside 'labels'"
         )
     items = _joined(images, label_files, lambda path: _with_regions(yolo.read(path, classes), path, root))
-    return Source(root, "yolo", tuple(_with_splits(item, _split_of_key(item.key)) for item in items))
+    return LabelSource(root, "yolo", tuple(_with_splits(item, _split_of_key(item.key)) for item in items))
 
 
 def _with_regions(labels: Labels, label_file: Path, root: Path) -> Labels:
@@ -80,7 +80,7 @@ def _with_regions(labels: Labels, label_file: Path, root: Path) -> Labels:
     return replace(labels, names=labels.names + region_labels.names, xyxy=np.concatenate([labels.xyxy, region_labels.xyxy]))
 
 
-def read_coco(root: Path) -> Source | None:
+def read_coco(root: Path) -> LabelSource | None:
     """A COCO JSON file, or a folder with such files in it, in `annotations`, or in a folder a split; or None.
 
     Raises:
@@ -92,7 +92,7 @@ def read_coco(root: Path) -> Source | None:
     return _of_entries(root, "coco", entries, remarks) if root.is_file() or any(entries.values()) else None
 
 
-def read_cvat(root: Path) -> Source | None:
+def read_cvat(root: Path) -> LabelSource | None:
     """A folder with XML files of CVAT in it or in `annotations`, or None.
 
     Raises:
@@ -103,12 +103,12 @@ def read_cvat(root: Path) -> Source | None:
     return _of_entries(root, "cvat", {path: cvat.read(path) for path in files}) if files else None
 
 
-def read_qupath(root: Path) -> Source | None:
+def read_qupath(root: Path) -> LabelSource | None:
     """A folder tree with a GeoJSON file of QuPath for each image, called as the image with `.geojson` behind it; or None."""
     return _singly(root, "qupath", sorted(path for path in root.rglob("*") if path.suffix.lower() == ".geojson"), _qupath)
 
 
-def read_imagej(root: Path) -> Source | None:
+def read_imagej(root: Path) -> LabelSource | None:
     """A folder tree with a set of ROIs of ImageJ for each image, called as the image with `.zip` behind it; or None.
 
     Raises:
@@ -118,7 +118,7 @@ def read_imagej(root: Path) -> Source | None:
     return _singly(root, "imagej", archives, imagej.read)
 
 
-def read_file(path: Path) -> Source:
+def read_file(path: Path) -> LabelSource:
     """One file of labels: COCO, Label Studio or GeoJSON by what it holds, XML of CVAT, or a set of ROIs.
 
     Raises:
@@ -151,8 +151,8 @@ def _qupath(path: Path) -> Labels:
 
 
 def _of_entries(
-    root: Path, layout: str, entries: Mapping[Path, Sequence[Entry]], remarks: tuple[tuple[str, str], ...] = ()
-) -> Source:
+    root: Path, layout: str, entries: Mapping[Path, Sequence[LabelledImage]], remarks: tuple[tuple[str, str], ...] = ()
+) -> LabelSource:
     """A set whose files label many images each; their pictures are looked for in usual places."""
     pictures = _Pictures(root if root.is_dir() else root.parent)
     items = [
@@ -160,15 +160,15 @@ def _of_entries(
         for path, listed in entries.items()
         for entry in sorted(listed, key=lambda entry: entry.file_name)
     ]
-    return Source(pictures.root, layout, tuple(items), remarks=remarks)
+    return LabelSource(pictures.root, layout, tuple(items), remarks=remarks)
 
 
-def _single(path: Path, layout: str, reader: Reader) -> Source:
+def _single(path: Path, layout: str, reader: Reader) -> LabelSource:
     pictures = _Pictures(path.parent)
-    return Source(path.parent, layout, (_single_item(path, pictures, reader),))
+    return LabelSource(path.parent, layout, (_single_item(path, pictures, reader),))
 
 
-def _singly(root: Path, layout: str, label_files: Sequence[Path], reader: Reader) -> Source | None:
+def _singly(root: Path, layout: str, label_files: Sequence[Path], reader: Reader) -> LabelSource | None:
     """A set with a label file for each image, somewhere below the root; images without one are in it too. None without a label file."""
     if not label_files:
         return None
@@ -176,10 +176,12 @@ def _singly(root: Path, layout: str, label_files: Sequence[Path], reader: Reader
     items = [_single_item(path, pictures, reader) for path in label_files]
     labelled = {item.image for item in items}
     bare = [path for path in _files(root, is_image).values() if path not in labelled]
-    return Source(root, layout, (*items, *(_item(_stem(path.relative_to(root).as_posix()), path, None, reader) for path in bare)))
+    return LabelSource(
+        root, layout, (*items, *(_item(_stem(path.relative_to(root).as_posix()), path, None, reader) for path in bare))
+    )
 
 
-def _single_item(path: Path, pictures: _Pictures, reader: Reader) -> Item:
+def _single_item(path: Path, pictures: _Pictures, reader: Reader) -> SourceField:
     """The item of a label file that is called as its image, with or without the image's ending."""
     named = path.relative_to(pictures.root).with_suffix("").as_posix()
     image, doubt = pictures.find(named, path, ())
@@ -193,7 +195,7 @@ def _coco_files(root: Path) -> list[Path]:
     return [path for folder in folders for path in sorted(folder.glob("*.json")) if path.name != "audit.json"]
 
 
-def _crowds(path: Path, entries: Sequence[Entry]) -> Iterator[tuple[str, str]]:
+def _crowds(path: Path, entries: Sequence[LabelledImage]) -> Iterator[tuple[str, str]]:
     for number, taken in (
         (sum(entry.crowd_cells for entry in entries), "each was taken for one cell"),
         (
@@ -205,10 +207,10 @@ def _crowds(path: Path, entries: Sequence[Entry]) -> Iterator[tuple[str, str]]:
             yield path.name, f"{number} annotation{'s are' if number > 1 else ' is'} marked iscrowd; {taken}"
 
 
-def read_images(root: Path) -> Source | None:
+def read_images(root: Path) -> LabelSource | None:
     """A folder tree of bare images without any labels, or None."""
     items = _joined(_files(root, is_image), {}, voc.read)
-    return Source(root, "images", tuple(_with_splits(item, _split_of_key(item.key)) for item in items)) if items else None
+    return LabelSource(root, "images", tuple(_with_splits(item, _split_of_key(item.key)) for item in items)) if items else None
 
 
 def split_lists(folder: Path) -> dict[str, frozenset[str]]:
@@ -232,7 +234,7 @@ def names_in(path: Path) -> frozenset[str]:
     return frozenset(name_of(entry) if is_image(Path(entry)) else name_of(f"{entry}.x") for entry in entries)
 
 
-def _joined(images: dict[str, Path], label_files: dict[str, Path], reader: Reader, prefix: str = "") -> list[Item]:
+def _joined(images: dict[str, Path], label_files: dict[str, Path], reader: Reader, prefix: str = "") -> list[SourceField]:
     """Items by key; a second image of one key (`a.jpg` and `a.png`) keeps its ending in its own key."""
     stems = {key: _stem(key) for key in images}
     taken = {stem: key for key, stem in sorted(stems.items(), reverse=True)}
@@ -244,7 +246,7 @@ def _joined(images: dict[str, Path], label_files: dict[str, Path], reader: Reade
     return items + [_item(f"{prefix}{key}", None, label_files[key], reader) for key in alone]
 
 
-def _item(key: str, image: Path | None, label_file: Path | None, reader: Reader) -> Item:
+def _item(key: str, image: Path | None, label_file: Path | None, reader: Reader) -> SourceField:
     name = name_of(image or label_file or key)
     labels, problem = None, None
     if label_file is not None:
@@ -252,20 +254,20 @@ def _item(key: str, image: Path | None, label_file: Path | None, reader: Reader)
             labels = reader(label_file)
         except AnnotationError as error:
             problem = str(error)
-    return Item(name, key, image, labels, label_file, problem=problem)
+    return SourceField(name, key, image, labels, label_file, problem=problem)
 
 
-def _with_splits(item: Item, splits: tuple[str, ...]) -> Item:
-    return Item(item.name, item.key, item.image, item.labels, item.label_file, splits, item.problem)
+def _with_splits(item: SourceField, splits: tuple[str, ...]) -> SourceField:
+    return SourceField(item.name, item.key, item.image, item.labels, item.label_file, splits, item.problem)
 
 
-def _entry_item(entry: Entry, path: Path, pictures: _Pictures) -> Item:
+def _entry_item(entry: LabelledImage, path: Path, pictures: _Pictures) -> SourceField:
     words = path.stem.replace("-", "_").replace(".", "_").split("_")
     splits = tuple(split for word in (*words, path.parent.name) if (split := split_named(word)))[:1]
     image, doubt = pictures.find(entry.file_name, path, splits)
     key = _stem("/".join((*splits, entry.file_name)))
     problem = entry.problem or doubt
-    return Item(name_of(entry.file_name), key, image, None if entry.problem else entry.labels, path, splits, problem)
+    return SourceField(name_of(entry.file_name), key, image, None if entry.problem else entry.labels, path, splits, problem)
 
 
 class _Pictures:

@@ -14,7 +14,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detector.annotations import labels, repair
-from detector.annotations.corrections import ACTIONS, ADD, REMOVE, Applied, Correction, Outcome, Refused, Sheet
+from detector.annotations.corrections import (
+    ACTIONS,
+    ADD,
+    REMOVE,
+    Applied,
+    Correction,
+    CorrectionOutcome,
+    CorrectionSheet,
+    Refused,
+)
 from detector.annotations.labels import Labels
 from detector.vision import boxes, cells
 
@@ -26,7 +35,7 @@ _NO_CLASS = -1
 
 
 @dataclass(frozen=True, eq=False)
-class Field:
+class CorrectableField:
     """A field that can be corrected."""
 
     name: str
@@ -36,7 +45,7 @@ class Field:
     splits: tuple[str, ...]
 
 
-def apply(sheet: Sheet, fields: Sequence[Field]) -> tuple[list[Labels], Outcome]:
+def apply(sheet: CorrectionSheet, fields: Sequence[CorrectableField]) -> tuple[list[Labels], CorrectionOutcome]:
     """Labels of each field, in the order of the fields, with the rows about it applied; and what became of every row.
 
     Rows of an action apply in the order of the file: removals first, additions last, so that a removed box can be added anew.
@@ -62,7 +71,7 @@ def apply(sheet: Sheet, fields: Sequence[Field]) -> tuple[list[Labels], Outcome]
     return corrected, _outcome(sheet, faults, absent)
 
 
-def _outcome(sheet: Sheet, faults: Mapping[int, str], absent: dict[str, int]) -> Outcome:
+def _outcome(sheet: CorrectionSheet, faults: Mapping[int, str], absent: dict[str, int]) -> CorrectionOutcome:
     done = [row for row in sheet.rows if row.line not in faults and row.image not in absent]
     kinds = Counter((ACTIONS.index(row.action), row.label, row.new_label) for row in done)
     applied = (
@@ -74,10 +83,10 @@ def _outcome(sheet: Sheet, faults: Mapping[int, str], absent: dict[str, int]) ->
         for row in sheet.rows
         if row.line in faults
     )
-    return Outcome(sheet.path.as_posix(), sheet.sha256, tuple(applied), tuple(refused), absent)
+    return CorrectionOutcome(sheet.path.as_posix(), sheet.sha256, tuple(applied), tuple(refused), absent)
 
 
-def _unusable(image: str, fields: Sequence[Field], names: Mapping[str, object]) -> str | None:
+def _unusable(image: str, fields: Sequence[CorrectableField], names: Mapping[str, object]) -> str | None:
     """Why no row about an image can be applied, where that is so."""
     stem = labels.name_of(image)
     if not fields and stem in names:
@@ -89,7 +98,7 @@ def _unusable(image: str, fields: Sequence[Field], names: Mapping[str, object]) 
     return None
 
 
-def _corrected(field: Field, rows: Sequence[Correction]) -> tuple[Labels, dict[int, str]]:
+def _corrected(field: CorrectableField, rows: Sequence[Correction]) -> tuple[Labels, dict[int, str]]:
     """Labels after the rows, and by line why a row could not be applied."""
     faults = {row.line: fault for row in rows if (fault := _misplaced(row, field.size_wh))}
     sound = [row for row in rows if row.line not in faults]
@@ -126,7 +135,7 @@ def _misplaced(row: Correction, size_wh: tuple[int, int]) -> str | None:
 class _Draft:
     """The boxes of one field while they are being corrected."""
 
-    def __init__(self, field: Field) -> None:
+    def __init__(self, field: CorrectableField) -> None:
         self._was = field.labels
         self._raw = field.labels.pixels(field.size_wh)
         upright = np.concatenate(

@@ -11,7 +11,7 @@ import numpy as np
 
 from detector import texts
 from detector.annotations import conventions, duplicates, repair
-from detector.annotations.labels import Item, Labels, Source, boxes
+from detector.annotations.labels import Labels, LabelSource, SourceField, boxes
 from detector.annotations.layouts import (
     read_cbc,
     read_coco,
@@ -38,7 +38,7 @@ _EXPECTED = (
 )
 
 
-def load(path: Path) -> Source:
+def load(path: Path) -> LabelSource:
     """Read a label set in any supported layout; what is wrong with single files is kept in their items.
 
     Raises:
@@ -56,7 +56,7 @@ def load(path: Path) -> Source:
     return source
 
 
-def load_images(path: Path) -> Source:
+def load_images(path: Path) -> LabelSource:
     """Read a label set, or failing that a folder of bare images.
 
     Raises:
@@ -69,7 +69,7 @@ def load_images(path: Path) -> Source:
 
 
 @dataclass(frozen=True)
-class Truth:
+class TrueFields:
     """The labelled fields of a set, and what of it could not be used."""
 
     records: Mapping[str, Record]
@@ -83,7 +83,7 @@ class Truth:
     """What was converted, and what was left out and why, a line each."""
 
 
-def load_truth(path: Path) -> Truth:
+def load_truth(path: Path) -> TrueFields:
     """Boxes by field, mended as conversion mends them; the images themselves may be elsewhere or nowhere.
 
     The size of a field is its image's, or what the label file states. Where neither is known, boxes stay as the file has them:
@@ -107,12 +107,12 @@ def load_truth(path: Path) -> Truth:
     records = {key: _record(key, item, boxes) for key, (item, _, _), boxes in zip(keys, sound, mended, strict=True)}
     unknown = Counter(name for _, labels, _ in sound for name in labels.names if not repair.is_known(name))
     remarks = [*(f"{place}: {remark}" for place, remark in (*source.remarks, *conversions)), *_left_out(keys, mended)]
-    return Truth(records, broken, dict(sorted(unknown.items())), remarks)
+    return TrueFields(records, broken, dict(sorted(unknown.items())), remarks)
 
 
 def settle(
-    root: Path, source: Source, items: Sequence[Item], shots: Sequence[images.Header | duplicates.Picture | None]
-) -> tuple[list[Item], list[tuple[str, str]]]:
+    root: Path, source: LabelSource, items: Sequence[SourceField], shots: Sequence[images.Header | duplicates.Look | None]
+) -> tuple[list[SourceField], list[tuple[str, str]]]:
     """The items with labels that mean their displayed pictures, judged over all of them as `conventions.settle` does.
 
     An item whose labels cannot be used has a `problem` in their place.
@@ -129,10 +129,10 @@ def settle(
     fields = []
     at = [i for i, item in enumerate(items) if item.labels is not None]
     for i in at:
-        field = conventions.Field(source.place_of_labels(items[i]), items[i].labels or Labels((), boxes([])))
+        field = conventions.JudgedField(source.place_of_labels(items[i]), items[i].labels or Labels((), boxes([])))
         shot = shots[i]
         if shot is not None:
-            grey = shot.grey if isinstance(shot, duplicates.Picture) else None
+            grey = shot.grey if isinstance(shot, duplicates.Look) else None
             field = replace(field, size_wh=shot.size_wh, orientation=shot.orientation, grey=grey)
         fields.append(field)
     settled, remarks = list(items), []
@@ -146,13 +146,13 @@ def settle(
     return settled, remarks
 
 
-def _keys(root: Path, source: Source, items: Sequence[Item], named: Mapping[str, int]) -> list[str]:
+def _keys(root: Path, source: LabelSource, items: Sequence[SourceField], named: Mapping[str, int]) -> list[str]:
     """The key of each field: its name, or its path where fields share the name.
 
     Raises:
         AnnotationError: two label files are of one field.
     """
-    keys: dict[str, Item] = {}
+    keys: dict[str, SourceField] = {}
     for item in items:
         key = item.name if named[item.name] == 1 else item.key
         if key in keys:
@@ -187,7 +187,7 @@ def require_known_names(root: Path, labels: Iterable[Labels]) -> None:
         )
 
 
-def _recognised(path: Path) -> Source | None:
+def _recognised(path: Path) -> LabelSource | None:
     if path.is_file():
         return read_file(path)
     return next((source for layout in _LAYOUTS if (source := layout(path)) is not None), None)
@@ -205,11 +205,11 @@ def _mended(labels: Labels, header: images.Header | None) -> repair.Mended:
     return repair.mend(labels, size_wh or _extent(labels), smallest_px=repair.SMALLEST_PX if size_wh else 0.0)
 
 
-def _record(key: str, item: Item, mended: repair.Mended) -> Record:
+def _record(key: str, item: SourceField, mended: repair.Mended) -> Record:
     return replace(mended.record(key, item.image), split=item.splits[0] if item.splits else None)
 
 
-def _header_of(item: Item) -> images.Header | None:
+def _header_of(item: SourceField) -> images.Header | None:
     try:
         return images.header_of(item.image) if item.image is not None else None
     except ImageError:

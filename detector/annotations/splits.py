@@ -16,7 +16,7 @@ DEFAULT_RATIOS = (0.8, 0.1, 0.1)
 
 
 @dataclass(frozen=True)
-class Plan:
+class SplitPlan:
     """How fields come into splits: exactly one of official lists, `lists` and `ratios`."""
 
     text: str
@@ -27,7 +27,7 @@ class Plan:
     """Shares of train, val and test, which sum to 1."""
 
 
-def plan(text: str | None) -> Plan | None:
+def plan(text: str | None) -> SplitPlan | None:
     """The plan that `--splits` asks for; None where nothing is asked for and the source decides.
 
     Raises:
@@ -36,13 +36,13 @@ def plan(text: str | None) -> Plan | None:
     if text is None:
         return None
     if text == OFFICIAL:
-        return Plan(OFFICIAL)
+        return SplitPlan(OFFICIAL)
     if text and Path(text).is_dir():
         lists = split_lists(Path(text))
         if not lists:
             raise UsageError(f"--splits {text}: the folder has none of train.txt, val.txt, test.txt")
-        return Plan(text, lists=lists)
-    return Plan(text, ratios=_ratios(text))
+        return SplitPlan(text, lists=lists)
+    return SplitPlan(text, ratios=_ratios(text))
 
 
 def _ratios(text: str) -> tuple[float, float, float]:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detector.baselines.methods import Classical, LabelledField, best_setting, detections_of
-from detector.baselines.segmentation import Ground, NucleusColour
+from detector.baselines.segmentation import CellThreshold, NucleusColour
 from detector.vision.cells import PLATELETS, RBC, WBC
 from detector.vision.detections import Detections
 from detector.vision.images import Rgb
@@ -42,7 +42,7 @@ class RedCircles(Classical):
         self.radius_px = self.width_px / 2
         stained = sum(int(np.isin(field.record.label, (WBC, PLATELETS)).sum()) for field in fields)
         self.colour = NucleusColour.learnt(fields) if stained else None
-        self.ground = Ground.learnt(fields)
+        self.ground = CellThreshold.learnt(fields)
         self.setting = best_setting(self._settings, fields, lambda rgb, setting: len(self._red(rgb, setting)))
 
     @abstractmethod

@@ -327,7 +327,7 @@ def apart(test: TestSet, fitted: Sequence[Record]) -> tuple[TestSet, list[Unread
 
     What `annotations.duplicates` sees decides: names of fields such as 1 or image-1 stand in several datasets.
     """
-    looked: list[tuple[Record, duplicates.Picture]] = []
+    looked: list[tuple[Record, duplicates.Look]] = []
     unread: list[Unread] = []
     for record in test.records:
         try:

@@ -104,7 +104,7 @@ def _trunk(outputs: int, separable: bool = False) -> nn.Sequential:
     return nn.Sequential(*stages, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(0.2), nn.Linear(third, outputs))
 
 
-class Network:
+class CropNetwork:
     """A classifier in the manner of scikit-learn that sees pictures of cells."""
 
     _rate = 0.003
@@ -154,11 +154,11 @@ class Network:
         return np.asarray(exponential / exponential.sum(axis=1, keepdims=True))
 
 
-class AdamCnn(Network):
+class AdamCnn(CropNetwork):
     """Four convolutions (LeCun et al., Proceedings of the IEEE 1998; 86:2278-2324) by Adam (Kingma and Ba, arXiv:1412.6980)."""
 
 
-class StochasticDescentCnn(Network):
+class StochasticDescentCnn(CropNetwork):
     """The same network by stochastic gradient descent with momentum (Robbins and Monro, 1951; Sutskever et al., ICML 2013)."""
 
     _rate = 0.05
@@ -168,7 +168,7 @@ class StochasticDescentCnn(Network):
         return torch.optim.SGD(self.network.parameters(), self._rate, momentum=0.9, nesterov=True, weight_decay=5e-4)
 
 
-class SeparableCnn(Network):
+class SeparableCnn(CropNetwork):
     """Depthwise-separable convolutions, as MobileNet has them (Howard et al., arXiv:1704.04861), from random weights."""
 
     _rate = 0.01
@@ -178,7 +178,7 @@ class SeparableCnn(Network):
         return _trunk(classes, separable=True)
 
 
-class TripletEmbedding(Network):
+class TripletEmbedding(CropNetwork):
     """Points on a sphere of which those of a class lie near each other; the nearest learned crops name the class.
 
     The loss is that of FaceNet (Schroff et al., CVPR 2015, arXiv:1503.03832): for an anchor a, another crop p of its class and one n of

@@ -60,7 +60,7 @@ class ClassFigures:
 
 
 @dataclass(frozen=True, eq=False)
-class Comparison:
+class MethodsReport:
     """All that was measured."""
 
     fitted: Sequence[Record]
@@ -159,7 +159,7 @@ def _of_run(run: MethodRun, test: TestSet) -> Iterator[ClassFigures]:
         )
 
 
-def rows(comparison: Comparison) -> Iterator[tuple[object, ...]]:
+def rows(comparison: MethodsReport) -> Iterator[tuple[object, ...]]:
     """Rows of `compare.csv`: one for each figure."""
     for of in comparison.figures:
         about = ("counting", of.data, of.method, None, of.class_name)
@@ -195,7 +195,7 @@ def _values(figure: Interval | None) -> tuple[float | None, float | None, float 
     return (figure.value, *(figure.limits or (None, None)))
 
 
-def write(folder: Path, comparison: Comparison) -> None:
+def write(folder: Path, comparison: MethodsReport) -> None:
     """Write `compare.csv` and `report.html`; they take the place of earlier ones.
 
     Raises:
@@ -206,7 +206,7 @@ def write(folder: Path, comparison: Comparison) -> None:
         html.write(folder / REPORT, render(comparison))
 
 
-def render(comparison: Comparison) -> str:
+def render(comparison: MethodsReport) -> str:
     """The page as HTML."""
     return html.render(
         _TEMPLATES,
@@ -226,13 +226,13 @@ def render(comparison: Comparison) -> str:
     )
 
 
-def _sentence(comparison: Comparison) -> str:
+def _sentence(comparison: MethodsReport) -> str:
     fields = f"{many(len(comparison.runs), 'method')}, fitted on {many(len(comparison.fitted), 'field')}"
     tested = ", ".join(f"{many(len(test.records), 'field')} of {test.name}" for test in comparison.tests)
     return f"{fields} and tested on {tested}, beside the constant baseline."
 
 
-def _counting_tables(comparison: Comparison, test: TestSet) -> list[Table]:
+def _counting_tables(comparison: MethodsReport, test: TestSet) -> list[Table]:
     columns = ("", "mean absolute error", "clear of the border", "bias", "counted exactly", "precision", "recall", "F1", "AP50")
     return [
         table(
@@ -253,7 +253,7 @@ def _entries(of: ClassFigures) -> list[Entry]:
     return [*counts, *rates, entry(of.ap50, as_number(3), WHY["ap50"])]
 
 
-def _methods_table(comparison: Comparison) -> Table:
+def _methods_table(comparison: MethodsReport) -> Table:
     times = {(of.method, of.data): of.ms for of in comparison.figures if of.ms is not None}
     names = [test.name for test in comparison.tests if test.records]
     columns = ("", "fitted in", "size", *(f"per field of {name}" for name in names))
@@ -269,7 +269,7 @@ def _methods_table(comparison: Comparison) -> Table:
     return table("Time and size; a field's time is without reading its picture", columns, made)
 
 
-def _claims_table(comparison: Comparison) -> Table:
+def _claims_table(comparison: MethodsReport) -> Table:
     columns = ("paper and figure", "its data", "the paper's figure", "method here", "data here", "figure here", "")
     made = []
     for held in comparison.claims:
@@ -280,7 +280,7 @@ def _claims_table(comparison: Comparison) -> Table:
     return table("What papers say of their methods, and what is measured here", columns, made)
 
 
-def _crop_tables(comparison: Comparison) -> Iterator[tuple[str, Table, Table, list[Table]]]:
+def _crop_tables(comparison: MethodsReport) -> Iterator[tuple[str, Table, Table, list[Table]]]:
     """Of each task and test set: its heading, figures of all classes, F1 of each, and the confusions."""
     for task, data in dict.fromkeys((result.task, result.data) for result, _ in comparison.scores):
         chosen = [
@@ -321,7 +321,7 @@ def _confusion(title: str, classes: Sequence[str], scores: Scores) -> Table:
     return table(f"{title}: crops by class (rows) and what they were taken for (columns)", ("", *classes), numbers)
 
 
-def show(console: Console, errors: Console, comparison: Comparison) -> None:
+def show(console: Console, errors: Console, comparison: MethodsReport) -> None:
     """Print the figures of counting and of crops, and on `errors` what a reader must know of them."""
     counting = terminal.empty_table(
         ("data", "class", "method", "mean error", "bias", "precision", "recall", "AP50", "ms"),

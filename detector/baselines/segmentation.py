@@ -48,7 +48,7 @@ def hsv(rgb: Rgb) -> NDArray[np.uint8]:
 
 
 @dataclass(frozen=True)
-class Ground:
+class CellThreshold:
     """What tells cells from the ground between them: Otsu's threshold (1979) of saturation or of darkness."""
 
     channel: int
@@ -57,7 +57,7 @@ class Ground:
     """How far red cells lie above the ground."""
 
     @classmethod
-    def learnt(cls, fields: Sequence[LabelledField]) -> Ground:
+    def learnt(cls, fields: Sequence[LabelledField]) -> CellThreshold:
         """By the channel in which labelled red cells differ most from what lies between cells, in standard deviations."""
         apart: dict[int, list[tuple[float, float]]] = {SATURATION: [], VALUE: []}
         for field in fields:

@@ -17,7 +17,7 @@ from skimage import feature, segmentation
 from skimage.morphology import remove_small_holes
 
 from detector.baselines.methods import Classical, LabelledField, best_setting, detections_of
-from detector.baselines.segmentation import Blob, Ground, Mask, NucleusColour, NucleusSizes, blobs, learn_nuclei, regions
+from detector.baselines.segmentation import Blob, CellThreshold, Mask, NucleusColour, NucleusSizes, blobs, learn_nuclei, regions
 from detector.vision import boxes
 from detector.vision.cells import PLATELETS, RBC, WBC
 from detector.vision.detections import Detections
@@ -45,7 +45,7 @@ class Watershed(Classical):
 
     def learn(self, fields: Sequence[LabelledField], classes: Sequence[int]) -> None:
         """Learn from fields of the working size."""
-        self.ground = Ground.learnt(fields)
+        self.ground = CellThreshold.learnt(fields)
         self.colour: NucleusColour | None = None
         self.sizes = NucleusSizes({}, {})
         if {WBC, PLATELETS} & set(classes):

@@ -43,7 +43,7 @@ Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Correction:
+class CountCorrection:
     """What leads from counted to true cells of one class."""
 
     factor: Interval
@@ -112,14 +112,14 @@ class Correction:
         return _quantile(value - more_false, variance, _LOW)
 
 
-def corrections(val_sums: ValSums | None) -> dict[str, Correction | None]:
+def corrections(val_sums: ValSums | None) -> dict[str, CountCorrection | None]:
     """The correction of each class; None where the validation fields do not tell it, for want of labelled or counted cells."""
     sums_by_class = val_sums or {}
     red = sum(domain.counted for domain in sums_by_class.get(CLASSES[RBC], {}).values())
     return {name: _correction(sums_by_class.get(name, {}), red) for name in CLASSES}
 
 
-def _correction(domains: Mapping[str, FieldSums], red_counted: int) -> Correction | None:
+def _correction(domains: Mapping[str, FieldSums], red_counted: int) -> CountCorrection | None:
     seen = [domain for domain in domains.values() if domain.counted or domain.truth]
     true, false, missed = (sum(getattr(domain, key) for domain in seen) for key in ("true", "false", "missed"))
     counted = true + false
@@ -130,7 +130,7 @@ def _correction(domains: Mapping[str, FieldSums], red_counted: int) -> Correctio
     truths, counts = np.array([domain.truth + 0.5 for domain in seen]), np.array([domain.counted + 0.5 for domain in seen])
     mean, sd = _predicted(np.log(truths / counts), residual * counts / truths**2)
     half = normal_quantile(_HIGH) * sd
-    return Correction(
+    return CountCorrection(
         factor=Interval(math.exp(mean), math.exp(mean - half), math.exp(mean + half)),
         factor_sd=sd,
         residual=residual,

@@ -28,7 +28,7 @@ _NEAR_EDGE = 0.08
 
 
 @dataclass(frozen=True)
-class Part:
+class CountedPart:
     """A part of a smear between which and others counts scatter: a field, or a tile of a slide."""
 
     raw: Mapping[str, int]
@@ -62,7 +62,7 @@ class FieldCount:
     """Micrometres per pixel, or None where the field is not calibrated."""
     quality: Quality | None = None
     """How good the field is to count in, where that was measured."""
-    tiles: tuple[Part, ...] = ()
+    tiles: tuple[CountedPart, ...] = ()
     """Of a slide, the tiles that were counted; what was skipped is in no area. Of a stream, the part that was seen. Empty for a field."""
     share: float = 1.0
     """Share of a whole field that its counts are of: below 1 in a stream, where the rest was not seen or belongs to others."""
@@ -74,10 +74,10 @@ class FieldCount:
     """Why its counts are doubtful; empty where they are not."""
 
     @property
-    def parts(self) -> tuple[Part, ...]:
+    def parts(self) -> tuple[CountedPart, ...]:
         """What its counts scatter between: its tiles, or the field itself."""
         seen = 1.0 if self.quality is None else 1.0 - self.quality.surround
-        return self.tiles or (Part(self.raw, self.frame, frame_area_px(self.size_wh) * seen),)
+        return self.tiles or (CountedPart(self.raw, self.frame, frame_area_px(self.size_wh) * seen),)
 
     @classmethod
     def of(

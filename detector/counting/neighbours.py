@@ -6,7 +6,7 @@ correlation of counts of parts that touch is measured. By its sampling variance 
 proportional to √(1 - g). So few parts, which tell little of g, give a wide interval.
 
 Two things follow (Cressie 1993, 1.3). The total of like parts varies more than that of independent ones. And their scatter about
-their own mean is less than the scatter over the smear. The factors of `Spread` hold both.
+their own mean is less than the scatter over the smear. The factors of `LikenessSpread` hold both.
 
 Coverage by simulation (`benchmarks/field_intervals.py`, 17 cells a field, variation between fields 0.3 of the mean, nominal 0.95), with
 places known, and in brackets as if the parts were random over the smear:
@@ -84,7 +84,7 @@ class Places:
 
 
 @dataclass(frozen=True)
-class Spread:
+class LikenessSpread:
     """What likeness of neighbours does to the variance of a total."""
 
     of_rate: float = 1.0
@@ -95,7 +95,7 @@ class Spread:
     """Independent parts that tell as much as these."""
 
 
-def spread(residual: Floats, areas: Floats, places: Places, excess: float, effective: float) -> Spread:
+def spread(residual: Floats, areas: Floats, places: Places, excess: float, effective: float) -> LikenessSpread:
     """What likeness of neighbours does to the variance of a total.
 
     Args:
@@ -105,7 +105,7 @@ def spread(residual: Floats, areas: Floats, places: Places, excess: float, effec
         effective: number of equal parts that tell as much as these if they are independent.
     """
     if len(areas) < _FEWEST or effective < _FEWEST or not excess or not residual.any():
-        return Spread(parts=effective)
+        return LikenessSpread(parts=effective)
     first, second = np.triu_indices(len(areas), 1)
     together = places.surface[first] == places.surface[second]
     first, second = first[together], second[together]
@@ -113,7 +113,7 @@ def spread(residual: Floats, areas: Floats, places: Places, excess: float, effec
     weight = areas[first] * areas[second]
     near = apart <= _TOUCH
     if not near.any():
-        return Spread(parts=effective)
+        return LikenessSpread(parts=effective)
     squares = float(np.sum(areas**2))
     share = areas / areas.sum()
     scatter = float(np.sum(residual**2 / (1 - share))) / squares
@@ -130,7 +130,7 @@ def spread(residual: Floats, areas: Floats, places: Places, excess: float, effec
     expected = (unlike * _GRID**distance - of_mean / effective) / (1 + excess)
     posterior = _PRIOR * np.exp(-((seen - expected) ** 2) * shared / 2)
     posterior /= posterior.sum()
-    return Spread(
+    return LikenessSpread(
         of_rate=float(posterior @ ((1 + alike) / shown)),
         of_all=float(posterior @ of_mean) / (1 + excess),
         parts=max(effective / float(posterior @ (of_mean / (1 + unlike))), 2.0),

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from detector.counting.fields import FieldCount, Part, in_frame
+from detector.counting.fields import CountedPart, FieldCount, in_frame
 from detector.vision import doubts, scan, tiles
 from detector.vision.cells import CLASSES
 from detector.vision.detections import Detections
@@ -81,10 +81,10 @@ class SlideCount:
         """Tiles of a status."""
         return sum(tile.status == status for tile in self.tiles)
 
-    def parts(self, field: str) -> tuple[Part, ...]:
+    def parts(self, field: str) -> tuple[CountedPart, ...]:
         """The tiles that were counted, as the parts between which the counts of the slide, a field of that name, scatter."""
         return tuple(
-            Part(_named(tile.raw), _named(tile.frame), _area_px(tile.owned), tile.owned, field)
+            CountedPart(_named(tile.raw), _named(tile.frame), _area_px(tile.owned), tile.owned, field)
             for tile in self.tiles
             if tile.status == scan.COUNTED
         )

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from detector.counting.expected import Correction
-from detector.counting.fields import FieldCount, Part, UnreadField, frame_areas_mm2
+from detector.counting.expected import CountCorrection
+from detector.counting.fields import CountedPart, FieldCount, UnreadField, frame_areas_mm2
 from detector.counting.intervals import Interval, rate, ratio
 from detector.counting.neighbours import Places
 from detector.vision import doubts
@@ -99,7 +99,7 @@ def judge(fields: Sequence[FieldCount], familiar: Familiar | None = None) -> lis
 def aggregate(
     fields: Iterable[FieldCount],
     unread: Iterable[UnreadField] = (),
-    corrections: Mapping[str, Correction | None] | None = None,
+    corrections: Mapping[str, CountCorrection | None] | None = None,
 ) -> list[SmearCount]:
     """Count each smear, in the order of their names, whatever the order of the fields.
 
@@ -124,7 +124,7 @@ def _smear(
     name: str,
     fields: list[FieldCount],
     unread: list[UnreadField],
-    corrections: Mapping[str, Correction | None],
+    corrections: Mapping[str, CountCorrection | None],
 ) -> SmearCount:
     names = [f.field for f in fields] + [f.field for f in unread]
     if len(set(names)) < len(names):
@@ -149,7 +149,7 @@ def _many(doubtful: int, fields: int) -> bool:
     return doubtful >= max(MANY_DOUBTFUL * fields, min(fields, 2), 1)
 
 
-def _class(name: str, fields: list[FieldCount], correction: Correction | None) -> ClassCount:
+def _class(name: str, fields: list[FieldCount], correction: CountCorrection | None) -> ClassCount:
     parts = [part for f in fields for part in f.parts]
     raw = [part.raw[name] for part in parts]
     framed = [part.frame[name] for part in parts]
@@ -182,7 +182,7 @@ def _sizes(fields: list[FieldCount], areas_mm2: list[float] | None) -> list[floa
     return areas_mm2 or [max(part.area_px, 1.0) for f in fields for part in f.parts]
 
 
-def _places(parts: list[Part]) -> Places | None:
+def _places(parts: list[CountedPart]) -> Places | None:
     """Where the parts lie; None where that is known of none."""
     known = [part.rect for part in parts if part.rect is not None]
     if not known:

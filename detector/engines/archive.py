@@ -19,7 +19,7 @@ from typing import Any
 from detector.engines import inputs, job, manifest
 from detector.engines.inputs import SUFFIXES
 from detector.engines.options import CountOptions
-from detector.engines.shards import LAYOUT, Item, Setup, Smear
+from detector.engines.shards import LAYOUT, ArchiveField, ArchiveSmear, Setup
 from detector.engines.store import Store, folders, url_of
 from detector.errors import NothingToDoError, OutputError, SmearcountError, UsageError
 from detector.output import files, partitions, results
@@ -41,7 +41,7 @@ class Task:
     """What a worker is to do next."""
 
     method: str
-    """Of `shards.Worker`: `scale`, `count` or `sum`; of slides `cut`, `tiles`, `join`."""
+    """Of `shards.ShardWorker`: `scale`, `count` or `sum`; of slides `cut`, `tiles`, `join`."""
     arguments: tuple[Any, ...]
     smear: str
     lost: int = 0
@@ -69,7 +69,7 @@ class Task:
 class _Open:
     """A smear that is worked on."""
 
-    smear: Smear
+    smear: ArchiveSmear
     left: int = 1
     """Slices and slides that are to be counted before it can be summed; its scale before these."""
     bands: dict[str, int] = field(default_factory=dict)
@@ -82,7 +82,7 @@ class Flow:
     A slide is cut into tiles, of which several workers search a few rows each, and joined.
     """
 
-    def __init__(self, smears: Iterable[Smear], advance: Callable[[float], None]) -> None:
+    def __init__(self, smears: Iterable[ArchiveSmear], advance: Callable[[float], None]) -> None:
         """Take smears as they are needed.
 
         Args:
@@ -95,7 +95,7 @@ class Flow:
         self._advance = advance
         self._ready: deque[Task] = deque()
         self._open: dict[str, _Open] = {}
-        self._counted: list[Smear] = []
+        self._counted: list[ArchiveSmear] = []
 
     def next(self) -> Task | None:
         """A task for a free worker; None where others must end before, or where all is done."""
@@ -170,7 +170,7 @@ class Archive:
     skipped: Counter[str] = field(default_factory=Counter)
     """Files that are no pictures by their endings, by ending, of the folders that were gone through so far."""
 
-    def smears(self) -> Iterator[Smear]:
+    def smears(self) -> Iterator[ArchiveSmear]:
         """The smears in the order of their folders, or of their names in a manifest.
 
         Raises:
@@ -189,7 +189,7 @@ class Archive:
         kinds = ", ".join(f"{number:,} {suffix}" for suffix, number in sorted(self.skipped.items()))
         return f"{kinds}; such names are not those of pictures" if kinds else ""
 
-    def _searched(self) -> Iterator[Smear]:
+    def _searched(self) -> Iterator[ArchiveSmear]:
         given = self.options.um_per_px
         urls = [url for name in self.options.inputs if (url := url_of(name))]
         if urls:
@@ -198,27 +198,27 @@ class Archive:
             yield from (self._smear(name, items) for name, items in _of_bucket(urls[0], given, self.skipped))
             return
         for name, fields in inputs.by_smear(self.options.inputs, given, _Endings(self.skipped)):
-            yield self._smear(name, [Item(str(f.path), f.field, f.smear, f.um_per_px, f.problem) for f in fields])
+            yield self._smear(name, [ArchiveField(str(f.path), f.field, f.smear, f.um_per_px, f.problem) for f in fields])
 
-    def _listed(self) -> Iterator[Smear]:
+    def _listed(self) -> Iterator[ArchiveSmear]:
         """Those of a manifest, which is read whole."""
         assert self.options.manifest is not None
         url = next(filter(None, map(url_of, self.options.inputs)), None)
         if url is None:
             searched = job.search(self.options)
-            items = [Item(str(f.path), f.field, f.smear, f.um_per_px, f.problem) for f in searched.fields]
+            items = [ArchiveField(str(f.path), f.field, f.smear, f.um_per_px, f.problem) for f in searched.fields]
             red_cells = searched.rbc_per_ul
         else:
             listed = manifest.read(self.options.manifest)
             scale = self.options.um_per_px
             rows = sorted(listed.rows, key=lambda row: (row.smear, row.field))
-            items = [Item(f"{url.rstrip('/')}/{row.field}", row.field, row.smear, row.um_per_px or scale) for row in rows]
+            items = [ArchiveField(f"{url.rstrip('/')}/{row.field}", row.field, row.smear, row.um_per_px or scale) for row in rows]
             red_cells = listed.rbc_per_ul
         for name, members in groupby(items, key=lambda item: item.smear):
-            yield Smear(name, tuple(members), red_cells.get(name, self.options.rbc_per_ul))
+            yield ArchiveSmear(name, tuple(members), red_cells.get(name, self.options.rbc_per_ul))
 
-    def _smear(self, name: str, items: Iterable[Item]) -> Smear:
-        return Smear(name, tuple(items), self.options.rbc_per_ul)
+    def _smear(self, name: str, items: Iterable[ArchiveField]) -> ArchiveSmear:
+        return ArchiveSmear(name, tuple(items), self.options.rbc_per_ul)
 
 
 class _Endings(set[Path]):
@@ -233,7 +233,7 @@ class _Endings(set[Path]):
         self._counted[path.suffix.lower() or "no ending"] += 1
 
 
-def _of_bucket(url: str, um_per_px: float | None, skipped: Counter[str]) -> Iterator[tuple[str, list[Item]]]:
+def _of_bucket(url: str, um_per_px: float | None, skipped: Counter[str]) -> Iterator[tuple[str, list[ArchiveField]]]:
     """The fields below a folder of an object store, named as those of a local folder are."""
     base = PurePosixPath(url).name
     of_results: list[str] = []
@@ -248,7 +248,7 @@ def _of_bucket(url: str, um_per_px: float | None, skipped: Counter[str]) -> Iter
         for name, stamp in names.items():
             suffix = PurePosixPath(name).suffix.lower()
             if suffix in SUFFIXES or suffix in UNREAD:
-                items.append(Item(f"{url.rstrip('/')}/{prefix}{name}", f"{prefix}{name}", smear, um_per_px, listed=stamp))
+                items.append(ArchiveField(f"{url.rstrip('/')}/{prefix}{name}", f"{prefix}{name}", smear, um_per_px, listed=stamp))
             else:
                 skipped[suffix or "no ending"] += 1
         if items:

@@ -17,7 +17,7 @@ _COLUMNS = ("field", "smear", "um_per_px", "rbc_per_ul", "domain")
 
 
 @dataclass(frozen=True)
-class Row:
+class ManifestRow:
     """One line of a manifest."""
 
     line: int
@@ -36,7 +36,7 @@ class Manifest:
     """A manifest that was read and found valid."""
 
     path: Path
-    rows: tuple[Row, ...]
+    rows: tuple[ManifestRow, ...]
     remarks: tuple[str, ...] = ()
     """What a user should know of how it was read: its encoding, and columns that are not used."""
 
@@ -96,7 +96,7 @@ def groups(path: Path | None, names: Sequence[str]) -> tuple[dict[str, str], dic
     return of_smear, of_domain, listed.remarks
 
 
-def _row(path: Path, line: int, values: Mapping[str, str], needed: Sequence[str]) -> Row:
+def _row(path: Path, line: int, values: Mapping[str, str], needed: Sequence[str]) -> ManifestRow:
     filled = {name: values[name] for name in needed}
     if not all(filled.values()):
         column_names = f"{', '.join(needed[:-1])} and {needed[-1]}"
@@ -106,7 +106,7 @@ def _row(path: Path, line: int, values: Mapping[str, str], needed: Sequence[str]
     posix = PureWindowsPath(field).as_posix() if "\\" in field else field
     scale = _scale(path, line, values.get("um_per_px", ""))
     red_cells = _red_cells(path, line, values.get("rbc_per_ul", ""))
-    return Row(line, posixpath.normpath(posix), filled.get("smear", ""), scale, red_cells, filled.get("domain", ""))
+    return ManifestRow(line, posixpath.normpath(posix), filled.get("smear", ""), scale, red_cells, filled.get("domain", ""))
 
 
 def _scale(path: Path, line: int, text: str) -> float | None:
@@ -135,8 +135,8 @@ def _checked(place: str, text: str, wanted: str, check: Callable[[float, str], N
     return value
 
 
-def _refuse_contradicting(path: Path, rows: tuple[Row, ...]) -> None:
-    first: dict[str, Row] = {}
+def _refuse_contradicting(path: Path, rows: tuple[ManifestRow, ...]) -> None:
+    first: dict[str, ManifestRow] = {}
     for row in rows:
         if row.rbc_per_ul is None:
             continue
@@ -148,7 +148,7 @@ def _refuse_contradicting(path: Path, rows: tuple[Row, ...]) -> None:
             )
 
 
-def _refuse_repeated(path: Path, rows: tuple[Row, ...]) -> None:
+def _refuse_repeated(path: Path, rows: tuple[ManifestRow, ...]) -> None:
     first: dict[str, int] = {}
     for row in rows:
         if row.field in first:

@@ -16,7 +16,7 @@ from typing import Any
 
 from detector import process
 from detector.engines.archive import Flow, Task
-from detector.engines.shards import Setup, Worker
+from detector.engines.shards import Setup, ShardWorker
 from detector.errors import MissingExtraError, SmearcountError, SourceError, UsageError
 
 _QUIET = {
@@ -149,7 +149,7 @@ class _Actor:
 
     def load(self, setup: Setup) -> None:
         """Load the model."""
-        self._worker = Worker(setup)
+        self._worker = ShardWorker(setup)
 
     def do(self, method: str, *arguments: Any) -> Any:
         """Do a task."""

@@ -58,7 +58,7 @@ KILLED = "each worker that counted it was lost, with too little memory or by a f
 
 
 @dataclass(frozen=True, slots=True)
-class Item:
+class ArchiveField:
     """A field of an archive."""
 
     place: str
@@ -84,17 +84,17 @@ class Item:
 
 
 @dataclass(frozen=True)
-class Smear:
+class ArchiveSmear:
     """A smear of an archive."""
 
     name: str
-    items: tuple[Item, ...]
+    items: tuple[ArchiveField, ...]
     """Sorted by their fields' names."""
     rbc_per_ul: float | None = None
     """Red cells per µL, where they are known."""
 
     @property
-    def slices(self) -> list[tuple[Item, ...]]:
+    def slices(self) -> list[tuple[ArchiveField, ...]]:
         """Its fields in parts of nearly the same size, at most `SLICE`, and each slide by itself."""
         fields = tuple(item for item in self.items if not item.slide)
         parts = -(-len(fields) // SLICE)
@@ -103,7 +103,7 @@ class Smear:
 
 
 @dataclass(frozen=True)
-class Settled:
+class SettledScale:
     """What the fields of a smear say of its scale, and which of them are slides, which have their own."""
 
     scale: Scale | None
@@ -112,7 +112,7 @@ class Settled:
     """Fields that a store did not give, with the reason; they are not to be counted by a scale in which they have no part."""
     slides: frozenset[str] = frozenset()
 
-    def of(self, smear: Smear) -> Smear:
+    def of(self, smear: ArchiveSmear) -> ArchiveSmear:
         """The smear, whose items now say these problems, and which are slides."""
         items = (
             replace(item, problem=self.problems.get(item.field, item.problem), slide=item.field in self.slides)
@@ -135,7 +135,7 @@ class Setup:
     ul_factor: float | None = None
 
 
-class Worker:
+class ShardWorker:
     """A model, and what is done with it."""
 
     def __init__(self, setup: Setup) -> None:
@@ -166,7 +166,7 @@ class Worker:
         self._copied: tuple[str, Stamp] = ("", None)
         self._path = Path()
 
-    def scale(self, smear: Smear) -> Settled:
+    def scale(self, smear: ArchiveSmear) -> SettledScale:
         """Settle the scale of a smear, and cut the journal's pieces as the fields are now."""
         folder = _folder(smear.name)
         present = self._store.names(folder)
@@ -184,7 +184,7 @@ class Worker:
                 self._store.remove(f"{folder}/{piece}")
         return settled
 
-    def _settle(self, smear: Smear, folder: str) -> Settled:
+    def _settle(self, smear: ArchiveSmear, folder: str) -> SettledScale:
         problems: dict[str, str] = {}
         large = set()
         for item in smear.items:
@@ -198,11 +198,11 @@ class Worker:
             [item for item in smear.items if item.um_per_px is None and not item.problem and item.field not in out]
         )
         if not telling:
-            return Settled(None, problems, frozenset(large))
+            return SettledScale(None, problems, frozenset(large))
         probes = [[item.field, item.stamp and list(item.stamp)] for item in telling]
         written = _content(self._store.read(f"{folder}/{_SCALE}") or b"")
         if written is not None and written["probes"] == probes and written["key"] == self._key:
-            return Settled(Scale(**written["scale"]), problems, frozenset(large))
+            return SettledScale(Scale(**written["scale"]), problems, frozenset(large))
         estimates = []
         for item in telling:
             try:
@@ -213,9 +213,9 @@ class Worker:
         # Where a field is missing, the next run is to look again.
         if not problems:
             self._store.write(f"{folder}/{_SCALE}", sealed({"probes": probes, "key": self._key, "scale": asdict(scale)}))
-        return Settled(scale, problems, frozenset(large))
+        return SettledScale(scale, problems, frozenset(large))
 
-    def _estimate(self, item: Item) -> Estimate | None:
+    def _estimate(self, item: ArchiveField) -> Estimate | None:
         try:
             with at_hand(item.place) as path:
                 return local.estimate_of(self._model, path)
@@ -225,7 +225,7 @@ class Worker:
         except Exception:
             return None
 
-    def count(self, part: Sequence[Item], scale: Scale | None, careful: bool = False) -> None:
+    def count(self, part: Sequence[ArchiveField], scale: Scale | None, careful: bool = False) -> None:
         """Count the fields of a slice that its piece of the journal does not hold yet, or holds as unread.
 
         Args:
@@ -247,7 +247,7 @@ class Worker:
         if todo and not careful:
             self._write(name, scale, _in_order(part, lines))
 
-    def _counted(self, item: Item, scale: Scale | None) -> FieldResult:
+    def _counted(self, item: ArchiveField, scale: Scale | None) -> FieldResult:
         if item.problem:
             return _unread(item, item.problem)
         try:
@@ -258,7 +258,7 @@ class Worker:
         except ImageError as error:
             return _unread(item, str(error))
 
-    def cut(self, part: Sequence[Item]) -> Cut | None:
+    def cut(self, part: Sequence[ArchiveField]) -> Cut | None:
         """Cut a slide into tiles; None where its piece of the journal holds it already, or now holds why it cannot be read."""
         (item,) = part
         name = f"{_folder(item.smear)}/{_piece(part)}"
@@ -271,7 +271,7 @@ class Worker:
             self._write(name, None, [as_line(_unread(item, str(error)), stamp)])
             return None
 
-    def tiles(self, part: Sequence[Item], way: Cut, band: tuple[int, int], careful: bool = False) -> None:
+    def tiles(self, part: Sequence[ArchiveField], way: Cut, band: tuple[int, int], careful: bool = False) -> None:
         """Search rows of a slide's tiles, as far as the band's piece of the journal does not hold them yet.
 
         Args:
@@ -298,7 +298,7 @@ class Worker:
         except ImageError as error:
             self._store.write(name, sealed({"problem": str(error)}))
 
-    def join(self, part: Sequence[Item], way: Cut) -> None:
+    def join(self, part: Sequence[ArchiveField], way: Cut) -> None:
         """Count a slide from all of its bands, and write its piece of the journal in place of theirs.
 
         Raises:
@@ -324,7 +324,7 @@ class Worker:
         for name in bands:
             self._store.remove(name)
 
-    def _slide(self, item: Item) -> FieldInput:
+    def _slide(self, item: ArchiveField) -> FieldInput:
         """A slide as it lies on this machine; the copy of one from an object store stays until another slide is asked for."""
         if url_of(item.place) is None:
             return item.at(Path(item.place))
@@ -336,7 +336,7 @@ class Worker:
             self._copied = wanted
         return item.at(self._path)
 
-    def _tile_lines(self, name: str, item: Item, way: Cut) -> dict[int, bytes]:
+    def _tile_lines(self, name: str, item: ArchiveField, way: Cut) -> dict[int, bytes]:
         """The intact lines of a band's piece, by the number of their tile."""
         lines = (self._store.read(name) or b"").splitlines(keepends=True)
         return {tile[0]: line for line in lines if (tile := from_tile_line(line, item.field, way.key)) is not None}
@@ -347,7 +347,7 @@ class Worker:
             raise OutputError(f"{self._store.place}/{name}: {_DAMAGED}")
         return str(content["problem"])
 
-    def sum(self, smears: Sequence[Smear]) -> Totals:
+    def sum(self, smears: Sequence[ArchiveSmear]) -> Totals:
         """Sum smears whose fields are all counted, and write their partitions of the tables.
 
         Raises:
@@ -388,7 +388,7 @@ class Worker:
         self._write_partition(partitions.SMEARS, name, partitions.of_smears(tables.of_smears(summed)), totals)
         return totals
 
-    def _results(self, smear: Smear) -> Iterator[FieldResult]:
+    def _results(self, smear: ArchiveSmear) -> Iterator[FieldResult]:
         """In the order of the smear's items, which puts slides between its fields."""
         part_of = {item.field: part for part in smear.slices for item in part}
         counted: dict[str, FieldResult] = {}
@@ -449,7 +449,7 @@ def _note(totals: Totals, read: Sequence[FieldCount], lost: Sequence[UnreadField
     totals.add(Totals(numbers, [(count.field, count.reason) for count in lost], noted))
 
 
-def _holds(line: bytes | None, item: Item, careful: bool) -> bool:
+def _holds(line: bytes | None, item: ArchiveField, careful: bool) -> bool:
     """Whether a line tells of a field as it is now that it was read; or, in a careful count, that it took workers with it."""
     entry = None if line is None else from_line(line)
     if entry is None:
@@ -459,15 +459,15 @@ def _holds(line: bytes | None, item: Item, careful: bool) -> bool:
     return same and (not isinstance(result.cells, Unread) or (careful and result.cells.reason == KILLED))
 
 
-def _unread(item: Item, reason: str) -> FieldResult:
+def _unread(item: ArchiveField, reason: str) -> FieldResult:
     return local.unread(item.at(Path(item.place)), reason)
 
 
-def _in_order(part: Sequence[Item], lines: Mapping[str, bytes]) -> list[bytes]:
+def _in_order(part: Sequence[ArchiveField], lines: Mapping[str, bytes]) -> list[bytes]:
     return [lines[item.field] for item in part if item.field in lines]
 
 
-def _is_slide(item: Item) -> bool:
+def _is_slide(item: ArchiveField) -> bool:
     """Whether a file is a slide, which has a scale of its own; only of TIFF and DICOM is the file looked at.
 
     Raises:
@@ -489,12 +489,12 @@ def _folder(smear: str) -> str:
     return f"{FOLDER}/{_hash([smear])}"
 
 
-def _band(item: Item, band: tuple[int, int]) -> str:
+def _band(item: ArchiveField, band: tuple[int, int]) -> str:
     """The piece of the journal for rows of a slide's tiles."""
     return f"{FOLDER}/{_hash([item.smear, item.field])}/{band[0]}-{band[1]}.jsonl"
 
 
-def _piece(part: Sequence[Item]) -> str:
+def _piece(part: Sequence[ArchiveField]) -> str:
     return f"{_hash([item.field for item in part])}.jsonl"
 
 

@@ -18,10 +18,10 @@ from detector.engines.options import CountOptions
 from detector.errors import EXIT_DONE, EXIT_INTERRUPTED, EXIT_NOTHING_DONE, UsageError
 from detector.output import pdf, results, serving
 from detector.review import outcome
-from detector.review.journal import Journal
+from detector.review.journal import ReviewJournal
 from detector.review.opened import open_run
 from detector.review.review import Review, reader_name
-from detector.review.server import Page
+from detector.review.server import ReviewPage
 from detector.vision.model import Model, processors
 
 
@@ -59,7 +59,7 @@ def review(options: ReviewOptions) -> int:
         if code in (EXIT_INTERRUPTED, EXIT_NOTHING_DONE):
             return code
     opened = open_run(folder, options.pictures)
-    with Journal(folder, opened.sha256) as journal:
+    with ReviewJournal(folder, opened.sha256) as journal:
         reviewed = Review(opened, journal)
         for remark in reviewed.remarks:
             errors.print(f"warning: {remark}", style="yellow", markup=False, soft_wrap=True)
@@ -71,7 +71,7 @@ def review(options: ReviewOptions) -> int:
             )  # fmt: skip
         if options.write:
             return _write(reviewed, options)
-        page = Page(place, reviewed, reader)
+        page = ReviewPage(place, reviewed, reader)
         with process.collected_signals() as caught, page:
             show(page, caught, options.no_browser)
     return EXIT_DONE

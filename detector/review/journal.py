@@ -23,7 +23,7 @@ LAYOUT = 1
 _BEGINS = b'{"layout":'
 
 
-class Journal:
+class ReviewJournal:
     """An open journal of a review; as a context manager it is closed however the block ends."""
 
     def __init__(self, folder: Path, cells_sha256: str) -> None:

@@ -23,7 +23,7 @@ from detector.counting.fields import FieldCount, UnreadField
 from detector.counting.intervals import Interval
 from detector.counting.smears import SmearCount, aggregate
 from detector.errors import UsageError
-from detector.review.journal import Journal
+from detector.review.journal import ReviewJournal
 from detector.review.opened import OpenedField, OpenedRun
 from detector.vision.cells import CLASSES
 from detector.vision.detections import Detections
@@ -127,7 +127,7 @@ class FieldState:
 class Review:
     """A review that goes on; every method may be called from any thread."""
 
-    def __init__(self, run: OpenedRun, journal: Journal) -> None:
+    def __init__(self, run: OpenedRun, journal: ReviewJournal) -> None:
         """Take up a review where its journal ends."""
         self.run = run
         self.fields = [FieldState(source, cells := _model_cells(source), dict(cells)) for source in run.fields]

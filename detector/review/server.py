@@ -47,7 +47,7 @@ Answer = Callable[[Mapping[str, Any]], dict[str, Any]]
 _CONFLICT, _REFUSED, _TOO_LARGE, _NOT_FOUND = 409, 422, 413, 404
 
 
-class Page(serving.Server):
+class ReviewPage(serving.Server):
     """Serves a review on a thread of its own; as a context manager it is closed however the block ends."""
 
     def __init__(self, place: tuple[str, int], review: Review, reader: str) -> None:

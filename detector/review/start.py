@@ -21,7 +21,7 @@ from detector.engines.inputs import SUFFIXES
 from detector.engines.options import CountOptions
 from detector.errors import NothingToDoError, SmearcountError, UsageError
 from detector.output import results, serving
-from detector.review.journal import Journal
+from detector.review.journal import ReviewJournal
 from detector.review.opened import open_run
 from detector.review.pictures import Pictures
 from detector.review.review import Review
@@ -213,7 +213,7 @@ class Start(serving.Server):
             number = next((n for n, (own, _) in enumerate(self._reviews) if own == folder), len(self._reviews))
             if number == len(self._reviews):
                 run = open_run(folder)
-                review = Review(run, self._journals.enter_context(Journal(folder, run.sha256)))
+                review = Review(run, self._journals.enter_context(ReviewJournal(folder, run.sha256)))
                 desk = Desk(review, self._reader, self._pictures, start="../../")
                 self._reviews.append((folder, Router(desk.routes())))
         return f"run/{number}/"

@@ -22,7 +22,7 @@ from detector.errors import ImageError, OutputError, SmearcountError
 from detector.output import coco, results, tables
 from detector.output.files import write_text
 from detector.output.journal import OtherCountError
-from detector.service.jobs import DOCUMENT, PICTURES, RESULT, Request, reason_of
+from detector.service.jobs import DOCUMENT, PICTURES, RESULT, CountRequest, reason_of
 from detector.shipped import version
 from detector.vision import images
 from detector.vision.model import Model, processors
@@ -60,7 +60,7 @@ class Worker:
 
     def _end(self, asked: Mapping[str, Any]) -> dict[str, Any]:
         folder = Path(asked["folder"])
-        request = Request.read(folder)
+        request = CountRequest.read(folder)
         settings = asdict(request.settings)
         fields = [self._input(folder, picture.file, picture.field, picture.smear, request) for picture in request.pictures]
         options = CountOptions([], backend=self._backend, threads=self._threads, **settings)
@@ -115,7 +115,7 @@ class Worker:
         del document["out"]
         return {**document, "run": dict(outcome.run)}
 
-    def _input(self, folder: Path, file: str, field: str, smear: str, request: Request) -> FieldInput:
+    def _input(self, folder: Path, file: str, field: str, smear: str, request: CountRequest) -> FieldInput:
         path = folder / PICTURES / file
         return FieldInput(path, field, smear, request.settings.um_per_px, self._problem(path))
 

@@ -42,7 +42,7 @@ class Settings:
 
 
 @dataclass(frozen=True)
-class Picture:
+class RequestPicture:
     """One picture of a request."""
 
     field: str
@@ -52,23 +52,23 @@ class Picture:
 
 
 @dataclass(frozen=True)
-class Request:
+class CountRequest:
     """What is to be counted, as it stands in `request.json`."""
 
     submitted: float
     """Seconds since the epoch."""
     settings: Settings
-    pictures: tuple[Picture, ...]
+    pictures: tuple[RequestPicture, ...]
 
     @classmethod
-    def read(cls, folder: Path) -> Request:
+    def read(cls, folder: Path) -> CountRequest:
         """That of a job's folder.
 
         Raises:
             OSError, ValueError, KeyError, TypeError: it cannot be read, or is none.
         """
         content = json.loads((folder / REQUEST).read_text(encoding="utf-8"))
-        pictures = tuple(Picture(**picture) for picture in content["pictures"])
+        pictures = tuple(RequestPicture(**picture) for picture in content["pictures"])
         return cls(float(content["submitted"]), Settings(**content["settings"]), pictures)
 
 
@@ -97,7 +97,7 @@ class Intake:
     """A folder into which the pictures of one request come, before it is known what becomes of them."""
 
     folder: Path
-    pictures: list[Picture] = field(default_factory=list)
+    pictures: list[RequestPicture] = field(default_factory=list)
     _fields: set[str] = field(default_factory=set)
 
     def place(self, name: str, smear: str) -> Path:
@@ -115,16 +115,18 @@ class Intake:
         self._fields.add(name)
         suffix = Path(name).suffix.lower()
         file = f"{len(self.pictures) + 1:06d}{suffix if _SUFFIX.fullmatch(suffix) else ''}"
-        self.pictures.append(Picture(name, name.rpartition("/")[0] or smear, file))
+        self.pictures.append(RequestPicture(name, name.rpartition("/")[0] or smear, file))
         return self.folder / PICTURES / file
 
-    def describe(self, settings: Settings, durable: bool) -> Request:
+    def describe(self, settings: Settings, durable: bool) -> CountRequest:
         """Write down what is to be counted.
 
         Raises:
             OutputError: it cannot be written.
         """
-        request = Request(time.time(), settings, tuple(sorted(self.pictures, key=lambda picture: (picture.smear, picture.field))))
+        request = CountRequest(
+            time.time(), settings, tuple(sorted(self.pictures, key=lambda picture: (picture.smear, picture.field)))
+        )
         text = json.dumps(asdict(request))
         with writing(self.folder, "free space"):
             if durable:
@@ -142,7 +144,7 @@ class Intake:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-class Store:
+class JobStore:
     """The jobs of one folder, which one service at a time has; safe to share between threads."""
 
     def __init__(self, folder: Path) -> None:
@@ -272,7 +274,7 @@ def new_id(key: str | None = None) -> str:
 def _restored(folder: Path) -> Job:
     """The job in a folder, as the service left it that had it before."""
     try:
-        request = Request.read(folder)
+        request = CountRequest.read(folder)
         job = Job(folder.name, request.submitted, len(request.pictures))
         if not (folder / OUTCOME).exists():
             return job

@@ -39,7 +39,7 @@ class FullError(Exception):
 
 
 @dataclass(eq=False)
-class Item:
+class QueuedRequest:
     """One request in a lane."""
 
     id: str
@@ -67,7 +67,7 @@ class Item:
 
 
 @dataclass(frozen=True)
-class Plan:
+class LanePlan:
     """How a lane works."""
 
     name: str
@@ -104,7 +104,7 @@ class _Process:
 class Lane:
     """A queue and its worker; safe to share between threads."""
 
-    def __init__(self, plan: Plan, note: Callable[..., None]) -> None:
+    def __init__(self, plan: LanePlan, note: Callable[..., None]) -> None:
         """Work nothing yet; the worker is started with the first item, or by `start`.
 
         Args:
@@ -117,8 +117,8 @@ class Lane:
         """Why the model cannot be opened; empty where it can."""
         self.restarts = 0
         self._lock = threading.RLock()
-        self._queue: deque[Item] = deque()
-        self._running: dict[str, Item] = {}
+        self._queue: deque[QueuedRequest] = deque()
+        self._running: dict[str, QueuedRequest] = {}
         self._coming = 0
         self._slots = 1
         self._vain = 0  # starts in a row that brought up no worker
@@ -173,7 +173,7 @@ class Lane:
             with self._lock:
                 self._coming -= 1
 
-    def put(self, item: Item) -> None:
+    def put(self, item: QueuedRequest) -> None:
         """Let an item be worked through; beyond what is waiting already it takes no room of its own."""
         with self._lock:
             self._queue.append(item)
@@ -276,7 +276,7 @@ class Lane:
 
     def _ended(self, process: _Process) -> None:
         """Begin what it had again in a new one, or give it up."""
-        given_up: list[tuple[Item, End]] = []
+        given_up: list[tuple[QueuedRequest, End]] = []
         with self._lock:
             if process.is_closed or process is not self._process:
                 return

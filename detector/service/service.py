@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, Self, TextIO
 
 from detector.errors import MissingExtraError, ModelError, OutputError, UsageError
 from detector.output import serving
-from detector.service.jobs import DOCUMENT, Intake, Job, Settings, Store, new_id
-from detector.service.lanes import End, Item, Lane, Plan
+from detector.service.jobs import DOCUMENT, Intake, Job, JobStore, Settings, new_id
+from detector.service.lanes import End, Lane, LanePlan, QueuedRequest
 from detector.texts import MEBIBYTE
 
 if TYPE_CHECKING:
@@ -68,9 +68,9 @@ class Service(serving.Listener):
         except ImportError as error:
             raise MissingExtraError(str(error.name), "service", "serve") from None
         self.options, self.token = options, token
-        self.log = watch.Log(log)
+        self.log = watch.EventLog(log)
         place = serving.address(options.address, "--address", anywhere=True)
-        self.store = Store(options.state)
+        self.store = JobStore(options.state)
         # Forms that come in are written there and not to a small /tmp in memory.
         self._former_tempdir, tempfile.tempdir = tempfile.tempdir, str(self.store.incoming)
         self.fields, self.jobs = (Lane(plan, self.log.note) for plan in self._plans())
@@ -166,7 +166,7 @@ class Service(serving.Listener):
         def on_end(end: End) -> None:
             loop.call_soon_threadsafe(set_end, end)
 
-        item = Item(intake.folder.name, intake.folder, keep=False, on_end=on_end, detections=detections)
+        item = QueuedRequest(intake.folder.name, intake.folder, keep=False, on_end=on_end, detections=detections)
         self.fields.put(item)
         await asyncio.wait({ended, left}, return_when=asyncio.FIRST_COMPLETED)
         if not ended.done():
@@ -227,7 +227,7 @@ class Service(serving.Listener):
                 time.sleep(1)
                 self.jobs.put(item)
 
-        item = Item(job.id, self.store.folder(job.id), keep=True, on_end=on_end, on_progress=on_progress)
+        item = QueuedRequest(job.id, self.store.folder(job.id), keep=True, on_end=on_end, on_progress=on_progress)
         self.log.note("job accepted", id=job.id, fields=job.fields)
         self.jobs.put(item)
 
@@ -248,7 +248,7 @@ class Service(serving.Listener):
     def _app(self, host: str) -> ASGIApp:
         return self._routes.application(self, host)
 
-    def _plans(self) -> tuple[Plan, Plan]:
+    def _plans(self) -> tuple[LanePlan, LanePlan]:
         options = self.options
         own: Mapping[str, Any] = {
             "model": None if options.model is None else str(options.model),
@@ -257,8 +257,8 @@ class Service(serving.Listener):
             "most_pixels": int(options.most_megapixels * 1e6),
         }
         held = (self.store.owner.fileno(),) if os.name == "posix" else ()
-        fields = Plan("fields", options.queue, options.time_s, True, {**own, "slots": None, "nice": 0}, held)
-        jobs = Plan("jobs", options.queue, options.time_s, False, {**own, "slots": 1, "nice": _JOBS_NICE}, held)
+        fields = LanePlan("fields", options.queue, options.time_s, True, {**own, "slots": None, "nice": 0}, held)
+        jobs = LanePlan("jobs", options.queue, options.time_s, False, {**own, "slots": 1, "nice": _JOBS_NICE}, held)
         return fields, jobs
 
 

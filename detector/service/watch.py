@@ -17,7 +17,7 @@ from detector.service.lanes import Lane
 _SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
 
 
-class Log:
+class EventLog:
     """Writes events as lines of JSON."""
 
     def __init__(self, stream: TextIO) -> None:

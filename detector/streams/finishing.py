@@ -20,7 +20,7 @@ from detector.streams.log import FrameLog
 from detector.streams.modes import REST_FRAMES, Mode
 from detector.streams.options import StreamOptions
 from detector.streams.show.display import Display
-from detector.streams.survey import Finished
+from detector.streams.survey import FinishedSurvey
 from detector.vision import images
 from detector.vision.model import Model
 
@@ -33,7 +33,7 @@ _QUALITY = 88
 class Concluded:
     """A run whose results are written."""
 
-    finished: Finished
+    finished: FinishedSurvey
     described: Mapping[str, Any]
     """As of `describe`."""
     exit_code: int
@@ -81,7 +81,7 @@ def conclude(
 
 
 def describe(
-    finished: Finished, ended: Ended, log: FrameLog, settings: Mapping[str, Any], display: Display | None, problem: str = ""
+    finished: FinishedSurvey, ended: Ended, log: FrameLog, settings: Mapping[str, Any], display: Display | None, problem: str = ""
 ) -> dict[str, Any]:
     """What stands of the stream in `run.json` and in the report.
 
@@ -120,7 +120,7 @@ def nothing_used(log: FrameLog, mode: str) -> list[str]:
     return remarks
 
 
-def write(folder: Path, finished: Finished, run: Mapping[str, Any]) -> None:
+def write(folder: Path, finished: FinishedSurvey, run: Mapping[str, Any]) -> None:
     """Write all files but `frames.csv`, the counts first.
 
     Raises:

@@ -20,8 +20,8 @@ from detector.errors import OutputError
 from detector.output.results import JOURNAL
 from detector.streams.modes import Mode
 from detector.streams.sources.source import Fault, Frame
-from detector.streams.survey import Finished, Verdict
-from detector.streams.totals import Totals
+from detector.streams.survey import FinishedSurvey, Verdict
+from detector.streams.totals import StreamTotals
 
 LAYOUT = 1
 _EVERY_S = 2.0
@@ -70,11 +70,11 @@ class Journalled(Mode):
         """See `Mode.fault`."""
         self._mode.fault(fault)
 
-    def totals(self) -> Totals:
+    def totals(self) -> StreamTotals:
         """See `Mode.totals`."""
         return self._mode.totals()
 
-    def finish(self) -> Finished:
+    def finish(self) -> FinishedSurvey:
         """See `Mode.finish`."""
         finished = self._mode.finish()
         # Where the results cannot be written, they can be made of it later.

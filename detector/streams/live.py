@@ -15,7 +15,7 @@ from detector.streams.log import FrameLog
 from detector.streams.modes import Mode
 from detector.streams.sources.source import Fault, Frame
 from detector.streams.survey import Verdict
-from detector.streams.totals import Totals
+from detector.streams.totals import StreamTotals
 
 Why = Literal["ended", "enough", "stopped", "interrupted", "lost", "failed", "killed"]
 """Why a run ended: the source did, enough is known, a limit or the window's user said so, Ctrl-C, SIGTERM or SIGHUP, the camera did
@@ -31,7 +31,7 @@ class Shown:
 
     frame: Frame
     verdict: Verdict
-    totals: Totals
+    totals: StreamTotals
     arrived_s: float
     """When it came, by `time.monotonic`."""
 

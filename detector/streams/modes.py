@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from detector.counting import expected
 from detector.streams.options import StreamOptions
 from detector.streams.sources.source import Fault, Frame
-from detector.streams.survey import BLURRED, MOVING, NOTHING_NEW, Finished, Survey, Unit, Verdict, View
-from detector.streams.totals import Totals
+from detector.streams.survey import BLURRED, MOVING, NOTHING_NEW, FinishedSurvey, Survey, Unit, Verdict, View
+from detector.streams.totals import StreamTotals
 from detector.streams.unique_cells import Cell
 from detector.vision import boxes, cells, finder, quality
 from detector.vision.detections import Detections
@@ -55,10 +55,10 @@ class Mode(Protocol):
     def fault(self, fault: Fault) -> None:
         """Note what went wrong between two frames; places are found again where they can be, else a new segment starts."""
 
-    def totals(self) -> Totals:
+    def totals(self) -> StreamTotals:
         """What was counted so far; quick enough for every frame."""
 
-    def finish(self) -> Finished:
+    def finish(self) -> FinishedSurvey:
         """What is to be written at the end; can be called once, also after no frame at all."""
 
     def record(self) -> dict[str, Any]:
@@ -142,11 +142,11 @@ class FieldsMode:
         self._survey.fault(fault)
         self._rest.clear()
 
-    def totals(self) -> Totals:
+    def totals(self) -> StreamTotals:
         """See `Mode.totals`."""
         return self._survey.totals()
 
-    def finish(self) -> Finished:
+    def finish(self) -> FinishedSurvey:
         """See `Mode.finish`."""
         return self._survey.finish()
 
@@ -237,11 +237,11 @@ class ScanMode:
         self._catch_up()
         self._survey.fault(fault)
 
-    def totals(self) -> Totals:
+    def totals(self) -> StreamTotals:
         """See `Mode.totals`."""
         return self._survey.totals()
 
-    def finish(self) -> Finished:
+    def finish(self) -> FinishedSurvey:
         """See `Mode.finish`."""
         self._catch_up()
         return self._survey.finish()

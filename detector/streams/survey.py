@@ -12,8 +12,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from detector.counting.expected import Correction
-from detector.counting.fields import FieldCount, Part
+from detector.counting.expected import CountCorrection
+from detector.counting.fields import CountedPart, FieldCount
 from detector.counting.neighbours import Places
 from detector.counting.result import FieldResult
 from detector.counting.smears import aggregate, judge
@@ -24,7 +24,7 @@ from detector.streams.placing import registration
 from detector.streams.placing.focus import LEAST_SHARP, Focus, dark
 from detector.streams.placing.tracking import Located, Tracker
 from detector.streams.sources.source import Fault, Frame
-from detector.streams.totals import TARGETS, Enough, Totals, class_total
+from detector.streams.totals import TARGETS, Enough, StreamTotals, class_total
 from detector.streams.unique_cells import Cell, Rect, UniqueCells
 from detector.vision.cells import CLASSES
 from detector.vision.detections import Detections
@@ -125,7 +125,7 @@ class Segment:
 
 
 @dataclass(frozen=True, eq=False)
-class Finished:
+class FinishedSurvey:
     """What a stream leaves behind."""
 
     outcome: Outcome
@@ -135,7 +135,7 @@ class Finished:
     mosaic: NDArray[np.uint8]
     """RGB picture, of shape (h, w, 3), of what was seen with the cells on it; segments below each other."""
     segments: tuple[Segment, ...]
-    totals: Totals
+    totals: StreamTotals
     remarks: tuple[str, ...]
     """What must be said of the count, a sentence each: cells that may repeat, places not seen sharp, ..."""
 
@@ -149,7 +149,7 @@ class Survey:
         confirmations: int,
         um_per_px: float | None = None,
         targets: Mapping[str, float] | None = None,
-        corrections: Mapping[str, Correction | None] | None = None,
+        corrections: Mapping[str, CountCorrection | None] | None = None,
     ) -> None:
         self.um_per_px, self.corrections = um_per_px, corrections or {}
         self.units: list[Unit] = []
@@ -168,7 +168,7 @@ class Survey:
         self._enough = Enough(self._targets)
         self._focus = Focus()
         self._fresh: set[int] = set()
-        self._totals: Totals | None = None
+        self._totals: StreamTotals | None = None
         self._ms: dict[str, float] = {}
         self._view_px = 1.0
         self._recorded: dict[int, dict[str, Any]] = {}
@@ -252,13 +252,13 @@ class Survey:
     def _refined(self, cell: Cell) -> None:
         self._unrecorded[self.units[cell.owner].segment, cell.number] = cell
 
-    def totals(self) -> Totals:
+    def totals(self) -> StreamTotals:
         """See `Mode.totals`."""
         if self._totals is None:
             self._totals = self._summed()
         return self._totals
 
-    def _summed(self) -> Totals:
+    def _summed(self) -> StreamTotals:
         parts = [unit for unit in self.units if unit.area_px > 0 or any(unit.counts)]
         areas = [unit.counted_px / self._view_px for unit in parts]
         places = Places.of([unit.rect for unit in parts], [str(unit.segment) for unit in parts])
@@ -270,7 +270,7 @@ class Survey:
         reached = self._enough.reached(classes, area_px / self._view_px)
         mm2 = None if self.um_per_px is None else area_px * (self.um_per_px / 1000) ** 2
         sentence = self._enough.sentence(classes, reached)
-        return Totals(classes, len(parts), area_px, area_px / self._view_px, mm2, len(self.first), reached, sentence)
+        return StreamTotals(classes, len(parts), area_px, area_px / self._view_px, mm2, len(self.first), reached, sentence)
 
     def _by_model(self, name: str) -> float | None:
         correction = self.corrections.get(name)
@@ -307,7 +307,7 @@ class Survey:
             if counted >= 0:
                 self.cells[segment].put(number, np.array(box), counted, score, owner)
 
-    def finish(self) -> Finished:
+    def finish(self) -> FinishedSurvey:
         """All that is to be written."""
         owned: dict[int, list[Cell]] = defaultdict(list)
         for cells in self.cells.values():
@@ -320,7 +320,7 @@ class Survey:
         fields = judge([_field(self, unit) for _, unit in units])
         outcome = Outcome(tuple(fields), tuple(aggregate(fields, corrections=self.corrections)))
         mosaic = self.mosaic.draw(self.cells)
-        return Finished(outcome, entries, mosaic, tuple(_segments(self)), self.totals(), tuple(_remarks(self)))
+        return FinishedSurvey(outcome, entries, mosaic, tuple(_segments(self)), self.totals(), tuple(_remarks(self)))
 
 
 def _unit(given: Mapping[str, Any]) -> Unit:
@@ -351,7 +351,7 @@ def _entry(survey: Survey, unit: Unit, cells: list[Cell], most_bytes: int) -> Fi
 def _field(survey: Survey, unit: Unit) -> FieldCount:
     counts = {name: unit.counts[i] for i, name in enumerate(CLASSES)}
     # A cell belongs to the part that holds its centre, so that all its cells are those of the counting frame too.
-    part = Part(counts, counts, unit.counted_px, unit.rect, str(unit.segment))
+    part = CountedPart(counts, counts, unit.counted_px, unit.rect, str(unit.segment))
     size_wh = _size_wh(unit)
     return FieldCount(
         _name(unit),

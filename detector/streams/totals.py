@@ -53,7 +53,7 @@ class ClassTotal:
 
 
 @dataclass(frozen=True)
-class Totals:
+class StreamTotals:
     """What was counted so far."""
 
     classes: Mapping[str, ClassTotal]

@@ -26,7 +26,7 @@ _REACH = 2.5
 
 
 @dataclass(frozen=True, eq=False)
-class Field:
+class RenderedField:
     """One photographed field and what is truly in it."""
 
     image: NDArray[np.uint8]
@@ -47,7 +47,7 @@ class Field:
 
 def window(
     plan: Plan, x_px: int, y_px: int, width_px: int, height_px: int, camera: Camera | None = None, exposure: int = 0
-) -> Field:
+) -> RenderedField:
     """The field of that size whose upper left corner is at (x_px, y_px) of the smear.
 
     Two windows show the same cells and textures where they overlap, but for slivers of cells along the edges of either,
@@ -66,7 +66,7 @@ def window(
     rng = np.random.default_rng([exposure, plan.ground_seed])
     image = photograph(canvas.density, plan.stain.glass, camera, plan.um_per_px, rng)
     xyxy, ignore = (np.array(rows, dtype=np.float32).reshape(-1, 4) for rows in (canvas.boxes, canvas.ignore))
-    return Field(image, xyxy, np.array(canvas.labels, dtype=np.int64), plan.um_per_px, ignore)
+    return RenderedField(image, xyxy, np.array(canvas.labels, dtype=np.int64), plan.um_per_px, ignore)
 
 
 def _within(plan: Plan, origin_px: tuple[int, int], size_wh: tuple[int, int]) -> NDArray[np.int64]:

@@ -12,7 +12,7 @@ from detector.errors import UsageError
 from detector.synthetic import render, stain
 from detector.synthetic.camera import Camera
 from detector.synthetic.layout import UM_PER_PX, Density, Plan, check_scale, plan
-from detector.synthetic.render import Field
+from detector.synthetic.render import RenderedField
 
 MIXED = "mixed"
 """The stain that takes the presets in turn, one a smear."""
@@ -70,7 +70,7 @@ class Series:
         look = stain.preset(names[smear % len(names)])
         return plan((width, self.size_wh[1]), look, [self.seed, smear], self.density(), self.um_per_px)
 
-    def render(self) -> Iterator[tuple[str, Field]]:
+    def render(self) -> Iterator[tuple[str, RenderedField]]:
         """Every field, smear by smear, with its name: `smear_a/field_01.jpg`."""
         digits = max(2, len(str(self.fields)))
         for smear in range(self.smears):

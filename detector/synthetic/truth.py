@@ -9,7 +9,7 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
-from detector.synthetic.render import Field
+from detector.synthetic.render import RenderedField
 from detector.vision import images
 from detector.vision.cells import CLASSES, IGNORE
 
@@ -34,7 +34,7 @@ class Truth:
             "categories": [{"id": i + 1, "name": name} for i, name in enumerate(CLASSES)],
         }
 
-    def add(self, name: str, field: Field) -> None:
+    def add(self, name: str, field: RenderedField) -> None:
         """Note a field under its path relative to the folder, with forward slashes, such as `smear_a/field_01.jpg`."""
         counts = field.counts()
         self._rows.append([name, name.split("/")[0], *(counts[c] for c in CLASSES)])
@@ -74,7 +74,7 @@ class Truth:
         return {name: sum(int(row[2 + i]) for row in self._rows) for i, name in enumerate(CLASSES)}
 
 
-def write_jpeg(path: Path, field: Field) -> None:
+def write_jpeg(path: Path, field: RenderedField) -> None:
     """Write the photograph; its folder is made where it is missing.
 
     Raises:

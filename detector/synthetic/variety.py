@@ -16,7 +16,7 @@ from detector.synthetic import cells, debris, render, stain
 from detector.synthetic.camera import Camera
 from detector.synthetic.forms import FORMS
 from detector.synthetic.layout import APART, Kind, Layer, Plan, check_scale, most_covered, place
-from detector.synthetic.render import Field
+from detector.synthetic.render import RenderedField
 from detector.vision.cells import PLATELETS, RBC
 
 WIDTHS_PX = (12.0, 120.0)
@@ -69,14 +69,14 @@ class Variety:
             raise UsageError(f"red cells must be from {WIDTHS_PX[0]:g} to {WIDTHS_PX[1]:g} px wide, got {low:g}-{high:g}")
         check_scale(self.size_wh, _RED_UM / high)
 
-    def render(self) -> Iterator[tuple[str, Field]]:
+    def render(self) -> Iterator[tuple[str, RenderedField]]:
         """Every field with its name: `smear_a/field_01.jpg`."""
         digits = max(2, len(str(self.fields)))
         for smear in range(self.smears):
             for i in range(self.fields):
                 yield f"smear_{ascii_lowercase[smear]}/field_{i + 1:0{digits}}.jpg", self._field([self.seed, smear, i])
 
-    def _field(self, seed: Sequence[int]) -> Field:
+    def _field(self, seed: Sequence[int]) -> RenderedField:
         rng = np.random.default_rng(seed)
         um_per_px = _RED_UM / float(np.exp(rng.uniform(*np.log(self.rbc_px))))
         plan = laid(rng, self.size_wh, um_per_px)

@@ -116,7 +116,7 @@ class Adapted:
 
 
 @dataclass(frozen=True)
-class Job:
+class Adaptation:
     """What is adapted to what."""
 
     records: Sequence[Record]
@@ -149,7 +149,7 @@ class Trials:
         return max(proven, key=lambda choice: choice.gain.value, default=self.choices[0])
 
 
-def adapt(job: Job, target: Path, advance: Advance) -> Adapted:
+def adapt(job: Adaptation, target: Path, advance: Advance) -> Adapted:
     """Adapt a model, and write the better one to `target`, with its card beside it, if it is better beyond chance.
 
     Raises:
@@ -169,7 +169,7 @@ def adapt(job: Job, target: Path, advance: Advance) -> Adapted:
         return replace(adapted, model=target)
 
 
-def trials(job: Job, scratch: Path, advance: Advance) -> Trials:
+def trials(job: Adaptation, scratch: Path, advance: Advance) -> Trials:
     """Tune and train on the corrected fields, and compare what comes of it; files are written into `scratch`."""
     framework.prepare(scratch / ".ultralytics", says=False)
     advance("rendering fields of many kinds")
@@ -240,7 +240,7 @@ def _found(model: Model, records: Sequence[Record]) -> list[Detections]:
 class _Learner:
     """Trains on some of the corrected fields, and on rendered ones."""
 
-    def __init__(self, job: Job, rendered: Sequence[Record], scratch: Path) -> None:
+    def __init__(self, job: Adaptation, rendered: Sequence[Record], scratch: Path) -> None:
         from detector.training.scores import Scorer
 
         self._job, self._rendered, self._scratch = job, rendered, scratch
@@ -279,7 +279,7 @@ class _Seen:
 class _Judge:
     """Compares models on fields that they do not know."""
 
-    job: Job
+    job: Adaptation
     fold_of: Sequence[int]
     home: Sequence[Record]
     shipped: _Seen

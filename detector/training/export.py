@@ -81,7 +81,7 @@ def put_card(target: Path, card: cards.Card) -> None:
 
 
 @dataclass(frozen=True)
-class Sizes:
+class ModelSizes:
     """How large a model is shown pictures."""
 
     image_px: int
@@ -90,7 +90,9 @@ class Sizes:
     """Width of red cells where it is."""
 
 
-def first_card(name: str, sizes: Sizes, records: Sequence[Record], training: dict[str, Any], data: Sequence[str]) -> cards.Card:
+def first_card(
+    name: str, sizes: ModelSizes, records: Sequence[Record], training: dict[str, Any], data: Sequence[str]
+) -> cards.Card:
     """A card with thresholds still to be tuned; `records` are the training fields, which tell the size of red cells."""
     return cards.Card(
         name=name,

@@ -30,7 +30,7 @@ PLOT = ".thresholds.png"
 
 
 @dataclass(frozen=True)
-class Finished:
+class FinishedModel:
     """A model file that is ready to count."""
 
     model: Path
@@ -44,7 +44,9 @@ class Finished:
     parity: export.Parity
 
 
-def finish(weights: Path, data_files: Sequence[Path], target: Path, sizes: export.Sizes, training: dict[str, Any]) -> Finished:
+def finish(
+    weights: Path, data_files: Sequence[Path], target: Path, sizes: export.ModelSizes, training: dict[str, Any]
+) -> FinishedModel:
     """Export weights, tune thresholds on the validation fields of the datasets, measure the error that is left there, and
     compare counts with the weights' own.
 
@@ -97,7 +99,7 @@ def finish(weights: Path, data_files: Sequence[Path], target: Path, sizes: expor
         detection.error_by_threshold(tuned, made.with_suffix(PLOT))
         for suffix in (".onnx", ".json", ".md", PLOT):
             made.with_suffix(suffix).replace(target.with_suffix(suffix))
-    return Finished(target, target.with_suffix(".json"), tuned.thresholds, tuned.unfound, tuned.untuned, parity)
+    return FinishedModel(target, target.with_suffix(".json"), tuned.thresholds, tuned.unfound, tuned.untuned, parity)
 
 
 def _familiar(model: Model, trained: Sequence[Record], val: Sequence[Record]) -> Familiar | None:

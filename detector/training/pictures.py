@@ -74,7 +74,7 @@ class TrainingFields(YOLODataset):  # type: ignore[misc]
         return min(KEPT_RBC_PX / float(np.median(np.sqrt(sides.prod(axis=1)))), _MOST_ENLARGED)
 
 
-class Mosaic(augment.Mosaic):  # type: ignore[misc]
+class MosaicPicture(augment.Mosaic):  # type: ignore[misc]
     """Nine fields in a picture, of any size; four would leave much of it empty where cells are shown small."""
 
     @classmethod

@@ -29,7 +29,7 @@ _PICTURES = 8
 
 
 @dataclass(frozen=True, eq=False)
-class View:
+class AugmentedView:
     """An augmented picture of a field, as the layers that score see it."""
 
     field: int
@@ -67,7 +67,7 @@ class Scorer:
         args = {**fit.arguments(settings, weights, weights), "mosaic": 0.0, "close_mosaic": 0}
         self._args = get_cfg(DEFAULT_CFG, args)
 
-    def look(self, images: Sequence[Path], times: int) -> list[View]:
+    def look(self, images: Sequence[Path], times: int) -> list[AugmentedView]:
         """Augmented pictures of images of a dataset folder of ours, so many of each."""
         random.seed(self._settings.seed)
         np.random.seed(self._settings.seed)  # noqa: NPY002 - Ultralytics draws from it
@@ -86,14 +86,14 @@ class Scorer:
         finally:
             build.YOLODataset = original
 
-    def _seen(self, batch: Sequence[tuple[int, dict[str, Any]]]) -> Iterator[View]:
+    def _seen(self, batch: Sequence[tuple[int, dict[str, Any]]]) -> Iterator[AugmentedView]:
         pixels = torch.stack([picture["img"] for _, picture in batch]).float() / 255
         with torch.no_grad():
             levels = graph.before_head(self._network, pixels)
             asked = self._asked(levels, [picture for _, picture in batch])
         weight = torch.maximum(asked.judged, (asked.targets.amax(dim=2, keepdim=True) > 0).float())
         for i, (field, _) in enumerate(batch):
-            yield View(field, [level[i].clone() for level in levels], asked.targets[i].clone(), weight[i].clone())
+            yield AugmentedView(field, [level[i].clone() for level in levels], asked.targets[i].clone(), weight[i].clone())
 
     def _asked(self, levels: list[Tensor], labelled: Sequence[dict[str, Any]]) -> _Asked:
         """What Ultralytics' loss would ask of each place, by the boxes that are drawn there."""
@@ -115,7 +115,7 @@ class Scorer:
         criterion(predicted.get(self._half, predicted), labels)
         return asked
 
-    def teach(self, own: Sequence[View], home: Sequence[View], steps: int, target: Path) -> None:
+    def teach(self, own: Sequence[AugmentedView], home: Sequence[AugmentedView], steps: int, target: Path) -> None:
         """Train from the loaded weights for so many steps, each with as many views of one kind as of the other, and write `target`."""
         self._scoring.load_state_dict(self._start)
         self._scoring.requires_grad_(True)
@@ -133,7 +133,7 @@ class Scorer:
         self._scoring.requires_grad_(False)
         self._model.save(str(target))
 
-    def _loss(self, views: Sequence[View]) -> Tensor:
+    def _loss(self, views: Sequence[AugmentedView]) -> Tensor:
         """Binary cross-entropy for each cell that is there."""
         asked, weight = (torch.stack(tables) for tables in zip(*((view.asked, view.weight) for view in views), strict=True))
         levels = [torch.stack(level) for level in zip(*(view.features for view in views), strict=True)]

@@ -40,7 +40,7 @@ _LEAST = 1e-6
 
 
 @dataclass(frozen=True, eq=False)
-class Network:
+class ShapeNetwork:
     """A hidden layer of random weights over harmonics that are brought to one scale, and a last layer that is learned."""
 
     first: Floats
@@ -61,7 +61,7 @@ class Learned:
 
     held_out: Floats
     """What the networks that did not see a cell's smear answer, of shape (n, len(TAUGHT))."""
-    network: Network
+    network: ShapeNetwork
     """The one that saw all cells."""
 
 
@@ -91,8 +91,10 @@ def learn_views(seen: Floats, label: NDArray[np.int64], smears: Sequence[str], s
     held_out = np.zeros((len(label), len(TAUGHT)), dtype=np.float32)
     for name in sums:
         own = smear == name
-        held_out[own] = Network(first, offset, _solved([of for other, of in sums.items() if other != name])).answers(seen[own, 0])
-    return Learned(held_out, Network(first, offset, _solved(list(sums.values()))))
+        held_out[own] = ShapeNetwork(first, offset, _solved([of for other, of in sums.items() if other != name])).answers(
+            seen[own, 0]
+        )
+    return Learned(held_out, ShapeNetwork(first, offset, _solved(list(sums.values()))))
 
 
 def _random_layer(seen: Floats, seed: int) -> tuple[Floats, Floats]:
@@ -174,7 +176,7 @@ def basis() -> tuple[Floats, Floats]:
     return rings.astype(np.float32), np.concatenate(waves, axis=1).astype(np.float32)
 
 
-def write(network: Network, target: Path, temperature: float, grouped: Floats, metadata: str) -> None:
+def write(network: ShapeNetwork, target: Path, temperature: float, grouped: Floats, metadata: str) -> None:
     """Write the ONNX file of a network: pictures of cells in, calibrated probabilities of shapes out.
 
     Args:

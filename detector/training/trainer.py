@@ -64,7 +64,7 @@ class Trainer(DetectionTrainer):  # type: ignore[misc]
             fields = super().build_dataset(img_path, mode, batch)
         finally:
             build.YOLODataset = original
-        pictures.Mosaic.take(fields.transforms.transforms[0].transforms[0])
+        pictures.MosaicPicture.take(fields.transforms.transforms[0].transforms[0])
         return fields
 
     def _setup_train(self) -> None:

@@ -29,7 +29,7 @@ _MOST_CARD = 64 * 2**20
 
 
 @dataclass(frozen=True)
-class Entry:
+class ModelEntry:
     """A model that is here."""
 
     name: str
@@ -83,7 +83,7 @@ def find(model: Path | None) -> Path:
     return model
 
 
-def entries() -> list[Entry]:
+def entries() -> list[ModelEntry]:
     """The shipped model, then the adapted ones by name."""
     return [_entry(path) for path in (SHIPPED, *_files())]
 
@@ -92,7 +92,7 @@ def _files() -> list[Path]:
     return sorted(path for path in folder().glob("*.onnx") if path.is_file())
 
 
-def _entry(path: Path) -> Entry:
+def _entry(path: Path) -> ModelEntry:
     beside = path.with_suffix(".json")
     try:
         if beside.stat().st_size > _MOST_CARD:
@@ -100,11 +100,11 @@ def _entry(path: Path) -> Entry:
         card = json.loads(beside.read_text(encoding="utf-8"))
         cards.Card.of(card)
     except FileNotFoundError:
-        return Entry(path.stem, path, None, "has no card beside it")
+        return ModelEntry(path.stem, path, None, "has no card beside it")
     except (OSError, ValueError, RecursionError):
-        return Entry(path.stem, path, None, "its card cannot be read")
+        return ModelEntry(path.stem, path, None, "its card cannot be read")
     try:
         cards.check_hash(path)
     except ModelError as error:
-        return Entry(path.stem, path, None, str(error))
-    return Entry(path.stem, path, card, "")
+        return ModelEntry(path.stem, path, None, str(error))
+    return ModelEntry(path.stem, path, card, "")

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from detector.accuracy import control
-from detector.accuracy.control import Entry, Target, charts, westgard
+from detector.accuracy.control import ControlRun, Target, charts, westgard
 from detector.accuracy.report import control as page
 from detector.counting.fields import FieldCount
 from detector.errors import ManifestError, OutputError
@@ -19,9 +19,9 @@ from detector.vision.quality import Quality
 SEED = random.Random(7)
 
 
-def entry(number: int, model: str = "aa", **values: float) -> Entry:
+def entry(number: int, model: str = "aa", **values: float) -> ControlRun:
     usual = {"RBC": 18.0, "lightness": 90.0}
-    return Entry(f"2026-01-{number:02}T08:00:00+01:00", 5, model, usual | values, f"{number:016x}")
+    return ControlRun(f"2026-01-{number:02}T08:00:00+01:00", 5, model, usual | values, f"{number:016x}")
 
 
 # Each row: values in SDs from the mean, the last of which is judged, and what it breaks (Westgard 1981, in words of its table).
@@ -90,7 +90,7 @@ def test_given_targets_judge_from_the_first_run() -> None:
 
 
 def test_runs_of_another_model_are_in_no_chart() -> None:
-    log = control.Log([*(entry(n) for n in range(1, 12)), entry(12, model="bb")])
+    log = control.ControlLog([*(entry(n) for n in range(1, 12)), entry(12, model="bb")])
     assert [len(chart.values) for chart in charts(log.entries, 10)] == [1, 1]
     sheet, verdict = page.sheet(log, 10, {}, [])
     assert verdict == ""
@@ -99,7 +99,7 @@ def test_runs_of_another_model_are_in_no_chart() -> None:
 
 
 def test_the_page_names_what_is_out_and_what_could_not_be_measured() -> None:
-    log = control.Log([*(entry(n, lightness=90 + n % 2) for n in range(1, 12)), entry(12, lightness=85)])
+    log = control.ControlLog([*(entry(n, lightness=90 + n % 2) for n in range(1, 12)), entry(12, lightness=85)])
     sheet, verdict = page.sheet(log, 10, {}, ["doubtful: a.jpg: out of focus"])
     assert verdict == "out"
     assert sheet.sentence == (

@@ -8,7 +8,7 @@ import pytest
 
 from detector.accuracy import tables
 from detector.annotations import splits
-from detector.annotations.conversion import Request, convert
+from detector.annotations.conversion import Conversion, convert
 from detector.errors import AnnotationError
 
 RIGHT = {"RBC": 20, "WBC": 5, "Platelets": 9}
@@ -35,7 +35,7 @@ def case(request: pytest.FixtureRequest) -> Path:
     indirect=True,
 )
 def test_a_set_that_is_read_right(case: Path, tmp_path: Path) -> None:
-    audit = convert(Request(case, tmp_path / "out", plan=splits.plan("1/0/0")))
+    audit = convert(Conversion(case, tmp_path / "out", plan=splits.plan("1/0/0")))
     assert audit.splits["train"].boxes == RIGHT
     assert audit.failed == ()
     counts = tables.read_counts(case).counts.values()
@@ -52,6 +52,6 @@ def test_a_set_that_is_read_right(case: Path, tmp_path: Path) -> None:
     indirect=["case"],
 )
 def test_a_set_that_is_refused_with_the_remedy(case: Path, tmp_path: Path, said: str) -> None:
-    for read in (lambda: convert(Request(case, tmp_path / "out")), lambda: tables.read_counts(case)):
+    for read in (lambda: convert(Conversion(case, tmp_path / "out")), lambda: tables.read_counts(case)):
         with pytest.raises(AnnotationError, match=said):
             read()

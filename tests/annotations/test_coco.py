@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from detector.annotations import coco, sources
-from detector.annotations.conversion import Request, convert
+from detector.annotations.conversion import Conversion, convert
 from detector.errors import AnnotationError
 
 Document = dict[str, Any]
@@ -258,7 +258,7 @@ def test_pictures_are_found_where_tools_put_them(make: Any, tmp_path: Path, file
         (item,) = sources.load(given).items
         assert item.image == picture
         assert item.name == ("caf\u00e9" if "caf" in file_name else "a")
-    audit = convert(Request(tmp_path, tmp_path.parent / f"{tmp_path.name}_out"))
+    audit = convert(Conversion(tmp_path, tmp_path.parent / f"{tmp_path.name}_out"))
     assert sum(sum(tally.boxes.values()) for tally in audit.splits.values()) == 3
 
 
@@ -281,7 +281,7 @@ def test_of_two_pictures_the_one_with_more_of_the_path_or_of_the_split_is_taken(
     assert image is None
     assert "a.png could be 3 pictures, such as" in str(problem)
     with pytest.raises(AnnotationError, match="could be 3 pictures"):
-        convert(Request(tmp_path, tmp_path.parent / "out"))
+        convert(Conversion(tmp_path, tmp_path.parent / "out"))
 
 
 def test_names_longer_than_the_system_takes_are_no_pictures(make: Any, tmp_path: Path) -> None:
@@ -290,7 +290,7 @@ def test_names_longer_than_the_system_takes_are_no_pictures(make: Any, tmp_path:
     (tmp_path / "labels.json").write_text(
         make.coco_json({long: make.CELLS, "b.png": make.CELLS, "a\0.png": ()}), encoding="utf-8"
     )
-    audit = convert(Request(tmp_path, tmp_path.parent / f"{tmp_path.name}_out"))
+    audit = convert(Conversion(tmp_path, tmp_path.parent / f"{tmp_path.name}_out"))
     assert sum(tally.images for tally in audit.splits.values()) == 1
     assert sorted(note.reason[:24] for note in audit.failed) == ["there is no image for a\0", "there is no image for xx"]
 

@@ -14,7 +14,7 @@ from PIL import Image
 
 from detector.annotations import dataset, sources, splits
 from detector.annotations.audit import Audit
-from detector.annotations.conversion import Request, convert
+from detector.annotations.conversion import Conversion, convert
 from detector.errors import AnnotationError, SmearcountError
 
 Box = tuple[float, float, float, float]
@@ -124,7 +124,7 @@ def made(root: Path, layout: str, form: str, fractions: bool, count: int = 2, pi
 def converted(root: Path, **options: Any) -> tuple[Audit, dict[str, Any]]:
     """The audit, and the records by name."""
     out = root.parent / f"{root.name}_out"
-    audit = convert(Request(root, out, plan=splits.plan("1/0/0"), **options))
+    audit = convert(Conversion(root, out, plan=splits.plan("1/0/0"), **options))
     return audit, {record.name: record for record in dataset.read(out / "data.yaml", "train")}
 
 

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from detector.annotations import dataset
-from detector.annotations.conversion import Request, convert
+from detector.annotations.conversion import Conversion, convert
 from detector.annotations.records import Record
 from detector.errors import AnnotationError, UnknownClassError
 
@@ -149,7 +149,7 @@ def test_a_broken_file_of_regions_costs_its_field_alone(with_regions: Path) -> N
 
 
 def test_a_dataset_folder_that_is_converted_again_keeps_its_regions(with_regions: Path, tmp_path: Path) -> None:
-    audit = convert(Request(with_regions.parent, tmp_path / "again"))
+    audit = convert(Conversion(with_regions.parent, tmp_path / "again"))
     assert audit.splits["val"].ignore == 3
     again = dataset.read(tmp_path / "again" / "data.yaml", "val")
     assert [len(one.ignore) for one in again] == [2, 1, 0]

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
-from detector.annotations.duplicates import Picture, between, groups, look, within
+from detector.annotations.duplicates import Look, between, groups, look, within
 
 SIZE = (480, 360)
 
@@ -30,7 +30,7 @@ def field(scene: np.ndarray, x: int, y: int) -> np.ndarray:
     return scene[y : y + SIZE[1], x : x + SIZE[0]]
 
 
-def seen(make: Any, path: Path, pixels: np.ndarray) -> Picture:
+def seen(make: Any, path: Path, pixels: np.ndarray) -> Look:
     return look(make.save(path, pixels))
 
 

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detector.annotations.corrections import Applied, Correction, Outcome, Sheet
+from detector.annotations.corrections import Applied, Correction, CorrectionOutcome, CorrectionSheet
 from detector.annotations.labels import Labels
 from detector.annotations.repair import mend
-from detector.annotations.revision import Field, apply
+from detector.annotations.revision import CorrectableField, apply
 from detector.vision import cells
 
 SIZE = (100, 80)
@@ -21,22 +21,22 @@ RED: Cell = ("RBC", 10, 10, 30, 30)
 WHITE: Cell = ("WBC", 50, 10, 90, 50)
 
 
-def field(*boxes: Cell, name: str = "a", splits: tuple[str, ...] = ("train",)) -> Field:
+def field(*boxes: Cell, name: str = "a", splits: tuple[str, ...] = ("train",)) -> CorrectableField:
     xyxy = np.array([corners for _, *corners in boxes], dtype=np.float64).reshape(-1, 4)
-    return Field(name, Labels(tuple(n for n, *_ in boxes), xyxy), SIZE, splits)
+    return CorrectableField(name, Labels(tuple(n for n, *_ in boxes), xyxy), SIZE, splits)
 
 
 def row(action: str, cell: Cell, new: str | None = None, image: str = "a") -> tuple[str, Cell, str | None, str]:
     return action, cell, new, image
 
 
-def sheet(*rows: tuple[str, Cell, str | None, str]) -> Sheet:
+def sheet(*rows: tuple[str, Cell, str | None, str]) -> CorrectionSheet:
     """Rows on lines 2 and on, as in a file."""
     written = (
         Correction(line, image, action, cells.label_of(n), corners, None if new is None else cells.label_of(new), "why")
         for line, (action, (n, *corners), new, image) in enumerate(rows, start=2)
     )
-    return Sheet(Path("sheet.csv"), "0" * 64, tuple(written))
+    return CorrectionSheet(Path("sheet.csv"), "0" * 64, tuple(written))
 
 
 def boxes(labels: Labels) -> list[Cell]:
@@ -45,7 +45,9 @@ def boxes(labels: Labels) -> list[Cell]:
     return [(cells.CLASSES[k], *box) for k, box in zip(mended.label, mended.xyxy.round(3).tolist(), strict=True)]
 
 
-def corrected(of: Field, *rows: tuple[str, Cell, str | None, str]) -> tuple[list[Cell], dict[int, str], Outcome]:
+def corrected(
+    of: CorrectableField, *rows: tuple[str, Cell, str | None, str]
+) -> tuple[list[Cell], dict[int, str], CorrectionOutcome]:
     (labels,), outcome = apply(sheet(*rows), [of])
     return boxes(labels), {refused.line: refused.reason for refused in outcome.not_applied}, outcome
 
@@ -70,7 +72,9 @@ def test_each_action() -> None:
 
 def test_fractions_of_the_image_become_pixels() -> None:
     labels = Labels(("RBC", "WBC"), np.array([[0.1, 0.125, 0.3, 0.375], [0.5, 0.125, 0.9, 0.625]]), normalised=True)
-    (after,), outcome = apply(sheet(row("remove", RED), row("add", RED, image="a")), [Field("a", labels, SIZE, ("val",))])
+    (after,), outcome = apply(
+        sheet(row("remove", RED), row("add", RED, image="a")), [CorrectableField("a", labels, SIZE, ("val",))]
+    )
     assert boxes(after) == [WHITE, RED]
     assert outcome.not_applied == ()
 

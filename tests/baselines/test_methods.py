@@ -12,7 +12,7 @@ from detector.accuracy.matching import operating
 from detector.baselines.candidates import Candidates
 from detector.baselines.circles import HoughCircles, IterativeCircles
 from detector.baselines.methods import LabelledField, Method, best_setting, least_value, red_width_px, spread
-from detector.baselines.segmentation import Ground
+from detector.baselines.segmentation import CellThreshold
 from detector.baselines.watershed import Watershed
 from detector.baselines.white_cells import CmykMoments, HueSaturation, cmyk
 from detector.errors import NothingToDoError
@@ -137,7 +137,7 @@ def test_saturated_nuclei_do_not_hide_red_cells() -> None:
     rgb = np.full((120, 120, 3), 225, np.uint8)
     cv2.circle(rgb, (35, 60), 18, (215, 165, 175), cv2.FILLED)
     cv2.circle(rgb, (85, 60), 22, (60, 0, 140), cv2.FILLED)
-    cells = Ground(channel=1, contrast=45.0).cells(rgb)
+    cells = CellThreshold(channel=1, contrast=45.0).cells(rgb)
     assert cells[60, 35]
     assert cells[60, 85]
     assert not cells[10, 10]

@@ -47,7 +47,7 @@ def called(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The numbers of fields that were adapted to; one model finds red cells twice, and all cells are found else."""
     numbers: list[int] = []
 
-    def trials(job: adaptation.Job, *_: object) -> Tried:
+    def trials(job: adaptation.Adaptation, *_: object) -> Tried:
         number = len(job.records)
         numbers.append(number)
         judge = adaptation._Judge(job, [0] * number, [], adaptation._Seen([], []))

@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from benchmarks.simulated_counts import FAR_APART, SCENARIOS, WRONG, Scenario, simulate
-from detector.counting.expected import Correction, corrections
+from detector.counting.expected import CountCorrection, corrections
 from detector.counting.intervals import Interval, rate
 from detector.vision.sums import FieldSums
 
@@ -28,7 +28,7 @@ def sums(fields: int, true: int, false: int, missed: int, error: int = 0) -> Fie
     )
 
 
-def known(*domains: FieldSums, red: FieldSums | None = None) -> Correction:
+def known(*domains: FieldSums, red: FieldSums | None = None) -> CountCorrection:
     """The correction of white cells, beside as many red cells a field."""
     named = {str(i): one for i, one in enumerate(domains)}
     red = red or sums(sum(domain.fields for domain in domains), 20, 0, 0)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from detector.counting import density
 from detector.counting.expected import corrections
-from detector.counting.fields import FieldCount, Part, UnreadField
+from detector.counting.fields import CountedPart, FieldCount, UnreadField
 from detector.counting.intervals import rate, ratio
 from detector.counting.smears import LONE, ClassCount, SmearCount, aggregate
 from detector.errors import UsageError
@@ -83,7 +83,7 @@ def test_density_of_fields_of_unlike_magnification() -> None:
 def view(name: str, rbc: int, share: float, column: int) -> FieldCount:
     """A square of a stream's grid of which so much was seen."""
     raw = {"RBC": rbc, "WBC": 0, "Platelets": 0}
-    part = Part(raw, raw, share * 10_000, (column * 100.0, 0.0, column * 100.0 + 100, 100.0), "1")
+    part = CountedPart(raw, raw, share * 10_000, (column * 100.0, 0.0, column * 100.0 + 100, 100.0), "1")
     return FieldCount(name, "s", (100, 100), raw, raw, tiles=(part,), share=share)
 
 

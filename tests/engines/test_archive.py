@@ -23,7 +23,7 @@ from detector.engines import archive, job, local, shards, slides
 from detector.engines.archive import Archive, Flow, Task
 from detector.engines.inputs import by_smear, search
 from detector.engines.options import CountOptions
-from detector.engines.shards import Smear, Worker
+from detector.engines.shards import ArchiveSmear, ShardWorker
 from detector.engines.store import Store
 from detector.errors import NothingToDoError, OutputError, SmearcountError, UsageError
 from detector.output import results, tables
@@ -43,7 +43,7 @@ class Lost(BaseException):
 
 
 def here(
-    flow: Flow, worker: Worker, lose: Callable[[Task], bool] = lambda _task: False, order: random.Random | None = None
+    flow: Flow, worker: ShardWorker, lose: Callable[[Task], bool] = lambda _task: False, order: random.Random | None = None
 ) -> None:
     """Do all tasks in this process, several at a time in a random order; `lose` says with which task a worker is lost."""
     flow.ahead = 4
@@ -71,7 +71,7 @@ def counted(options: CountOptions, model: Model, lose: Callable[[Task], bool] = 
     archive.check(options, str)
     with archive.folder_of(options, key) as store:
         flow = Flow(Archive(options).smears(), lambda _done: None)
-        here(flow, Worker(archive.setup_of(options, store, key)), lose, random.Random(1))
+        here(flow, ShardWorker(archive.setup_of(options, store, key)), lose, random.Random(1))
         archive.finish(store, flow.totals, options, model, 0.0)
     return flow.totals
 
@@ -177,7 +177,7 @@ def test_a_smear_that_kills_its_workers_is_named(options: CountOptions, model: M
     def killing(*_: Any) -> None:
         raise Lost
 
-    monkeypatch.setattr(Worker, "scale", killing)
+    monkeypatch.setattr(ShardWorker, "scale", killing)
     with pytest.raises(SmearcountError, match=r"smear a: 3 workers were lost"):
         counted(options, model)
 
@@ -229,7 +229,7 @@ def test_a_damaged_piece_is_counted_again(options: CountOptions, model: Model, l
 def test_a_piece_that_vanishes_is_told_and_not_left_out_of_the_sums(
     options: CountOptions, model: Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Worker, "count", lambda *_: None)
+    monkeypatch.setattr(ShardWorker, "count", lambda *_: None)
     with pytest.raises(OutputError, match=r"was damaged or removed while the count ran; count again with --resume"):
         counted(options, model)
 
@@ -263,11 +263,11 @@ def test_only_one_driver_writes_into_a_folder(options: CountOptions, model: Mode
 def test_a_worker_must_be_like_its_driver(options: CountOptions, model: Model, tmp_path: Path) -> None:
     setup = archive.setup_of(options, Store(tmp_path), job.journal_key(model))
     with pytest.raises(UsageError, match=r"worker on .*: has numpy .* instead of 1\.0; install the driver's versions"):
-        Worker(replace(setup, versions={**setup.versions, "numpy": "1.0"}))
+        ShardWorker(replace(setup, versions={**setup.versions, "numpy": "1.0"}))
     with pytest.raises(SmearcountError, match=r"worker on .*gone\.onnx.*put the model at the same path on each machine"):
-        Worker(replace(setup, model=tmp_path / "gone.onnx"))
+        ShardWorker(replace(setup, model=tmp_path / "gone.onnx"))
     with pytest.raises(SmearcountError, match=r"is another model than the driver's"):
-        Worker(replace(setup, key={**setup.key, "model_sha256": "0"}))
+        ShardWorker(replace(setup, key={**setup.key, "model_sha256": "0"}))
 
 
 @pytest.mark.parametrize(
@@ -323,11 +323,11 @@ def test_partitions_and_memory_of_the_driver_do_not_grow(model: Model) -> None:
     """However many smears there are, a flow holds those that are worked on, and takes no more than it is asked for."""
     taken = 0
 
-    def many() -> Iterator[Smear]:
+    def many() -> Iterator[ArchiveSmear]:
         nonlocal taken
         for number in range(1000):
             taken += 1
-            yield Smear(str(number), (shards.Item("p", f"{number}/f", str(number)),))
+            yield ArchiveSmear(str(number), (shards.ArchiveField("p", f"{number}/f", str(number)),))
 
     flow = Flow(many(), lambda _done: None)
     ended, most = 0, 0
@@ -335,7 +335,7 @@ def test_partitions_and_memory_of_the_driver_do_not_grow(model: Model) -> None:
         most = max(most, len(flow._open) + len(flow._counted))
         assert taken <= ended + 10
         ended += task.method == "count"
-        flow.done(task, {"scale": shards.Settled(None, {}), "count": None, "sum": Totals()}[task.method])
+        flow.done(task, {"scale": shards.SettledScale(None, {}), "count": None, "sum": Totals()}[task.method])
     assert ended == taken == 1000
     assert most <= 5
 

@@ -18,7 +18,7 @@ from detector.engines import inputs, job
 from detector.engines.local import Work
 from detector.output.journal import Journal
 from detector.synthetic import layout, render, stain
-from detector.synthetic.render import Field
+from detector.synthetic.render import RenderedField
 from detector.vision import scan
 from detector.vision.model import Model
 from detector.vision.slides import formats
@@ -37,7 +37,7 @@ def _small_files_are_slides(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="module")
-def region() -> Field:
+def region() -> RenderedField:
     """A smear at which a red cell is 100 px wide."""
     return render.window(layout.plan((SIDE, SIDE), stain.preset("bccd"), 5), 0, 0, SIDE, SIDE)
 
@@ -60,7 +60,7 @@ def rows(path: Path) -> list[dict[str, str]]:
 
 
 def test_a_slide_beside_fields_is_a_row_with_its_tiles_and_a_picture(
-    tmp_path: Path, fields: Path, region: Field, run_command: Run
+    tmp_path: Path, fields: Path, region: RenderedField, run_command: Run
 ) -> None:
     pytest.importorskip("openslide", reason="needs the extra slides")
     aperio(fields / "smear_a" / "slide.svs", region.image)
@@ -93,7 +93,7 @@ def test_a_slide_beside_fields_is_a_row_with_its_tiles_and_a_picture(
     assert rows(Path("out/tiles.csv")) == tiles
 
 
-def test_a_slide_alone_has_densities_from_its_own_scale(tmp_path: Path, region: Field, model: Model) -> None:
+def test_a_slide_alone_has_densities_from_its_own_scale(tmp_path: Path, region: RenderedField, model: Model) -> None:
     tifffile.imwrite(
         tmp_path / "a.tif",
         region.image,
@@ -114,7 +114,7 @@ def test_a_slide_alone_has_densities_from_its_own_scale(tmp_path: Path, region: 
 
 
 def test_a_slide_interrupted_in_the_middle_goes_on_where_it_was(
-    tmp_path: Path, region: Field, model: Model, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, region: RenderedField, model: Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tifffile.imwrite(tmp_path / "a.tif", region.image, photometric="rgb", tile=(256, 256))
     fields = inputs.search([str(tmp_path / "a.tif")], um_per_px=0.075).fields
@@ -147,7 +147,9 @@ def test_a_slide_interrupted_in_the_middle_goes_on_where_it_was(
         assert journal.read("a.tif").slide is not None
 
 
-def test_what_of_a_truncated_slide_can_be_read_is_counted_and_the_rest_named(tmp_path: Path, region: Field, model: Model) -> None:
+def test_what_of_a_truncated_slide_can_be_read_is_counted_and_the_rest_named(
+    tmp_path: Path, region: RenderedField, model: Model
+) -> None:
     tifffile.imwrite(tmp_path / "a.tif", region.image, photometric="rgb", tile=(256, 256))
     with (tmp_path / "a.tif").open("r+b") as file:
         file.truncate(file.seek(0, 2) * 3 // 4)
@@ -164,7 +166,7 @@ def test_what_of_a_truncated_slide_can_be_read_is_counted_and_the_rest_named(tmp
 
 
 def test_slides_that_cannot_be_opened_cost_no_other_its_count(
-    tmp_path: Path, region: Field, model: Model, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, region: RenderedField, model: Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "text.svs").write_text("no slide", encoding="utf-8")
     (tmp_path / "empty.ndpi").write_bytes(b"")
@@ -186,13 +188,13 @@ def test_a_tile_of_the_wrong_size_is_wrong_use(fields: Path, run_command: Run, c
     assert "--tile-px 50: a tile must be" in capsys.readouterr().err
 
 
-def test_the_same_counts_whatever_the_number_of_workers(tmp_path: Path, region: Field, model: Model) -> None:
+def test_the_same_counts_whatever_the_number_of_workers(tmp_path: Path, region: RenderedField, model: Model) -> None:
     tifffile.imwrite(tmp_path / "a.tif", region.image, photometric="rgb", rowsperstrip=16)
     fields = inputs.search([str(tmp_path)], um_per_px=0.075).fields
     assert job.count_fields(fields, Work(model, 1)) == job.count_fields(fields, Work(model, 4))
 
 
-def test_a_given_scale_that_a_slides_cells_contradict_warns(tmp_path: Path, region: Field, model: Model) -> None:
+def test_a_given_scale_that_a_slides_cells_contradict_warns(tmp_path: Path, region: RenderedField, model: Model) -> None:
     tifffile.imwrite(tmp_path / "a.tif", region.image, photometric="rgb", tile=(256, 256))
     for um_per_px, warnings in ((0.25, 1), (0.075, 0)):
         outcome = job.count_fields(inputs.search([str(tmp_path / "a.tif")], um_per_px=um_per_px).fields, Work(model, 1))

@@ -14,7 +14,7 @@ import pytest
 from detector.engines import archive, job, store
 from detector.engines.archive import Archive, Flow
 from detector.engines.options import CountOptions
-from detector.engines.shards import Worker
+from detector.engines.shards import ShardWorker
 from detector.engines.store import Store, url_of
 from detector.errors import ImageError, NothingToDoError, OutputError, UsageError
 from detector.vision.model import Model
@@ -76,7 +76,7 @@ def counted(options: CountOptions, model: Model) -> list[str]:
     found = Archive(options)
     with archive.folder_of(options, key) as place:
         flow = Flow(found.smears(), lambda _done: None)
-        worker = Worker(archive.setup_of(options, place, key))
+        worker = ShardWorker(archive.setup_of(options, place, key))
         while (task := flow.next()) is not None:
             flow.done(task, getattr(worker, task.method)(*task.arguments))
         archive.finish(place, flow.totals, options, model, 0.0)

@@ -13,7 +13,7 @@ import pytest
 from steps import write_run
 
 from detector import count
-from detector.review.journal import Journal
+from detector.review.journal import ReviewJournal
 from detector.review.opened import open_run
 from detector.review.review import Review
 
@@ -57,7 +57,7 @@ def opened(run_folder: Path) -> Opening:
     @contextmanager
     def opening() -> Iterator[Review]:
         run = open_run(run_folder)
-        with Journal(run_folder, run.sha256) as journal:
+        with ReviewJournal(run_folder, run.sha256) as journal:
             yield Review(run, journal)
 
     return opening

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from steps import counts, started, write_run
 
-from detector.review.journal import JOURNAL, Journal
+from detector.review.journal import JOURNAL, ReviewJournal
 from detector.review.opened import open_run
 from detector.review.review import Review
-from detector.review.server import Page
+from detector.review.server import ReviewPage
 from detector.review.start import Start
 
 pytestmark = pytest.mark.slow
@@ -81,7 +81,7 @@ class Shown:
 
 @pytest.fixture
 def shown(opened: Opening, chromium: Window) -> Iterator[Shown]:
-    with opened() as review, Page(("127.0.0.1", 0), review, "Ann") as page:
+    with opened() as review, ReviewPage(("127.0.0.1", 0), review, "Ann") as page:
         yield Shown(review, page.url, chromium)
         chromium.page.goto("about:blank")
 
@@ -419,7 +419,7 @@ def test_markup_in_a_name_is_text(shown: Shown) -> None:
 def test_a_hundred_thousand_cells_and_ten_thousand_boxes_are_shown(tmp_path: Path, chromium: Window) -> None:
     many, dense = write_run(tmp_path / "many", 50, 2000), write_run(tmp_path / "dense", 1, 10_000, (2000, 1500))
     run = open_run(many)
-    with Journal(many, run.sha256) as journal, Page(("127.0.0.1", 0), Review(run, journal), "Ann") as page:
+    with ReviewJournal(many, run.sha256) as journal, ReviewPage(("127.0.0.1", 0), Review(run, journal), "Ann") as page:
         shown = Shown(Review, page.url, chromium)  # type: ignore[arg-type]
         shown.open("cells")
         chromium.page.click("#classes label:last-of-type")
@@ -433,7 +433,7 @@ def test_a_hundred_thousand_cells_and_ten_thousand_boxes_are_shown(tmp_path: Pat
         shown.wait(lambda: "100,000 of 100,000" in shown.text("#chosen"))
         chromium.page.goto("about:blank")
     run = open_run(dense)
-    with Journal(dense, run.sha256) as journal, Page(("127.0.0.1", 0), Review(run, journal), "Ann") as page:
+    with ReviewJournal(dense, run.sha256) as journal, ReviewPage(("127.0.0.1", 0), Review(run, journal), "Ann") as page:
         shown = Shown(Review, page.url, chromium)  # type: ignore[arg-type]
         shown.open("fields")
         drawing_ms = chromium.run(

@@ -20,7 +20,7 @@ from steps import change, counts, looked_at_all, undo
 
 from detector.errors import OutputError, UsageError
 from detector.output import tables
-from detector.review.journal import JOURNAL, Journal
+from detector.review.journal import JOURNAL, ReviewJournal
 from detector.review.opened import open_run
 from detector.review.review import PROPOSED, FieldState, Review, StaleError, proposed
 from detector.vision.quality import Quality
@@ -186,12 +186,12 @@ def test_what_was_answered_survives_a_kill(run_folder: Path) -> None:
     script = f"""
 import itertools, os, sys
 from pathlib import Path
-from detector.review.journal import Journal
+from detector.review.journal import ReviewJournal
 from detector.review.opened import open_run
 from detector.review.review import Review
 folder = Path({str(run_folder)!r})
 run = open_run(folder)
-review = Review(run, Journal(folder, run.sha256))
+review = Review(run, ReviewJournal(folder, run.sha256))
 for i in itertools.count():
     box = {{"box": [i % 300, 10, i % 300 + 20, 40], "label": i % 3}}
     review.change({{"id": f"change-{{i:05}}", "by": "Ann", "fields": [{{"field": 0, "revision": i, "cells": [box]}}]}})
@@ -204,11 +204,11 @@ for i in itertools.count():
             if int(line) == 40:
                 break
         with pytest.raises(OutputError, match="another program reviews this count"):
-            Journal(run_folder, open_run(run_folder).sha256)
+            ReviewJournal(run_folder, open_run(run_folder).sha256)
         process.send_signal(signal.SIGKILL)
         answered = 40 + len(process.stdout.read().splitlines())
     run = open_run(run_folder)
-    with Journal(run_folder, run.sha256) as journal:
+    with ReviewJournal(run_folder, run.sha256) as journal:
         review = Review(run, journal)
         assert review.fields[0].edits()["added"] in (answered + 1, answered + 2)
         assert review.remarks == []
@@ -245,11 +245,11 @@ def test_a_journal_of_another_count_or_of_something_else_is_refused(opened: Open
         change(review, looked=True)
     kept = (run_folder / JOURNAL).read_bytes()
     with pytest.raises(OutputError, match="belongs to another count"):
-        Journal(run_folder, "other")
+        ReviewJournal(run_folder, "other")
     for text in (b"my notes", b"my notes\n", b'{"layout":9}\n'):
         (run_folder / JOURNAL).write_bytes(text)
         with pytest.raises(OutputError, match="is not a review"):
-            Journal(run_folder, "other")
+            ReviewJournal(run_folder, "other")
         assert (run_folder / JOURNAL).read_bytes() == text
     (run_folder / JOURNAL).write_bytes(kept[:20])
     with opened() as review:
@@ -400,7 +400,7 @@ def with_quality(state: FieldState, focus: float, doubt: str = "") -> FieldState
 
 def test_doubtful_and_unlike_fields_are_proposed_first(many_fields: Path) -> None:
     run = open_run(many_fields)
-    with Journal(many_fields, run.sha256) as journal:
+    with ReviewJournal(many_fields, run.sha256) as journal:
         states = Review(run, journal).fields[:6]
     assert [proposed([], run.thresholds), len(proposed(states, run.thresholds))] == [[], 6]
     focus = [5.0, 5.0, 9.0, 5.1, 5.0, 7.0]
@@ -419,6 +419,6 @@ def test_doubtful_and_unlike_fields_are_proposed_first(many_fields: Path) -> Non
 
 def test_a_few_fields_are_proposed_at_a_time(many_fields: Path) -> None:
     run = open_run(many_fields)
-    with Journal(many_fields, run.sha256) as journal:
+    with ReviewJournal(many_fields, run.sha256) as journal:
         chosen = proposed(Review(run, journal).fields, run.thresholds)
     assert len(set(chosen)) == PROPOSED

@@ -15,10 +15,10 @@ import pytest
 from steps import started
 
 from detector.review import command
-from detector.review.journal import JOURNAL, Journal
+from detector.review.journal import JOURNAL, ReviewJournal
 from detector.review.opened import open_run
 from detector.review.review import Review
-from detector.review.server import Page, listed
+from detector.review.server import ReviewPage, listed
 
 httpx = pytest.importorskip("httpx", reason="needs the dev extra: pip install -e '.[dev]'")
 pytest.importorskip("uvicorn", reason="needs the serve extra: pip install -e '.[serve]'")
@@ -41,7 +41,7 @@ TAKEN = ("change", "undo", "redo", "write")
 class Served:
     """A review with its page."""
 
-    def __init__(self, review: Review, page: Page, session: Any) -> None:
+    def __init__(self, review: Review, page: ReviewPage, session: Any) -> None:
         self.review, self.page, self.session = review, page, session
 
     def get(self, path: str, **how: Any) -> Any:
@@ -56,7 +56,7 @@ class Served:
 @pytest.fixture
 def served(opened: Opening) -> Iterator[Served]:
     # Nothing is encrypted here, and preparing for it takes longer than most answers.
-    with opened() as review, Page(("127.0.0.1", 0), review, "Ann") as page, httpx.Client(verify=False) as session:
+    with opened() as review, ReviewPage(("127.0.0.1", 0), review, "Ann") as page, httpx.Client(verify=False) as session:
         yield Served(review, page, session)
 
 
@@ -199,7 +199,7 @@ def test_fields_to_correct_next_are_those_that_nobody_looked_at(served: Served) 
 def test_two_hundred_clients_lose_nothing(many_fields: Path) -> None:
     run = open_run(many_fields)
     answers: list[int] = []
-    with Journal(many_fields, run.sha256) as journal, Page(("127.0.0.1", 0), Review(run, journal), "Ann") as page:
+    with ReviewJournal(many_fields, run.sha256) as journal, ReviewPage(("127.0.0.1", 0), Review(run, journal), "Ann") as page:
         place = httpx.URL(page.url)
 
         def client(number: int) -> None:
@@ -221,7 +221,7 @@ def test_two_hundred_clients_lose_nothing(many_fields: Path) -> None:
         for thread in threads:
             thread.join()
     assert answers == [200] * 400
-    with Journal(many_fields, run.sha256) as journal:
+    with ReviewJournal(many_fields, run.sha256) as journal:
         again = Review(run, journal)
         drawn = [[cell for number, cell in state.cells.items() if number not in state.model_cells] for state in again.fields]
     assert drawn == [[(number, 10.0, number + 20, 40.0, number % 3)] for number in range(200)]

@@ -9,10 +9,10 @@ import pytest
 
 from detector.errors import OutputError, UsageError
 from detector.service import jobs
-from detector.service.jobs import OUTCOME, PICTURES, REQUEST, Intake, Picture, Request, Settings, Store, new_id
+from detector.service.jobs import OUTCOME, PICTURES, REQUEST, CountRequest, Intake, JobStore, RequestPicture, Settings, new_id
 
 
-def filled(store: Store, *names: str) -> Intake:
+def filled(store: JobStore, *names: str) -> Intake:
     """An intake with pictures of these names."""
     intake = store.intake()
     for name in names:
@@ -21,20 +21,20 @@ def filled(store: Store, *names: str) -> Intake:
 
 
 def test_an_accepted_job_is_there_for_the_next_service(tmp_path: Path) -> None:
-    store = Store(tmp_path)
+    store = JobStore(tmp_path)
     job, is_new = store.accept(filled(store, "b.jpg", "s/a.PNG", "../../etc/passwd"), Settings(0.1), new_id())
     filled(store, "c.jpg")
     assert is_new
     store.close()
-    again = Store(tmp_path)
+    again = JobStore(tmp_path)
     assert [own.id for own in again.unfinished()] == [job.id]
     assert list(again.incoming.iterdir()) == []
-    request = Request.read(again.folder(job.id))
+    request = CountRequest.read(again.folder(job.id))
     assert request.settings == Settings(0.1)
     assert request.pictures == (
-        Picture("../../etc/passwd", "../../etc", "000003"),
-        Picture("s/a.PNG", "s", "000002.png"),
-        Picture("b.jpg", "smear", "000001.jpg"),
+        RequestPicture("../../etc/passwd", "../../etc", "000003"),
+        RequestPicture("s/a.PNG", "s", "000002.png"),
+        RequestPicture("b.jpg", "smear", "000001.jpg"),
     )
     assert [(again.folder(job.id) / PICTURES / picture.file).read_bytes().decode() for picture in request.pictures] == [
         picture.field for picture in request.pictures
@@ -43,13 +43,13 @@ def test_an_accepted_job_is_there_for_the_next_service(tmp_path: Path) -> None:
 
 
 def test_an_outcome_stays_and_the_pictures_go(tmp_path: Path) -> None:
-    store = Store(tmp_path)
+    store = JobStore(tmp_path)
     job, _ = store.accept(filled(store, "a.jpg"), Settings(), new_id())
     assert store.finish(job, "done", unread=1)
     assert not store.finish(job, "failed", "later")
     assert not (store.folder(job.id) / PICTURES).exists()
     store.close()
-    again = Store(tmp_path)
+    again = JobStore(tmp_path)
     restored = again.get(job.id)
     assert restored == job
     assert again.unfinished() == []
@@ -62,7 +62,7 @@ def test_an_outcome_stays_and_the_pictures_go(tmp_path: Path) -> None:
 
 
 def test_a_key_names_one_job(tmp_path: Path) -> None:
-    store = Store(tmp_path)
+    store = JobStore(tmp_path)
     first, _ = store.accept(filled(store, "a.jpg"), Settings(), new_id("key"))
     intake = filled(store, "a.jpg")
     second, is_new = store.accept(intake, Settings(), new_id("key"))
@@ -74,7 +74,7 @@ def test_a_key_names_one_job(tmp_path: Path) -> None:
 
 
 def test_two_pictures_of_one_name_are_refused(tmp_path: Path) -> None:
-    store = Store(tmp_path)
+    store = JobStore(tmp_path)
     with pytest.raises(UsageError, match="picture 2 has the name of another one"):
         filled(store, "a.jpg", "a.jpg")
     store.close()
@@ -82,21 +82,21 @@ def test_two_pictures_of_one_name_are_refused(tmp_path: Path) -> None:
 
 def test_a_folder_has_one_service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(jobs, "_OWNER_WAIT_S", 0.2)
-    store = Store(tmp_path)
+    store = JobStore(tmp_path)
     with pytest.raises(OutputError, match="another service has it"):
-        Store(tmp_path)
+        JobStore(tmp_path)
     store.close()
-    Store(tmp_path).close()
+    JobStore(tmp_path).close()
 
 
 @pytest.mark.parametrize(("name", "content"), [(REQUEST, b"{"), (REQUEST, b"[]"), (OUTCOME, b"{}"), (OUTCOME, b"\xff")])
 def test_a_damaged_job_is_told_and_costs_no_other(tmp_path: Path, name: str, content: bytes) -> None:
-    store = Store(tmp_path)
+    store = JobStore(tmp_path)
     damaged, _ = store.accept(filled(store, "a.jpg"), Settings(), new_id())
     whole, _ = store.accept(filled(store, "a.jpg"), Settings(), new_id())
     store.close()
     (store.folder(damaged.id) / name).write_bytes(content)
-    again = Store(tmp_path)
+    again = JobStore(tmp_path)
     assert [job.id for job in again.unfinished()] == [whole.id]
     found = again.get(damaged.id)
     assert found is not None
@@ -105,7 +105,7 @@ def test_a_damaged_job_is_told_and_costs_no_other(tmp_path: Path, name: str, con
 
 
 def test_names_of_pictures_stand_in_the_request_only(tmp_path: Path) -> None:
-    store = Store(tmp_path)
+    store = JobStore(tmp_path)
     job, _ = store.accept(filled(store, "Jane Doe/1.jpg"), Settings(), new_id())
     assert not [path for path in tmp_path.rglob("*") if "Jane" in str(path)]
     assert "Jane Doe" in json.loads((store.folder(job.id) / REQUEST).read_text(encoding="utf-8"))["pictures"][0]["field"]

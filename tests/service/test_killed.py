@@ -19,7 +19,7 @@ from asking import PATIENCE_S, TOKEN, Client, Start, bearer
 
 import detector
 from detector.output import journal, results
-from detector.service.jobs import RESULT, Settings, Store, new_id
+from detector.service.jobs import RESULT, JobStore, Settings, new_id
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="kills processes as POSIX systems do")
 
@@ -141,7 +141,7 @@ def test_jobs_and_requests_of_a_killed_worker_are_finished(
 def test_a_job_begun_by_another_model_is_counted_anew(
     start: Start, many: dict[str, bytes], expected: tuple[str, str], tmp_path: Path
 ) -> None:
-    store = Store(tmp_path)
+    store = JobStore(tmp_path)
     intake = store.intake()
     for name, content in many.items():
         intake.place(name, "smear").write_bytes(content)

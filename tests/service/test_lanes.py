@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from detector.service import lanes
-from detector.service.lanes import FullError, Item, Lane, Plan
+from detector.service.lanes import FullError, Lane, LanePlan, QueuedRequest
 
 WORKER = """
 import json, os, sys, time
@@ -49,9 +49,9 @@ class Ends:
         self.ends: dict[str, list[Mapping[str, Any]]] = {}
         self._came = threading.Condition()
 
-    def item(self, name: str) -> Item:
+    def item(self, name: str) -> QueuedRequest:
         """One that notes its end here."""
-        return Item(name, Path(), keep=False, on_end=lambda end: self._note(name, end))
+        return QueuedRequest(name, Path(), keep=False, on_end=lambda end: self._note(name, end))
 
     def _note(self, name: str, end: Mapping[str, Any]) -> None:
         with self._came:
@@ -78,7 +78,7 @@ def lane(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Make]:
 
     def make(slots: int = 1, capacity: int = 4, time_s: float = 60, whole: bool = True) -> Lane:
         command = (sys.executable, "-S", "-c", WORKER, str(slots), str(tmp_path))
-        plan = Plan("test", capacity, time_s, whole, command=command)
+        plan = LanePlan("test", capacity, time_s, whole, command=command)
         made.append(Lane(plan, lambda *_event, **_told: None))
         return made[-1]
 

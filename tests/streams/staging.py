@@ -24,8 +24,8 @@ from detector.streams.placing import registration
 from detector.streams.sources import open_source
 from detector.streams.sources.simulated import SimulatedCamera
 from detector.streams.sources.source import Fault, Frame
-from detector.streams.survey import Finished, Verdict
-from detector.streams.totals import ClassTotal, Totals
+from detector.streams.survey import FinishedSurvey, Verdict
+from detector.streams.totals import ClassTotal, StreamTotals
 from detector.vision.cells import CLASSES
 from detector.vision.detections import Detections
 
@@ -97,10 +97,10 @@ class StubMode:
     def fault(self, fault: Fault) -> None:
         self.faults.append(fault)
 
-    def totals(self) -> Totals:
+    def totals(self) -> StreamTotals:
         classes = {name: ClassTotal(self._count if name == "RBC" else 0, None, None, None) for name in CLASSES}
         enough = self._enough_at is not None and self._count >= self._enough_at
-        return Totals(classes, self._count, 0.0, 0.0, None, 1, enough, f"{self._count} red cells")
+        return StreamTotals(classes, self._count, 0.0, 0.0, None, 1, enough, f"{self._count} red cells")
 
     def record(self) -> dict[str, Any]:
         return {}
@@ -108,9 +108,9 @@ class StubMode:
     def restore(self, records: list[dict[str, Any]]) -> None:
         raise NotImplementedError
 
-    def finish(self) -> Finished:
+    def finish(self) -> FinishedSurvey:
         outcome = Outcome((), tuple(aggregate([], [], {})))
-        return Finished(outcome, (), np.zeros((8, 8, 3), np.uint8), (), self.totals(), ())
+        return FinishedSurvey(outcome, (), np.zeros((8, 8, 3), np.uint8), (), self.totals(), ())
 
 
 def shown(number: int, time_s: float | None = None, wh: tuple[int, int] = (160, 120)) -> Shown:

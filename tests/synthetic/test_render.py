@@ -14,7 +14,7 @@ from detector.errors import UsageError
 from detector.synthetic import stain
 from detector.synthetic.camera import Camera
 from detector.synthetic.layout import Density, Kind, Plan, plan
-from detector.synthetic.render import LEAST_SIDE_PX, Field, window
+from detector.synthetic.render import LEAST_SIDE_PX, RenderedField, window
 from detector.vision.cells import CLASSES, RBC, WBC
 
 CELLS = [kind for kind in Kind if kind.label is not None]
@@ -52,7 +52,7 @@ def few(cells: list[tuple[Kind, float, float, int]], size_wh: tuple[int, int] = 
     )
 
 
-def drawn(laid: Plan) -> tuple[Field, NDArray[np.bool_]]:
+def drawn(laid: Plan) -> tuple[RenderedField, NDArray[np.bool_]]:
     """The whole smear, and the pixels in which it differs from the same glass without anything on it."""
     field = window(laid, 0, 0, *laid.size_wh)
     nothing = replace(laid, kind=laid.kind[:0], xy_um=laid.xy_um[:0], radius_um=laid.radius_um[:0], seed=laid.seed[:0])
@@ -187,7 +187,7 @@ def test_overlapping_red_cells_absorb_one_after_the_other() -> None:
 
 
 def test_the_same_seed_gives_the_same_field_and_another_does_not() -> None:
-    def field(seed: int, exposure: int = 0) -> Field:
+    def field(seed: int, exposure: int = 0) -> RenderedField:
         return window(plan((300, 200), stain.preset("raabin"), seed), 0, 0, 300, 200, Camera(noise=2.0), exposure)
 
     np.testing.assert_array_equal(field(5).image, field(5).image)

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
-from detector.synthetic.render import Field
+from detector.synthetic.render import RenderedField
 from detector.synthetic.series import Series
 from detector.synthetic.truth import Truth
 from detector.vision.cells import CLASSES
@@ -21,7 +21,7 @@ SERIES = Series(fields=4, smears=2, stain="mixed", rbc=14, wbc=2.5, platelets=5,
 
 
 @pytest.fixture(scope="module")
-def rendered() -> list[tuple[str, Field]]:
+def rendered() -> list[tuple[str, RenderedField]]:
     return list(SERIES.render())
 
 
@@ -29,7 +29,7 @@ def test_the_readme_names_the_command() -> None:
     assert COMMAND in (SAMPLES / "README.md").read_text(encoding="utf-8")
 
 
-def test_truth_is_exactly_that_of_the_command(rendered: list[tuple[str, Field]]) -> None:
+def test_truth_is_exactly_that_of_the_command(rendered: list[tuple[str, RenderedField]]) -> None:
     truth = Truth("")
     for name, field in rendered:
         truth.add(name, field)
@@ -38,7 +38,7 @@ def test_truth_is_exactly_that_of_the_command(rendered: list[tuple[str, Field]])
     assert {**kept, "info": None} == {**made, "info": None}
 
 
-def test_pixels_are_those_of_the_command_but_for_the_jpeg(rendered: list[tuple[str, Field]]) -> None:
+def test_pixels_are_those_of_the_command_but_for_the_jpeg(rendered: list[tuple[str, RenderedField]]) -> None:
     names = sorted(path.relative_to(SAMPLES).as_posix() for path in SAMPLES.rglob("*.jpg"))
     assert names == [name for name, _ in rendered]
     for name, field in rendered:

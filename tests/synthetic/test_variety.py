@@ -15,7 +15,7 @@ from detector.errors import UsageError
 from detector.synthetic import variety
 from detector.synthetic.forms import FORMS
 from detector.synthetic.layout import Kind, Plan
-from detector.synthetic.render import Field, window
+from detector.synthetic.render import RenderedField, window
 from detector.synthetic.truth import BOXES, Truth, write_jpeg
 from detector.synthetic.variety import Variety
 from detector.vision.cells import CLASSES, RBC, WBC
@@ -115,7 +115,7 @@ def test_settings_out_of_range_are_refused(wrong: dict[str, int]) -> None:
         Variety(**wrong)
 
 
-def with_heap() -> Field:
+def with_heap() -> RenderedField:
     """The first field of a seed that has an ignore region and cells."""
     return next(f for _, f in Variety(fields=60, seed=6).render() if len(f.ignore) and len(f.label) > 5)
 
@@ -128,7 +128,7 @@ def test_conversion_writes_ignore_regions_and_training_reads_them(tmp_path: Path
         truth.add(name, one)
     (tmp_path / "set" / BOXES).write_text(truth.coco(), encoding="utf-8")
     out = tmp_path / "data"
-    conversion.convert(conversion.Request(source=tmp_path / "set" / BOXES, out=out, plan=splits.plan("1/0/0"), seed=0))
+    conversion.convert(conversion.Conversion(source=tmp_path / "set" / BOXES, out=out, plan=splits.plan("1/0/0"), seed=0))
     assert len(list((out / "ignore" / "train").iterdir())) == 1
     records = dataset.read(out / "data.yaml", "train")
     regions = [record.ignore for record in records if len(record.ignore)]

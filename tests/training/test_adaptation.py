@@ -41,9 +41,9 @@ def fields_in(folder: Path, number: int, smears: int = 1) -> list[Record]:
     return records
 
 
-def job_of(records: Sequence[Record], model: Model, groups: Sequence[str] | None = None) -> adaptation.Job:
+def job_of(records: Sequence[Record], model: Model, groups: Sequence[str] | None = None) -> adaptation.Adaptation:
     """What is to be adapted."""
-    return adaptation.Job(
+    return adaptation.Adaptation(
         records, groups or [r.name for r in records], model, catalogue.SHIPPED.with_suffix(".pt"), "mono camera"
     )
 
@@ -83,7 +83,7 @@ def untrained(monkeypatch: pytest.MonkeyPatch, own: Sequence[Record], missed_bef
         return [detected(record, missed) for record in records]
 
     class Learner:
-        def __init__(self, job: adaptation.Job, *_: object) -> None:
+        def __init__(self, job: adaptation.Adaptation, *_: object) -> None:
             self.job = job
 
         def trained(self, *_: object) -> tuple[Path, Trained]:

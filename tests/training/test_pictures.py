@@ -104,10 +104,10 @@ def test_ignore_regions_are_labels_of_a_class_of_their_own(fields: Any) -> None:
 def test_a_mosaic_of_fields_larger_than_itself_shows_cells_where_they_are_labelled(fields: Any) -> None:
     from ultralytics.data import augment
 
-    from detector.training.pictures import IGNORED, Mosaic
+    from detector.training.pictures import IGNORED, MosaicPicture
 
     mosaic = augment.Mosaic(fields, imgsz=IMAGE_PX, p=1.0)
-    Mosaic.take(mosaic)
+    MosaicPicture.take(mosaic)
     random.seed(3)
     for i in [0, 1, 2, 3] * 10:
         labels = mosaic(fields.get_image_and_label(i))

@@ -19,13 +19,13 @@ from detector.training import framework, settings
 from detector.vision.catalogue import SHIPPED
 
 if TYPE_CHECKING:
-    from detector.training.scores import Scorer, View
+    from detector.training.scores import AugmentedView, Scorer
 
 SAMPLES = Path(__file__).parents[2] / "datasets" / "samples" / "truth.json"
 
 
 @pytest.fixture(scope="module")
-def taught(tmp_path_factory: pytest.TempPathFactory) -> tuple[Scorer, Sequence[View], Path]:
+def taught(tmp_path_factory: pytest.TempPathFactory) -> tuple[Scorer, Sequence[AugmentedView], Path]:
     """A scorer, two views of each of two rendered fields, one all of it an ignore region, and weights that were trained on them."""
     folder = tmp_path_factory.mktemp("scores")
     framework.prepare(folder / ".ultralytics", says=False)
@@ -49,7 +49,7 @@ def weights(path: Path) -> dict[str, Any]:
     return dict(fit.start(str(path)).model.state_dict())
 
 
-def test_views_are_of_one_field_each_in_the_order_of_the_fields(taught: tuple[Scorer, Sequence[View], Path]) -> None:
+def test_views_are_of_one_field_each_in_the_order_of_the_fields(taught: tuple[Scorer, Sequence[AugmentedView], Path]) -> None:
     _, views, _ = taught
     assert [view.field for view in views] == [0, 0, 1, 1]
     for view in views:
@@ -59,7 +59,7 @@ def test_views_are_of_one_field_each_in_the_order_of_the_fields(taught: tuple[Sc
     assert all(view.asked.any() for view in views)
 
 
-def test_nothing_is_asked_in_ignore_regions(taught: tuple[Scorer, Sequence[View], Path]) -> None:
+def test_nothing_is_asked_in_ignore_regions(taught: tuple[Scorer, Sequence[AugmentedView], Path]) -> None:
     _, views, _ = taught
     # The field with a region comes last.
     assert [bool((view.weight == 0).any()) for view in views[:2]] == [False, False]
@@ -67,7 +67,7 @@ def test_nothing_is_asked_in_ignore_regions(taught: tuple[Scorer, Sequence[View]
     assert all(view.weight[view.asked.amax(dim=1) > 0].all() for view in views)
 
 
-def test_all_but_the_scores_stays(taught: tuple[Scorer, Sequence[View], Path]) -> None:
+def test_all_but_the_scores_stays(taught: tuple[Scorer, Sequence[AugmentedView], Path]) -> None:
     before, after = weights(SHIPPED.with_suffix(".pt")), weights(taught[2])
     assert before.keys() == after.keys()
     changed = {name for name, value in before.items() if not value.equal(after[name])}
@@ -78,7 +78,9 @@ def test_all_but_the_scores_stays(taught: tuple[Scorer, Sequence[View], Path]) -
     assert not any("running" in name for name in changed)
 
 
-def test_each_training_begins_with_the_loaded_weights(taught: tuple[Scorer, Sequence[View], Path], tmp_path: Path) -> None:
+def test_each_training_begins_with_the_loaded_weights(
+    taught: tuple[Scorer, Sequence[AugmentedView], Path], tmp_path: Path
+) -> None:
     scorer, views, path = taught
     scorer.teach(views[:2], views[2:], 2, tmp_path / "again.pt")
     first, again = weights(path), weights(tmp_path / "again.pt")

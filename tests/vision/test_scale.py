@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from detector.errors import UsageError
 from detector.synthetic import layout, render, stain
 from detector.synthetic.layout import Density
-from detector.synthetic.render import Field
+from detector.synthetic.render import RenderedField
 from detector.vision import boxes, cells, scale
 from detector.vision.detections import Detections
 from detector.vision.model import Model
@@ -24,12 +24,12 @@ from detector.vision.scale import Estimate, Scale
 SIZE = (640, 480)
 
 
-def field(um_per_px: float, density: Density | None = None, size_wh: tuple[int, int] = SIZE) -> Field:
+def field(um_per_px: float, density: Density | None = None, size_wh: tuple[int, int] = SIZE) -> RenderedField:
     plan = layout.plan(size_wh, stain.preset("bccd"), 3, density, um_per_px)
     return render.window(plan, 0, 0, *size_wh)
 
 
-def drawn_px(of: Field) -> float:
+def drawn_px(of: RenderedField) -> float:
     """Median side of the red cells that are drawn whole."""
     return boxes.median(boxes.sides_clear_of_border(of.xyxy[of.label == cells.RBC], (of.image.shape[1], of.image.shape[0])))
 

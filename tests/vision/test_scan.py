@@ -11,7 +11,7 @@ import tifffile
 from detector.errors import ImageError, UsageError
 from detector.synthetic import layout, render, stain
 from detector.synthetic.layout import Density
-from detector.synthetic.render import Field
+from detector.synthetic.render import RenderedField
 from detector.vision import boxes, finder, scan, tiles
 from detector.vision.detections import Detections
 from detector.vision.model import Model
@@ -23,7 +23,7 @@ SIDE = 3000
 
 
 @pytest.fixture(scope="module")
-def region() -> Field:
+def region() -> RenderedField:
     """A smear of 3,000 x 3,000 px at which a red cell is 100 px wide."""
     plan = layout.plan((SIDE, SIDE), stain.preset("bccd"), 11)
     return render.window(plan, 0, 0, SIDE, SIDE)
@@ -41,13 +41,13 @@ def searched(model: Model, slide: TiffSlide, um_per_px: float | None) -> tuple[s
     return plan, looks, tiles.joined(owned, slide.size_wh)
 
 
-def unmatched(a: Detections | Field, b: Detections | Field) -> np.ndarray:
+def unmatched(a: Detections | RenderedField, b: Detections | RenderedField) -> np.ndarray:
     """Which cells of `a` no cell of their class in `b` lies on."""
     lies = (boxes.iou(a.xyxy, b.xyxy) >= 0.3) & (a.label[:, None] == b.label)
     return ~lies.any(axis=1)
 
 
-def test_a_large_region_is_counted_as_well_at_the_seams_as_elsewhere(tmp_path: Path, region: Field, model: Model) -> None:
+def test_a_large_region_is_counted_as_well_at_the_seams_as_elsewhere(tmp_path: Path, region: RenderedField, model: Model) -> None:
     with TiffSlide(written(tmp_path / "a.tif", region.image)) as slide:
         plan, looks, owned = searched(model, slide, 0.075)
     assert len(plan.tiles) >= 16
@@ -68,7 +68,9 @@ def test_a_large_region_is_counted_as_well_at_the_seams_as_elsewhere(tmp_path: P
     assert overlap.max() < tiles.SEAM_OVERLAP
 
 
-def test_the_scale_is_estimated_from_cells_that_lie_far_from_the_middle(tmp_path: Path, region: Field, model: Model) -> None:
+def test_the_scale_is_estimated_from_cells_that_lie_far_from_the_middle(
+    tmp_path: Path, region: RenderedField, model: Model
+) -> None:
     glass = np.full((3600, 4200, 3), np.percentile(region.image, 95, axis=(0, 1)).astype(np.uint8))
     glass[:900, :1200] = region.image[:900, :1200]
     with TiffSlide(written(tmp_path / "a.tif", glass)) as slide:
@@ -97,7 +99,7 @@ def test_without_red_cells_and_scale_it_says_what_to_give(tmp_path: Path, model:
         assert scan.plan(model, slide, overview, 0.075).um_per_px == 0.075
 
 
-def test_a_scale_that_the_cells_speak_against_is_kept_and_told(tmp_path: Path, region: Field, model: Model) -> None:
+def test_a_scale_that_the_cells_speak_against_is_kept_and_told(tmp_path: Path, region: RenderedField, model: Model) -> None:
     with TiffSlide(written(tmp_path / "a.tif", region.image[:1500, :1500])) as slide:
         overview, _ = slide.overview(512)
         kept = scan.plan(model, slide, overview, 0.25)
@@ -108,7 +110,7 @@ def test_a_scale_that_the_cells_speak_against_is_kept_and_told(tmp_path: Path, r
 
 @pytest.mark.parametrize(("unit", "believed"), [("CENTIMETER", True), ("INCH", False)])
 def test_a_files_scale_is_believed_unless_the_cells_speak_against_it(
-    tmp_path: Path, region: Field, model: Model, unit: str, believed: bool
+    tmp_path: Path, region: RenderedField, model: Model, unit: str, believed: bool
 ) -> None:
     """A file says 0.075 µm per pixel, as it is, or the same number of pixels an inch, which is 0.19."""
     rgb = region.image[:1500, :1500]
@@ -150,7 +152,7 @@ def test_a_tile_too_small_for_cells_or_too_large_is_refused_with_the_least(model
     scan.check_tile(least, model.card)
 
 
-def test_a_tile_that_cannot_be_read_costs_only_itself(tmp_path: Path, region: Field, model: Model) -> None:
+def test_a_tile_that_cannot_be_read_costs_only_itself(tmp_path: Path, region: RenderedField, model: Model) -> None:
     path = written(tmp_path / "a.tif", region.image[:1500, :1500])
     with path.open("r+b") as file:
         file.truncate(file.seek(0, 2) * 3 // 4)

@@ -14,7 +14,7 @@ NOTHING = Density(rbc_per_mm2=0, wbc_per_mm2=0, platelets_per_mm2=0, debris_per_
 RBC_PX = 100.0
 
 
-def field(look: str, seed: int, side: int = 700, **density: float) -> render.Field:
+def field(look: str, seed: int, side: int = 700, **density: float) -> render.RenderedField:
     """A field in which a red cell is 100 px wide."""
     plan = layout.plan((side, side), stain.preset(look), seed, Density(**{**vars(NOTHING), **density}))
     return render.window(plan, 0, 0, side, side)

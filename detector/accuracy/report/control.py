@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import partial
 
-from detector.accuracy.control import MEASURES, OUT, RULES, WARNING, Chart, Log, Target, charts
+from detector.accuracy.control import MEASURES, OUT, RULES, WARNING, ControlChart, ControlLog, Target, charts
 from detector.accuracy.plots import laboratory
 from detector.accuracy.report.content import Entry, Row, Table
 from detector.accuracy.report.drawings import Drawing
@@ -17,7 +17,7 @@ _MOST_BROKEN = 60
 _MOST_RUNS = 90
 
 
-def sheet(log: Log, days: int, given: Mapping[str, Target], warnings: Sequence[str]) -> tuple[Sheet, str]:
+def sheet(log: ControlLog, days: int, given: Mapping[str, Target], warnings: Sequence[str]) -> tuple[Sheet, str]:
     """The page of a log with at least one entry, and `OUT`, `WARNING` or nothing for its last run.
 
     Args:
@@ -46,7 +46,7 @@ def sheet(log: Log, days: int, given: Mapping[str, Target], warnings: Sequence[s
     return Sheet(TITLE, sentence, parts, _TERMS, remarks, settings=[("days to learn from", f"{days}")]), verdict
 
 
-def _words(latest: Sequence[tuple[Chart, Sequence[str], str]], verdict: str) -> str:
+def _words(latest: Sequence[tuple[ControlChart, Sequence[str], str]], verdict: str) -> str:
     if not any(chart.target for chart, _, _ in latest):
         return "not judged yet"
     if not verdict:
@@ -57,14 +57,14 @@ def _words(latest: Sequence[tuple[Chart, Sequence[str], str]], verdict: str) -> 
     return f"in control, with a warning: {named}"
 
 
-def _learning(log: Log, days: int, drawn: Sequence[Chart]) -> str:
+def _learning(log: ControlLog, days: int, drawn: Sequence[ControlChart]) -> str:
     own = {entry.day for entry in log.entries if entry.model == log.entries[-1].model}
     if all(chart.target is not None for chart in drawn):
         return "."
     return f"; still learning, {min(len(own), days)} of {days} days; until then no drift is seen."
 
 
-def _table(latest: Sequence[tuple[Chart, Sequence[str], str]]) -> Table:
+def _table(latest: Sequence[tuple[ControlChart, Sequence[str], str]]) -> Table:
     rows = []
     for chart, rules, mark in latest:
         target, value = chart.target, chart.values[-1]
@@ -77,7 +77,7 @@ def _table(latest: Sequence[tuple[Chart, Sequence[str], str]]) -> Table:
     return Table("last value against its target", ("", "value", "mean", "SD", "SDs off", "judged"), rows)
 
 
-def _plot(chart: Chart) -> Drawing:
+def _plot(chart: ControlChart) -> Drawing:
     alt = f"{chart.measure.title} of each run, with mean and standard deviations; the tables name the rules that were broken"
     target = chart.target or Target(sum(chart.values) / len(chart.values), chart.measure.fineness, len(chart.values))
     shown = slice(max(0, len(chart.values) - _MOST_RUNS), None)
@@ -94,7 +94,7 @@ def _plot(chart: Chart) -> Drawing:
     return f"control_{chart.measure.name}", alt, draw
 
 
-def _history(drawn: Sequence[Chart]) -> Table:
+def _history(drawn: Sequence[ControlChart]) -> Table:
     broken = [
         (day, chart.measure.title, ", ".join(rules), short(value))
         for chart in drawn

@@ -67,7 +67,7 @@ _QUANTITIES = (
 
 
 @dataclass(frozen=True)
-class Measure:
+class ClinicalMeasure:
     """One number of a class in a smear."""
 
     code: str
@@ -96,7 +96,7 @@ class Report:
     """What must be known before any number is believed; mostly empty."""
     notes: Sequence[str]
     """What else must be known of it, sentence by sentence; the warning is the first of them."""
-    measures: Sequence[Measure]
+    measures: Sequence[ClinicalMeasure]
 
     def uid(self, run: Run, what: str) -> uuid.UUID:
         """Names a part of it, the same one whenever the count is written out, also once it is signed."""
@@ -239,7 +239,7 @@ def _report(run: Run, smear: str, rows: Sequence[Mapping[str, Any]], by: str, at
     )
 
 
-def _measures(row: Mapping[str, Any]) -> list[Measure]:
+def _measures(row: Mapping[str, Any]) -> list[ClinicalMeasure]:
     name = str(row["class"])
     made = []
     for quantity in _QUANTITIES:
@@ -250,7 +250,7 @@ def _measures(row: Mapping[str, Any]) -> list[Measure]:
         low, high = (row.get(f"{quantity.limits}_{end}") for end in ("low", "high"))
         code, text = f"{name.lower()}-{quantity.code}", f"{_CELLS.get(name, name)} {quantity.text}"
         limits = None if low is None or high is None else (low, high)
-        made.append(Measure(code, text[0].upper() + text[1:], quantity.unit, quantity.loinc.get(name), value, limits))
+        made.append(ClinicalMeasure(code, text[0].upper() + text[1:], quantity.unit, quantity.loinc.get(name), value, limits))
     return made
 
 

@@ -10,7 +10,17 @@ import json
 from pathlib import Path
 from typing import Any
 
-from detector.output.exchange.clinical import CODE_SYSTEM, INTERVAL, METHOD, REPORT, Measure, Program, Report, printable, reports
+from detector.output.exchange.clinical import (
+    CODE_SYSTEM,
+    INTERVAL,
+    METHOD,
+    REPORT,
+    ClinicalMeasure,
+    Program,
+    Report,
+    printable,
+    reports,
+)
 from detector.output.exchange.run import Run
 from detector.output.files import portable
 
@@ -61,7 +71,7 @@ def _report(run: Run, report: Report, observations: list[str]) -> Resource:
     }
 
 
-def _observation(run: Run, report: Report, measure: Measure, device: str) -> Resource:
+def _observation(run: Run, report: Report, measure: ClinicalMeasure, device: str) -> Resource:
     loinc = [] if measure.loinc is None else [(_LOINC, *measure.loinc)]
     observation: Resource = {
         "resourceType": "Observation",
@@ -109,7 +119,7 @@ def _device(program: Program, name: str) -> Resource:
     }
 
 
-def _quantity(measure: Measure, value: float) -> Resource:
+def _quantity(measure: ClinicalMeasure, value: float) -> Resource:
     return {"value": value, "unit": measure.unit, "system": _UCUM, "code": measure.unit}
 
 

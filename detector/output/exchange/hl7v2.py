@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 
-from detector.output.exchange.clinical import INTERVAL, METHOD, REPORT, Measure, Program, Report, printable, reports
+from detector.output.exchange.clinical import INTERVAL, METHOD, REPORT, ClinicalMeasure, Program, Report, printable, reports
 from detector.output.exchange.run import Run
 from detector.output.files import portable
 
@@ -56,7 +56,7 @@ def _message(run: Run, report: Report) -> list[str]:
     return lines
 
 
-def _results(run: Run, report: Report, measure: Measure, group: int) -> list[dict[int, str]]:
+def _results(run: Run, report: Report, measure: ClinicalMeasure, group: int) -> list[dict[int, str]]:
     """Fields of the observations of a number: its value and, under the same sub-identifier, its interval."""
     own = f"{measure.code}^{_escaped(measure.text)}^{_OWN}"
     code = own if measure.loinc is None else f"{'^'.join(map(_escaped, measure.loinc))}^{_LOINC}^{own}"

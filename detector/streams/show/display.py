@@ -14,7 +14,7 @@ import numpy as np
 
 from detector.output.figures import half_width
 from detector.streams.live import Shown
-from detector.streams.totals import Totals
+from detector.streams.totals import StreamTotals
 from detector.vision import drawing
 from detector.vision.images import Rgb
 
@@ -135,7 +135,7 @@ def draw(shown: Shown) -> Rgb:
     return drawing.draw(shown.frame.rgb, verdict.cells, texts, verdict.new)
 
 
-def _totals(totals: Totals) -> list[tuple[str, drawing.Colour]]:
+def _totals(totals: StreamTotals) -> list[tuple[str, drawing.Colour]]:
     texts = []
     for name, total in totals.classes.items():
         known = "" if total.known_to is None else f" {half_width(total.known_to)}"

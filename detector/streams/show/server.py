@@ -29,7 +29,7 @@ _FAREWELL_S = 0.6
 """Time in which open pages learn why the run ended."""
 
 
-class Page(serving.Server):
+class LivePage(serving.Server):
     """Serves the page on a thread of its own; as a context manager it is closed however the block ends.
 
     A sink of `display.Display`. It takes no commands.
@@ -103,19 +103,22 @@ class Page(serving.Server):
 
 @contextmanager
 def served(
-    place: tuple[str, int] | None, state: Callable[[], dict[str, Any]], add: Callable[[Page], None], say: Callable[[str], None]
+    place: tuple[str, int] | None,
+    state: Callable[[], dict[str, Any]],
+    add: Callable[[LivePage], None],
+    say: Callable[[str], None],
 ) -> Iterator[None]:
     """Serve a page at a place, where one is asked for.
 
     Args:
-        state: as of `Page`.
+        state: as of `LivePage`.
         add: takes the page, to hand it what it shows.
         say: tells the user its address, and who can reach it.
     """
     if place is None:
         yield
         return
-    page = Page(*place, state)
+    page = LivePage(*place, state)
     add(page)
     with page:
         say(f"live page: {page.url}")

@@ -44,7 +44,7 @@ def open_source(text: str) -> Source:
     camera = _CAMERA.fullmatch(text)
     if camera and not Path(text).is_file():
         wh = (int(camera["w"]), int(camera["h"])) if camera["w"] else None
-        return opencv.Camera(int(camera["device"]) if camera["device"].isdigit() else camera["device"], wh)
+        return opencv.LocalCamera(int(camera["device"]) if camera["device"].isdigit() else camera["device"], wh)
     scheme, separator, _ = text.partition("://")
     if separator:
         if scheme.lower() not in SCHEMES:

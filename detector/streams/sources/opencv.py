@@ -30,7 +30,7 @@ _ANSWER_S = 3.0
 _DEVICES = Path("/dev")
 
 
-class Camera(Source):
+class LocalCamera(Source):
     """A camera of this computer."""
 
     live = True

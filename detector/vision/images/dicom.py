@@ -67,7 +67,7 @@ _KINDS = {
 
 
 @dataclass(frozen=True)
-class Kind:
+class FileKind:
     """What a file says of itself before its header proper."""
 
     sop_class: str
@@ -88,7 +88,7 @@ def is_dicom(head: bytes) -> bool:
     return head[_PLACE : _PLACE + 4] == b"DICM"
 
 
-def kind(head: bytes) -> Kind:
+def kind(head: bytes) -> FileKind:
     """SOP class and transfer syntax, each empty where the file does not state it (PS3.10, 7.1)."""
     values: dict[int, str] = {}
     place = _PLACE + 4
@@ -98,7 +98,7 @@ def kind(head: bytes) -> Kind:
         length = int.from_bytes(head[place + 8 : start] if long else head[place + 6 : start], "little")
         values[element] = head[start : start + length].decode("ascii", "replace").rstrip("\0 ")
         place = start + length
-    return Kind(values.get(0x02, ""), values.get(0x10, ""))
+    return FileKind(values.get(0x02, ""), values.get(0x10, ""))
 
 
 def stated(content: bytes) -> Stated:

@@ -22,7 +22,7 @@ from detector.output.exchange import run as runs
 from detector.output.exchange.run import Identified, Run
 from detector.output.files import sealed
 from detector.review import outcome
-from detector.review.journal import Journal
+from detector.review.journal import ReviewJournal
 from detector.review.opened import open_run
 from detector.review.review import Review
 from detector.vision.detections import Unread
@@ -254,7 +254,7 @@ def test_a_review_that_is_not_of_these_cells_or_was_changed_since_is_not_believe
 def test_what_the_review_itself_signs_and_writes_is_final(tmp_path: Path) -> None:
     folder = steps.write_run(tmp_path, fields=2, cells=5)
     opened = open_run(folder)
-    with Journal(folder, opened.sha256) as journal:
+    with ReviewJournal(folder, opened.sha256) as journal:
         review = Review(opened, journal)
         steps.looked_at_all(review)
         review.change({"id": "sign-0001", "by": "Ann", "smears": [{"smear": "smear", "signed": True}]})

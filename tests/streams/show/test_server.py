@@ -23,7 +23,7 @@ from detector.streams.live import Live
 from detector.streams.log import FrameLog
 from detector.streams.show import status
 from detector.streams.show.display import Display
-from detector.streams.show.server import Page
+from detector.streams.show.server import LivePage
 from detector.streams.sources import open_source
 
 httpx = pytest.importorskip("httpx", reason="needs the dev extra: pip install -e '.[dev]'")
@@ -43,7 +43,7 @@ class Served:
         self.capture = Capture(open_source(camera.url), quick)
         self.display = Display([])
         self.live = Live(self.capture, StubMode(pause_s=0.01), self.log, self.display.put)
-        self.page = Page("127.0.0.1", 0, lambda: status.state(self.live, f"{camera.url} {NASTY}"))
+        self.page = LivePage("127.0.0.1", 0, lambda: status.state(self.live, f"{camera.url} {NASTY}"))
         self.display.add(self.page)
 
 
@@ -103,7 +103,7 @@ def test_without_its_token_nothing_is_shown(served: Served) -> None:
         answer = httpx.get(f"http://127.0.0.1:{page.port}/{path}")
         assert answer.status_code == 404
         assert token not in answer.text
-    with Page("127.0.0.1", 0, dict) as other:
+    with LivePage("127.0.0.1", 0, dict) as other:
         assert httpx.URL(other.url).path != page.path
 
 
@@ -219,7 +219,7 @@ def test_results_are_written_though_1500_connections_are_idle(mjpeg: MjpegServer
 
 
 def test_who_can_reach_it_is_told() -> None:
-    with Page("127.0.0.1", 0, dict) as page:
+    with LivePage("127.0.0.1", 0, dict) as page:
         assert page.warning == ""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:
@@ -227,7 +227,7 @@ def test_who_can_reach_it_is_told() -> None:
         except OSError:
             pytest.skip("needs an address in a network")
         own = probe.getsockname()[0]
-    with Page(own, 0, dict) as page:
+    with LivePage(own, 0, dict) as page:
         assert f"can reach {own}: whoever has the page's whole address sees the picture" in page.warning
         assert httpx.get(page.url).status_code == 200
 
@@ -235,7 +235,7 @@ def test_who_can_reach_it_is_told() -> None:
 @pytest.mark.parametrize("host", ["0.0.0.0", "0", "0x0", "::", "::ffff:0.0.0.0"])
 def test_the_address_that_is_taken_is_judged(host: str) -> None:
     with pytest.raises((UsageError, OutputError), match=r"name the one address|is not an address|cannot be taken"):
-        Page(host, 0, dict)
+        LivePage(host, 0, dict)
 
 
 @pytest.mark.parametrize(
@@ -280,13 +280,13 @@ def test_a_port_that_is_taken_says_so() -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         with pytest.raises(OutputError, match="choose another port, or 0"):
-            Page("127.0.0.1", taken.getsockname()[1], dict)
+            LivePage("127.0.0.1", taken.getsockname()[1], dict)
 
 
 def test_without_its_server_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "uvicorn", None)
     with pytest.raises(MissingExtraError, match=r"pip install 'smearcount\[serve\]'"):
-        Page("127.0.0.1", 0, dict)
+        LivePage("127.0.0.1", 0, dict)
 
 
 @pytest.mark.slow

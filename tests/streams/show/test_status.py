@@ -15,15 +15,15 @@ from detector.streams.live import Live
 from detector.streams.log import FrameLog
 from detector.streams.show import status
 from detector.streams.sources import open_source
-from detector.streams.totals import ClassTotal, Totals
+from detector.streams.totals import ClassTotal, StreamTotals
 
 
 class KnownMode(StubMode):
     """Knows red cells to 4 %."""
 
-    def totals(self) -> Totals:
+    def totals(self) -> StreamTotals:
         one = ClassTotal(1234, Interval(15.5, 14.9, 16.1), 0.0392, 0.05)
-        return Totals(
+        return StreamTotals(
             {"RBC": one, "WBC": ClassTotal(0, None, None, 0.2)}, 80, 0, 0, 0.0123, 2, False, "uncertainty: red cells ±3.9 %"
         )
 

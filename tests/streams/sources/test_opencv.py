@@ -44,7 +44,7 @@ class TestCameras:
 
         monkeypatch.setattr(os, "open", fails)
         with pytest.raises(SourceError, match=message):
-            list(opencv.Camera(str(device)))
+            list(opencv.LocalCamera(str(device)))
 
     def test_a_device_that_is_no_camera(self) -> None:
         assert "/dev/null gives no picture; is it a camera" in refused("/dev/null")

@@ -17,9 +17,9 @@ from detector.streams.sources.simulated import SimulatedCamera
 @pytest.mark.parametrize(
     ("text", "kind", "name"),
     [
-        ("0", opencv.Camera, "camera 0"),
-        ("2@1280x720", opencv.Camera, "camera 2"),
-        ("/dev/video7", opencv.Camera, "camera /dev/video7"),
+        ("0", opencv.LocalCamera, "camera 0"),
+        ("2@1280x720", opencv.LocalCamera, "camera 2"),
+        ("/dev/video7", opencv.LocalCamera, "camera /dev/video7"),
         ("rtsp://user:secret@cam.local:554/a?b=1", opencv.Address, "rtsp://cam.local:554/a?b=1"),
         ("udp://127.0.0.1:5000", opencv.Address, "udp://127.0.0.1:5000"),
         ("fake:pan?seed=1", SimulatedCamera, "fake:pan?seed=1"),

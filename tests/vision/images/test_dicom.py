@@ -262,7 +262,7 @@ def test_a_whole_slide_is_opened_by_openslide(tmp_path: Path) -> None:
     rgb = field(128, 256)
     path = tmp_path / "a.dcm"
     path.write_bytes(whole_slide(rgb, 0.00025))
-    assert dicom.kind(path.read_bytes()) == dicom.Kind(dicom.WHOLE_SLIDE, BASELINE)
+    assert dicom.kind(path.read_bytes()) == dicom.FileKind(dicom.WHOLE_SLIDE, BASELINE)
     assert formats.is_slide(path)
     with formats.open_slide(path) as slide:
         assert (slide.size_wh, slide.um_per_px) == ((256, 128), 0.25)
@@ -273,4 +273,4 @@ def test_a_whole_slide_is_opened_by_openslide(tmp_path: Path) -> None:
 
 def test_the_kind_is_known_without_pydicom() -> None:
     assert dicom.kind(picture(RGB)).transfer_syntax == PLAIN
-    assert dicom.kind(b"") == dicom.Kind("", "")
+    assert dicom.kind(b"") == dicom.FileKind("", "")
