@@ -20,7 +20,8 @@ def command(*, model: Path, figures: Sequence[Path], left_out: Sequence[Path]) -
     """Put the figures of evaluations on a model's card, in place of earlier figures, and write the card's page again."""
     beside = model.with_suffix(".json")
     if not model.is_file() or not beside.is_file():
-        raise ModelError(f"{model}: no such model, or no card {beside.name} beside it")
+        lacking = f"has no card {beside.name} beside it" if model.is_file() else "no such model file"
+        raise ModelError(f"{model}: {lacking}; give an .onnx file that {called('export')} made, with its card")
     digest = cards.check_hash(model)
     content = json.loads(beside.read_text(encoding="utf-8"))
     content["figures"] = [_of(path, digest) for path in figures]

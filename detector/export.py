@@ -38,6 +38,8 @@ def export(*, weights: Path, data: Sequence[Path], out: Path, image_px: int | No
     """Make an ONNX model for counting from trained weights, with thresholds tuned on the datasets' val fields."""
     if not weights.is_file():
         raise ModelError(f"{weights}: no such file; give weights such as runs/train/NAME/weights/best.pt")
+    if weights.suffix != ".pt":
+        raise ModelError(f"{weights}: must be weights (.pt), such as runs/train/NAME/weights/best.pt")
     if out.suffix != ".onnx":
         raise OutputError(f"{out}: must end with .onnx")
     if image_px is not None and (image_px < 64 or image_px % 32):

@@ -170,6 +170,8 @@ def _cluster(address: str | None) -> Iterator[Any]:
         import ray.exceptions
     except ImportError:
         raise MissingExtraError("Ray", "ray", "--engine ray") from None
+    if address is None:
+        _leave_out_usage(ray)
     quiet = {"logging_level": "error", "log_to_driver": False}
     here = {"include_dashboard": False, "_node_ip_address": _LOOPBACK, "object_store_memory": _OBJECTS_BYTES}
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
@@ -185,6 +187,14 @@ def _cluster(address: str | None) -> Iterator[Any]:
         yield ray
     finally:
         ray.shutdown()
+
+
+def _leave_out_usage(ray: Any) -> None:
+    """Start no process for Ray's dashboard, which is left with the reports of usage alone.
+
+    With reports off as well, it asks the metadata services of three clouds which of them this computer is in.
+    """
+    ray._private.services.start_api_server = lambda *_, **__: ("", None)
 
 
 def _reach(address: str) -> None:

@@ -5,6 +5,7 @@ Over the cells of a photograph may lie the black surround of an eyepiece, a scal
 
 from __future__ import annotations
 
+import os
 import random
 import string
 from dataclasses import dataclass
@@ -23,10 +24,17 @@ SURROUND, MARKS = 0.06, 0.08
 _THROUGH_FEWER_PIXELS = {"downscale": cv2.INTER_AREA, "upscale": cv2.INTER_LINEAR}
 
 
+def library() -> Any:
+    """Albumentations, kept from asking PyPI for its newest version, as its import else does."""
+    os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"
+    import albumentations
+
+    return albumentations
+
+
 def transforms(settings: TrainSettings) -> list[Any]:
     """Transforms beyond what Ultralytics does itself (mosaic, flips, scale, shift and colour)."""
-    import albumentations as A
-
+    A = library()
     every = [
         A.RandomRotate90(p=settings.rotate_90),
         A.Downscale(scale_range=(0.2, 0.8), interpolation_pair=_THROUGH_FEWER_PIXELS, p=settings.few_pixels),

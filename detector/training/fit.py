@@ -17,6 +17,9 @@ from detector.training.settings import TrainSettings
 from detector.vision import card, catalogue
 
 _UNSAFE = "is not a YOLO model that can be loaded safely"
+_WORKS = "give weights that a training wrote, such as runs/train/NAME/weights/best.pt"
+_TRIED_PX = 64
+"""Side of the picture on which weights are tried."""
 
 _SETTINGS = "settings.json"
 
@@ -133,28 +136,66 @@ def start(model: str) -> Any:
     here = Path(model).is_file()
     if here and suffix == ".pt":
         card.check_weights(Path(model))
+    elif Path(model).exists() and not here:
+        raise ModelError(f"{model}: is no file; {_WORKS}")
     try:
-        return YOLO(model, task="detect")
+        opened = YOLO(model, task="detect")
     except Exception as error:
         reason = _reason(error)
         if here:
-            raise ModelError(f"{model}: {_UNSAFE} ({reason})") from None
+            raise ModelError(f"{model}: {_UNSAFE} ({reason}); {_WORKS}") from None
         if suffix == ".yaml":
             raise ModelError(f"{model}: is not an architecture that Ultralytics knows; try yolo11n.yaml") from None
         raise DownloadError(
             f"{model}: is not on this computer and could not be downloaded ({reason}); "
             "without network give --model smearcount, a local .pt file, or yolo11n.yaml to start from nothing"
         ) from None
+    if suffix == ".pt":
+        _require_detector(opened, model)
+    return opened
+
+
+def _require_detector(opened: Any, name: str) -> None:
+    """Refuse weights that load, but are no detector: what they say of themselves is used later, without a look.
+
+    Raises:
+        ModelError: they are none.
+    """
+    import torch
+
+    network = opened.model
+    names = getattr(network, "names", None)
+    stride = getattr(network, "stride", None)
+    sound = {
+        "its task is not detection": opened.task == "detect",
+        "its architecture is none": isinstance(getattr(network, "yaml", None), dict),
+        "its classes have no names": isinstance(names, dict) and all(isinstance(key, int) for key in names),
+        "its strides are none": isinstance(stride, torch.Tensor) and stride.ndim == 1 and bool((stride >= 1).all()),
+        "its weights hold no numbers (NaN)": all(bool(torch.isfinite(weight).all()) for weight in network.parameters()),
+    }
+    wrong = [what for what, is_so in sound.items() if not is_so]
+    try:
+        with torch.no_grad():
+            network(torch.zeros(1, 3, _TRIED_PX, _TRIED_PX))
+    # What a stranger's layers raise may be anything.
+    except Exception as error:
+        wrong.append(f"it cannot be run: {_reason(error)}")
+    if wrong:
+        raise ModelError(f"{name}: is no detector that can be trained or exported ({wrong[0]}); {_WORKS}")
 
 
 def trained_px(weights: Path) -> int | None:
     """Side of the pictures that weights were trained with, in pixels; None where they do not say.
 
     Raises:
-        ModelError: they cannot be loaded.
+        ModelError: they cannot be loaded, or say what no side is.
     """
     stated = (getattr(start(str(weights)), "ckpt", None) or {}).get("train_args", {}).get("imgsz")
-    return stated if isinstance(stated, int) else None
+    if not isinstance(stated, int):
+        return None
+    if not _TRIED_PX <= stated <= card.MOST_PX:
+        raise ModelError(f"{weights}: says that it was trained at {stated} px, which is no size of a picture; {_WORKS}")
+    return stated
 
 
 def resolved(model: str) -> str:
@@ -230,7 +271,9 @@ def _forget_after(table: Path, epoch: int) -> None:
 
 
 def _reason(error: Exception) -> str:
-    return " ".join(str(error).split())[:200]
+    """The first sentence: what Ultralytics advises after it is not of this program."""
+    first = " ".join(str(error).split()).removeprefix("ERROR ❌️ ").partition(". ")[0]
+    return first[:200] or type(error).__name__
 
 
 def arguments(settings: TrainSettings, data: Path, run_folder: Path) -> dict[str, Any]:

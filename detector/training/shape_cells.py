@@ -145,8 +145,6 @@ def _matched(red: boxes.Boxes, labelled: Sequence[tuple[int, int, int]], rbc_px:
 
 def _pictures(own: _Field, chosen: NDArray[np.int64], rbc_px: float, lights: int, seed: str) -> NDArray[np.uint8]:
     """Pictures of some cells of a field, of shape (n, 1 + lights, WIDER_PX, WIDER_PX, 3)."""
-    import albumentations as A
-
     rng = random.Random(seed)
     changes = augment.transforms(settings.load(overrides=_LIGHTS))
     made = [_cut(own.rgb, own.detections, own.red[chosen], rbc_px)]
@@ -155,7 +153,7 @@ def _pictures(own: _Field, chosen: NDArray[np.int64], rbc_px: float, lights: int
         small = images.shrink(own.rgb, factor)
         # A cell's width on the changed picture is taken for that of the smear.
         stretch = np.array([small.shape[1] / own.rgb.shape[1], small.shape[0] / own.rgb.shape[0]] * 2, dtype=np.float32)
-        changed = A.Compose(changes, seed=rng.randrange(2**31))(image=small)["image"]
+        changed = augment.library().Compose(changes, seed=rng.randrange(2**31))(image=small)["image"]
         detections = Detections(
             own.detections.xyxy * stretch, own.detections.score, own.detections.label, (small.shape[1], small.shape[0])
         )

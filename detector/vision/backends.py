@@ -164,7 +164,7 @@ def _session(onnxruntime: Any, path: Path, backend: str, threads: int) -> Any:
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.enable_mem_pattern = False  # a tenth less memory, no slower, and DirectML asks for it
-    options.log_severity_level = 3
+    options.log_severity_level = 4  # what it calls errors is raised too, and told in one line
     session = onnxruntime.InferenceSession(str(path), options, providers=[(provider, dict(settings))])
     if session.get_providers()[0] != provider:
         # It goes on with the processor where the provider's own libraries are missing.

@@ -20,6 +20,8 @@ METADATA_KEY = "smearcount"
 """Key in an ONNX file's metadata under which its `Card` stands as JSON."""
 _MOST_BYTES = 16 * texts.MEBIBYTE
 """Of a card beside a model; ours have some kilobytes."""
+_MOST_OF_MODEL = 2 * 1024 * texts.MEBIBYTE
+"""Bytes of a model or weights; no ONNX file can have more."""
 MOST_PX = 4096
 """No side of a network's input is asked to be longer."""
 LAYOUT = 3
@@ -158,7 +160,14 @@ def check_weights(path: Path) -> str:
 
 
 def _checked(path: Path, key: str, required: bool) -> str:
-    digest = sha256(path)
+    try:
+        if path.stat().st_size > _MOST_OF_MODEL:
+            raise ModelError(
+                f"{path}: is larger than 2 GiB, which no model is; give an .onnx or .pt file that training or export wrote"
+            )
+        digest = sha256(path)
+    except OSError as error:
+        raise ModelError(f"{path}: cannot be read ({error.strerror}); give a file that you can read") from None
     beside = path.with_suffix(".json")
     if beside.is_file():
         try:

@@ -151,7 +151,9 @@ def header(path: Path) -> tuple[tuple[int, int], int]:
 def _check(series: tifffile.TiffPageSeries) -> None:
     """Refuse a picture whose channels are pages of their own."""
     page: Any = series.pages[0]
-    if page.samplesperpixel == 1 and "C" in series.axes and series.sizes.get("channel", 1) > 1:
+    # What an axis is called in `sizes` is not the same in all versions of tifffile.
+    channels = dict(zip(series.axes, series.shape, strict=True)).get("C", 1)
+    if page.samplesperpixel == 1 and channels > 1:
         raise ImageError("holds its channels as pictures of their own; save it as RGB")
 
 
