@@ -106,7 +106,7 @@ class CropClassifier:
     """One of `CLASSIFIERS` with the features or pictures that it sees."""
 
     fit_s = 0.0
-    """Time of the last fit, without measuring features."""
+    """Processor time of the last fit, without measuring features."""
 
     def __init__(self, name: str, enhanced: bool, seed: int = 0) -> None:
         """A classifier by its name.
@@ -131,21 +131,21 @@ class CropClassifier:
             raise NothingToDoError(f"{self.name} needs {FEWEST_CROPS} crops of two classes or more, got {held}")
         self.unlearnt = tuple(name for label, name in enumerate(numbers) if label not in learnt)
         chosen = np.isin(crops.label, learnt)
-        self.fit_features(self._seen(crops)[chosen], crops.label[chosen])
+        self.fit_seen(self._seen(crops)[chosen], crops.label[chosen])
 
     def _seen(self, crops: Crops) -> Any:
         """Features of shape (n, features), or pictures of shape (n, side, side, 3)."""
         return crops.squares(self.enhanced) if self.name in NETWORKS else crops.features(self.enhanced)
 
-    def fit_features(self, features: Features, labels: Labels) -> None:
-        """Learn from features of shape (n, features) and labels of shape (n,), of two classes or more."""
+    def fit_seen(self, seen: NDArray[Any], labels: Labels) -> None:
+        """Learn from what it sees, features of shape (n, features) or pictures of shape (n, side, side, 3), of two classes or more."""
         self._model = CLASSIFIERS[self.name](self.seed)
-        began = time.perf_counter()
+        began = time.process_time()
         with warnings.catch_warnings():
             # Some more steps would change hardly a crop.
             warnings.simplefilter("ignore", ConvergenceWarning)
-            self._model.fit(features, labels)
-        self.fit_s = time.perf_counter() - began
+            self._model.fit(seen, labels)
+        self.fit_s = time.process_time() - began
 
     def size_bytes(self) -> int:
         """How much a fitted classifier takes on disk."""
@@ -155,10 +155,10 @@ class CropClassifier:
         """The label of each crop, of shape (n,), and its probabilities, of shape (n, classes), 0 for classes that were not learnt."""
         if not len(crops):
             return np.zeros(0, dtype=np.int64), np.zeros((0, len(crops.classes)))
-        return self.classify_features(self._seen(crops), len(crops.classes))
+        return self.classify_seen(self._seen(crops), len(crops.classes))
 
-    def classify_features(self, features: Features, classes: int) -> tuple[Labels, Features]:
-        """The same from features of shape (n, features), of one crop or more."""
-        probability = np.zeros((len(features), classes))
-        probability[:, self._model.classes_] = self._model.predict_proba(features)
+    def classify_seen(self, seen: NDArray[Any], classes: int) -> tuple[Labels, Features]:
+        """The same from features or pictures of one crop or more."""
+        probability = np.zeros((len(seen), classes))
+        probability[:, self._model.classes_] = self._model.predict_proba(seen)
         return probability.argmax(axis=1).astype(np.int64), probability

@@ -47,7 +47,7 @@ def text(card: ShapeCard) -> str:
                 ("accuracy of these", *_both(own, test, "accuracy_sure")),
                 ("expected calibration error", *_both(own, test, "ece")),
                 ("the same without temperature", _percent(own["ece_before"]), ""),
-                *((f"{name} by features: accuracy, balanced", f"{_percent(of['accuracy'])}, {_percent(of['balanced'])}", "")
+                *((f"{name}: accuracy, balanced accuracy", f"{_percent(of['accuracy'])}, {_percent(of['balanced'])}", "")
                   for name, of in card.training.get("classical", {}).items()),
             ],
         ),
