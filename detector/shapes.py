@@ -71,12 +71,15 @@ def learn(options: ShapesOptions) -> int:
 
 
 def _classical(cells: ShapeCells, names: Sequence[str], seed: int) -> dict[str, dict[str, float]]:
-    """Accuracy and balanced accuracy of classifiers by features, with the same smears left out and on the same pictures."""
+    """Figures of other classifiers, with the same smears left out and on the same pictures."""
     if not names:
         return {}
     from detector.baselines import classifiers
+    from detector.training import shape_card
 
-    return classifiers.left_out_by_smear(cells.pictures[:, 0], cells.shape, cells.smears, names, seed)
+    pictures, classes = cells.pictures[:, 0], len(shape_card.grouped())
+    answers = classifiers.left_out_by_smear(pictures, cells.shape, cells.smears, names, classes, seed)
+    return {name: shape_card.calibrated_rates(probability, shape_card.truth(cells)) for name, probability in answers}
 
 
 def parser() -> Parser:
@@ -86,7 +89,7 @@ def parser() -> Parser:
     add("--data", type=Path, required=True, help="folder of Chula RBC-12, with images and points")
     add("--labels", type=Path, default=ShapesOptions.labels, help="folder with boxes of the same fields, as YOLO files")
     add("--splits", type=Path, default=ShapesOptions.splits, help="folder with train.txt, val.txt and test.txt")
-    of_rivals = "classifier by features to measure beside it, by its name in docs/methods.md; can be given several times"
+    of_rivals = "classifier of detector.compare to measure beside it, by its name in docs/methods.md; can be given several times"
     add("--classical", metavar="<name>", action="append", default=[], help=of_rivals)
     add("--seed", type=Number(int, 0), default=0, help="random seed")
     add("--out", type=Path, help="folder for the results; default: runs/shapes/<time>")

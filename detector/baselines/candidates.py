@@ -61,14 +61,14 @@ class Candidates(Classical):
             )
         taught = np.isin(label, learnt)
         self.judge = CropClassifier("random forest", enhanced=False, seed=self.seed)
-        self.judge.fit_features(known[taught], label[taught])
+        self.judge.fit_seen(known[taught], label[taught])
 
     def find(self, rgb: Rgb) -> Detections:
         """The segments that are cells; a score is the share of the forest's trees."""
         size_wh, segments = (rgb.shape[1], rgb.shape[0]), self.watershed.segments(rgb)
         if not len(segments):
             return Detections.none(size_wh)
-        label, probability = self.judge.classify_features(_features(rgb, segments), _NOTHING + 1)
+        label, probability = self.judge.classify_seen(_features(rgb, segments), _NOTHING + 1)
         score = probability.max(axis=1).astype(np.float32)
         cells = np.flatnonzero(np.isin(label, self.sought))
         kept = cells[boxes.suppress(segments[cells], score[cells], np.zeros(len(cells), dtype=np.int64), _DOUBLE)]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import pickle
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Self
 
 import numpy as np
@@ -107,7 +107,7 @@ class CropClassifier:
     """One of `CLASSIFIERS` with the features or pictures that it sees."""
 
     fit_s = 0.0
-    """Time of the last fit, without measuring features."""
+    """Processor time of the last fit, without measuring features."""
 
     def __init__(self, name: str, enhanced: bool, seed: int = 0) -> None:
         """A classifier by its name.
@@ -132,21 +132,21 @@ class CropClassifier:
             raise NothingToDoError(f"{self.name} needs {FEWEST_CROPS} crops of two classes or more, got {held}")
         self.unlearnt = tuple(name for label, name in enumerate(numbers) if label not in learnt)
         chosen = np.isin(crops.label, learnt)
-        self.fit_features(self._seen(crops)[chosen], crops.label[chosen])
+        self.fit_seen(self._seen(crops)[chosen], crops.label[chosen])
 
     def _seen(self, crops: Crops) -> Any:
         """Features of shape (n, features), or pictures of shape (n, side, side, 3)."""
         return crops.squares(self.enhanced) if self.name in NETWORKS else crops.features(self.enhanced)
 
-    def fit_features(self, features: Features, labels: Labels) -> None:
-        """Learn from features of shape (n, features) and labels of shape (n,), of two classes or more."""
+    def fit_seen(self, seen: NDArray[Any], labels: Labels) -> None:
+        """Learn from what it sees, features of shape (n, features) or pictures of shape (n, side, side, 3), of two classes or more."""
         self._model = CLASSIFIERS[self.name](self.seed)
-        began = time.perf_counter()
+        began = time.process_time()
         with warnings.catch_warnings():
             # Some more steps would change hardly a crop.
             warnings.simplefilter("ignore", ConvergenceWarning)
-            self._model.fit(features, labels)
-        self.fit_s = time.perf_counter() - began
+            self._model.fit(seen, labels)
+        self.fit_s = time.process_time() - began
 
     def size_bytes(self) -> int:
         """How much a fitted classifier takes on disk."""
@@ -156,41 +156,39 @@ class CropClassifier:
         """The label of each crop, of shape (n,), and its probabilities, of shape (n, classes), 0 for classes that were not learnt."""
         if not len(crops):
             return np.zeros(0, dtype=np.int64), np.zeros((0, len(crops.classes)))
-        return self.classify_features(self._seen(crops), len(crops.classes))
+        return self.classify_seen(self._seen(crops), len(crops.classes))
 
-    def classify_features(self, features: Features, classes: int) -> tuple[Labels, Features]:
-        """The same from features of shape (n, features), of one crop or more."""
-        probability = np.zeros((len(features), classes))
-        probability[:, self._model.classes_] = self._model.predict_proba(features)
+    def classify_seen(self, seen: NDArray[Any], classes: int) -> tuple[Labels, Features]:
+        """The same from features or pictures of one crop or more."""
+        probability = np.zeros((len(seen), classes))
+        probability[:, self._model.classes_] = self._model.predict_proba(seen)
         return probability.argmax(axis=1).astype(np.int64), probability
 
 
 def left_out_by_smear(
-    pictures: NDArray[np.uint8], label: NDArray[np.int64], smears: Sequence[str], names: Sequence[str], seed: int
-) -> dict[str, dict[str, float]]:
-    """Accuracy and balanced accuracy of classifiers by features, each on the smears that it did not learn from.
+    pictures: NDArray[np.uint8], label: NDArray[np.int64], smears: Sequence[str], names: Sequence[str], classes: int, seed: int
+) -> Iterator[tuple[str, NDArray[np.float64]]]:
+    """What each classifier says of the cells whose smear it did not learn from: its name, and probabilities of shape (n, classes).
 
     Args:
-        pictures: those that the classifier sees with which they are compared, of shape (n, h, w, 3).
+        pictures: of shape (n, h, w, 3); networks see them, others see their features.
         label: of shape (n,).
         smears: of each; each smear is left out in turn.
         names: of `CLASSIFIERS`.
 
     Raises:
-        UsageError: there is no such classifier.
+        UsageError: there is no such classifier. MissingExtraError: it is a network, and torch is not installed.
     """
     unknown = [name for name in names if name not in CLASSIFIERS]
     if unknown:
         raise UsageError(f"unknown classifier {unknown[0]!r}; known: {', '.join(CLASSIFIERS)}")
-    seen = table(list(pictures), enhanced=False)
-    classes, smear = int(label.max()) + 1, np.asarray(smears)
-    figures = {}
+    measured = table(list(pictures), enhanced=False) if set(names) - set(NETWORKS) else np.zeros((0, 0))
+    smear = np.asarray(smears)
     for name in names:
-        taken = np.zeros(len(label), dtype=np.int64)
+        seen = pictures if name in NETWORKS else measured
+        probability = np.zeros((len(label), classes))
         for own in (smear == left_out for left_out in np.unique(smear)):
             classifier = CropClassifier(name, enhanced=False, seed=seed)
-            classifier.fit_features(seen[~own], label[~own])
-            taken[own] = classifier.classify_features(seen[own], classes)[0]
-        recall = [float((taken[label == kind] == kind).mean()) for kind in np.unique(label)]
-        figures[name] = {"accuracy": round(float((taken == label).mean()), 4), "balanced": round(float(np.mean(recall)), 4)}
-    return figures
+            classifier.fit_seen(seen[~own], label[~own])
+            probability[own] = classifier.classify_seen(seen[own], classes)[1]
+        yield name, probability

@@ -84,16 +84,17 @@ def tinted(batch: Tensor) -> Tensor:
     return (batch + 2) * (1 + _TINT * torch.randn(len(batch), 3, 1, 1)) - 2
 
 
-def stage(before: int, after: int, separable: bool = False) -> nn.Sequential:
+def stage(before: int, after: int, separable: bool = False, leak: float = 0.0) -> nn.Sequential:
     """A convolution of 3 by 3 pixels, normalized and rectified.
 
     Args:
         separable: each channel by itself, then all of them point by point; that takes about a ninth of the sums.
+        leak: slope of the rectifier below 0.
     """
     if not separable:
-        return nn.Sequential(nn.Conv2d(before, after, 3, padding=1, bias=False), nn.BatchNorm2d(after), nn.ReLU())
-    each = nn.Sequential(nn.Conv2d(before, before, 3, padding=1, groups=before, bias=False), nn.BatchNorm2d(before), nn.ReLU())
-    return nn.Sequential(*each, nn.Conv2d(before, after, 1, bias=False), nn.BatchNorm2d(after), nn.ReLU())
+        return nn.Sequential(nn.Conv2d(before, after, 3, padding=1, bias=False), nn.BatchNorm2d(after), nn.LeakyReLU(leak))
+    each = [nn.Conv2d(before, before, 3, padding=1, groups=before, bias=False), nn.BatchNorm2d(before), nn.LeakyReLU(leak)]
+    return nn.Sequential(*each, nn.Conv2d(before, after, 1, bias=False), nn.BatchNorm2d(after), nn.LeakyReLU(leak))
 
 
 def _trunk(outputs: int, separable: bool = False) -> nn.Sequential:

@@ -56,7 +56,7 @@ class ClassFigures:
     rates: Operating | None
     ap50: Interval | None
     ms: float | None
-    """Mean time for a field."""
+    """Mean processor time for a field."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -266,7 +266,7 @@ def _methods_table(comparison: MethodsReport) -> Table:
         for run in comparison.runs
         if run.failed is None
     ]
-    return table("Time and size; a field's time is without reading its picture", columns, made)
+    return table("Processor time and size; a field's time is without reading its picture", columns, made)
 
 
 def _claims_table(comparison: MethodsReport) -> Table:
@@ -326,7 +326,7 @@ def show(console: Console, errors: Console, comparison: MethodsReport) -> None:
     counting = terminal.empty_table(
         ("data", "class", "method", "mean error", "bias", "precision", "recall", "AP50", "ms"),
         "counts per field, with 95 % intervals",
-        "mean error: absolute; ms: time for a field without reading it",
+        "mean error: absolute; ms: processor time for a field without reading it",
     )
     before = None
     for of in comparison.figures:

@@ -31,6 +31,8 @@ _BATCH, _PATCH_PX = 8, 64
 _RATE = 0.01
 _WIDTHS = (8, 16, 32, 48)
 """Channels of each level; one is half as large as the one above."""
+_LEAK = 0.1
+"""Slope of rectifiers below 0. Without one all channels may be 0 in the darkest nuclei, where nothing can then be learned."""
 _MIDDLE = 0.6
 """Sides of a cell's middle, in those of its box."""
 _IN_CELLS = 3.0
@@ -179,7 +181,7 @@ class _Levels(nn.Module):
 
 
 def _twice(before: int, after: int) -> nn.Sequential:
-    return nn.Sequential(stage(before, after), stage(after, after))
+    return nn.Sequential(stage(before, after, leak=_LEAK), stage(after, after, leak=_LEAK))
 
 
 def _truth(field: LabelledField, classes: Sequence[int], width_px: float) -> tuple[Labelled, NDArray[np.float32]]:

@@ -106,13 +106,28 @@ def called(chances: Floats, limit: float) -> Labels:
     return np.where(chances.max(axis=1) >= limit, chances.argmax(axis=1), len(SHAPES)).astype(np.int64)
 
 
+def rates(chances: Floats, label: Labels) -> dict[str, float]:
+    """Accuracy, its mean over the shapes, and the calibration error, of cells that are each given their likeliest shape."""
+    right = chances.argmax(axis=1) == label
+    return {
+        "accuracy": _rounded(right.mean()),
+        "balanced": _rounded(np.mean([right[label == kind].mean() for kind in np.unique(label)])),
+        "ece": _rounded(calibration_error(chances, label)),
+    }
+
+
+def calibrated_rates(taught: Floats, label: Labels) -> dict[str, float]:
+    """`rates` of probabilities of the taught shapes, of shape (n, len(TAUGHT)), once they are calibrated by a temperature."""
+    answers = np.log(np.maximum(taught, _LEAST))
+    return rates(probability(answers, temperature(answers, label)), label)
+
+
 def figures(chances: Floats, label: Labels, smears: Sequence[str], limit: float) -> dict[str, Any]:
     """Accuracy of cells whose shape is known; `confusion` has a row for each shape, a column for each and one for those not sure."""
     taken, named = chances.argmax(axis=1), called(chances, limit)
     sure = named < len(SHAPES)
     confusion = np.zeros((len(SHAPES), len(SHAPES) + 1), dtype=np.int64)
     np.add.at(confusion, (label, named), 1)
-    there = np.unique(label)
     unit = np.unique(np.asarray(smears), return_inverse=True)[1]
     limits = {
         "accuracy": _limits(taken == label, unit),
@@ -122,9 +137,7 @@ def figures(chances: Floats, label: Labels, smears: Sequence[str], limit: float)
     return {
         "cells": len(label),
         "smears": len(set(smears)),
-        "accuracy": _rounded((taken == label).mean()),
-        "balanced": _rounded(np.mean([(taken[label == kind] == kind).mean() for kind in there])),
-        "ece": _rounded(calibration_error(chances, label)),
+        **rates(chances, label),
         "coverage": _rounded(sure.mean()),
         "accuracy_sure": _rounded((named == label)[sure].mean() if sure.any() else 0.0),
         "not_sure_most": _rounded(max(1 - sure[unit == own].mean() for own in np.unique(unit))),
@@ -252,7 +265,7 @@ def page(card: ShapeCard) -> str:
                 ("accuracy of these", *_both(own, test, "accuracy_sure")),
                 ("expected calibration error", *_both(own, test, "ece")),
                 ("the same without temperature", tenths(own["ece_before"]), ""),
-                *((f"{name} by features: accuracy, balanced", f"{tenths(of['accuracy'])}, {tenths(of['balanced'])}", "")
+                *((f"{name}: accuracy, balanced accuracy", f"{tenths(of['accuracy'])}, {tenths(of['balanced'])}", "")
                   for name, of in card.training.get("classical", {}).items()),
             ],
         ),

@@ -11,6 +11,9 @@ import pytest
 
 pytest.importorskip("onnx", reason="needs the train extra: pip install -e '.[train]'")
 
+from scipy import special
+
+from detector import shapes as command
 from detector.annotations import points
 from detector.errors import AnnotationError, NothingToDoError
 from detector.training import shape_card, shape_cells, shapes
@@ -103,6 +106,28 @@ def test_the_temperature_undoes_too_much_confidence(factor: float) -> None:
     heat = shape_card.temperature(answers, label)
     assert heat == pytest.approx(factor, rel=0.08)
     assert shape_card.calibration_error(shape_card.probability(answers, heat), label) < 0.02
+
+
+def test_other_classifiers_are_calibrated_before_they_are_compared() -> None:
+    answers, label = _sharpened(3.0)
+    sure = special.softmax(answers, axis=1)
+    before = shape_card.rates(sure @ shape_card.grouped(), label)
+    after = shape_card.calibrated_rates(sure, label)
+    assert before["ece"] > 0.1
+    assert after["ece"] < 0.02
+    assert after["accuracy"] == pytest.approx(before["accuracy"], abs=0.02)
+
+
+def test_other_classifiers_stand_on_the_page(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    pytest.importorskip("sklearn", reason="needs the baselines extra: pip install -e '.[baselines]'")
+    monkeypatch.setattr(shapes, "HIDDEN", 60)
+    cells = _cells(3, 30)
+    told = command._classical(cells, ["k nearest neighbours"], 0)
+    assert told["k nearest neighbours"]["accuracy"] > 0.95
+    assert command._classical(cells, [], 0) == {}
+    learned = shapes.learn(cells, 1)
+    card = shape_card.finish(tmp_path / "shapes.onnx", learned, cells, _cells(2, 20, 9), {"classical": told})
+    assert "| k nearest neighbours: accuracy, balanced accuracy | " in shape_card.page(card)
 
 
 def test_the_calibration_error_is_the_distance_from_what_is_right() -> None:
