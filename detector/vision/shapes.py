@@ -195,6 +195,8 @@ class ShapeModel:
 
     def probability(self, pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Calibrated probabilities of the shapes, of shape (n, shapes), of pictures of shape (n, SIDE_PX, SIDE_PX, 3) by `crops`."""
+        if not len(pictures):  # older versions of ONNX Runtime fail
+            return np.zeros((0, len(self.card.shapes)), dtype=np.float32)
         return np.asarray(self._session.run([PROBABILITY], {PICTURES: pictures})[0])
 
     def _unlike(self, rbc_px: float, quality: Quality) -> str:
