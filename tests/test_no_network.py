@@ -38,6 +38,8 @@ NOTHING: frozenset[str] = frozenset()
 ACCOUNT_IS_NAMED = frozenset({"socket AF_UNIX", "connect AF_UNIX /var/run/nscd/socket"})
 # By libuuid, for a number of no other: of the daemon that gives such, and by the names of this computer's network cards.
 NUMBER_IS_MADE = frozenset({"socket AF_UNIX", "connect AF_UNIX /run/uuidd/request", "socket AF_INET"})
+# By torch, where a process of its own prepares batches and hands them over.
+BATCHES_ARE_HANDED_OVER = frozenset({"socket AF_UNIX", "bind AF_UNIX own", "connect AF_UNIX own"})
 # By urllib3, which pydicom imports, to learn whether this computer has IPv6; nothing listens.
 IPV6_IS_TRIED = frozenset({"socket AF_INET6", "bind AF_INET6 ::1"})
 LISTENS = frozenset({"socket AF_INET", "bind AF_INET 127.0.0.1"})
@@ -46,7 +48,7 @@ ALLOWED = {
     **dict.fromkeys(("card", "control", "convert", "demo", "evaluate", "factor", "models", "shapes", "stream", "synth"), NOTHING),
     **dict.fromkeys(("count", "exchange"), IPV6_IS_TRIED),
     "compare": ACCOUNT_IS_NAMED,
-    **dict.fromkeys(("adapt", "export", "train"), ACCOUNT_IS_NAMED | NUMBER_IS_MADE),
+    **dict.fromkeys(("adapt", "export", "train"), ACCOUNT_IS_NAMED | NUMBER_IS_MADE | BATCHES_ARE_HANDED_OVER),
     **dict.fromkeys(("app", "review"), ACCOUNT_IS_NAMED | LISTENS),
     "serve": LISTENS,
 }
@@ -160,6 +162,8 @@ while time.monotonic() - began < 12:
 
 _CALL = re.compile(r"\b(socket|bind|connect|sendto|sendmsg|sendmmsg)\(.*?\b([AP]F_\w+)\b")
 _ADDRESS = re.compile(r'(?:inet_addr\(|inet_pton\(AF_INET6, |sun_path=)@?"([^"]+)"')
+_OWN = re.compile(r"/.*/pymp-\w+/listener-\w+")
+"""A socket in a folder that Python makes for the processes of one program."""
 _COMMAND = re.compile(r'chdir\("\.\./calls/\d+/(\w+)"')
 
 
@@ -167,7 +171,21 @@ def watched(calls: Path, *words: str) -> list[str]:
     """A Python program under strace, which writes calls about sockets to a file; the process is Python's own."""
     assert _STRACE is not None
     names = "socket,bind,connect,sendto,sendmsg,sendmmsg,chdir"
-    return [_STRACE, "-D", "-f", "-qq", "-e", f"trace={names}", "-e", "signal=none", "-o", str(calls), sys.executable, *words]
+    return [
+        _STRACE,
+        "-D",
+        "-f",
+        "--seccomp-bpf",
+        "-qq",
+        "-e",
+        f"trace={names}",
+        "-e",
+        "signal=none",
+        "-o",
+        str(calls),
+        sys.executable,
+        *words,
+    ]
 
 
 def environment(**own: str) -> dict[str, str]:
@@ -202,7 +220,7 @@ def read(calls: Path, command: str = "") -> Iterator[tuple[str, str]]:
         if began := _COMMAND.search(line):
             command = began[1]
         if call := _CALL.search(line):
-            yield command, " ".join([*call.groups(), *_ADDRESS.findall(line)])
+            yield command, " ".join([*call.groups(), *(_OWN.sub("own", address) for address in _ADDRESS.findall(line))])
 
 
 def faults(calls: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
