@@ -24,7 +24,7 @@ SURROUND, MARKS = 0.06, 0.08
 _THROUGH_FEWER_PIXELS = {"downscale": cv2.INTER_AREA, "upscale": cv2.INTER_LINEAR}
 
 
-def library() -> Any:
+def albumentations_offline() -> Any:
     """Albumentations, kept from asking PyPI for its newest version, as its import else does."""
     os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"
     import albumentations
@@ -34,7 +34,7 @@ def library() -> Any:
 
 def transforms(settings: TrainSettings) -> list[Any]:
     """Transforms beyond what Ultralytics does itself (mosaic, flips, scale, shift and colour)."""
-    A = library()
+    A = albumentations_offline()
     every = [
         A.RandomRotate90(p=settings.rotate_90),
         A.Downscale(scale_range=(0.2, 0.8), interpolation_pair=_THROUGH_FEWER_PIXELS, p=settings.few_pixels),

@@ -153,7 +153,7 @@ def _pictures(own: _Field, chosen: NDArray[np.int64], rbc_px: float, lights: int
         small = images.shrink(own.rgb, factor)
         # A cell's width on the changed picture is taken for that of the smear.
         stretch = np.array([small.shape[1] / own.rgb.shape[1], small.shape[0] / own.rgb.shape[0]] * 2, dtype=np.float32)
-        changed = augment.library().Compose(changes, seed=rng.randrange(2**31))(image=small)["image"]
+        changed = augment.albumentations_offline().Compose(changes, seed=rng.randrange(2**31))(image=small)["image"]
         detections = Detections(
             own.detections.xyxy * stretch, own.detections.score, own.detections.label, (small.shape[1], small.shape[0])
         )
