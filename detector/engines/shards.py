@@ -209,6 +209,9 @@ class ShardWorker:
                 estimates.append(self._estimate(item))
             except FetchError as error:
                 problems[item.field] = str(error)
+            # Whatever one field does to the model must not cost the others their counts.
+            except Exception as error:
+                problems[item.field] = local.not_searched(error)
         scale = of_smear(estimates)
         # Where a field is missing, the next run is to look again.
         if not problems:
@@ -221,8 +224,7 @@ class ShardWorker:
                 return local.estimate_of(self._model, path)
         except FetchError:
             raise
-        # Whatever one field does to the model must not cost the others their counts.
-        except Exception:
+        except ImageError:
             return None
 
     def count(self, part: Sequence[ArchiveField], scale: Scale | None, careful: bool = False) -> None:

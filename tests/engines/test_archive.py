@@ -173,6 +173,24 @@ def test_a_field_that_kills_its_workers_is_unread_and_the_others_are_counted(
     assert_same(tmp_path / "out", of_local(options, model))
 
 
+def test_a_field_whose_scale_cannot_be_told_for_want_of_memory_is_unread(
+    options: CountOptions, model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = local.estimate_of
+
+    def failing(model: Model, path: Path) -> Any:
+        if path.name == "0.jpg" and path.parent.name == "a":
+            raise MemoryError
+        return real(model, path)
+
+    monkeypatch.setattr(local, "estimate_of", failing)
+    counted(options, model)
+    assert {row["field"] for row in rows(tmp_path / "out", "counts") if row["status"] == "unread"} == {"a/0.jpg", "b/bad.jpg"}
+    monkeypatch.setattr(local, "estimate_of", real)
+    counted(replace(options, resume=True), model)
+    assert_same(tmp_path / "out", of_local(options, model))
+
+
 def test_a_smear_that_kills_its_workers_is_named(options: CountOptions, model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     def killing(*_: Any) -> None:
         raise Lost
