@@ -166,7 +166,7 @@ def reports(run: Run) -> tuple[list[Report], list[str]]:
     Raises:
         ManifestError: a table of the count cannot be read. UsageError: these are the results of a review.
     """
-    if "review" in run.about:
+    if run.reviewed:
         raise UsageError(
             f"{run.folder}: give the folder of the count, whose messages hold the numbers of signed smears as reviewed"
         )

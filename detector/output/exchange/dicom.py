@@ -33,6 +33,8 @@ _SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 _OWN = "99SMC"
 _CODES = {"RBC": ("41898006", "Erythrocyte"), "WBC": ("52501007", "Leukocyte"), "Platelets": ("16378004", "Platelet")}
 """SNOMED CT."""
+_DESCRIPTION = {False: "Blood cells found by smearcount", True: "Blood cells found by smearcount, reviewed by a person"}
+"""By whether the cells are those of a review."""
 _LONGEST = 64
 """Signs of a short text in DICOM."""
 
@@ -170,7 +172,7 @@ def _annotations(run: Run, field: RunField, source: Dataset, named: _Named, said
         software_versions=version(),
         device_serial_number="none",
         content_label="BLOOD_CELLS",
-        content_description=(f"WARNING: {printable(warning)}" if warning else "Blood cells found by smearcount")[:_LONGEST],
+        content_description=(f"WARNING: {printable(warning)}" if warning else _DESCRIPTION[run.reviewed])[:_LONGEST],
     )
 
 
@@ -201,7 +203,8 @@ def _groups(run: Run, field: RunField, named: _Named, warning: str) -> Iterator[
             annotated_property_type=Code(code, "SCT", meaning),
             graphic_type="RECTANGLE",
             graphic_data=[np.array([(x1, y1), (x2, y1), (x2, y2), (x1, y2)]) for x1, y1, x2, y2 in corners[chosen]],
-            algorithm_type="AUTOMATIC",
+            # What a person looked through, and could correct.
+            algorithm_type="SEMIAUTOMATIC" if run.reviewed else "AUTOMATIC",
             algorithm_identification=algorithm,
             measurements=[Measurements(Code("score", _OWN, "Score of the detection"), scores[chosen], codes.UCUM.NoUnits)],
             description=printable(warning) if warning else None,

@@ -96,6 +96,11 @@ class Run:
     identifiers: Mapping[str, Identified] = field(default_factory=dict)
     """Of whom each smear is, by its name, as far as the user says; nothing else says so."""
 
+    @property
+    def reviewed(self) -> bool:
+        """Whether its cells and numbers are those of a review."""
+        return "review" in self.about
+
     @cached_property
     def cells_sha256(self) -> str:
         """Of its `detections.json`: what tells it from all other runs.

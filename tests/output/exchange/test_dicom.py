@@ -69,6 +69,14 @@ def test_annotations_are_read_by_highdicom_with_the_boxes_of_the_picture_that_th
     np.testing.assert_array_equal(images.read(folder / "images" / f"{portable(name)}.dcm"), copy.pixel_array)
 
 
+def test_cells_of_a_review_are_marked_as_such(made: Made, tmp_path: Path) -> None:
+    run = made.run()
+    folder, _ = export(replace(run, about={**run.about, "review": {"of": "run", "written": "2026-01-01"}}), tmp_path / "out")
+    read = ann.annread(folder / "annotations" / f"{portable(PLAIN)}.dcm")
+    assert {group.algorithm_type.value for group in read.get_annotation_groups()} == {"SEMIAUTOMATIC"}
+    assert "reviewed by a person" in read.ContentDescription
+
+
 def test_fields_without_cells_or_pictures_are_told(made: Made, tmp_path: Path) -> None:
     folder, remarks = export(made.run(), tmp_path / "out")
     assert not (folder / "annotations" / f"{BARE}.dcm").exists()
