@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from steps import write_run
 
+from benchmarks.review_page import write_run
 from detector import count
 from detector.review.journal import ReviewJournal
 from detector.review.opened import open_run

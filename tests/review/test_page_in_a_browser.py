@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from steps import counts, started, write_run
+from steps import counts
 
+from benchmarks.review_page import started, write_run
 from detector.review.journal import JOURNAL, ReviewJournal
 from detector.review.opened import open_run
 from detector.review.review import Review

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from steps import started
 
+from benchmarks.review_page import started
 from detector.review import command
 from detector.review.journal import JOURNAL, ReviewJournal
 from detector.review.opened import open_run
