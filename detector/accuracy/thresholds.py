@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +27,8 @@ from one stain's annotators to the next, and would else decide; `docs/thresholds
 TUNED_ON = f"cells clear of the border (that of all cells weighs {ALL_WEIGHT:g} beside it)"
 
 _PLATEAU = 0.01
+_NEAR_ERRORS = 0.5
+"""Standard errors by which a threshold near the present one may do worse than the best."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,6 +151,28 @@ def _tuned(
     goals = [goal[fields] * (min(cells) / own) for fields, own in zip(of_domain.values(), cells, strict=True)]
     chosen = middle_of_best(np.mean([domain_goal.mean(axis=0) for domain_goal in goals], axis=0))
     return ClassTuning(chosen, *_spread(goals), domains)
+
+
+def nearest(records: Sequence[Record], detections: Sequence[Detections], present: Mapping[str, float]) -> dict[str, float]:
+    """Thresholds of one laboratory, by class: each the nearest to the present one that counts its fields about as well as the best.
+
+    All cells count, for what is labelled at the border is this laboratory's own choice. About as well is within half a standard error
+    of the difference, so that few fields, or few cells, move a threshold little. Of a class without a cell it stays.
+
+    Args:
+        detections: detections of each record's image, down to `LEAST_SCORE`.
+        present: thresholds of the model, by class.
+    """
+    near = dict(present)
+    for label, name in enumerate(CLASSES):
+        if not any((record.label == label).any() for record in records):
+            continue
+        error = _errors(records, detections, label, clear=False)
+        more = error - error[:, [error.mean(axis=0).argmin()]]
+        limit = _NEAR_ERRORS * more.std(axis=0, ddof=1) / np.sqrt(len(error)) if len(error) > 1 else np.zeros(len(GRID))
+        good = GRID[more.mean(axis=0) <= limit + 1e-9]
+        near[name] = float(good[np.abs(good - present[name]).argmin()])
+    return near
 
 
 def _spread(goals: Sequence[Floats]) -> tuple[float, float]:

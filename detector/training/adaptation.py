@@ -314,22 +314,12 @@ class _Judge:
         return [_from([cells], at[part])[0] for cells, part in zip(seen.own, self.fold_of, strict=True)]
 
     def _thresholds(self, kind: str, seen: _Seen, fields: Sequence[int] | None = None) -> dict[str, float]:
-        """Thresholds of a model, tuned on some of the corrected fields or on all.
-
-        That of a class stays where it has no cell there, or where another is not better beyond chance.
-        """
+        """Thresholds of a model, tuned on some of the corrected fields or on all; those of the shipped one stay."""
         card = self.job.model.card.thresholds
         if kind == SHIPPED:
             return card
         chosen = range(len(seen.own)) if fields is None else fields
-        records = [self.job.records[i] for i in chosen]
-        own = [seen.own[i] for i in chosen]
-        tuned = thresholds.tune(records, own, [_DOMAIN] * len(records)).thresholds
-        truth, groups = figures.count_cells(records, clear=False), [self.job.groups[i] for i in chosen]
-        at_tuned, at_card = (figures.count_cells(_from(own, at), clear=False) for at in (tuned, card))
-        less = np.abs(at_card - truth) - np.abs(at_tuned - truth)
-        sure = {name: truth[:, i].any() and _beyond_chance(less[:, i], groups) for i, name in enumerate(CLASSES)}
-        return {name: tuned[name] if sure[name] else at for name, at in card.items()}
+        return thresholds.nearest([self.job.records[i] for i in chosen], [seen.own[i] for i in chosen], card)
 
     def _gain(self, truth: figures.CountArray, before: figures.CountArray, counted: figures.CountArray) -> Interval:
         """By how much less it errs than the shipped model, in shares of a field's cells; mean of the classes that have cells."""
@@ -347,7 +337,7 @@ class _Judge:
             self.job.model.card,
             name=target.stem,
             thresholds=adapted.kept.model.card.thresholds,
-            thresholds_from=f"least error per field of the count of {thresholds.TUNED_ON}, on {adapted.fields} corrected fields",
+            thresholds_from=f"about the least error per field of the count of all cells, on {adapted.fields} corrected fields",
             data=(*self.job.model.card.data, of_data),
             training={
                 "adapted from": f"{self.job.model.card.name} (SHA-256 {self.job.model.sha256[:12]})",
@@ -387,12 +377,6 @@ def _mean(of_field: Floats, groups: Sequence[str]) -> Interval:
     weights = resamples(len(of_field), groups=groups)
     drawn = divide(weights @ of_field, weights.sum(axis=1))
     return bootstrap(float(of_field.mean()), drawn, units(len(of_field), groups)) or Interval(0.0)
-
-
-def _beyond_chance(of_field: Floats, groups: Sequence[str]) -> bool:
-    """Whether a mean is above 0 beyond chance. Where all fields have the same, nothing scatters, and it has no limits."""
-    mean = _mean(of_field, groups)
-    return mean.value > 0 and (mean.low is None or mean.low > 0)
 
 
 def _from(detections: Sequence[Detections], least: Mapping[str, float]) -> list[Detections]:

@@ -114,3 +114,30 @@ def test_a_threshold_that_few_fields_decide_has_wide_limits() -> None:
 def test_arguments_that_disagree_are_refused(domains: list[str]) -> None:
     with pytest.raises(ValueError, match="equal, positive numbers"):
         thresholds.tune([_record(1)] if domains else [], [_found([0.5])], domains)
+
+
+def test_a_laboratory_gets_the_nearest_threshold_that_counts_its_cells() -> None:
+    present = {"RBC": 0.5, "WBC": 0.5, "Platelets": 0.5}
+    records, cells = [_record(3)] * 6, [_found([0.9, 0.8, 0.3])] * 6
+    near = thresholds.nearest(records, cells, present)
+    assert near["RBC"] == pytest.approx(0.3)
+    # No field has a white cell or a platelet.
+    assert (near["WBC"], near["Platelets"]) == (0.5, 0.5)
+    # It stays where it counts right already.
+    assert thresholds.nearest([_record(2)] * 6, cells, present) == present
+
+
+def test_a_threshold_stays_where_fields_disagree() -> None:
+    # Lowered, it would be right by a cell in three fields more and wrong by one in two more.
+    present = {"RBC": 0.5, "WBC": 0.5, "Platelets": 0.5}
+    cells = [_found([0.9, 0.8, 0.3])] * 20
+    assert thresholds.nearest([_record(3)] * 11 + [_record(2)] * 9, cells, present) == present
+    assert thresholds.nearest([_record(3)] * 15 + [_record(2)] * 5, cells, present)["RBC"] == pytest.approx(0.3)
+
+
+def test_cut_cells_count_for_a_laboratory() -> None:
+    cut = np.array([[0, 20, 9, 29]], np.float32)
+    record = Record("f", Path("f.jpg"), SIZE, cut, np.zeros(1, np.int64))
+    cells = Detections(cut, np.array([0.2]), np.zeros(1, np.int64), SIZE)
+    near = thresholds.nearest([record] * 5, [cells] * 5, {"RBC": 0.5, "WBC": 0.5, "Platelets": 0.5})
+    assert near["RBC"] == pytest.approx(0.2)

@@ -157,7 +157,7 @@ def test_thresholds_are_judged_on_fields_that_they_were_not_tuned_on(model: Mode
 
 
 @pytest.mark.parametrize(("at", "changed"), [(0.3, True), (0.9, False)])
-def test_thresholds_change_only_where_that_is_surely_better(model: Model, tmp_path: Path, at: float, changed: bool) -> None:
+def test_thresholds_change_only_where_that_is_better(model: Model, tmp_path: Path, at: float, changed: bool) -> None:
     own = fields_in(tmp_path, 5)
     seen = adaptation._Seen([detected(r, 0, at) for r in own], [])
     own_thresholds = adaptation._Judge(job_of(own, model), [0, 1, 2, 0, 1], [], seen)._thresholds(adaptation.TUNED, seen)
