@@ -34,6 +34,8 @@ SEED = 20240501
 MAX_UNDEFINED = 0.05
 """Share of samples in which a figure may be undefined; beyond it the scatter would be of a selection."""
 
+_EXACT = 12
+
 RARE = 30
 """Errors, summed over all fields, below which they are rare."""
 
@@ -89,6 +91,30 @@ def resamples(fields: int, samples: int = SAMPLES, seed: int = SEED, groups: Seq
     n = int(unit.max()) + 1
     drawn = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=samples)
     return drawn[:, unit].astype(np.float64)
+
+
+def by_chance(of_field: Floats, groups: Sequence[str] | None = None, seed: int = SEED) -> float:
+    """How likely a mean as high as that of these differences is if nothing but chance made it; 1 if none differs from 0.
+
+    A test of randomization: if two ways of counting err alike, each field's difference might as well have the other sign (Fisher, The
+    Design of Experiments, 1935, 21). Of up to `_EXACT` fields or smears all signs are tried, else `SAMPLES` random ones.
+
+    Args:
+        of_field: differences, of shape (fields,).
+        groups: the smear of each field. Where two or more differ, the fields of a smear have one sign.
+    """
+    sums = np.bincount(unit_of_field(len(of_field), groups), weights=of_field)
+    sums = sums[sums != 0]
+    if not len(sums):
+        return 1.0
+    if len(sums) <= _EXACT:
+        signs = 1 - 2 * ((np.arange(2 ** len(sums))[:, None] >> np.arange(len(sums))) & 1)
+    else:
+        signs = np.random.default_rng(seed).choice((-1, 1), size=(SAMPLES, len(sums)))
+        # The signs as they were are one of the possible ones.
+        signs[0] = 1
+    total = float(sums.sum())
+    return float((signs @ sums >= total - 1e-9 * np.abs(sums).sum()).mean())
 
 
 def groups_by_smear(fields: Sequence[str], smears: Sequence[str | None]) -> list[str] | None:

@@ -19,14 +19,14 @@ from rich.table import Table
 
 from detector.accuracy import counts, figures, thresholds
 from detector.accuracy.counts import Agreement, Differences
-from detector.accuracy.intervals import Floats, bootstrap, divide, resamples, units
+from detector.accuracy.intervals import Floats, bootstrap, by_chance, divide, resamples, units
 from detector.accuracy.matching import val_sums
 from detector.accuracy.terminal import empty_table, two_lines
 from detector.annotations import dataset
 from detector.annotations.records import Record
 from detector.counting.intervals import Interval
 from detector.errors import NothingToDoError
-from detector.output.figures import percent
+from detector.output.figures import tenths
 from detector.synthetic.truth import write_jpeg
 from detector.synthetic.variety import Variety
 from detector.training import export, finish, framework, page, settings
@@ -52,6 +52,8 @@ _SETTINGS = {"image_px": 320, "learning_rate": 0.001}
 """Settings of the training that are other than the shipped training's."""
 _HOME_WORSE, _HOME_MORE = 1.2, 0.1
 """Most error on the rendered fields afterwards: so many times that before, and so many cells more."""
+_CHANCE = 0.05
+"""Most likely that a gain is by chance where a model is kept."""
 _DOMAIN = "own"
 """The corrected fields, among the domains of a card."""
 SHIPPED, TUNED, TRAINED = "shipped", "thresholds", "trained"
@@ -77,7 +79,10 @@ class Choice:
     home: Mapping[str, Agreement]
     """By class, on rendered fields, counted by the final model."""
     gain: Interval
-    """Share of a field's cells by which it errs less than the shipped model, mean of the classes; positive where it is better."""
+    """By how much less it errs than the shipped model, mean of the classes, each in the scatter that a field's count of it has by chance
+    (the root of its mean count, at least 1 cell); positive where it is better."""
+    chance: float
+    """How likely so high a gain is by chance."""
     forgot: bool
     """Whether it errs more on the rendered fields than it may."""
 
@@ -90,16 +95,20 @@ class Choice:
     def told_gain(self) -> str:
         """By how much it errs less than the model as it was, in words."""
         forgot = "; errs more on rendered fields than it may" if self.forgot else ""
-        limits = "" if self.gain.limits is None else " ({} to {})".format(*map(percent, self.gain.limits))
-        return f"errors lower by {percent(self.gain.value)}{limits} of a field's cells{forgot}"
+        worse = "".join(f"; errs more on {name}" for name in self.worse)
+        limits = "" if self.gain.limits is None else " ({:.2f} to {:.2f})".format(*self.gain.limits)
+        chance = "" if self.gain.value <= 0 else f", by chance in {tenths(self.chance)} of such cases"
+        return f"errors lower by {self.gain.value:.2f}{limits} of a count's own scatter{chance}{worse}{forgot}"
+
+    @property
+    def worse(self) -> list[str]:
+        """Classes on which it errs more than the shipped model, beyond chance."""
+        return [name for name, apart in self.apart.items() if apart.mae is not None and (apart.mae.low or 0.0) > 0]
 
     @property
     def proven(self) -> bool:
-        """Whether it is better on the corrected fields beyond chance, and forgot nothing.
-
-        Where it is better by the same in all fields, nothing scatters, and the gain has no limits.
-        """
-        return not self.forgot and self.gain.value > 0 and (self.gain.low is None or self.gain.low > 0)
+        """Whether it is better on the corrected fields beyond chance, on no class worse, and forgot nothing."""
+        return not self.forgot and not self.worse and self.gain.value > 0 and self.chance <= _CHANCE
 
 
 @dataclass(frozen=True)
@@ -293,6 +302,7 @@ class _Judge:
         home_before = figures.count_cells(_from(self.shipped.home, self.job.model.card.thresholds), clear=False)
         home_truth = figures.count_cells(self.home, clear=False)
         error, error_before = (np.abs(cells - home_truth).mean(axis=0) for cells in (at_home, home_before))
+        less = _less(truth, before, counted)
         columns = [(counted[:, i].tolist(), before[:, i].tolist(), truth[:, i].tolist()) for i in range(len(CLASSES))]
         return Choice(
             kind,
@@ -300,7 +310,8 @@ class _Judge:
             figures.agreements(counted, truth, groups),
             {name: counts.differences(*columns[i], groups) for i, name in enumerate(CLASSES)},
             figures.agreements(at_home, home_truth),
-            self._gain(truth, before, counted),
+            _mean(less, groups),
+            by_chance(less, groups),
             bool((error > error_before * _HOME_WORSE + _HOME_MORE).any()),
         )
 
@@ -309,23 +320,40 @@ class _Judge:
         return figures.count_cells(self._counted(kind, seen), clear=False)
 
     def _counted(self, kind: str, seen: _Seen) -> list[Detections]:
-        parts, fold_of = set(self.fold_of), np.array(self.fold_of)
-        at = {part: self._thresholds(kind, seen, np.flatnonzero(fold_of != part).tolist()) for part in parts}
+        at = self._by_part(kind, seen)
+        if kind == TUNED:
+            moves = self._moving(seen)
+            at = {part: self._moved(tuned, moves) for part, tuned in at.items()}
+        return self._at(seen, at)
+
+    def _at(self, seen: _Seen, at: Mapping[int, Mapping[str, float]]) -> list[Detections]:
         return [_from([cells], at[part])[0] for cells, part in zip(seen.own, self.fold_of, strict=True)]
 
-    def _thresholds(self, kind: str, seen: _Seen, fields: Sequence[int] | None = None) -> dict[str, float]:
-        """Thresholds of a model, tuned on some of the corrected fields or on all; those of the shipped one stay."""
+    def _by_part(self, kind: str, seen: _Seen) -> dict[int, dict[str, float]]:
+        """Thresholds that were tuned without a part, by the part."""
+        fold_of = np.array(self.fold_of)
+        return {part: self._tuned(kind, seen, np.flatnonzero(fold_of != part).tolist()) for part in set(self.fold_of)}
+
+    def _thresholds(self, kind: str, seen: _Seen) -> dict[str, float]:
+        """Thresholds of a model, tuned on all corrected fields; those of the shipped one stay."""
+        tuned = self._tuned(kind, seen, range(len(seen.own)))
+        return self._moved(tuned, self._moving(seen)) if kind == TUNED else tuned
+
+    def _tuned(self, kind: str, seen: _Seen, fields: Sequence[int]) -> dict[str, float]:
         card = self.job.model.card.thresholds
         if kind == SHIPPED:
             return card
-        chosen = range(len(seen.own)) if fields is None else fields
-        return thresholds.nearest([self.job.records[i] for i in chosen], [seen.own[i] for i in chosen], card)
+        return thresholds.nearest([self.job.records[i] for i in fields], [seen.own[i] for i in fields], card)
 
-    def _gain(self, truth: figures.CountArray, before: figures.CountArray, counted: figures.CountArray) -> Interval:
-        """By how much less it errs than the shipped model, in shares of a field's cells; mean of the classes that have cells."""
-        judged = truth.sum(axis=0) > 0
-        less = (np.abs(before - truth) - np.abs(counted - truth))[:, judged] / np.maximum(truth[:, judged].mean(axis=0), 1)
-        return _mean(less.mean(axis=1), self.job.groups)
+    def _moving(self, seen: _Seen) -> set[str]:
+        """Classes that are counted better at thresholds which were tuned on other parts; the others keep theirs."""
+        truth = figures.count_cells(self.job.records, clear=False)
+        counted = (self._at(seen, self._by_part(TUNED, seen)), _from(seen.own, self.job.model.card.thresholds))
+        tuned, before = (np.abs(figures.count_cells(cells, clear=False) - truth).mean(axis=0) for cells in counted)
+        return {name for i, name in enumerate(CLASSES) if tuned[i] < before[i]}
+
+    def _moved(self, tuned: Mapping[str, float], moves: set[str]) -> dict[str, float]:
+        return {name: tuned[name] if name in moves else at for name, at in self.job.model.card.thresholds.items()}
 
     def write(self, target: Path, seen: _Seen, adapted: Adapted) -> None:
         """Write a model file with thresholds and card of its own."""
@@ -373,6 +401,13 @@ class _Judge:
         return former.widened(seen)
 
 
+def _less(truth: figures.CountArray, before: figures.CountArray, counted: figures.CountArray) -> Floats:
+    """By how much less each field errs than before, mean of the classes that have cells; of shape (fields,)."""
+    judged = truth.sum(axis=0) > 0
+    less = (np.abs(before - truth) - np.abs(counted - truth))[:, judged]
+    return np.asarray((less / np.sqrt(np.maximum(truth[:, judged].mean(axis=0), 1))).mean(axis=1))
+
+
 def _mean(of_field: Floats, groups: Sequence[str]) -> Interval:
     weights = resamples(len(of_field), groups=groups)
     drawn = divide(weights @ of_field, weights.sum(axis=1))
@@ -410,6 +445,7 @@ def document(adapted: Adapted) -> dict[str, Any]:
                 "own_change": {name: asdict(apart.mae) if apart.mae else None for name, apart in choice.apart.items()},
                 "home_error": {name: asdict(at.mae) if at.mae else None for name, at in choice.home.items()},
                 "gain": asdict(choice.gain),
+                "chance": choice.chance,
                 "forgot": choice.forgot,
             }
             for choice in adapted.choices

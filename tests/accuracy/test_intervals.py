@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from detector.accuracy.counts import agreement
-from detector.accuracy.intervals import SHARE, bootstrap, groups_by_smear, resamples, units
+from detector.accuracy.intervals import SHARE, bootstrap, by_chance, groups_by_smear, resamples, units
 from detector.counting.intervals import Interval
 
 
@@ -107,3 +107,24 @@ def test_coverage() -> None:
         assert bias.high is not None
         held += bias.low <= 0.3 <= bias.high
     assert 0.90 <= held / 300 <= 0.98
+
+
+def test_chance_is_that_of_all_signs() -> None:
+    # Darwin's maize, the worked example of Fisher's book: of 2^15 sums of signed differences, 863 are as high, or as low, as theirs.
+    maize = np.array([49, -67, 8, 16, 6, 23, 28, 41, 14, 29, 56, 24, 75, 60, -48], np.float64)
+    assert by_chance(maize) == pytest.approx(863 / 2**15, abs=0.008)
+    differences = np.array([3.0, 1.0, 2.0, -1.0, 4.0, 0.0])
+    by_others = stats.permutation_test(
+        (differences,), np.sum, permutation_type="samples", alternative="greater", n_resamples=np.inf, vectorized=False
+    )
+    assert by_chance(differences) == pytest.approx(by_others.pvalue)
+
+
+def test_five_fields_that_are_all_better_are_hardly_chance() -> None:
+    assert by_chance(np.full(5, 0.1)) == pytest.approx(1 / 32)
+    assert by_chance(np.full(5, -0.1)) == 1
+    assert by_chance(np.zeros(5)) == 1
+
+
+def test_fields_of_a_smear_have_one_sign() -> None:
+    assert by_chance(np.ones(6), ["a", "a", "a", "b", "b", "b"]) == pytest.approx(1 / 4)

@@ -54,7 +54,7 @@ def called(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         thresholds = {name: value / 2 for name, value in job.model.card.thresholds.items()}
         other = Model(job.model.network, replace(job.model.card, thresholds=thresholds), job.model.path, job.model.sha256)
         models = {adaptation.SHIPPED: job.model, adaptation.TUNED: other, adaptation.TRAINED: other}
-        choices = [adaptation.Choice(kind, model, {}, {}, {}, Interval(0.1), False) for kind, model in models.items()]
+        choices = [adaptation.Choice(kind, model, {}, {}, {}, Interval(0.1), 0.01, False) for kind, model in models.items()]
         return Tried(choices, job.weights, judge, {})
 
     def count(model: Model, records: adapting.Sequence[adapting.Record]) -> dict[str, list[int]]:
