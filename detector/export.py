@@ -11,12 +11,19 @@ from detector.commandline import console, errors, run
 from detector.errors import EXIT_DONE, ModelError, OutputError, UsageError
 from detector.training import fit, framework, settings
 from detector.training.export import ModelSizes
-from detector.training.finish import PLOT, FinishedModel, finish
+from detector.training.finish import PLOT, FinishedModel, UnseenData, finish
 
 
-def make_model(weights: Path, data: Sequence[Path], target: Path, sizes: ModelSizes, training: dict[str, Any]) -> FinishedModel:
+def make_model(
+    weights: Path,
+    data: Sequence[Path],
+    target: Path,
+    sizes: ModelSizes,
+    training: dict[str, Any],
+    unseen: UnseenData | None = None,
+) -> FinishedModel:
     """Export weights with tuned thresholds and a card, and tell the user what came of it."""
-    finished = finish(weights, data, target, sizes, training)
+    finished = finish(weights, data, target, sizes, training, unseen)
     parity = finished.parity
     if finished.unfound:
         errors.print(f"[yellow]finds no {', '.join(finished.unfound)} in the val fields at any score: train longer[/]")
@@ -34,8 +41,23 @@ def make_model(weights: Path, data: Sequence[Path], target: Path, sizes: ModelSi
     return finished
 
 
-def export(*, weights: Path, data: Sequence[Path], out: Path, image_px: int | None, shown_rbc_px: float) -> int:
-    """Make an ONNX model for counting from trained weights, with thresholds tuned on the datasets' val fields."""
+def export(
+    *,
+    weights: Path,
+    data: Sequence[Path],
+    out: Path,
+    image_px: int | None,
+    shown_rbc_px: float,
+    unseen_model: Path | None,
+    unseen_data: Sequence[Path],
+) -> int:
+    """Make an ONNX model for counting from trained weights, with thresholds tuned on the datasets' val fields.
+
+    Where thresholds do about as well there, laboratories can decide that a second model was trained without (--unseen-model,
+    --unseen-data): the one that counts their val fields best by that model is taken.
+    """
+    if (unseen_model is None) != (not unseen_data):
+        raise UsageError("--unseen-model and --unseen-data go together; give both or neither")
     if not weights.is_file():
         raise ModelError(f"{weights}: no such file; give weights such as runs/train/NAME/weights/best.pt")
     if weights.suffix != ".pt":
@@ -54,7 +76,8 @@ def export(*, weights: Path, data: Sequence[Path], out: Path, image_px: int | No
     except OSError as error:
         raise OutputError(f"{out.parent}: cannot be made ({error.strerror})") from None
     framework.prepare(Path("runs") / "train" / ".ultralytics")
-    make_model(weights, data, out, ModelSizes(_side_px(weights, image_px), shown_rbc_px), {"weights": weights.name})
+    unseen = None if unseen_model is None else UnseenData(unseen_model, unseen_data)
+    make_model(weights, data, out, ModelSizes(_side_px(weights, image_px), shown_rbc_px), {"weights": weights.name}, unseen)
     return EXIT_DONE
 
 
@@ -84,6 +107,8 @@ def parser() -> Parser:
     add("--image-px", type=Number(int), help="--image-px of their training; default: as the weights say")
     shown = "width of red cells in the model's input when it counts, in pixels"
     add("--shown-rbc-px", type=Number(float), default=settings.load().shown_rbc_px, help=shown)
+    add("--unseen-model", type=Path, help="a model that was trained without the laboratories of --unseen-data")
+    add("--unseen-data", type=Path, action="append", default=[], help="their data.yaml; can be given several times")
     return made
 
 

@@ -32,6 +32,17 @@ _NEAR_ERRORS = 0.5
 
 
 @dataclass(frozen=True, eq=False)
+class Unseen:
+    """Fields of laboratories as a model counts them that was trained without these laboratories."""
+
+    records: Sequence[Record]
+    detections: Sequence[Detections]
+    """Of each record's image, down to `LEAST_SCORE`."""
+    domains: Sequence[str]
+    """The laboratory of each."""
+
+
+@dataclass(frozen=True, eq=False)
 class DomainTuning:
     """What a class's common threshold does in one domain; errors are mean absolute errors of the count per field."""
 
@@ -108,17 +119,20 @@ class Tuned:
         }
 
 
-def tune(records: Sequence[Record], detections: Sequence[Detections], domains: Sequence[str]) -> Tuned:
+def tune(
+    records: Sequence[Record], detections: Sequence[Detections], domains: Sequence[str], unseen: Unseen | None = None
+) -> Tuned:
     """Choose each class's threshold for the least mean absolute error of the count per field, of cells clear of the border first.
 
     Where these leave a choice, the error of all cells decides, by its weight of `ALL_WEIGHT`. Every domain weighs the same,
     whatever its number of fields and however many cells a field of it holds: errors are taken per labelled cell where there is more
     than one a field, for else fields of a hundred cells would decide alone. Where neighbouring thresholds do about as well, the
-    middle of them is taken, which other fields upset least.
+    one of them that does best in unseen laboratories is taken; without any, the middle, which other fields upset least.
 
     Args:
         detections: detections of each record's image, down to `LEAST_SCORE`.
         domains: the domain of each record, such as a dataset, a stain or a camera.
+        unseen: fields of other laboratories, for the choice between thresholds that do about as well.
 
     Raises:
         ValueError: there is no field, or the arguments differ in length.
@@ -128,13 +142,20 @@ def tune(records: Sequence[Record], detections: Sequence[Detections], domains: S
             f"need equal, positive numbers of records, detections and domains: {len(records)}, {len(detections)}, {len(domains)}"
         )
     of_domain = {name: np.flatnonzero(np.array(domains) == name) for name in sorted(set(domains))}
-    classes = {name: _tuned(records, detections, of_domain, label) for label, name in enumerate(CLASSES)}
+    classes = {
+        name: _tuned(records, detections, of_domain, label, None if unseen is None else _unseen_goal(unseen, label))
+        for label, name in enumerate(CLASSES)
+    }
     untuned = (name for label, name in enumerate(CLASSES) if not any((record.label == label).any() for record in records))
     return Tuned(classes, tuple(_unfound(records, detections)), tuple(untuned))
 
 
 def _tuned(
-    records: Sequence[Record], detections: Sequence[Detections], of_domain: dict[str, NDArray[np.intp]], label: int
+    records: Sequence[Record],
+    detections: Sequence[Detections],
+    of_domain: dict[str, NDArray[np.intp]],
+    label: int,
+    unseen: Floats | None,
 ) -> ClassTuning:
     clear, every = _errors(records, detections, label, clear=True), _errors(records, detections, label, clear=False)
     goal = clear + ALL_WEIGHT * every
@@ -146,11 +167,26 @@ def _tuned(
     }
     if not any((record.label == label).any() for record in records):
         return ClassTuning(int(np.abs(GRID - UNTUNED).argmin()), float(GRID[0]), float(GRID[-1]), domains)
+    goals = _alike(goal, records, of_domain, label)
+    chosen = middle_of_best(np.mean([domain_goal.mean(axis=0) for domain_goal in goals], axis=0), unseen)
+    return ClassTuning(chosen, *_spread(goals, unseen), domains)
+
+
+def _alike(goal: Floats, records: Sequence[Record], of_domain: dict[str, NDArray[np.intp]], label: int) -> list[Floats]:
+    """Goals of each domain, of shape (fields, thresholds), in cells of the domain that has the fewest a field."""
     cells = [max(float(np.mean([(records[i].label == label).sum() for i in fields])), 1.0) for fields in of_domain.values()]
-    # In cells of the domain that has the fewest a field.
-    goals = [goal[fields] * (min(cells) / own) for fields, own in zip(of_domain.values(), cells, strict=True)]
-    chosen = middle_of_best(np.mean([domain_goal.mean(axis=0) for domain_goal in goals], axis=0))
-    return ClassTuning(chosen, *_spread(goals), domains)
+    return [goal[fields] * (min(cells) / own) for fields, own in zip(of_domain.values(), cells, strict=True)]
+
+
+def _unseen_goal(unseen: Unseen, label: int) -> Floats | None:
+    """Mean over the laboratories that have a cell of the class, of shape (thresholds,); None where none has."""
+    has = [name for name, record in zip(unseen.domains, unseen.records, strict=True) if (record.label == label).any()]
+    of_domain = {name: np.flatnonzero(np.array(unseen.domains) == name) for name in sorted(set(has))}
+    if not of_domain:
+        return None
+    error = [_errors(unseen.records, unseen.detections, label, clear) for clear in (True, False)]
+    goals = _alike(error[0] + ALL_WEIGHT * error[1], unseen.records, of_domain, label)
+    return np.asarray(np.mean([goal.mean(axis=0) for goal in goals], axis=0))
 
 
 def nearest(records: Sequence[Record], detections: Sequence[Detections], present: Mapping[str, float]) -> dict[str, float]:
@@ -175,7 +211,7 @@ def nearest(records: Sequence[Record], detections: Sequence[Detections], present
     return near
 
 
-def _spread(goals: Sequence[Floats]) -> tuple[float, float]:
+def _spread(goals: Sequence[Floats], unseen: Floats | None) -> tuple[float, float]:
     """Limits of the thresholds chosen from resampled fields; `goals` of each domain, of shape (fields, thresholds)."""
     means = []
     for i, goal in enumerate(goals):
@@ -183,7 +219,7 @@ def _spread(goals: Sequence[Floats]) -> tuple[float, float]:
         # One field has nothing to be drawn from, and is in every sample.
         weights = resamples(fields, seed=SEED + i) if fields > 1 else np.ones((SAMPLES, 1))
         means.append(weights @ goal / fields)
-    thresholds = GRID[[middle_of_best(mean) for mean in np.mean(means, axis=0)]]
+    thresholds = GRID[[middle_of_best(mean, unseen) for mean in np.mean(means, axis=0)]]
     low, high = np.quantile(thresholds, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return float(low), float(high)
 
@@ -209,8 +245,12 @@ def _errors(records: Sequence[Record], detections: Sequence[Detections], label: 
     return errors
 
 
-def middle_of_best(error: Floats) -> int:
-    """Index in the middle of the run of thresholds around the best that are about as good."""
+def middle_of_best(error: Floats, other: Floats | None = None) -> int:
+    """Index in the middle of the run of thresholds around the best that are about as good.
+
+    Args:
+        other: another error, of shape (thresholds,); given, the middle of the best of that run by it is taken.
+    """
     best = int(error.argmin())
     good = error <= error[best] + _PLATEAU
     low = high = best
@@ -218,4 +258,4 @@ def middle_of_best(error: Floats) -> int:
         low -= 1
     while high < len(error) - 1 and good[high + 1]:
         high += 1
-    return (low + high) // 2
+    return (low + high) // 2 if other is None else low + middle_of_best(other[low : high + 1])

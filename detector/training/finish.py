@@ -44,18 +44,35 @@ class FinishedModel:
     parity: export.Parity
 
 
+@dataclass(frozen=True)
+class UnseenData:
+    """Laboratories that tell which of the thresholds that do about as well does best in a laboratory that no model saw."""
+
+    model: Path
+    """A model that was trained without them."""
+    data: Sequence[Path]
+    """Their data files."""
+
+
 def finish(
-    weights: Path, data_files: Sequence[Path], target: Path, sizes: export.ModelSizes, training: dict[str, Any]
+    weights: Path,
+    data_files: Sequence[Path],
+    target: Path,
+    sizes: export.ModelSizes,
+    training: dict[str, Any],
+    unseen_data: UnseenData | None = None,
 ) -> FinishedModel:
     """Export weights, tune thresholds on the validation fields of the datasets, measure the error that is left there, and
     compare counts with the weights' own.
 
     Args:
         target: the `.onnx` file to write; its card goes beside it as `.json` and `.md`, a plot of the thresholds as `PLOT`.
+        unseen_data: of their validation fields too.
 
     Raises:
         AnnotationError: the datasets hold no validation fields. ModelError: the weights cannot be exported.
     """
+    unseen = None if unseen_data is None else _unseen(unseen_data)
     named = _named(data_files)
     train = {name: dataset.read(file, "train") for name, file in named.items()}
     domain_of = {name: dataset.domains(file, name) for name, file in named.items()}
@@ -73,11 +90,8 @@ def finish(
         made = Path(folder) / target.name
         levels = export.to_onnx(weights, made, draft, [*records, *trained])
         model = Model.load(made)
-        detections = [
-            r.judged(finder.find(model, images.read(r.image), min_score=thresholds.LEAST_SCORE).cells) for r in records if r.image
-        ]
-        tuned = thresholds.tune(records, detections, of_domain)
-        card = replace(draft, thresholds=tuned.thresholds, thresholds_from=_origin(of_domain, tuned.untuned))
+        tuned = thresholds.tune(records, _searched(model, records), of_domain, unseen)
+        card = replace(draft, thresholds=tuned.thresholds, thresholds_from=_origin(of_domain, tuned.untuned, unseen))
         export.put_card(made, card)
         model = Model.load(made)
         counted = [r.judged(finder.find(model, images.read(r.image)).cells) for r in records if r.image]
@@ -100,6 +114,23 @@ def finish(
         for suffix in (".onnx", ".json", ".md", PLOT):
             made.with_suffix(suffix).replace(target.with_suffix(suffix))
     return FinishedModel(target, target.with_suffix(".json"), tuned.thresholds, tuned.unfound, tuned.untuned, parity)
+
+
+def _searched(model: Model, records: Sequence[Record]) -> list[Detections]:
+    least = thresholds.LEAST_SCORE
+    return [r.judged(finder.find(model, images.read(r.image), min_score=least).cells) for r in records if r.image]
+
+
+def _unseen(of: UnseenData) -> thresholds.Unseen:
+    records: list[Record] = []
+    domains: list[str] = []
+    for name, file in _named(of.data).items():
+        read = dataset.read(file, "val")
+        records += read
+        domains += [name] * len(read)
+    if not records:
+        raise AnnotationError(f"{', '.join(map(str, of.data))}: no val fields; convert again with some")
+    return thresholds.Unseen(records, _searched(Model.load(of.model), records), domains)
 
 
 def _familiar(model: Model, trained: Sequence[Record], val: Sequence[Record]) -> Familiar | None:
@@ -127,11 +158,16 @@ def operating(records: Sequence[Record], counted: Sequence[Detections]) -> dict[
     return {name: {key: share and asdict(share) for key, share in shares.items()} for name, shares in of_class.items()}
 
 
-def _origin(of_domain: Sequence[str], untuned: Sequence[str]) -> str:
+def _origin(of_domain: Sequence[str], untuned: Sequence[str], unseen: thresholds.Unseen | None) -> str:
     domains = sorted(set(of_domain))
     weighed = ", each domain weighing the same" if len(domains) > 1 else ""
     fields = f"{len(of_domain)} val fields of {', '.join(domains)}{weighed}"
     rest = f"; not tuned, since none of them has one: {', '.join(untuned)}" if untuned else ""
+    if unseen is not None:
+        others = f"{len(unseen.records)} val fields of {', '.join(sorted(set(unseen.domains)))}"
+        rest = (
+            f"; of those that do about as well the one that does best on {others}, counted by a model that never saw such{rest}"
+        )
     return f"least error per field of the count of {thresholds.TUNED_ON}, on {fields}{rest}"
 
 

@@ -141,3 +141,19 @@ def test_cut_cells_count_for_a_laboratory() -> None:
     cells = Detections(cut, np.array([0.2]), np.zeros(1, np.int64), SIZE)
     near = thresholds.nearest([record] * 5, [cells] * 5, {"RBC": 0.5, "WBC": 0.5, "Platelets": 0.5})
     assert near["RBC"] == pytest.approx(0.2)
+
+
+def test_of_thresholds_that_do_as_well_the_one_for_unseen_laboratories_is_taken() -> None:
+    # At home any threshold from 0.2 to 0.9 is right; elsewhere false cells have scores up to 0.6.
+    records, cells, at_home = [_record(1)] * 4, [_found([0.9, 0.15])] * 4, ["home"] * 4
+    assert thresholds.tune(records, cells, at_home).thresholds["RBC"] == pytest.approx(0.52, abs=0.03)
+    elsewhere = thresholds.Unseen([_record(1)] * 4, [_found([0.8, 0.6])] * 4, ["other"] * 4)
+    tuned = thresholds.tune(records, cells, at_home, elsewhere)
+    assert 0.6 < tuned.thresholds["RBC"] <= 0.8
+    assert tuned.classes["RBC"].low > 0.6
+    # What would be right elsewhere only is not taken.
+    worse = thresholds.Unseen([_record(1)] * 4, [_found([0.12])] * 4, ["other"] * 4)
+    assert thresholds.tune(records, cells, at_home, worse).thresholds["RBC"] > 0.15
+    # Laboratories without a cell of the class say nothing of it.
+    none = thresholds.Unseen([_record(1, label=1)] * 4, [_found([0.8], label=1)] * 4, ["other"] * 4)
+    assert thresholds.tune(records, cells, at_home, none).thresholds == thresholds.tune(records, cells, at_home).thresholds
