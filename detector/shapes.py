@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from detector.annotations import layouts
 from detector.arguments import Number, Parser, called
-from detector.commandline import console, errors, run
+from detector.commandline import console, errors, progress_bar, run
 from detector.errors import EXIT_DONE, MissingExtraError, UsageError
 from detector.output import results
 
@@ -55,13 +55,17 @@ def learn(options: ShapesOptions) -> int:
     tests = shape_cells.read(options.data, options.labels, splits["test"] - learnt_from, 0, options.seed)
     for unread in (*cells.unread, *tests.unread):
         errors.print(f"unread: {unread.source}: {unread.reason}", markup=False, soft_wrap=True)
-    learned = shapes.learn(cells, options.seed)
+    with progress_bar("learning", (len(set(cells.smears)) + 1) * shapes.STEPS) as advance:
+        learned = shapes.learn(cells, options.seed, advance)
     settings = {
         "command": called("shapes"),
         "seed": options.seed,
         "lights": LIGHTS,
-        "hidden": shapes.HIDDEN,
-        "ridge": shapes.RIDGE,
+        "channels": shapes.CHANNELS,
+        "units": shapes.UNITS,
+        "batches": shapes.STEPS,
+        "batch": shapes.BATCH,
+        "rate": shapes.RATE,
     }
     rivals = _classical(cells, options.classical, options.seed)
     card = shape_card.finish(folder / "shapes.onnx", learned, cells, tests, {**settings, "classical": rivals})

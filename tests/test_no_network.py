@@ -45,9 +45,9 @@ IPV6_IS_TRIED = frozenset({"socket AF_INET6", "bind AF_INET6 ::1"})
 LISTENS = frozenset({"socket AF_INET", "bind AF_INET 127.0.0.1"})
 
 ALLOWED = {
-    **dict.fromkeys(("card", "control", "convert", "demo", "evaluate", "factor", "models", "shapes", "stream", "synth"), NOTHING),
+    **dict.fromkeys(("card", "control", "convert", "demo", "evaluate", "factor", "models", "stream", "synth"), NOTHING),
     **dict.fromkeys(("count", "exchange"), IPV6_IS_TRIED),
-    "compare": ACCOUNT_IS_NAMED,
+    **dict.fromkeys(("compare", "shapes"), ACCOUNT_IS_NAMED),
     **dict.fromkeys(("adapt", "export", "train"), ACCOUNT_IS_NAMED | NUMBER_IS_MADE | BATCHES_ARE_HANDED_OVER),
     **dict.fromkeys(("app", "review"), ACCOUNT_IS_NAMED | LISTENS),
     "serve": LISTENS,
@@ -115,7 +115,7 @@ TOGETHER = {
     "shapes": Lines(
         ("shapes --data chula --labels chula --splits chula --classical 'random forest' --out learned",),
         {**TRAIN, "sklearn": "baselines", "skimage": "baselines"},
-        "from detector.training import shapes; shapes.HIDDEN = 60",
+        "from detector.training import shapes; shapes.STEPS = 2",
     ),
     "papers": Lines(
         ("compare --data set/data.yaml --out compared",),

@@ -205,14 +205,9 @@ def finish(target: Path, learned: Learned, cells: ShapeCells, tests: ShapeCells,
     heat = temperature(learned.held_out, label)
     chances = probability(learned.held_out, heat)
     limit = threshold(chances, label)
-    plain = np.maximum(learned.held_out, _LEAST) @ grouped()
-    before = calibration_error(plain / plain.sum(axis=1, keepdims=True), label)
-    tested = figures(
-        probability(learned.network.answers(shapes.views(tests.pictures[:, :1], 0)[:, 0]), heat),
-        truth(tests),
-        tests.smears,
-        limit,
-    )
+    before = calibration_error(probability(learned.held_out, 1.0), label)
+    answers = learned.network.answers(shapes.middles(tests.pictures[:, 0]))
+    tested = figures(probability(answers, heat), truth(tests), tests.smears, limit)
     card = ShapeCard(
         name="shapes",
         shapes=SHAPES,

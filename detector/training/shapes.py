@@ -1,58 +1,105 @@
 """Learning the shapes of red cells: a small network, cross-validated smear by smear, and its ONNX file.
 
-The network sees a cell as circular harmonics: in each of `RINGS` rings around its middle, the mean of each channel, and how strongly
-green light varies around the ring once, twice, up to `WAVES` times. A cell that is turned or mirrored has the same ones (after Zernike
-moments: Khotanzad and Hong, IEEE Transactions on Pattern Analysis and Machine Intelligence 1990; 12:489-497). Behind them lies one hidden
-layer of random weights; only the last layer is learned, by ridge regression, which has one solution (Rahimi and Recht, NIPS 2008;
-Huang et al., Neurocomputing 2006; 70:489-501). So training takes a minute, every smear can be left out, and a cell takes microseconds.
+The network sees a cell as a picture, by depthwise-separable convolutions (Howard et al., arXiv:1704.04861), and as circular harmonics: in
+each of `RINGS` rings around its middle, the mean of each channel, and how strongly green light varies around the ring once, twice, up to
+`WAVES` times. A cell that is turned or mirrored has the same harmonics (after Zernike moments: Khotanzad and Hong, IEEE Transactions on
+Pattern Analysis and Machine Intelligence 1990; 12:489-497). One layer behind both tells the shapes, and all is learned together.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
-from scipy import linalg
+from torch import Tensor, nn
+from torch.nn import functional
 
 from detector.errors import NothingToDoError
 from detector.training.shape_cells import TAUGHT, WIDER_PX, ShapeCells
 from detector.vision import shapes
 
 Floats = NDArray[np.float32]
-Doubles = NDArray[np.float64]
+Pictures = NDArray[np.uint8]
 
 RINGS, WAVES = 16, 14
-HIDDEN = 2000
-"""Units of random weights."""
-SPREAD = 1.0
-"""Standard deviation of what goes into a unit, for a cell like others."""
-RIDGE = 1e-3
-"""Penalty of the last layer's weights, as a share of the mean square of a hidden unit."""
-NUDGES = 1
-"""Pictures of a cell in one light that are taken a pixel off its middle, for a box is not surer."""
-_GROUND, _STEP = 220.0, 127.5
+CHANNELS = (16, 48, 64, 64, 96)
+"""Channels of the convolutions."""
+UNITS = 128
+"""Units of the layer behind the harmonics."""
+STEPS, BATCH = 1000, 64
+"""Batches that a network learns from, and the cells in each."""
+RATE = 0.01
+"""Highest learning rate."""
+_DECAY, _SMOOTHING = 0.01, 0.05
+_DROPPED, _DROPPED_HARMONICS = 0.3, 0.2
+"""Shares of the last features, and of the harmonics, that are left out at random while learning."""
+_SIZE, _SHIFT_PX, _CONTRAST = 0.07, 1.5, 0.1
+"""Cells are seen so much larger or smaller, so far off their middle, and with contrast that has this standard deviation."""
+_GROUND, _STEP = 220.0, 64.0
 _GREEN = 1
 _LEAST = 1e-6
 
 
-@dataclass(frozen=True, eq=False)
-class ShapeNetwork:
-    """A hidden layer of random weights over harmonics that are brought to one scale, and a last layer that is learned."""
+class ShapeNetwork(nn.Module):
+    """Convolutions over a cell's picture and a hidden layer over its harmonics, and one layer behind both."""
 
-    first: Floats
-    """Weights of the hidden layer, of shape (harmonics, HIDDEN), with the scale of the harmonics in them."""
-    offset: Floats
-    """Of shape (HIDDEN,)."""
-    last: Floats
-    """Of shape (HIDDEN + 1, len(TAUGHT)); its last row is added."""
+    means: Tensor
+    waves: Tensor
 
-    def answers(self, seen: Floats) -> Floats:
-        """How much a cell looks like each taught shape, about 0 to 1, of shape (n, len(TAUGHT)); of harmonics, of shape (n, harmonics)."""
-        return np.asarray(_hidden(seen, self.first, self.offset) @ self.last, dtype=np.float32)
+    def __init__(self) -> None:
+        super().__init__()
+        means, turns = basis()
+        self.register_buffer("means", torch.from_numpy(means), persistent=False)
+        self.register_buffer("waves", torch.from_numpy(_waves(means, turns)), persistent=False)
+        first, second, third, fourth, last = CHANNELS
+        self.of_picture = nn.Sequential(
+            *_stage(3, first, 5, 2),
+            *_separable(first, second, 2),
+            *_separable(second, third),
+            *_separable(third, fourth),
+            *_separable(fourth, last, 2),
+            nn.AdaptiveAvgPool2d(1),
+            nn.Flatten(),
+        )
+        harmonics = RINGS * (3 + WAVES)
+        self.of_harmonics = nn.Sequential(
+            nn.BatchNorm1d(harmonics),
+            nn.Dropout(_DROPPED_HARMONICS),
+            nn.Linear(harmonics, UNITS, bias=False),
+            nn.BatchNorm1d(UNITS),
+            nn.ReLU(),
+            nn.Dropout(_DROPPED),
+        )
+        self.joined = nn.Sequential(nn.Dropout(_DROPPED), nn.Linear(last + UNITS, len(TAUGHT)))
+
+    def forward(self, levels: Tensor) -> Tensor:
+        """How much cells look like each taught shape, of shape (n, len(TAUGHT)); of pictures as `_levels` gives them."""
+        seen = self.of_picture(levels), self.of_harmonics(self.harmonics(levels))
+        return torch.as_tensor(self.joined(torch.cat(seen, dim=1)))
+
+    def harmonics(self, levels: Tensor) -> Tensor:
+        """Circular harmonics of pictures as `_levels` gives them, of shape (n, RINGS * (3 + WAVES))."""
+        flat = levels.flatten(2)
+        around = (flat[:, _GREEN] @ self.waves).view(len(flat), 2, -1)
+        return torch.cat([(flat @ self.means).flatten(1), (around.square().sum(dim=1) + _LEAST).sqrt()], dim=1)
+
+    def answers(self, pictures: Pictures) -> Floats:
+        """How much cells look like each taught shape, of shape (n, len(TAUGHT)).
+
+        Args:
+            pictures: of shape (n, SIDE_PX, SIDE_PX, 3).
+        """
+        answers = [np.zeros((0, len(TAUGHT)), np.float32)]
+        with torch.inference_mode():
+            for first in range(0, len(pictures), 512):
+                answers.append(self(_levels(torch.from_numpy(pictures[first : first + 512]))).numpy())
+        return np.concatenate(answers)
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,115 +112,121 @@ class Learned:
     """The one that saw all cells."""
 
 
-def learn(cells: ShapeCells, seed: int = 0) -> Learned:
+def learn(cells: ShapeCells, seed: int = 0, advance: Callable[[float], None] = lambda _: None) -> Learned:
     """Leave out each smear in turn, then train on all cells; the same cells and seed give the same network on one kind of processor.
+
+    Args:
+        advance: is called with 1 after each batch.
 
     Raises:
         NothingToDoError: all cells are of one smear.
     """
+    smear = np.asarray(cells.smears)
     names = sorted(set(cells.smears))
     if len(names) < 2:
         raise NothingToDoError("the labelled cells are of one smear; to cross-validate, cells of two smears or more are needed")
-    return learn_views(views(cells.pictures, seed), cells.shape, cells.smears, seed)
+    held_out = np.zeros((len(cells), len(TAUGHT)), dtype=np.float32)
+    with _alike():
+        for own in (smear == name for name in names):
+            held_out[own] = _fitted(cells, ~own, seed, advance).answers(middles(cells.pictures[own, 0]))
+        return Learned(held_out, _fitted(cells, np.ones(len(cells), dtype=bool), seed, advance))
 
 
-def learn_views(seen: Floats, label: NDArray[np.int64], smears: Sequence[str], seed: int) -> Learned:
-    """The same from harmonics of each cell in several views, of shape (n, views, harmonics), first of each as it is."""
-    smear = np.asarray(smears)
-    first, offset = _random_layer(seen, seed)
-    numbers = np.bincount(label, minlength=len(TAUGHT))
-    # Between weighing each cell alike, where rare shapes are never learned, and each shape alike, where ten cells make the law.
-    weight = np.sqrt(numbers.max() / np.maximum(numbers, 1)).astype(np.float32)[label]
-    sums = {}
-    for name in sorted(set(smears)):
-        own = smear == name
-        sums[name] = _products(seen[own], label[own], weight[own], (first, offset))
-    held_out = np.zeros((len(label), len(TAUGHT)), dtype=np.float32)
-    for name in sums:
-        own = smear == name
-        held_out[own] = ShapeNetwork(first, offset, _solved([of for other, of in sums.items() if other != name])).answers(
-            seen[own, 0]
-        )
-    return Learned(held_out, ShapeNetwork(first, offset, _solved(list(sums.values()))))
-
-
-def _random_layer(seen: Floats, seed: int) -> tuple[Floats, Floats]:
-    """Random weights and offsets, on the scale of the harmonics, whatever their labels."""
-    rng = np.random.default_rng(seed)
-    mean, deviation = seen.mean(axis=(0, 1)), np.maximum(seen.std(axis=(0, 1)), _LEAST)
-    first = rng.normal(0, SPREAD / np.sqrt(len(mean)), (len(mean), HIDDEN)) / deviation[:, None]
-    return first.astype(np.float32), (rng.uniform(-SPREAD, SPREAD, HIDDEN) - mean @ first).astype(np.float32)
-
-
-def _hidden(seen: Floats, first: Floats, offset: Floats) -> Floats:
-    hidden = np.maximum(seen @ first + offset, 0)
-    return np.concatenate([hidden, np.ones((len(hidden), 1), np.float32)], axis=1)
-
-
-def _products(seen: Floats, label: NDArray[np.int64], weight: Floats, layer: tuple[Floats, Floats]) -> tuple[Doubles, Doubles]:
-    """What the last layer is solved from, summed over the views of some cells: products of hidden units, of shape (HIDDEN + 1,
-    HIDDEN + 1), and of them with what they should answer, of shape (HIDDEN + 1, len(TAUGHT)).
-    """
-    units, wanted = np.zeros((HIDDEN + 1, HIDDEN + 1)), np.zeros((HIDDEN + 1, len(TAUGHT)))
-    answer = np.eye(len(TAUGHT), dtype=np.float32)[label] * weight[:, None]
-    for view in range(seen.shape[1]):
-        hidden = _hidden(seen[:, view], *layer)
-        units += (hidden * weight[:, None]).T @ hidden
-        wanted += hidden.T @ answer
-    return units, wanted
-
-
-def _solved(sums: Sequence[tuple[Doubles, Doubles]]) -> Floats:
-    """The last layer by ridge regression."""
-    units, wanted = sums[0]
-    for more_units, more_wanted in sums[1:]:
-        units, wanted = units + more_units, wanted + more_wanted
-    penalty = RIDGE * np.trace(units) / len(units)
-    return np.asarray(linalg.solve(units + penalty * np.eye(len(units)), wanted, assume_a="pos"), dtype=np.float32)
-
-
-def views(pictures: NDArray[np.uint8], seed: int) -> Floats:
-    """Harmonics of pictures of shape (n, lights, WIDER_PX, WIDER_PX, 3), of shape (n, views, harmonics): first each as it is.
-
-    With more than one light, each is also seen a pixel off.
-    """
-    rng = np.random.default_rng(seed)
-    lights = pictures.shape[1]
+def middles(pictures: Pictures) -> Pictures:
+    """What a count is shown of pictures of shape (n, WIDER_PX, WIDER_PX, 3), of shape (n, SIDE_PX, SIDE_PX, 3)."""
     margin = (WIDER_PX - shapes.SIDE_PX) // 2
-    steps = [(0, 0, light) for light in range(lights)]
-    steps += [(*rng.integers(-1, 2, 2).tolist(), light) for light in range(lights) for _ in range(NUDGES)] if lights > 1 else []
-    made = []
-    for y, x, light in steps:
-        rows, columns = (slice(margin + off, margin + off + shapes.SIDE_PX) for off in (y, x))
-        made.append(harmonics(pictures[:, light, rows, columns]))
-    return np.stack(made, axis=1)
+    return pictures[:, margin : margin + shapes.SIDE_PX, margin : margin + shapes.SIDE_PX]
 
 
-def harmonics(pictures: NDArray[np.uint8]) -> Floats:
-    """Circular harmonics of pictures of shape (n, SIDE_PX, SIDE_PX, 3), of shape (n, RINGS * (3 + WAVES))."""
-    means, waves = basis()
-    parts = []
-    for first in range(0, len(pictures), 1024):
-        levels = (pictures[first : first + 1024].reshape(-1, len(means), 3).astype(np.float32) - _GROUND) / _STEP
-        flat = (levels.transpose(0, 2, 1) @ means).reshape(len(levels), -1)
-        around = (np.ascontiguousarray(levels[:, :, _GREEN]) @ waves).reshape(len(levels), 2, -1)
-        parts.append(np.concatenate([flat, np.sqrt((around**2).sum(axis=1) + _LEAST)], axis=1))
-    return np.concatenate(parts) if parts else np.zeros((0, RINGS * (3 + WAVES)), np.float32)
+@contextmanager
+def _alike() -> Iterator[None]:
+    """Let torch compute alike on any number of processors, and leave its generator and threads as they were."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with torch.random.fork_rng(devices=[]):
+            yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _fitted(cells: ShapeCells, chosen: NDArray[np.bool_], seed: int, advance: Callable[[float], None]) -> ShapeNetwork:
+    """A network that learned from some of the cells, with a rate that rises and falls to nothing (Smith and Topin, arXiv:1708.07120)."""
+    torch.manual_seed(seed)
+    network = ShapeNetwork().to(memory_format=torch.channels_last)
+    pictures, label = torch.from_numpy(cells.pictures[chosen]), torch.from_numpy(cells.shape[chosen])
+    numbers = torch.bincount(label, minlength=len(TAUGHT)).clamp(min=1)
+    # Between drawing each cell alike, where rare shapes are never learned, and each shape alike, where ten cells make the law.
+    weight = numbers.rsqrt()[label]
+    optimizer = torch.optim.AdamW(network.parameters(), RATE, weight_decay=_DECAY)
+    rates = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, total_steps=STEPS, pct_start=0.2, cycle_momentum=False)
+    network.train()
+    for _ in range(STEPS):
+        drawn = torch.multinomial(weight, BATCH, replacement=True)
+        levels = _changed(_levels(pictures[drawn, torch.randint(pictures.shape[1], (BATCH,))]))
+        optimizer.zero_grad()
+        functional.cross_entropy(network(levels), label[drawn], label_smoothing=_SMOOTHING).backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(network.parameters(), 5.0)
+        optimizer.step()
+        rates.step()
+        advance(1)
+    return network.eval()
+
+
+def _levels(pictures: Tensor) -> Tensor:
+    """Pictures of shape (n, h, w, 3), uint8, as the network takes them: of shape (n, 3, h, w), with the ground at 0."""
+    return (pictures.permute(0, 3, 1, 2).float() - _GROUND) / _STEP
+
+
+def _changed(levels: Tensor) -> Tensor:
+    """Cells turned, mirrored, shifted, enlarged and in other contrast at random, of shape (n, 3, SIDE_PX, SIDE_PX)."""
+    number = len(levels)
+    angle, mirrored = 2 * torch.pi * torch.rand(number), 1 - 2 * torch.randint(2, (number,))
+    factor = (1 + _SIZE * _even(number)) * shapes.SIDE_PX / WIDER_PX
+    x, y = (_SHIFT_PX / (WIDER_PX / 2) * _even(2, number)).unbind()
+    cosine, sine = factor * angle.cos(), factor * angle.sin()
+    places = torch.stack([mirrored * cosine, -sine, x, mirrored * sine, cosine, y], dim=1).view(number, 2, 3)
+    grid = functional.affine_grid(places, [number, 3, shapes.SIDE_PX, shapes.SIDE_PX], align_corners=False)
+    seen = functional.grid_sample(levels, grid, padding_mode="border", align_corners=False)
+    channels = (1 + _CONTRAST * torch.randn(number, 1, 1, 1)) * (1 + _CONTRAST * torch.randn(number, 3, 1, 1))
+    seen = seen * channels + _CONTRAST / 2 * torch.randn(number, 3, 1, 1)
+    return seen.contiguous(memory_format=torch.channels_last)
+
+
+def _even(*shape: int) -> Tensor:
+    """Random numbers, as often of any size from -1 to 1."""
+    return 2 * torch.rand(shape) - 1
+
+
+def _stage(before: int, after: int, side: int = 3, stride: int = 1, groups: int = 1) -> Iterator[nn.Module]:
+    """A convolution, normalized and rectified."""
+    yield nn.Conv2d(before, after, side, stride, side // 2, groups=groups, bias=False)
+    yield nn.BatchNorm2d(after)
+    yield nn.ReLU()
+
+
+def _separable(before: int, after: int, stride: int = 1) -> Iterator[nn.Module]:
+    """Each channel by itself, then all of them point by point."""
+    yield from _stage(before, before, 3, stride, groups=before)
+    yield from _stage(before, after, 1)
 
 
 def basis() -> tuple[Floats, Floats]:
-    """What pixels are multiplied by: for the mean of each ring, of shape (pixels, RINGS); and for its waves, cosines before sines, of
-    shape (pixels, 2 * RINGS * WAVES).
+    """What pixels are multiplied by: for the mean of each ring, of shape (pixels, RINGS); and cosines and sines of their angles, of shape
+    (pixels, 2, WAVES).
     """
     middle = (shapes.SIDE_PX - 1) / 2
     y, x = (np.mgrid[: shapes.SIDE_PX, : shapes.SIDE_PX] - middle).reshape(2, -1)
     radius, angle = np.hypot(x, y), np.arctan2(y, x)
     step = shapes.SIDE_PX / 2 / RINGS
     rings = np.maximum(1 - np.abs(radius[:, None] / step - (np.arange(RINGS) + 0.5)), 0)
-    rings /= rings.sum(axis=0)
     turns = angle[:, None] * np.arange(1, WAVES + 1)
-    waves = [(rings[:, :, None] * wave(turns)[:, None, :]).reshape(len(rings), -1) for wave in (np.cos, np.sin)]
-    return rings.astype(np.float32), np.concatenate(waves, axis=1).astype(np.float32)
+    return (rings / rings.sum(axis=0)).astype(np.float32), np.stack([np.cos(turns), np.sin(turns)], axis=1).astype(np.float32)
+
+
+def _waves(rings: Floats, turns: Floats) -> Floats:
+    """What green light is multiplied by for the waves of all rings, cosines before sines, of shape (pixels, 2 * RINGS * WAVES)."""
+    return (rings[:, None, :, None] * turns[:, :, None, :]).reshape(len(rings), -1)
 
 
 def write(network: ShapeNetwork, target: Path, temperature: float, grouped: Floats, metadata: str) -> None:
@@ -185,51 +238,83 @@ def write(network: ShapeNetwork, target: Path, temperature: float, grouped: Floa
         metadata: the card as JSON.
     """
     import onnx
-    from onnx import TensorProto, helper, numpy_helper
+    from onnx import TensorProto, helper
 
-    means, waves = basis()
-    weights: dict[str, NDArray[np.float32] | NDArray[np.int64]] = {
-        "ground": np.array(_GROUND, np.float32), "step": np.array(1 / _STEP, np.float32), "least": np.array(_LEAST, np.float32),
-        "means": means, "waves": waves, "grouped": grouped, "first": network.first, "offset": network.offset,
-        "as_pixels": np.array([-1, len(means), 3]), "as_flat": np.array([-1, 3 * RINGS]), "as_pairs": np.array([-1, 2, RINGS * WAVES]),
-        "green": np.array(_GREEN), "pair": np.array([1]),
-    }  # fmt: skip
-    steps: list[tuple[str, list[str], str, dict[str, Any]]] = [
-        ("Cast", [shapes.PICTURES], "bytes", {"to": TensorProto.FLOAT}),
-        ("Sub", ["bytes", "ground"], "below", {}),
-        ("Mul", ["below", "step"], "levels", {}),
-        ("Reshape", ["levels", "as_pixels"], "pixels", {}),
-        ("Transpose", ["pixels"], "channels", {"perm": [0, 2, 1]}),
-        ("MatMul", ["channels", "means"], "rings", {}),
-        ("Reshape", ["rings", "as_flat"], "flat", {}),
-        ("Gather", ["channels", "green"], "light", {"axis": 1}),
-        ("MatMul", ["light", "waves"], "around", {}),
-        ("Reshape", ["around", "as_pairs"], "pairs", {}),
-        ("Mul", ["pairs", "pairs"], "squares", {}),
-        ("ReduceSum", ["squares", "pair"], "power", {"keepdims": 0}),
-        ("Add", ["power", "least"], "some", {}),
-        ("Sqrt", ["some"], "strength", {}),
-        ("Concat", ["flat", "strength"], "seen", {"axis": 1}),
-    ]
-    weights |= {"last": network.last[:-1] / temperature, "added": network.last[-1] / temperature}
-    steps += [
-        ("Gemm", ["seen", "first", "offset"], "inner", {}),
-        ("Relu", ["inner"], "hidden", {}),
-        ("Gemm", ["hidden", "last", "added"], "answers", {}),
-        ("Softmax", ["answers"], "taught", {"axis": 1}),
-    ]
-    steps.append(("MatMul", ["taught", "grouped"], shapes.PROBABILITY, {}))
-    nodes = [helper.make_node(kind, given, [gives], **how) for kind, given, gives, how in steps]
+    graph = _Graph()
+    means, turns = basis()
+    # Waves are products of what is far smaller.
+    waves = graph.add("Mul", graph.held(means[:, None, :, None]), graph.held(turns[:, :, None, :]))
+    waves = graph.add("Reshape", waves, graph.held(np.array([len(means), -1])))
+    seen = graph.add("Cast", shapes.PICTURES, to=TensorProto.FLOAT)
+    seen = graph.add("Mul", graph.add("Sub", seen, graph.held(np.float32(_GROUND))), graph.held(np.float32(1 / _STEP)))
+    levels = graph.add("Transpose", seen, perm=[0, 3, 1, 2])
+    flat = graph.add("Reshape", levels, graph.held(np.array([0, 3, len(means)])))
+    rings = graph.add("Flatten", graph.add("MatMul", flat, graph.held(means)))
+    around = graph.add("MatMul", graph.add("Gather", flat, graph.held(np.array(_GREEN)), axis=1), waves)
+    around = graph.add("Reshape", around, graph.held(np.array([0, 2, RINGS * WAVES])))
+    power = graph.add("ReduceSum", graph.add("Mul", around, around), graph.held(np.array([1])), keepdims=0)
+    strength = graph.add("Sqrt", graph.add("Add", power, graph.held(np.float32(_LEAST))))
+    seen_as = [graph.layers(network.of_picture, levels)]
+    seen_as.append(graph.layers(network.of_harmonics, graph.add("Concat", rings, strength, axis=1)))
+    answers = graph.layers(network.joined, graph.add("Concat", *seen_as, axis=1))
+    answers = graph.add("Mul", answers, graph.held(np.float32(1 / temperature)))
+    graph.add("MatMul", graph.add("Softmax", answers, axis=1), graph.held(grouped), gives=shapes.PROBABILITY)
     side = shapes.SIDE_PX
     given = helper.make_tensor_value_info(shapes.PICTURES, TensorProto.UINT8, ["n", side, side, 3])
     answer = helper.make_tensor_value_info(shapes.PROBABILITY, TensorProto.FLOAT, ["n", grouped.shape[1]])
-    held = [numpy_helper.from_array(np.ascontiguousarray(_as_held(value)), name) for name, value in weights.items()]
-    graph = helper.make_graph(nodes, "shapes", [given], [answer], held)
-    made = helper.make_model(graph, producer_name="smearcount", opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    made = helper.make_model(
+        helper.make_graph(graph.nodes, "shapes", [given], [answer], graph.weights),
+        producer_name="smearcount", opset_imports=[helper.make_opsetid("", 17)], ir_version=8,
+    )  # fmt: skip
     made.metadata_props.add(key=shapes.METADATA_KEY, value=metadata)
     onnx.checker.check_model(made)
     onnx.save(made, str(target))
 
 
-def _as_held(value: NDArray[np.float32] | NDArray[np.int64]) -> NDArray[np.float32] | NDArray[np.int64]:
-    return value.astype(np.int64) if value.dtype.kind == "i" else value.astype(np.float32)
+class _Graph:
+    """Nodes of an ONNX graph, each named by what it gives."""
+
+    def __init__(self) -> None:
+        self.nodes: list[Any] = []
+        self.weights: list[Any] = []
+
+    def held(self, value: NDArray[Any] | np.generic) -> str:
+        """A constant; gives its name."""
+        from onnx import numpy_helper
+
+        name = f"held {len(self.weights)}"
+        self.weights.append(numpy_helper.from_array(np.ascontiguousarray(value).reshape(np.shape(value)), name))
+        return name
+
+    def add(self, kind: str, *given: str, gives: str = "", **how: Any) -> str:
+        """A node; gives the name of its output."""
+        from onnx import helper
+
+        name = gives or f"{kind} {len(self.nodes)}"
+        self.nodes.append(helper.make_node(kind, given, [name], **how))
+        return name
+
+    def layers(self, sequence: nn.Sequential, given: str) -> str:
+        """The layers of a network that has learned, one after the other; gives the name of the last output."""
+        for layer in sequence:
+            given = self._layer(layer, given)
+        return given
+
+    def _layer(self, layer: nn.Module, given: str) -> str:
+        weights = [self.held(value.numpy()) for value in layer.state_dict().values() if value.ndim]
+        match layer:
+            case nn.Conv2d(stride=stride, padding=padding, groups=groups):
+                return self.add("Conv", given, *weights, strides=stride, pads=padding * 2, group=groups)
+            case nn.BatchNorm1d(eps=least) | nn.BatchNorm2d(eps=least):
+                return self.add("BatchNormalization", given, *weights, epsilon=least)
+            case nn.Linear():
+                return self.add("Gemm", given, *weights, transB=1)
+            case nn.ReLU():
+                return self.add("Relu", given)
+            case nn.AdaptiveAvgPool2d():
+                return self.add("GlobalAveragePool", given)
+            case nn.Flatten():
+                return self.add("Flatten", given)
+            case nn.Dropout():
+                return given
+        raise TypeError(f"no ONNX node stands for {layer}")

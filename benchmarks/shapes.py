@@ -1,0 +1,83 @@
+"""What `--shapes` adds to the processor time of a count, beside finding and measuring the cells of the same fields."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks import machine
+from detector.arguments import Number, Parser
+from detector.commandline import console, run
+from detector.errors import EXIT_DONE
+from detector.vision import finder, images, quality
+from detector.vision.model import Model
+from detector.vision.shapes import NOT_SURE, SHIPPED, ShapeModel
+
+
+@dataclass(frozen=True)
+class Timed:
+    """One field."""
+
+    finding_s: float
+    """Processor time of finding and measuring its cells."""
+    shapes_s: float
+    """Processor time of their shapes."""
+    cells: int
+    """Red cells clear of the border."""
+    not_sure: int
+    unlike: bool
+
+
+def command(*, fields: Sequence[Path], shapes: Path, repeats: int) -> int:
+    """Print the processor time of shapes over that of finding cells, on one thread, and how many cells are not sure.
+
+    The scale of a field is known before, as that of its smear is in a count. Times are the medians of the repeats.
+    """
+    model, second = Model.load(threads=1), ShapeModel.load(shapes)
+    timed = [measure(model, second, path, repeats) for path in fields]
+    cells, finding, own = (sum(getattr(one, name) for one in timed) for name in ("cells", "finding_s", "shapes_s"))
+    console.print(f"{len(timed)} fields, {cells / len(timed):.1f} red cells clear of the border per field")
+    console.print(f"finding and measuring {finding:.3f} s, shapes {own:.3f} s, ratio {own / finding:.3f}")
+    unsure, unlike = sum(one.not_sure for one in timed), sum(one.unlike for one in timed)
+    console.print(f"not sure {unsure / max(cells, 1):.1%} of {cells} cells; unlike {unlike} of {len(timed)} fields")
+    console.print(machine.described())
+    return EXIT_DONE
+
+
+def measure(model: Model, second: ShapeModel, path: Path, repeats: int) -> Timed:
+    """The times of one field, after one look that is not timed."""
+    rgb = images.read(path)
+    scale = finder.find(model, rgb).scale
+    finding, own = [], []
+    for _ in range(repeats + 1):
+        began = time.process_time()
+        searched = finder.find(model, rgb, scale)
+        measured = quality.measure(rgb, searched.cells)
+        found = time.process_time()
+        looked = second.look(rgb, searched.cells, searched.scale.rbc_px, measured)
+        own.append(time.process_time() - found)
+        finding.append(found - began)
+    medians = (float(np.median(times[1:])) for times in (finding, own))
+    return Timed(*medians, sum(looked.cells.values()), looked.cells[NOT_SURE], bool(looked.unlike))
+
+
+def parser() -> Parser:
+    """What the command takes."""
+    made = Parser("benchmarks.shapes", "[OPTION]... FIELD...", command.__doc__)
+    made.add_argument("fields", nargs="+", type=Path, help="photographs of fields")
+    made.add_argument("--shapes", type=Path, default=SHIPPED, help="classifier of shapes; default: the shipped one")
+    made.add_argument("--repeats", type=Number(int, 1), default=5, help="times that each field is looked at")
+    return made
+
+
+def main() -> None:
+    """Entry point."""
+    run(command, parser())
+
+
+if __name__ == "__main__":
+    main()
