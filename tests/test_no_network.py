@@ -25,6 +25,7 @@ from detector.synthetic.truth import write_jpeg
 
 ROOT = Path(__file__).parents[1]
 SAMPLES = ROOT / "datasets" / "samples" / "smear_a"
+NETWORK = ROOT / "tests" / "training" / "small.yaml"
 _STRACE = shutil.which("strace")
 _PATIENCE_S = 300
 _TOKEN = "of-the-test-of-sockets"
@@ -103,7 +104,7 @@ TOGETHER = {
     ),
     "training": Lines(
         (
-            "train --data set/data.yaml --name tiny --model yolo11n.yaml --epochs 1 --image-px 64 --batch 6",
+            "train --data set/data.yaml --name tiny --model {network} --epochs 1 --image-px 64 --batch 6",
             "export runs/train/tiny/weights/best.pt --data set/data.yaml --out again.onnx",
             "evaluate --data set/data.yaml --model again.onnx --out evaluated",
             "card again.onnx evaluated",
@@ -315,7 +316,7 @@ def test_no_command_asks_for_a_network(name: str, tmp_path: Path) -> None:
     folder.mkdir()
     write_tables(folder)
     write_shapes(folder / "chula")
-    lines = [line.format(samples=SAMPLES) for line in (*MADE_FIRST, *together.lines)]
+    lines = [line.format(samples=SAMPLES, network=NETWORK) for line in (*MADE_FIRST, *together.lines)]
     assert faults(calls_of(tmp_path, "-c", RUN, together.before, *lines)) == []
 
 

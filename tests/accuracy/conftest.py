@@ -30,7 +30,7 @@ def _field(rng: np.random.Generator, name: str, per_class: tuple[float, ...]) ->
     return Record(name, Path(f"{name}.png"), SIZE_WH, xyxy, label), Detections(found, score, found_label, SIZE_WH)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make() -> Callable[..., Made]:
     """`make(seed, fields, per_class)`: records and what a detector found in them."""
 

@@ -164,6 +164,7 @@ name = st.builds(
 )
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=200)
 @given(st.lists(name, unique=True, max_size=12), st.lists(name, unique=True, max_size=12))
 def test_every_name_is_in_exactly_one_list(fields: list[str], truth: list[str]) -> None:

@@ -279,6 +279,7 @@ def test_undefined_differences() -> None:
         differences([1, 2], [1], [1, 2])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("index", [2, 7])
 def test_intervals_hold_the_true_figures(index: int) -> None:
     """With 20 fields and with 3 smears; the quantiles of the samples would hold the bias of 3 smears in 0.72."""
@@ -290,6 +291,7 @@ def test_intervals_hold_the_true_figures(index: int) -> None:
         assert difference_held[name].held >= 0.88, name
 
 
+@pytest.mark.slow
 def test_the_interval_of_rare_errors_is_that_of_a_count() -> None:
     """Eight wrong fields in 199: a bootstrap holds the true MAE in 0.89 of studies."""
     rng, held = np.random.default_rng(5), []

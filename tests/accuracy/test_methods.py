@@ -124,6 +124,7 @@ def test_the_bias_at_a_level_is_what_the_line_gives_there() -> None:
             assert bias.limits[0] <= bias.value <= bias.limits[1]
 
 
+@pytest.mark.slow
 def test_intervals_of_the_bias_hold_the_true_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(methods, "SAMPLES", 200)
     held, studies, level = dict.fromkeys(("passing_bablok", "deming"), 0), 60, 100.0

@@ -87,14 +87,15 @@ def test_no_word_is_cut(width: int) -> None:
     assert "totals of 2 smears" in out.getvalue()
 
 
-@pytest.fixture
-def result(make: Make, tmp_path: Path) -> Evaluation:
+@pytest.fixture(scope="module")
+def result(make: Make, tmp_path_factory: pytest.TempPathFactory) -> Evaluation:
     """Six fields without platelets, of two smears and two domains, beside a worse detector and other labels."""
     pytest.importorskip("pycocotools", reason="needs the evaluate extra: pip install -e '.[evaluate]'")
     records, detections = make(4, fields=6, per_class=(10, 1, 0))
+    folder = tmp_path_factory.mktemp("fields")
     named = []
     for i, record in enumerate(records):
-        path = tmp_path / f"{i}.png"
+        path = folder / f"{i}.png"
         w, h = record.size_wh
         cv2.imwrite(str(path), np.full((h, w, 3), i, np.uint8))
         named.append(replace(record, image=path))

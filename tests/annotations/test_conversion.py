@@ -326,6 +326,7 @@ def test_bare_images_alone_are_no_label_set(bare: Conversion) -> None:
         convert(dataclasses.replace(bare, labels=None))
 
 
+@pytest.mark.slow
 def test_real_bccd_with_complete_labels(real: Callable[[str], Path], tmp_path: Path) -> None:
     request = Conversion(real("bccd"), tmp_path / "out", labels=real("bccd_complete"), only_relabelled=True)
     audit = convert(request)

@@ -18,7 +18,7 @@ from detector.annotations import corrections, dataset, sources
 from detector.engines import manifest
 from detector.errors import SmearcountError
 
-SECONDS = 3.0
+SECONDS = 1.0
 """How long each reader is fuzzed at most."""
 ROUNDS = 2000
 

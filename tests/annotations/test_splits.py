@@ -16,6 +16,7 @@ from detector.errors import UsageError
 SHARES = (0.8, 0.1, 0.1)
 
 
+@pytest.mark.slow
 @given(st.lists(st.text(min_size=1, max_size=6), unique=True, min_size=1, max_size=60), st.integers(0, 9), st.randoms())
 def test_dealing_depends_on_names_and_seed_and_not_on_order(names: list[str], seed: int, random: object) -> None:
     groups = [hash(name[0]) % 20 for name in names]

@@ -41,6 +41,7 @@ def dimmed(folder: Path, share: float) -> None:
         cv2.imwrite(str(path), np.round(cv2.imread(str(path)) * share).astype(np.uint8))
 
 
+@pytest.mark.slow
 def test_a_dying_lamp_is_seen_after_the_days_of_learning(
     photographs: Path, run_command: Run, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

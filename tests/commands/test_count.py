@@ -496,6 +496,7 @@ def test_truth_that_is_partly_broken_is_used_and_told(fields: Path, run_command:
     assert {row["class"]: row["truth"] for row in rows(Path("out/agreement.csv"))} == {"RBC": "1", "WBC": "0", "Platelets": "0"}
 
 
+@pytest.mark.slow
 def test_a_terminal_of_another_encoding_costs_nothing(fields: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "detector.count", str(fields), "--out", "out", "--um-per-px", "0.075"]
     environment = {**os.environ, "PYTHONIOENCODING": "cp932"}

@@ -53,6 +53,7 @@ def test_tables_say_how_wide_red_cells_are_and_what_tells_it(smear: Path, run_co
     assert [scale["rbc_px"] for scale in scales("out")] == pytest.approx([float(rbc_px), float(other["rbc_px"])], rel=0.01)
 
 
+@pytest.mark.slow
 def test_a_count_that_is_continued_keeps_the_scale(smear: Path, run_command: Run) -> None:
     assert run_command(count.main, smear, "--out", "out") == 0
     before, told = rows(Path("out/counts.csv")), scales("out")
@@ -73,6 +74,7 @@ def test_a_given_scale_that_fits_is_taken_without_a_word(
     assert WARNING not in Path("out/report.html").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_a_given_scale_that_the_cells_contradict_is_used_and_warned_of_once(
     fields: Path, run_command: Run, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -51,6 +51,7 @@ def counted(tmp_path: Path, run_command: Run, capsys: pytest.CaptureFixture[str]
     return Path("run")
 
 
+@pytest.mark.slow
 def test_dicom_goes_through_the_commands(counted: Path, run_command: Run, tmp_path: Path, model: Model) -> None:
     fields = {row["smear"]: row for row in rows(counted / "counts.csv")}
     assert {row["smear"]: row["scale"] for row in fields.values()} == {

@@ -93,6 +93,7 @@ def rows_of(folder: Path) -> list[dict[str, str]]:
     return list(csv.DictReader((folder / "fields.csv").read_text(encoding="utf-8").splitlines()))
 
 
+@pytest.mark.slow
 def test_a_folder_holds_figures_fields_plots_and_a_page(data: Path) -> None:
     pytest.importorskip("matplotlib", reason="needs the evaluate extra: pip install -e '.[evaluate]'")
     with console.capture() as capture:

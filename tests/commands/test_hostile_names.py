@@ -126,6 +126,7 @@ def test_a_count_of_hostile_names_does_no_harm(hostile: Path, tmp_path: Path, ru
     assert all(".." not in image["file_name"].split("/") and image["file_name"][0] != "/" for image in document["images"])
 
 
+@pytest.mark.slow
 def test_a_count_as_json_holds_no_sign_that_a_terminal_obeys(hostile: Path, run_command: Run, capsys: Captured) -> None:
     assert run_command(count.main, hostile, "--out", "results", "--json", "--quiet") == EXIT_SOME_FAILED
     printed = capsys.readouterr()
@@ -133,6 +134,7 @@ def test_a_count_as_json_holds_no_sign_that_a_terminal_obeys(hostile: Path, run_
     assert json.loads(printed.out)
 
 
+@pytest.mark.slow
 def test_names_that_are_no_utf8_pass_through_every_command(
     tmp_path: Path, field: Path, run_command: Run, capsys: Captured
 ) -> None:
@@ -185,6 +187,7 @@ def test_smears_of_a_manifest_do_no_harm(tmp_path: Path, field: Path, run_comman
     assert Elements(Path("results/report.html")).found == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [*HARMFUL.values(), *PATHS])
 def test_a_name_in_an_option_does_no_harm(name: str, tmp_path: Path, run_command: Run, capsys: Captured) -> None:
     missing = f"none/{name}"

@@ -81,6 +81,7 @@ def test_a_resumed_count_says_the_same_of_shapes(fields: Path, run_command: Run,
     assert Path("parts/shapes.csv").read_bytes() == Path("whole/shapes.csv").read_bytes()
 
 
+@pytest.mark.slow
 def test_shapes_from_python_and_as_json(fields: Path, run_command: Run, capsys: pytest.CaptureFixture[str]) -> None:
     assert run_command(count.main, fields, "--out", "out", "--shapes", "--json") == 0
     document = json.loads(capsys.readouterr().out)
@@ -106,6 +107,7 @@ def test_training_refuses_what_is_no_data_of_shapes(fields: Path, run_command: R
     assert "no folders 'images' and 'points'" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not CHULA.is_dir(), reason="needs the pictures of Chula RBC-12, which are not in the repository")
 def test_smears_of_known_shape_are_told_apart(run_command: Run) -> None:
     folder = Path("given")

@@ -57,6 +57,7 @@ def test_the_same_seed_gives_the_same_files(call: Call, tmp_path: Path) -> None:
     assert files(tmp_path / "a") != files(tmp_path / "c")
 
 
+@pytest.mark.slow
 def test_varied_fields_are_written_with_their_ignore_regions(call: Call, tmp_path: Path) -> None:
     options = ("--fields", 12, "--size", "300x300", "--variety", "20-40", "--seed", 1)
     assert call("--out", tmp_path / "a", *options)[0] == 0

@@ -137,6 +137,7 @@ def short_slices(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(archive, "_PARTITION_FIELDS", 3)
 
 
+@pytest.mark.slow
 def test_counts_are_those_of_one_machine(options: CountOptions, model: Model, tmp_path: Path) -> None:
     totals = counted(options, model)
     expected = of_local(options, model)
@@ -376,6 +377,7 @@ def of_tiles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CountOptions:
     return CountOptions([str(tmp_path / "fields")], out=tmp_path / "out", tile_px=300, engine="ray")
 
 
+@pytest.mark.slow
 def test_a_slide_is_spread_over_workers_and_counted_as_on_one_machine(
     of_tiles: CountOptions, model: Model, tmp_path: Path
 ) -> None:

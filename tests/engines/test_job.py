@@ -25,6 +25,7 @@ def _table(outcome: Outcome) -> list[object]:
     return [outcome.fields, outcome.smears]
 
 
+@pytest.mark.slow
 def test_workers_order_and_journal_change_nothing(fields: Path, tmp_path: Path, model: Model) -> None:
     given = inputs.search([str(fields)]).fields
     alone = job.count_fields(given, Work(model, 1))
@@ -66,6 +67,7 @@ def test_a_field_that_the_model_fails_on_costs_no_other_its_count(
     assert len(outcome.read) == 2
 
 
+@pytest.mark.slow
 def test_an_interrupted_count_goes_on_and_ends_the_same(
     fields: Path, tmp_path: Path, model: Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -89,6 +89,7 @@ def table(place: str, name: str) -> list[dict[str, Any]]:
     return sorted(rows, key=lambda row: (row["smear"], row.get("field", "")))
 
 
+@pytest.mark.slow
 def test_a_bucket_is_counted_as_a_folder_is(bucket: str, fields: Path, tmp_path: Path, model: Model) -> None:
     fs, root = fsspec.core.url_to_fs(bucket)
     for path in sorted(fields.rglob("*.*")):
@@ -109,6 +110,7 @@ def test_a_bucket_is_counted_as_a_folder_is(bucket: str, fields: Path, tmp_path:
     assert after[:3] == before[:3]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("failures", [2, 6], ids=["for a moment", "for the whole count"])
 def test_a_store_that_fails_changes_no_other_fields_scale_for_good(
     memory: str, fields: Path, tmp_path: Path, model: Model, monkeypatch: pytest.MonkeyPatch, failures: int

@@ -169,13 +169,12 @@ def test_a_changed_digit_is_counted_anew_and_told(tmp_path: Path) -> None:
     whole = path.read_bytes()
     start, end = (whole.index(f'"field":"{name}"'.encode()) - 1 for name in "bc")
     for at in range(start, end):
-        for bit in (0, 3, 6):
-            flipped = bytearray(whole)
-            flipped[at] ^= 1 << bit
-            path.write_bytes(flipped)
-            with Journal(path, KEY, resume=True) as journal:
-                assert [journal.has(name, STAMP) for name in "abc"][:2] == [True, False]
-                assert 3 in journal.damaged
+        flipped = bytearray(whole)
+        flipped[at] ^= 1 << (0, 3, 6)[at % 3]
+        path.write_bytes(flipped)
+        with Journal(path, KEY, resume=True) as journal:
+            assert [journal.has(name, STAMP) for name in "abc"][:2] == [True, False]
+            assert 3 in journal.damaged
     flipped = bytearray(whole)
     flipped[start + 20] ^= 1
     path.write_bytes(flipped + whole[start:end][:40])

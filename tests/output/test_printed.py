@@ -23,6 +23,7 @@ def words_of(path: Path) -> str:
     return subprocess.run([reader, "-layout", str(path), "-"], capture_output=True, text=True, check=True).stdout
 
 
+@pytest.mark.slow
 def test_a_count_writes_its_report_to_print(run_command: Callable[..., int], fields: Path) -> None:
     (fields / "smear_b" / "bad.jpg").write_bytes(b"")
     assert run_command(count.main, fields, "--out", "out", "--pdf", "--quiet") == 1

@@ -186,6 +186,7 @@ def test_a_thousand_fields_stay_small_and_quick() -> None:
     Reader(text)
 
 
+@pytest.mark.slow
 def test_more_than_a_page_holds_is_said_and_doubtful_fields_come_first() -> None:
     model = entry("x", "s", 400)
     picture = b"x" * pictures.most_bytes(4000)

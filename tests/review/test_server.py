@@ -196,6 +196,7 @@ def test_fields_to_correct_next_are_those_that_nobody_looked_at(served: Served) 
     assert set(served.get("proposed.json").json()["fields"]) == readable - {0}
 
 
+@pytest.mark.slow
 def test_two_hundred_clients_lose_nothing(many_fields: Path) -> None:
     run = open_run(many_fields)
     answers: list[int] = []
@@ -227,6 +228,7 @@ def test_two_hundred_clients_lose_nothing(many_fields: Path) -> None:
     assert drawn == [[(number, 10.0, number + 20, 40.0, number % 3)] for number in range(200)]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="signals of another kind")
 def test_the_command_goes_on_after_a_kill_and_ends_by_ctrl_c(run_folder: Path) -> None:
     look = {"field": 0, "revision": 0, "looked": True, "cells": [{"cell": 0, "removed": True}]}

@@ -209,6 +209,7 @@ def test_without_the_token_no_folder_is_listed(asked: Asked) -> None:
             assert asked.session.post(asked.url + path, json={}, headers=headers).status_code == 403
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="signals of another kind")
 def test_the_command_tells_its_address_and_ends_by_ctrl_c(tmp_path: Path) -> None:
     program = [sys.executable, "-m", "detector.app", str(tmp_path), "--no-browser"]

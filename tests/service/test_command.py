@@ -53,6 +53,7 @@ def test_what_cannot_be_served_is_one_line(
     assert "Traceback" not in printed
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="ends a process as POSIX systems do")
 def test_it_warns_where_others_can_reach_it_and_ends_when_asked(tmp_path: Path) -> None:
     (tmp_path / "token").write_text(f"{TOKEN}\n", encoding="utf-8")

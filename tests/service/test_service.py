@@ -45,6 +45,7 @@ def text(folder: Path, name: str) -> str:
     return (folder / name).read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_a_batch_has_the_counts_of_the_command(
     client: Client, counter: detector.Detector, counted: Path, pictures: dict[str, bytes]
 ) -> None:

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from importlib.util import find_spec
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -158,7 +159,7 @@ def test_other_devices_are_left_as_they_are(device: str) -> None:
 
 
 TRAININGS = """
-import json
+import json, sys
 from pathlib import Path
 from detector.training import cpu, fit, framework, settings
 framework.prepare(Path("state"))
@@ -191,7 +192,7 @@ def trained(name, steps, **options):
     return {key: sorted(value) if isinstance(value, set) else value for key, value in told.items()}
 
 plain = cpu.Steps(1, False, False, False)
-begun = trained("begun", plain, model="yolo11n.yaml", epochs=10)
+begun = trained("begun", plain, model=sys.argv[1], epochs=10)
 # Another process would draw the changes to the fields otherwise.
 cpu.loaders = lambda batch_bytes: 0
 # Small steps, so that the noise of rounding does not grow from one to the next.
@@ -216,7 +217,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, list[o
     ):
         done = subprocess.run([sys.executable, "-m", f"detector.{arguments[0]}", *arguments[1:]], cwd=folder, capture_output=True)
         assert done.returncode == 0, done.stderr
-    done = subprocess.run([sys.executable, "-c", TRAININGS], cwd=folder, capture_output=True, text=True, timeout=600)
+    program = [sys.executable, "-c", TRAININGS, str(Path(__file__).with_name("small.yaml"))]
+    done = subprocess.run(program, cwd=folder, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr[-3000:]
     return json.loads((folder / "made.json").read_text(encoding="utf-8"))  # type: ignore[no-any-return]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from detector import convert, synth
 from detector.training import framework
 
 # Looked for and not imported: ultralytics changes how Pillow opens images in its whole process.
@@ -59,27 +61,23 @@ from detector.training import fit, framework, settings, trainer
 framework.prepare(Path("runs/.ultralytics"))
 import processes
 trainer.Trainer = processes.Processes
-chosen = settings.load(None, dict(model="yolo11n.yaml", epochs=1, image_px=64, batch=4, device="cpu", threads=1))
+arguments = fit.arguments
+fit.arguments = lambda *given: arguments(*given) | {"plots": False}
+chosen = settings.load(None, dict(model=sys.argv[1], epochs=1, image_px=64, batch=4, device="cpu", threads=1))
 fit.fit(chosen, [Path("data/data.yaml")], Path("runs/two"))
 """
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="the processes talk as they do on Linux")
-def test_each_process_finds_the_fields_and_changes_them_as_one_would(tmp_path: Path) -> None:
-    for arguments in (
-        ("synth", "--out", "smears", "--fields", "10", "--size", "96x96", "--rbc", "6", "--um-per-px", "0.3"),
-        ("convert", "smears/truth.json", "--out", "data", "--splits", "0.8/0.1/0.1"),
-    ):
-        done = subprocess.run(
-            [sys.executable, "-m", f"detector.{arguments[0]}", *arguments[1:]], cwd=tmp_path, capture_output=True
-        )
-        assert done.returncode == 0, done.stderr
+def test_each_process_finds_the_fields_and_changes_them_as_one_would(tmp_path: Path, run_command: Callable[..., int]) -> None:
+    made = ("--out", "smears", "--fields", 10, "--size", "96x96", "--rbc", 6, "--um-per-px", 0.3)
+    assert run_command(synth.main, *made) == 0
+    assert run_command(convert.main, "smears/truth.json", "--out", "data", "--splits", "0.8/0.1/0.1") == 0
     (tmp_path / "processes.py").write_text(PROCESSES, encoding="utf-8")
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
-        [sys.executable, "-c", START], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=600
-    )
+    program = [sys.executable, "-c", START, str(Path(__file__).with_name("small.yaml"))]
+    done = subprocess.run(program, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr[-3000:]
     run = tmp_path / "runs" / "two"
     for name in ("data.yaml", "data.train.txt", "settings.json", "results.csv", "weights/best.pt"):

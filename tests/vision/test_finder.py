@@ -62,6 +62,7 @@ def test_a_field_without_cells_takes_one_look_at_its_whole(model: Model, monkeyp
     assert _looks(model, np.full((100, 120, 3), 235, np.uint8), monkeypatch) == 1
 
 
+@pytest.mark.slow
 def test_in_tiles_both_are_looked_for(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     rgb = images.read(SAMPLES[0])
     many = np.ascontiguousarray(np.tile(cv2.resize(rgb, None, fx=0.5, fy=0.5), (5, 5, 1)))
@@ -174,6 +175,7 @@ def test_without_a_scale_a_field_is_looked_at_whole_and_a_large_one_says_so(mode
     assert result.note == note
 
 
+@pytest.mark.slow
 def test_parts_of_cells_as_wide_as_a_wrong_scale_says_do_not_confirm_it(model: Model) -> None:
     """Red cells of 100 px, which by the scale given are 38 px wide."""
     field = render.window(layout.plan((1600, 1200), stain.preset("bccd"), 3), 0, 0, 1600, 1200)

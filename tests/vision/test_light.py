@@ -29,6 +29,7 @@ def plain(model: Model) -> NDArray[np.int64]:
     return _counts(model, [images.read(path) for path in SAMPLES])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", ["bluish lamp", "reddish lamp", "blue ground", "green ground", "yellow ground", lights.GREY, "dim", "pale stain"]
 )

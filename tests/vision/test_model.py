@@ -58,6 +58,7 @@ def test_the_canvas_is_the_field_resized_with_grey_around_it(model: Model, wh: t
     assert (pixels[around] == 114).all()
 
 
+@pytest.mark.slow
 def test_the_number_of_threads_changes_nothing(model: Model) -> None:
     several = Model.load(threads=3)
     for path in SAMPLES[:4]:
@@ -141,6 +142,7 @@ def test_a_field_of_another_resolution_counts_the_same_cells(model: Model) -> No
         assert abs(counted["WBC"] - expected["WBC"]) <= 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("um_per_px", [None, 0.15])
 def test_a_large_field_is_counted_in_tiles_at_the_scale_that_the_model_knows(model: Model, um_per_px: float | None) -> None:
     whole = plan((1500, 1100), preset("bccd"), 7, um_per_px=0.15)
@@ -153,6 +155,7 @@ def test_a_large_field_is_counted_in_tiles_at_the_scale_that_the_model_knows(mod
     assert note == ""
 
 
+@pytest.mark.slow
 def test_how_many_tiles_are_looked_at_at_a_time_changes_nothing(model: Model) -> None:
     field = window(plan((1500, 1100), preset("bccd"), 7, um_per_px=0.15), 0, 0, 1500, 1100)
     looks = [finder.find(model, field.image, Scale.given(0.15), workers=workers).cells for workers in (1, 3)]
@@ -160,6 +163,7 @@ def test_how_many_tiles_are_looked_at_at_a_time_changes_nothing(model: Model) ->
     assert _same(*looks)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stain", ["bccd", "pbc", "raabin"])
 @pytest.mark.parametrize("um_per_px", [0.05, 0.11, 0.22, 0.45])
 def test_the_scale_is_seen_where_it_is_not_told(model: Model, stain: str, um_per_px: float) -> None:

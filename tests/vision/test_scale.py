@@ -95,6 +95,7 @@ def test_a_given_scale_is_the_width_of_a_normal_red_cell(um_per_px: float, rbc_p
     assert Scale.given(um_per_px) == Scale(pytest.approx(rbc_px), scale.GIVEN)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("um_per_px", [0.05, 0.075, 0.15, 0.3, 0.5])
 def test_the_width_is_told_at_any_magnification(model: Model, um_per_px: float) -> None:
     smear = field(um_per_px)

@@ -20,6 +20,7 @@ def field(look: str, seed: int, side: int = 700, **density: float) -> render.Ren
     return render.window(plan, 0, 0, side, side)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("look", list(stain.PRESETS))
 @pytest.mark.parametrize("kind", ["rbc_per_mm2", "wbc_per_mm2", "platelets_per_mm2"])
 def test_a_single_cell_of_any_kind_is_never_empty(look: str, kind: str) -> None:

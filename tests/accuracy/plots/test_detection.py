@@ -30,6 +30,7 @@ def _has(picture: np.ndarray, bgr: tuple[int, int, int]) -> bool:
     return bool((picture == np.array(bgr, np.uint8)).all(axis=2).any())
 
 
+@pytest.mark.slow
 def test_every_domain_has_its_line(make: Make, tmp_path: Path) -> None:
     pytest.importorskip("matplotlib", reason="needs the evaluate extra: pip install -e '.[evaluate]'")
     records, detections = make(1)

@@ -31,6 +31,7 @@ def keys(value: Any, names: frozenset[str]) -> Iterator[str]:
             yield from keys(one, names)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("folder", ["of_model", "of_tables"])
 def test_every_key_is_documented(folder: str, request: pytest.FixtureRequest) -> None:
     document = metrics.read(request.getfixturevalue(folder))
@@ -40,6 +41,7 @@ def test_every_key_is_documented(folder: str, request: pytest.FixtureRequest) ->
     assert not undocumented
 
 
+@pytest.mark.slow
 def test_every_documented_key_and_column_is_written(of_model: Path, of_tables: Path) -> None:
     written: set[str] = set(CLASSES)
     for folder in (of_model, of_tables):
@@ -51,6 +53,7 @@ def test_every_documented_key_and_column_is_written(of_model: Path, of_tables: P
     assert names - written == set()
 
 
+@pytest.mark.slow
 def test_what_was_evaluated_stands_in_it(of_model: Path) -> None:
     document = metrics.read(of_model)
     assert (document["kind"], document["data"], document["smears"]) == ("model", "first/data.yaml", document["smears"])
@@ -77,6 +80,7 @@ def test_figures_that_are_no_numbers_are_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "m.json").exists()
 
 
+@pytest.mark.slow
 def test_folders_and_files_are_read_and_others_refused(of_model: Path, tmp_path: Path) -> None:
     assert metrics.read(of_model) == metrics.read(of_model / metrics.NAME)
     (tmp_path / "old.json").write_text(json.dumps({"format": "smearcount-metrics", "version": 1}), encoding="utf-8")

@@ -38,6 +38,7 @@ def test_a_shift_is_found_without_a_guess_even_of_a_blurred_view(pan: tuple[Simu
         assert np.abs(np.array(found.xy) - way(fake, i, j)).max() < 2
 
 
+@pytest.mark.slow
 def test_views_that_share_nothing_are_not_believed_to(pan: tuple[SimulatedCamera, list[NDArray[np.uint8]]]) -> None:
     _, greys = pan
     _, others = textures(f"fake:pan?{SMALL}&columns=2.5&speed=20&seed=2")
