@@ -40,6 +40,7 @@ def test_folders_are_counted_by_smear_and_nothing_is_written(
     assert list(Path.cwd().iterdir()) == []
 
 
+@pytest.mark.slow
 def test_tables_are_those_of_the_files(fields: Path, tmp_path: Path, run_command: Callable[..., int]) -> None:
     (fields / "smear_b" / "bad.jpg").write_bytes(b"")
     outcome = Detector().count(fields, um_per_px=0.075)
@@ -93,6 +94,7 @@ def test_what_is_saved_is_what_the_command_writes(fields: Path, run_command: Cal
     assert len(Detector().count(fields).fields) == 5
 
 
+@pytest.mark.slow
 def test_inputs_come_as_for_the_command(fields: Path, tmp_path: Path) -> None:
     detector = Detector(threads=1)
     names = sorted(str(path) for path in fields.rglob("*.jpg"))

@@ -52,6 +52,7 @@ except detector.ImageError as error:
 """
 
 
+@pytest.mark.slow
 def test_a_users_program_is_checked_by_its_types(tmp_path: Path) -> None:
     pytest.importorskip("mypy", reason="needs the dev extra: pip install -e '.[dev]'")
     (tmp_path / "user.py").write_text(USER, encoding="utf-8")
@@ -100,6 +101,7 @@ WITHOUT_TORCH = (
 )
 
 
+@pytest.mark.slow
 def test_counting_needs_no_torch() -> None:
     code = """
 import sys
@@ -132,6 +134,7 @@ def test_a_count_starts_without_what_only_its_end_needs() -> None:
     assert done.stdout.strip() == "[]"
 
 
+@pytest.mark.slow
 def test_nothing_that_counts_waits_for_the_reader_of_settings() -> None:
     modules = "detector.api, detector.batch, detector.convert, detector.evaluate, detector.stream, detector.synth"
     done = subprocess.run(

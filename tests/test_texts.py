@@ -135,6 +135,7 @@ def test_a_program_writes_warnings_nowhere(tmp_path: Path, recwarn: pytest.Warni
     assert not recwarn.list
 
 
+@pytest.mark.slow
 def test_evaluate_takes_truth_from_a_workbook(tmp_path: Path, run_command: Callable[..., int]) -> None:
     pytest.importorskip("matplotlib", reason="needs the evaluate extra: pip install -e '.[evaluate]'")
     truth = texts.table(SAMPLES / "truth.csv", "")

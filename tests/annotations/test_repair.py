@@ -96,6 +96,7 @@ def test_firsts_are_those_of_all_pairs() -> None:
         assert firsts(xyxy, label).tolist() == expected.tolist()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("apart", [True, False])
 def test_twenty_thousand_boxes_are_searched_for_repetitions_in_little_memory(apart: bool) -> None:
     rng = np.random.default_rng(1)

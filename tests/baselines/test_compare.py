@@ -134,6 +134,7 @@ def test_finished_methods_are_not_run_again(
     assert again == {key: value for key, value in read(out).items() if key[5] not in ("ms_per_field", "fit_s")}
 
 
+@pytest.mark.slow
 def test_a_method_that_cannot_be_fitted_costs_no_other(
     run_command: Run, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -144,6 +145,7 @@ def test_a_method_that_cannot_be_fitted_costs_no_other(
     assert methods == {"constant baseline", "smearcount", "hue and saturation"}
 
 
+@pytest.mark.slow
 def test_a_test_set_without_a_class_is_told(
     run_command: Run, data: Path, tmp_path: Path, test_fields: list[LabelledField], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -155,6 +157,7 @@ def test_a_test_set_without_a_class_is_told(
     assert "away: no Platelets labelled" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_excluded_fields_are_in_no_figure(
     run_command: Run, data: Path, tmp_path: Path, test_fields: list[LabelledField], capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -77,6 +77,7 @@ def test_preprocessing_raises_contrast_and_filters_noise() -> None:
     assert enhanced[20, 20].max() < 200
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in CLASSIFIERS if name not in NETWORKS])
 def test_classifiers_tell_rendered_cells_apart(name: str, train: Crops, test: Crops) -> None:
     first, second = CropClassifier(name, enhanced=False, seed=1), CropClassifier(name, enhanced=False, seed=1)
@@ -91,6 +92,7 @@ def test_classifiers_tell_rendered_cells_apart(name: str, train: Crops, test: Cr
     assert np.array_equal(second.classify(test)[1], probability)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["random forest", "support vector machine"])
 def test_a_class_without_crops_is_never_given(name: str, train: Crops, test: Crops) -> None:
     classifier = CropClassifier(name, enhanced=False)

@@ -77,6 +77,7 @@ def test_ground_without_cells_holds_none(
         assert len(fitted[kind].detect(rgb)) == 0
 
 
+@pytest.mark.slow
 def test_a_class_that_is_not_labelled_is_not_looked_for(
     train_fields: list[LabelledField], test_fields: list[LabelledField]
 ) -> None:

@@ -14,7 +14,7 @@ pytest.importorskip("torch", reason="needs the train extra: pip install -e '.[tr
 import torch
 
 from detector.accuracy.matching import operating
-from detector.baselines import comparison, methods, networks, rcnn, unet
+from detector.baselines import comparison, methods, networks, unet
 from detector.baselines.classifiers import NETWORKS, CropClassifier
 from detector.baselines.crops import Crops, of_boxes
 from detector.baselines.methods import Classical, LabelledField
@@ -33,8 +33,7 @@ def steps(monkeypatch: pytest.MonkeyPatch) -> Steps:
     def fixed(number: int) -> None:
         monkeypatch.setattr(networks, "STEPS", number)
         monkeypatch.setattr(networks, "_BATCH", 24)
-        for kind in (unet.UNet, rcnn.RegionNetwork):
-            monkeypatch.setattr(kind, "steps", number)
+        monkeypatch.setattr(unet.UNet, "steps", number)
 
     return fixed
 
@@ -155,11 +154,22 @@ def test_unet_finds_touching_cells(train_fields: list[LabelledField], test_field
         assert len(method.detect(rgb)) == 0
 
 
-@pytest.mark.parametrize("kind", [unet.UNet, pytest.param(rcnn.RegionNetwork, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("name", ["U-Net", pytest.param("Faster R-CNN", marks=pytest.mark.slow)])
 def test_a_class_that_is_not_labelled_is_not_looked_for(
-    kind: type[Classical], train_fields: list[LabelledField], test_fields: list[LabelledField], steps: Steps
+    name: str,
+    train_fields: list[LabelledField],
+    test_fields: list[LabelledField],
+    steps: Steps,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     steps(2)
+    kind: type[Classical] = unet.UNet
+    if name != "U-Net":
+        # It imports torchvision, which takes seconds.
+        from detector.baselines import rcnn
+
+        kind = rcnn.RegionNetwork
+        monkeypatch.setattr(kind, "steps", 2)
     told: list[float] = []
     made = []
     for _ in range(2):

@@ -70,6 +70,7 @@ def asked(laboratory: Path, out: Path, *fields: int) -> int:
     return adapting.command(data=[laboratory], home=[laboratory], model=None, fields=fields, split="test", every=1, out=out)
 
 
+@pytest.mark.slow
 def test_points_are_kept_and_the_table_holds_every_model(
     laboratory: Path, tmp_path: Path, called: list[int], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -95,6 +96,7 @@ def test_points_are_kept_and_the_table_holds_every_model(
     assert (tmp_path / "out" / "adapting.png").stat().st_size > 1000
 
 
+@pytest.mark.slow
 def test_points_with_other_fields_at_home_are_refused(laboratory: Path, tmp_path: Path, called: list[int]) -> None:
     assert adapting.command(data=[laboratory], home=[], model=None, fields=[], split="test", every=1, out=tmp_path) == 0
     content = (tmp_path / "points" / "lab-0.json").read_text(encoding="utf-8")

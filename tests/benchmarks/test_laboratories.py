@@ -66,6 +66,7 @@ def test_damaged_lines_are_told_and_left_out(tmp_path: Path, capsys: pytest.Capt
         laboratories.read_points(tmp_path, ["2"])
 
 
+@pytest.mark.slow
 def test_a_source_is_counted_by_a_model_that_never_saw_it_too(
     rendered: Path, run_command: Run, capsys: pytest.CaptureFixture[str]
 ) -> None:

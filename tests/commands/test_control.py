@@ -71,6 +71,7 @@ def test_a_dying_lamp_is_seen_after_the_days_of_learning(
     assert len(log.read(Path("lamp.csv")).entries) == 12
 
 
+@pytest.mark.slow
 def test_unread_and_missing_fields_are_told_and_the_rest_is_judged(
     photographs: Path, undrawn: None, run_command: Run, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -66,6 +66,7 @@ def test_each_fault_is_named_and_the_rest_evaluated(
     assert document["worst"][0]["field"] == "f3"
 
 
+@pytest.mark.slow
 def test_one_field_gives_figures_without_intervals(data: Path, run_command: Run, tmp_path: Path) -> None:
     for name in ("f1", "f2", "f3", "f4"):
         file(data, "labels", f"{name}.txt").unlink()
@@ -120,6 +121,7 @@ def test_a_model_with_other_classes(data: Path, run_command: Run, tmp_path: Path
         assert "finds RBC, WBC, Basophils; a model for RBC, WBC, Platelets is needed" in printed
 
 
+@pytest.mark.slow
 def test_other_labels_of_the_same_fields(
     data: Path, run_command: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str], undrawn: None
 ) -> None:

@@ -80,6 +80,7 @@ def test_counts_that_are_all_alike_are_told(
     )
 
 
+@pytest.mark.slow
 def test_comparison_of_methods_finds_a_slope_and_the_bias_at_levels(
     tables: Path, run_command: Run, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -53,6 +53,7 @@ def test_a_count_tells_the_shares_of_each_smear(
     assert run["shapes"]["sha256"] == ShapeModel.load().sha256
 
 
+@pytest.mark.slow
 def test_without_the_option_nothing_of_shapes_is_written(fields: Path, run_command: Run) -> None:
     assert run_command(count.main, fields, "--out", "plain") == 0
     assert run_command(count.main, fields, "--out", "shaped", "--shapes") == 0
@@ -63,6 +64,7 @@ def test_without_the_option_nothing_of_shapes_is_written(fields: Path, run_comma
         assert "shapes" not in Path("plain", name).read_text(encoding="utf-8"), name
 
 
+@pytest.mark.slow
 def test_a_resumed_count_says_the_same_of_shapes(fields: Path, run_command: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     assert run_command(count.main, fields, "--out", "whole", "--shapes", "--threads", 1) == 0
     real, added = Journal.add, []

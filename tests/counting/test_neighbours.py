@@ -59,6 +59,7 @@ def test_very_many_parts_are_joined() -> None:
     assert Places.of(row(9), ["s"] * 9).joined()[1].tolist() == list(range(9))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("alike", "least"), [(0.0, 0.94), (0.3, 0.93), (0.6, 0.88)])
 @pytest.mark.parametrize(("columns", "number"), [(10, 10), (30, 30), (5, 25), (10, 100)])
 def test_coverage_where_fields_lie_side_by_side(columns: int, number: int, alike: float, least: float) -> None:

@@ -210,6 +210,7 @@ def looks(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return names
 
 
+@pytest.mark.slow
 def test_what_stands_in_the_journal_is_not_counted_again(
     options: CountOptions, model: Model, smears: Path, looks: list[str], tmp_path: Path
 ) -> None:
@@ -403,6 +404,7 @@ def test_a_slide_is_spread_over_workers_and_counted_as_on_one_machine(
     assert not list((tmp_path / "out" / "journal").glob("*/*-*.jsonl"))
 
 
+@pytest.mark.slow
 def test_tiles_of_a_slide_are_not_searched_again(
     of_tiles: CountOptions, model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -443,6 +445,7 @@ def test_a_tile_that_kills_its_workers_is_missing_in_its_slide(
     assert "at (0, 0)" in row["doubt"]
 
 
+@pytest.mark.slow
 def test_a_slide_that_changes_or_is_none_is_unread(
     of_tiles: CountOptions, model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

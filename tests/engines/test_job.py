@@ -102,6 +102,7 @@ def test_an_interrupted_count_goes_on_and_ends_the_same(
     assert reported == [field.field for field in given]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("fields_there", "workers", "at_a_time"), [(1, 3, 3), (2, 3, 2), (4, 3, 1), (4, 1, 1)])
 def test_where_there_are_fewer_fields_than_workers_these_share_a_field(
     fields: Path, model: Model, monkeypatch: pytest.MonkeyPatch, fields_there: int, workers: int, at_a_time: int
@@ -206,6 +207,7 @@ def test_a_smear_of_doubtful_fields_warns_and_expects_no_true_count(fields: Path
     assert sound.classes["RBC"].expected_total is not None
 
 
+@pytest.mark.slow
 def test_fields_that_came_later_change_the_scale_of_their_whole_smear(fields: Path, tmp_path: Path, model: Model) -> None:
     """Three fields, then two more of half the size, with which the smear's scale is another."""
     folder = tmp_path / "one" / "smear"

@@ -169,6 +169,7 @@ def test_pictures_and_cells_are_those_of_the_fields(text: str, entries: list[Fie
     assert text.count("data:image/jpeg") == 4
 
 
+@pytest.mark.slow
 def test_a_thousand_fields_stay_small_and_quick() -> None:
     model = entry("x", "s", 100, um_per_px=0.1)
     noise = np.random.default_rng(0).integers(0, 255, (480, 640, 3), dtype=np.uint8)

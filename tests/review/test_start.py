@@ -159,6 +159,7 @@ def test_what_cannot_be_counted_is_told(asked: Asked, fields: Path, tmp_path: Pa
     assert (state["phase"], "none of its pictures could be read" in state["error"]) == ("failed", True)
 
 
+@pytest.mark.slow
 def test_a_count_is_cancelled_and_goes_on(asked: Asked, fields: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     real: Callable[..., None] = Counting._advance
 

@@ -91,6 +91,7 @@ def test_every_frame_is_used_or_rejected_with_a_reason_and_a_lost_place_begins_a
     assert {name.split("/")[1][:10] for name in (entry.field for entry in finished.entries)} == {"segment_01", "segment_02"}
 
 
+@pytest.mark.slow
 def test_a_view_at_rest_is_taken_once_and_one_that_moves_or_is_blurred_is_not() -> None:
     fake = SimulatedCamera(f"fake:fields?{SMALL}&rows=2&columns=2&speed=30&rest=30&seed=4&defocus=0.2")
     looked, search = survey(fake, 1)
@@ -163,6 +164,7 @@ def test_from_its_records_comes_the_same_count(mode: str) -> None:
             np.testing.assert_array_equal(getattr(one.cells, name), getattr(other.cells, name))
 
 
+@pytest.mark.slow
 def test_a_field_that_overlaps_others_adds_only_its_new_area() -> None:
     fake = SimulatedCamera(f"fake:fields?{SMALL}&rows=2&columns=2.4&speed=30&rest=8&seed=2")
     looked, _ = survey(fake, 1)

@@ -29,6 +29,7 @@ def test_the_readme_names_the_command() -> None:
     assert COMMAND in (SAMPLES / "README.md").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_truth_is_exactly_that_of_the_command(rendered: list[tuple[str, RenderedField]]) -> None:
     truth = Truth("")
     for name, field in rendered:

@@ -15,6 +15,7 @@ def test_fields_are_named_by_smear_and_number() -> None:
     assert names == ["smear_a/field_01.jpg", "smear_a/field_02.jpg", "smear_b/field_01.jpg", "smear_b/field_02.jpg"]
 
 
+@pytest.mark.slow
 def test_many_fields_still_sort_by_name() -> None:
     names = [name for name, _ in Series(fields=101, size_wh=(4, 4)).render()]
     assert names == sorted(names)
@@ -34,6 +35,7 @@ def test_mixed_takes_the_stains_in_turn() -> None:
     assert [Series(smears=4, stain="mixed").plan(i).stain.name for i in range(4)] == ["bccd", "pbc", "raabin", "bccd"]
 
 
+@pytest.mark.slow
 def test_mean_counts_are_those_asked_for() -> None:
     # Cells cut by the border are seen too, so fields show more than have their centre within.
     series = Series(fields=20, size_wh=(400, 300), um_per_px=0.125, rbc=14, wbc=2, platelets=3)

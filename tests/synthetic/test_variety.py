@@ -28,6 +28,7 @@ def plans() -> list[Plan]:
     return [variety.laid(np.random.default_rng([8, i]), (416, 416), 0.2) for i in range(80)]
 
 
+@pytest.mark.slow
 def test_every_kind_of_thing_occurs(plans: list[Plan]) -> None:
     seen = Counter(int(kind) for plan in plans for kind in plan.kind)
     assert {Kind(kind) for kind in seen} >= set(Kind) - {Kind.STREAK, Kind.NEUTROPHIL}
@@ -60,6 +61,7 @@ def test_platelets_lie_on_red_cells_too(plans: list[Plan]) -> None:
             assert (apart < plan.radius_um[red]).any(axis=1).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rbc_px", [(12.0, 12.0), (50.0, 60.0), (120.0, 120.0)])
 def test_red_cells_are_as_wide_as_asked(rbc_px: tuple[float, float]) -> None:
     fields = [field for _, field in Variety(fields=6, size_wh=(416, 416), rbc_px=rbc_px, seed=2).render()]

@@ -94,6 +94,7 @@ def untrained(monkeypatch: pytest.MonkeyPatch, own: Sequence[Record], missed_bef
     monkeypatch.setattr(adaptation, "HOME", 3)
 
 
+@pytest.mark.slow
 def test_what_gains_is_written_with_its_proof(tmp_path: Path, model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     own = fields_in(tmp_path, 6)
     untrained(monkeypatch, own, missed_before=4, missed_after=0)
@@ -116,6 +117,7 @@ def test_what_gains_is_written_with_its_proof(tmp_path: Path, model: Model, monk
     assert calls[-1] == "writing the model"
 
 
+@pytest.mark.slow
 def test_without_a_gain_the_model_stays(tmp_path: Path, model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     own = fields_in(tmp_path, 5)
     untrained(monkeypatch, own, missed_before=0, missed_after=0)
@@ -125,6 +127,7 @@ def test_without_a_gain_the_model_stays(tmp_path: Path, model: Model, monkeypatc
     assert not (tmp_path / "mylab.onnx").exists()
 
 
+@pytest.mark.slow
 def test_what_forgets_is_not_kept(model: Model, tmp_path: Path) -> None:
     own, home = fields_in(tmp_path / "own", 6), fields_in(tmp_path / "home", 4)
     before = adaptation._Seen([detected(r, 4) for r in own], [detected(r, 0) for r in home])

@@ -64,6 +64,7 @@ def test_over_most_pictures_lies_nothing(drawn: list[Disturbance]) -> None:
     assert nothing.shows(np.zeros((0, 4), np.float32)).shape == (0,)
 
 
+@pytest.mark.slow
 @given(st.floats(0, 416), st.floats(0, 320), st.floats(60, 300), st.floats(0.01, 0.25))
 def test_an_eyepiece_leaves_a_disc_and_black_around_it(x: float, y: float, radius: float, softness: float) -> None:
     over, picture = Disturbance((x, y, radius), softness, None), blank()

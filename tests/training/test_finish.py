@@ -20,6 +20,7 @@ from detector.training import finish
 SAMPLES = sorted((Path(__file__).parents[2] / "datasets" / "samples").glob("*/*.jpg"))
 
 
+@pytest.mark.slow
 def test_training_fields_are_familiar_and_have_ranges(model: Model) -> None:
     records, numbers = [], []
     for path in SAMPLES:

@@ -246,6 +246,7 @@ LIES: dict[str, tuple[Callable[[dict[str, Any], Any], object], str]] = {
 """How weights that load can lie about themselves, and what is said of it."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lie", LIES)
 def test_weights_that_lie_about_themselves_are_refused(lie: str, tmp_path: Path) -> None:
     pytest.importorskip("ultralytics", reason="needs the train extra: pip install -e '.[train]'")

@@ -155,6 +155,7 @@ def test_the_width_of_red_cells_in_a_picture(rbc_px: int, normalised: bool) -> N
     assert width(picture(0, (600, 300), (0, 0, 600, 300))) is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rbc_px", [20, 60])
 def test_a_crop_shows_red_cells_between_the_least_and_the_greatest_width(rbc_px: int, monkeypatch: pytest.MonkeyPatch) -> None:
     from detector.training import pictures

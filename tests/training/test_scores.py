@@ -49,6 +49,7 @@ def weights(path: Path) -> dict[str, Any]:
     return dict(fit.start(str(path)).model.state_dict())
 
 
+@pytest.mark.slow
 def test_views_are_of_one_field_each_in_the_order_of_the_fields(taught: tuple[Scorer, Sequence[AugmentedView], Path]) -> None:
     _, views, _ = taught
     assert [view.field for view in views] == [0, 0, 1, 1]

@@ -51,6 +51,7 @@ def test_one_look_serves_both(model: Model, path: Path, monkeypatch: pytest.Monk
     assert _looks(model, images.read(path), monkeypatch) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("most", [3, 30])
 def test_where_worse_boxes_fill_the_room_it_looks_twice(model: Model, monkeypatch: pytest.MonkeyPatch, most: int) -> None:
     """With room for 3, what is counted is saturated too; with room for 30, only what is searched is."""
@@ -114,6 +115,7 @@ def test_a_field_that_contradicts_its_smear_gets_a_scale_of_its_own_and_says_so(
     )
 
 
+@pytest.mark.slow
 def test_many_small_cells_that_nearly_are_counted_tell_of_a_scale_of_their_own(model: Model) -> None:
     """Red cells 15 px wide among fields whose cells are 100 px wide: of 480, two are counted at that scale, and 17 nearly."""
     plan = layout.plan((416, 416), stain.preset("bccd"), 3, None, 0.5)

@@ -119,6 +119,7 @@ def test_where_one_look_leaves_no_doubt_there_is_no_other(model: Model, um_per_p
     assert scale.glance(model, image) == scale.estimate(model, image) is not None
 
 
+@pytest.mark.slow
 def test_one_look_at_cells_far_too_small_for_it_tells_nothing(model: Model) -> None:
     assert scale.glance(model, field(0.5).image) is None
 

@@ -42,6 +42,7 @@ def test_errors_do_not_add_up_over_a_long_way() -> None:
     assert max(errors) < 2.5
 
 
+@pytest.mark.slow
 def test_a_place_is_found_again_after_an_interruption_and_another_one_begins_a_segment() -> None:
     fake, greys = textures(f"fake:pan?{SMALL}&columns=4&speed=10&seed=5")
     tracker = Tracker()
