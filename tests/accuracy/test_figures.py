@@ -71,6 +71,7 @@ def test_differences_are_those_of_the_figures(make: Make) -> None:
     assert interval(made.all_cells["RBC"].bias)[0] > 0
 
 
+@pytest.mark.slow
 def test_turned_round_the_sign_turns(make: Make) -> None:
     records, detections = make(2, fields=20)
     one, other = compared(records, detections, worse(detections)), compared(records, worse(detections), detections)
@@ -78,6 +79,7 @@ def test_turned_round_the_sign_turns(make: Make) -> None:
     assert interval(other.mean_ap50) == pytest.approx((-high, -low))
 
 
+@pytest.mark.slow
 def test_the_same_fields_are_drawn_for_both(make: Make) -> None:
     """Both vary with the fields in the same way, so their difference hardly does."""
     records, detections = make(2, fields=30)
@@ -88,6 +90,7 @@ def test_the_same_fields_are_drawn_for_both(make: Make) -> None:
     assert high - low < 0.6 * (of_high - of_low)
 
 
+@pytest.mark.slow
 def test_smears_are_drawn_whole(make: Make) -> None:
     records, detections = make(2, fields=12)
     alone, together = (

@@ -18,6 +18,8 @@ from detector.annotations import corrections, dataset, sources
 from detector.engines import manifest
 from detector.errors import SmearcountError
 
+pytestmark = pytest.mark.slow
+
 SECONDS = 1.0
 """How long each reader is fuzzed at most."""
 ROUNDS = 2000

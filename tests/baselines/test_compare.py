@@ -176,6 +176,7 @@ def test_excluded_fields_are_in_no_figure(
     assert "What papers say of their methods" in (out / "report.html").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_an_unreadable_picture_costs_its_field(
     run_command: Run, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -73,6 +73,7 @@ def test_networks_tell_rendered_cells_apart(name: str, train: Crops, test: Crops
     assert classifier.fit_s > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NETWORKS)
 def test_the_same_seed_gives_the_same_network(name: str, train: Crops, test: Crops, steps: Steps) -> None:
     steps(3)

@@ -77,6 +77,7 @@ def test_fields_are_counted_at_other_sizes(rendered: Path, run_command: Run, cap
         assert row[-2] == ("met" if abs(sized - plain) <= 0.02 * plain else "MISSED")
 
 
+@pytest.mark.slow
 def test_a_field_that_cannot_be_read_is_told_and_the_others_counted(
     rendered: Path, run_command: Run, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -138,6 +138,7 @@ def test_the_same_evaluation_writes_the_same_files(data: Path, undrawn: None) ->
     assert str(data.parent.parent).encode() not in first
 
 
+@pytest.mark.slow
 def test_each_domain_has_figures_of_its_own(data: Path, tmp_path: Path, undrawn: None) -> None:
     assert figures(data)["domains"] == {}
     plan = [("a_1", "train", 5), ("b_1", "train", 3), ("a_2", "test", 2), ("a_3", "test", 4), ("b_2", "test", 5)]

@@ -55,6 +55,7 @@ def figures(folder: str) -> Any:
     return json.loads(Path(folder, "metrics.json").read_text(encoding="utf-8"))
 
 
+@pytest.mark.slow
 def test_repeatability_gives_components_and_a_page(tables: Path, run_command: Run, capsys: pytest.CaptureFixture[str]) -> None:
     assert run_command(evaluate.main, "--protocol", "repeatability", "--counts", "repeats.csv", "--out", "out") == 0
     found = figures("out")

@@ -111,6 +111,7 @@ def test_adjoining_fields_count_each_round_cell_once(seed: int, label: int) -> N
         assert counted == expected
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("label", [0, 1, 2])
 @pytest.mark.parametrize(("width", "height"), [(8, 8), (30, 30), (60, 60), (30, 24), (24, 30)])
 def test_frame_count_over_frame_area_is_the_density(width: float, height: float, label: int) -> None:

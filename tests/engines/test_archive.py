@@ -174,6 +174,7 @@ def test_a_field_that_kills_its_workers_is_unread_and_the_others_are_counted(
     assert_same(tmp_path / "out", of_local(options, model))
 
 
+@pytest.mark.slow
 def test_a_field_whose_scale_cannot_be_told_for_want_of_memory_is_unread(
     options: CountOptions, model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -236,6 +237,7 @@ def test_what_stands_in_the_journal_is_not_counted_again(
     assert_same(tmp_path / "out", of_local(options, model))
 
 
+@pytest.mark.slow
 def test_a_damaged_piece_is_counted_again(options: CountOptions, model: Model, looks: list[str], tmp_path: Path) -> None:
     counted(options, model)
     piece = next(path for path in sorted((tmp_path / "out" / "journal").glob("*/*.jsonl")) if b"a/0.jpg" in path.read_bytes())

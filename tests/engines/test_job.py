@@ -129,6 +129,7 @@ def test_a_field_that_changed_is_counted_again(fields: Path, tmp_path: Path, mod
     assert again.read[0].raw == again.read[1].raw
 
 
+@pytest.mark.slow
 def test_a_field_that_is_swapped_while_it_is_searched_is_counted_again(
     fields: Path, tmp_path: Path, model: Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -151,6 +152,7 @@ def test_a_field_that_is_swapped_while_it_is_searched_is_counted_again(
     assert again.read[0].raw == again.read[1].raw
 
 
+@pytest.mark.slow
 def test_overlays_asked_for_later_are_drawn(fields: Path, tmp_path: Path, model: Model) -> None:
     given = inputs.search([str(fields)]).fields
     path, key = tmp_path / "j.jsonl", job.journal_key(model)

@@ -25,12 +25,12 @@ from detector.vision.model import Model
 SMALL = "width=320&height=240&um_per_px=0.15"
 
 
-LARGE = f"{SMALL}&rows=4&columns=4&speed=16"
+LARGE = f"{SMALL}&rows=3&columns=4&speed=16"
 
 
 STREAMS = [
     ("scan", f"fake:serpentine?{LARGE}"),
-    ("scan", f"fake:revisit?{SMALL}&columns=7&speed=16"),
+    ("scan", f"fake:revisit?{SMALL}&columns=6&speed=16"),
     ("scan", f"fake:rough?{LARGE}&defocus=0.1"),
     ("fields", f"fake:fields?{LARGE}&speed=60&vibration=0.3&drift=0.2&rest=6"),
 ]
@@ -69,7 +69,7 @@ def survey(fake: SimulatedCamera, confirmations: int = CONFIRMATIONS) -> tuple[S
 
 @pytest.mark.slow
 def test_every_frame_is_used_or_rejected_with_a_reason_and_a_lost_place_begins_a_segment() -> None:
-    fake = SimulatedCamera(f"fake:lost?{LARGE}&rows=3&lost=60&seed=3&defocus=0.25")
+    fake = SimulatedCamera(f"fake:lost?{LARGE}&lost=60&seed=3&defocus=0.25")
     looked, _ = survey(fake)
     counting = ScanMode(looked)
     verdicts = []

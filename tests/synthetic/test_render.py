@@ -163,6 +163,7 @@ def test_nothing_is_drawn_that_is_not_labelled(seed: int) -> None:
     assert not seen.any()
 
 
+@pytest.mark.slow
 @settings(max_examples=5, deadline=None)
 @given(x=st.integers(0, 500), y=st.integers(0, 300), seed=st.integers(0, 3))
 def test_windows_agree_with_the_whole(x: int, y: int, seed: int) -> None:

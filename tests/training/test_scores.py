@@ -79,6 +79,7 @@ def test_all_but_the_scores_stays(taught: tuple[Scorer, Sequence[AugmentedView],
     assert not any("running" in name for name in changed)
 
 
+@pytest.mark.slow
 def test_each_training_begins_with_the_loaded_weights(
     taught: tuple[Scorer, Sequence[AugmentedView], Path], tmp_path: Path
 ) -> None:

@@ -46,6 +46,7 @@ def _looks(model: Model, rgb: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> in
     return looks
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", SAMPLES[:6], ids=lambda path: path.stem)
 def test_one_look_serves_both(model: Model, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert _looks(model, images.read(path), monkeypatch) == 1

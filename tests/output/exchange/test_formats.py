@@ -288,7 +288,7 @@ def test_a_folder_that_is_none_of_results_is_refused(
 
 @pytest.mark.slow
 def test_many_cells_of_one_field_are_written_in_seconds(tmp_path: Path) -> None:
-    n = 20_000
+    n = 10_000
     low = np.random.default_rng(1).uniform(0, 49_000, (n, 2)).astype(np.float32)
     cells = Detections(np.hstack([low, low + 40]), np.full(n, 0.9, np.float32), np.arange(n) % 3, (50_000, 50_000))
     write_run(tmp_path / "run", [FieldResult("slide.svs", "s", None, cells)], [])
@@ -296,7 +296,7 @@ def test_many_cells_of_one_field_are_written_in_seconds(tmp_path: Path) -> None:
     done = formats.write(runs.read(tmp_path / "run", {}), FORMATS, tmp_path / "out")
     assert not done.failed
     # All formats took 3 s of processor time; what grows with the square of the cells would take minutes.
-    assert time.process_time() - started < 15
+    assert time.process_time() - started < 8
     assert len(json.loads((tmp_path / "out" / "qupath" / "slide.svs.geojson").read_text(encoding="utf-8"))["features"]) == n
 
 

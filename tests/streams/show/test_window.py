@@ -25,6 +25,7 @@ def test_a_window_that_cannot_be_says_what_to_do(monkeypatch: pytest.MonkeyPatch
         Window()
 
 
+@pytest.mark.slow
 def test_a_window_shows_pictures_where_opencv_has_one() -> None:
     gui = next(line for line in cv2.getBuildInformation().splitlines() if line.strip().startswith("GUI:"))
     if "NONE" in gui or not shutil.which("xvfb-run"):
