@@ -23,7 +23,7 @@ from detector.engines.shards import LAYOUT, ArchiveField, ArchiveSmear, Setup
 from detector.engines.store import Store, folders, url_of
 from detector.errors import NothingToDoError, OutputError, SmearcountError, UsageError
 from detector.output import files, partitions, results
-from detector.output.files import seal_holds, sealed
+from detector.output.files import sealed, unsealed
 from detector.output.partitions import Totals
 from detector.vision.images import UNREAD
 from detector.vision.model import Model
@@ -314,7 +314,7 @@ def _check(store: Store, present: bytes | None, header: bytes, key: Mapping[str,
         raise OutputError(f"{store.place}: holds no count of this engine to resume; leave out --resume to begin one")
     if present == header:
         return
-    made = json.loads(present).get("key", {}) if seal_holds(present) else {}
+    made = (unsealed(present) or {}).get("key", {})
     different = sorted(name for name in {*made, *key} if made.get(name) != key.get(name))
     what = ", ".join(different) if made else "another layout"
     raise OutputError(f"{store.place}: was made with different settings ({what}); repeat them, or choose another --out")

@@ -32,7 +32,7 @@ from detector.engines.store import FetchError, Store, at_hand, stamp_at, url_of
 from detector.errors import ImageError, ModelError, OutputError, SmearcountError, UsageError
 from detector.output import partitions, results, tables
 from detector.output import slides as slide_files
-from detector.output.files import seal_holds, sealed
+from detector.output.files import sealed, unsealed
 from detector.output.journal import Stamp, as_line, as_tile_line, from_line, from_tile_line
 from detector.output.partitions import Totals
 from detector.output.tables import Table
@@ -200,7 +200,7 @@ class ShardWorker:
         if not telling:
             return SettledScale(None, problems, frozenset(large))
         probes = [[item.field, item.stamp and list(item.stamp)] for item in telling]
-        written = _content(self._store.read(f"{folder}/{_SCALE}") or b"")
+        written = unsealed(self._store.read(f"{folder}/{_SCALE}") or b"")
         if written is not None and written["probes"] == probes and written["key"] == self._key:
             return SettledScale(Scale(**written["scale"]), problems, frozenset(large))
         estimates = []
@@ -344,7 +344,7 @@ class ShardWorker:
         return {tile[0]: line for line in lines if (tile := from_tile_line(line, item.field, way.key)) is not None}
 
     def _problem(self, name: str) -> str:
-        content = _content(self._store.read(name) or b"")
+        content = unsealed(self._store.read(name) or b"")
         if content is None or "problem" not in content:
             raise OutputError(f"{self._store.place}/{name}: {_DAMAGED}")
         return str(content["problem"])
@@ -424,7 +424,7 @@ class ShardWorker:
     def _lines(self, name: str, scale: Scale | None) -> dict[str, bytes]:
         """The intact lines of a piece by field, where it was counted with the same settings and by the same scale."""
         content = (self._store.read(name) or b"").splitlines(keepends=True)
-        head = _content(content[0]) if content else None
+        head = unsealed(content[0]) if content else None
         if head is None or head.get("layout") != LAYOUT or head.get("key") != self._key:
             return {}
         entries = [(line, entry) for line in content[1:] if (entry := from_line(line)) is not None]
@@ -433,7 +433,7 @@ class ShardWorker:
 
     def _begun(self, name: str) -> set[str]:
         lines = (self._store.read(name) or b"").splitlines(keepends=True)
-        return {content["begun"] for line in lines if (content := _content(line)) is not None and "begun" in content}
+        return {content["begun"] for line in lines if (content := unsealed(line)) is not None and "begun" in content}
 
 
 def _note(totals: Totals, read: Sequence[FieldCount], lost: Sequence[UnreadField]) -> None:
@@ -502,8 +502,3 @@ def _piece(part: Sequence[ArchiveField]) -> str:
 
 def _hash(names: Sequence[str]) -> str:
     return hashlib.sha256(json.dumps(names).encode()).hexdigest()[:16]
-
-
-def _content(line: bytes) -> dict[str, Any] | None:
-    """What an intact line holds."""
-    return dict(json.loads(line)) if seal_holds(line) else None

@@ -99,6 +99,20 @@ def seal_holds(line: bytes) -> bool | None:
     return None if summed is None else int(summed[2], 16) == zlib.crc32(summed[1])
 
 
+def parsed(line: bytes) -> dict[str, Any] | None:
+    """The object that a line of a journal holds, sealed or not; None where it holds none."""
+    try:
+        content = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return content if isinstance(content, dict) else None
+
+
+def unsealed(line: bytes) -> dict[str, Any] | None:
+    """What a line holds that is as `sealed` wrote it; None for any other."""
+    return parsed(line) if seal_holds(line) else None
+
+
 def readable(text: str) -> str:
     """A text as files and tables can hold it: bytes of a file name that are no UTF-8 become escapes such as `\\udce9`."""
     return text.encode("utf-8", "backslashreplace").decode("utf-8")

@@ -21,7 +21,7 @@ import numpy as np
 from detector.counting.result import FieldResult
 from detector.counting.slides import SlideCount, TileCount
 from detector.errors import OutputError, writing
-from detector.output.files import lock, seal_holds, sealed
+from detector.output.files import lock, parsed, seal_holds, sealed, unsealed
 from detector.output.html import as_base64
 from detector.vision import checks
 from detector.vision.detections import Detections, Unread
@@ -160,7 +160,7 @@ class Journal:
                 if torn:
                     break
                 former = seal_holds(line) is None
-                self._check(_parsed(line), key, former)
+                self._check(parsed(line), key, former)
             elif torn or not self._note(line, length, former):
                 self.damaged.append(number)
             length += 0 if torn else len(line)
@@ -235,7 +235,7 @@ def as_line(result: FieldResult, stamp: Stamp) -> bytes:
 
 def from_line(line: bytes) -> tuple[FieldResult, Stamp] | None:
     """The field of a journal's line and the stamp of its picture; None where the line is damaged, or holds something else."""
-    content = _parsed(line) if seal_holds(line) else None
+    content = unsealed(line)
     if content is None or "field" not in content:
         return None
     stamp = content["stamp"]
@@ -249,7 +249,7 @@ def as_tile_line(field: str, plan: str, number: int, look: TileResult) -> bytes:
 
 def from_tile_line(line: bytes, field: str, plan: str) -> tuple[int, TileResult] | None:
     """The number of a tile and what it showed; None where the line is damaged, or of another slide or plan."""
-    content = _parsed(line) if seal_holds(line) else None
+    content = unsealed(line)
     if content is None or (content.get("tile_of"), content.get("plan")) != (field, plan):
         return None
     return content["number"], _tile(content)
@@ -272,14 +272,6 @@ def stamp_of(path: Path) -> Stamp:
     except (OSError, ValueError):
         return None
     return status.st_size, status.st_mtime_ns
-
-
-def _parsed(line: bytes) -> dict[str, Any] | None:
-    try:
-        content = json.loads(line)
-    except (ValueError, RecursionError):
-        return None
-    return content if isinstance(content, dict) else None
 
 
 def _to_json(result: FieldResult, stamp: Stamp) -> dict[str, Any]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import errno
 import io
-import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,7 +15,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from detector.errors import OutputError, writing
-from detector.output.files import lock, seal_holds, sealed
+from detector.output.files import lock, sealed, unsealed
 
 JOURNAL = "review.jsonl"
 LAYOUT = 1
@@ -97,7 +96,7 @@ class ReviewJournal:
         for number, line in enumerate(io.BytesIO(self._file.read()), 1):
             if not line.endswith(b"\n") and (number > 1 or _BEGINS.startswith(line[: len(_BEGINS)])):
                 break  # torn when the program was killed, so nobody was told that it was done
-            content = _parsed(line) if seal_holds(line) else None
+            content = unsealed(line)
             if number == 1:
                 self._check(content, cells_sha256)
             elif content is None:
@@ -115,11 +114,3 @@ class ReviewJournal:
                 f"{self.path}: belongs to another count, for the cells in detections.json are others; "
                 "bring back that file, or move the review away to begin a new one"
             )
-
-
-def _parsed(line: bytes) -> dict[str, Any] | None:
-    try:
-        content = json.loads(line)
-    except (ValueError, RecursionError):
-        return None
-    return content if isinstance(content, dict) else None
