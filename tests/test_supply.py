@@ -23,14 +23,14 @@ def text(name: str) -> str:
 
 def locked(name: str) -> dict[str, Requirement]:
     """The requirements of a lock, by name; each has a hash or the lock is refused here as by pip."""
-    found = {}
+    requirements = {}
     for entry in re.split(r"\n(?=\S)", re.sub(r"^#.*\n", "", text(name), flags=re.MULTILINE).strip()):
         requirement, *hashes = entry.replace("\\\n", " ").split(" --hash=")
         assert hashes, f"{requirement}: without hash"
         assert all(re.fullmatch(r"sha256:[0-9a-f]{64}", digest.strip()) for digest in hashes), requirement
         one = Requirement(requirement.strip())
-        found[canonical(one.name)] = one
-    return found
+        requirements[canonical(one.name)] = one
+    return requirements
 
 
 def version(requirement: Requirement) -> str:

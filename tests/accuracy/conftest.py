@@ -23,11 +23,11 @@ def _field(rng: np.random.Generator, name: str, per_class: tuple[float, ...]) ->
     kept = rng.random(len(label)) < 0.8
     noise = rng.normal(0, 1.2, (int(kept.sum()), 4))
     extra = rng.uniform(0, 100, (rng.poisson(2), 2))
-    found = np.concatenate([xyxy[kept] + noise, np.concatenate([extra, extra + 20], axis=1)])
+    boxes = np.concatenate([xyxy[kept] + noise, np.concatenate([extra, extra + 20], axis=1)])
     found_label = np.concatenate([label[kept], rng.integers(0, 3, len(extra))])
     # Coarse scores, so that some are equal.
     score = np.round(np.concatenate([rng.uniform(0.4, 1, int(kept.sum())), rng.uniform(0.1, 0.7, len(extra))]), 2)
-    return Record(name, Path(f"{name}.png"), SIZE_WH, xyxy, label), Detections(found, score, found_label, SIZE_WH)
+    return Record(name, Path(f"{name}.png"), SIZE_WH, xyxy, label), Detections(boxes, score, found_label, SIZE_WH)
 
 
 @pytest.fixture(scope="session")

@@ -24,18 +24,20 @@ RNG = np.random.default_rng(11)
 
 def test_layout_of_ep15_gives_the_certified_analysis_of_nist() -> None:
     days = np.repeat(list("abcde"), 5).tolist()
-    found = components(SIRSTV.ravel().tolist(), {"day": days})
-    assert found.variances["repeatability"] == pytest.approx(WITHIN, rel=1e-7)
-    assert found.variances["day"] == pytest.approx((BETWEEN - WITHIN) / 5, rel=1e-6)
-    assert found.repeatability is not None
-    assert found.repeatability.degrees == 20
-    assert found.groups == {"day": 5}
+    estimate = components(SIRSTV.ravel().tolist(), {"day": days})
+    assert estimate.variances["repeatability"] == pytest.approx(WITHIN, rel=1e-7)
+    assert estimate.variances["day"] == pytest.approx((BETWEEN - WITHIN) / 5, rel=1e-6)
+    assert estimate.repeatability is not None
+    assert estimate.repeatability.degrees == 20
+    assert estimate.groups == {"day": 5}
     total = (BETWEEN - WITHIN) / 5 + WITHIN
     parts = (BETWEEN / 5, 0.8 * WITHIN)
-    assert found.within_laboratory.sd.value == pytest.approx(total**0.5, rel=1e-7)
-    assert found.within_laboratory.degrees == pytest.approx(total**2 / (parts[0] ** 2 / 4 + parts[1] ** 2 / 20), rel=1e-6)
+    assert estimate.within_laboratory.sd.value == pytest.approx(total**0.5, rel=1e-7)
+    assert estimate.within_laboratory.degrees == pytest.approx(total**2 / (parts[0] ** 2 / 4 + parts[1] ** 2 / 20), rel=1e-6)
     # Chi-squared with 20 degrees of freedom, from tables: 9.591 and 34.170.
-    assert found.repeatability.sd.limits == pytest.approx(((20 * WITHIN / 34.170) ** 0.5, (20 * WITHIN / 9.591) ** 0.5), rel=1e-4)
+    assert estimate.repeatability.sd.limits == pytest.approx(
+        ((20 * WITHIN / 34.170) ** 0.5, (20 * WITHIN / 9.591) ** 0.5), rel=1e-4
+    )
 
 
 def ep05(sd: tuple[float, float, float], days: int = 20) -> tuple[np.ndarray, dict[str, list[str]]]:
@@ -46,22 +48,22 @@ def ep05(sd: tuple[float, float, float], days: int = 20) -> tuple[np.ndarray, di
 
 def test_layout_of_ep05_gives_the_formulas_of_its_balanced_case() -> None:
     y, groups = ep05((3, 2, 4))
-    found = components(y.ravel().tolist(), groups)
+    estimate = components(y.ravel().tolist(), groups)
     runs, days = y.mean(axis=2), y.mean(axis=(1, 2))
     error = y.var(axis=2, ddof=1).mean()
     of_runs = runs.var(axis=1, ddof=1).mean() - error / 2
     of_days = days.var(ddof=1) - runs.var(axis=1, ddof=1).mean() / 2
-    assert list(found.variances) == ["day", "run", "repeatability"]
-    assert list(found.variances.values()) == pytest.approx([max(of_days, 0), max(of_runs, 0), error])
-    assert (found.groups, found.readings) == ({"day": 20, "run": 40}, 80)
+    assert list(estimate.variances) == ["day", "run", "repeatability"]
+    assert list(estimate.variances.values()) == pytest.approx([max(of_days, 0), max(of_runs, 0), error])
+    assert (estimate.groups, estimate.readings) == ({"day": 20, "run": 40}, 80)
 
 
 def test_a_negative_component_is_none_and_not_in_the_sum() -> None:
     y = [1.0, 3.0, 1.0, 3.0, 1.0, 3.0]
-    found = components(y, {"day": ["1", "1", "2", "2", "3", "3"]})
-    assert found.variances == {"day": 0.0, "repeatability": 2.0}
-    assert found.within_laboratory.sd.value == found.repeatability.sd.value
-    assert found.within_laboratory.degrees == found.repeatability.degrees
+    estimate = components(y, {"day": ["1", "1", "2", "2", "3", "3"]})
+    assert estimate.variances == {"day": 0.0, "repeatability": 2.0}
+    assert estimate.within_laboratory.sd.value == estimate.repeatability.sd.value
+    assert estimate.within_laboratory.degrees == estimate.repeatability.degrees
 
 
 def test_uneven_days_give_the_true_components_on_average() -> None:
@@ -86,17 +88,17 @@ def test_intervals_hold_the_true_standard_deviation() -> None:
 
 
 def test_without_groups_it_is_the_plain_standard_deviation() -> None:
-    found = components([4.0, 6.0, 8.0])
-    assert (found.mean, found.repeatability.sd.value, found.groups) == (6.0, 2.0, {})
-    assert found.repeatability.cv is not None
-    assert found.repeatability.cv.value == pytest.approx(1 / 3)
+    estimate = components([4.0, 6.0, 8.0])
+    assert (estimate.mean, estimate.repeatability.sd.value, estimate.groups) == (6.0, 2.0, {})
+    assert estimate.repeatability.cv is not None
+    assert estimate.repeatability.cv.value == pytest.approx(1 / 3)
     low, high = (2 * (2 / stats.chi2(2).ppf(q)) ** 0.5 for q in (0.975, 0.025))
-    assert found.repeatability.sd.limits == pytest.approx((low, high))
+    assert estimate.repeatability.sd.limits == pytest.approx((low, high))
 
 
 def test_one_run_a_day_is_not_told_from_the_day() -> None:
-    found = components([1.0, 2.0, 3.0, 5.0], {"day": ["1", "1", "2", "2"], "run": ["a", "a", "a", "a"]})
-    assert list(found.variances) == ["day", "repeatability"]
+    estimate = components([1.0, 2.0, 3.0, 5.0], {"day": ["1", "1", "2", "2"], "run": ["a", "a", "a", "a"]})
+    assert list(estimate.variances) == ["day", "repeatability"]
 
 
 def test_one_reading_has_no_precision() -> None:
@@ -105,24 +107,24 @@ def test_one_reading_has_no_precision() -> None:
 
 
 def test_one_reading_a_day_tells_the_scatter_in_the_laboratory_alone() -> None:
-    found = components([4.0, 6.0, 8.0], {"day": ["1", "2", "3"]})
-    assert (found.groups, found.variances, found.repeatability) == ({"day": 3}, {"day": 4.0}, None)
-    assert found.within_laboratory == components([4.0, 6.0, 8.0]).within_laboratory
-    assert pooled_cv([found]) is None
+    estimate = components([4.0, 6.0, 8.0], {"day": ["1", "2", "3"]})
+    assert (estimate.groups, estimate.variances, estimate.repeatability) == ({"day": 3}, {"day": 4.0}, None)
+    assert estimate.within_laboratory == components([4.0, 6.0, 8.0]).within_laboratory
+    assert pooled_cv([estimate]) is None
     nested = components([1.0, 2.0, 3.0, 5.0], {"day": ["1", "1", "2", "2"], "run": ["a", "b", "a", "b"]})
     assert (list(nested.variances), nested.repeatability) == (["day", "run"], None)
     assert nested.groups == {"day": 2, "run": 4}
 
 
 def test_readings_that_are_all_alike_have_no_limits() -> None:
-    found = components([0.0] * 4, {"day": ["1", "1", "2", "2"]})
-    assert (found.repeatability.sd.limits, found.repeatability.cv) == (None, None)
-    assert pooled_cv([found]) is None
+    estimate = components([0.0] * 4, {"day": ["1", "1", "2", "2"]})
+    assert (estimate.repeatability.sd.limits, estimate.repeatability.cv) == (None, None)
+    assert pooled_cv([estimate]) is None
 
 
 def test_the_pooled_cv_is_the_root_of_the_mean_square() -> None:
     both = [components([9.0, 11.0]), components([90.0, 130.0, 110.0])]
-    cvs = [found.repeatability.cv.value for found in both if found.repeatability.cv]
+    cvs = [estimate.repeatability.cv.value for estimate in both if estimate.repeatability.cv]
     pooled = pooled_cv(both)
     assert pooled is not None
     assert pooled.value == pytest.approx(((cvs[0] ** 2 + 2 * cvs[1] ** 2) / 3) ** 0.5)

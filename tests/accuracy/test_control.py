@@ -203,9 +203,9 @@ def test_a_runs_values_are_means_over_its_fields() -> None:
     none = Quality(None, 0.0, 0, 0, (100, 100, 100), 0.0, 0.3)
     counts = [{"RBC": 10, "WBC": 0, "Platelets": 1}, {"RBC": 13, "WBC": 1, "Platelets": 1}]
     fields = [FieldCount(f"{i}", "s", (9, 9), c, c, quality=q) for i, (c, q) in enumerate(zip(counts, (seen, none), strict=True))]
-    found = control.measured(fields, "2026-01-01T08:00:00+01:00", "aa", "0" * 16)
-    assert found.values["RBC"] == 11.5
-    assert (found.values["sharpness"], found.values["unevenness"]) == (2.0, 0.2)
+    measures = control.measured(fields, "2026-01-01T08:00:00+01:00", "aa", "0" * 16)
+    assert measures.values["RBC"] == 11.5
+    assert (measures.values["sharpness"], measures.values["unevenness"]) == (2.0, 0.2)
     # CIELAB lightness of grey 200 and 100 (sRGB): 80.6 and 42.4.
-    assert found.values["lightness"] == pytest.approx((80.6 + 42.4) / 2, abs=0.1)
-    assert found.values["green_red"] == pytest.approx(0, abs=0.01)
+    assert measures.values["lightness"] == pytest.approx((80.6 + 42.4) / 2, abs=0.1)
+    assert measures.values["green_red"] == pytest.approx(0, abs=0.01)

@@ -146,14 +146,14 @@ def test_nothing_is_confused_with_nothing(labelled: list[tuple[int, int]], found
 
 @pytest.mark.parametrize("seed", range(5))
 def test_sums_tie_with_truth_counts_and_tallies(make: Callable[..., tuple[list[Record], list[Detections]]], seed: int) -> None:
-    records, found = make(seed, per_class=(6, 4, 4))
+    records, detections = make(seed, per_class=(6, 4, 4))
     # Some cells under another name.
-    found = [Detections(d.xyxy, d.score, (d.label + (np.arange(len(d)) % 5 == 0)) % 3, d.size_wh) for d in found]
-    made, figures = np.array(confusion(confusions(records, found)).cells), operating(records, found)
+    detections = [Detections(d.xyxy, d.score, (d.label + (np.arange(len(d)) % 5 == 0)) % 3, d.size_wh) for d in detections]
+    made, figures = np.array(confusion(confusions(records, detections)).cells), operating(records, detections)
     assert made[:3, :3].sum() > np.trace(made) > 0
     for label, one in enumerate(figures.values()):
         assert made[label].sum() == sum((r.label == label).sum() for r in records)
-        assert made[:, label].sum() == sum((d.label == label).sum() for d in found)
+        assert made[:, label].sum() == sum((d.label == label).sum() for d in detections)
         assert made[label, label] == one.true
         assert made[:, label].sum() - made[label, label] == one.false
         assert made[label].sum() - made[label, label] == one.missed
@@ -204,9 +204,9 @@ def test_false_finds_without_truth_have_precision_alone() -> None:
 def test_agrees_with_matches_of_the_reference(make: Callable[..., tuple[list[Record], list[Detections]]]) -> None:
     from detector.accuracy import precision
 
-    records, found = make(3)
-    ranking = precision.rank(records, found)
-    for ranked, figures in zip(ranking.classes, operating(records, found).values(), strict=True):
+    records, detections = make(3)
+    ranking = precision.rank(records, detections)
+    for ranked, figures in zip(ranking.classes, operating(records, detections).values(), strict=True):
         assert figures.true == ranked.hit[0].sum()
         assert figures.true + figures.missed == ranked.truth.sum()
         assert figures.true + figures.false == ranked.hit.shape[1]
@@ -214,8 +214,8 @@ def test_agrees_with_matches_of_the_reference(make: Callable[..., tuple[list[Rec
 
 def test_accuracy_and_what_is_named_right() -> None:
     """Of 3 red cells one is found, one under a white cell's name and one not; a platelet is found where nothing is."""
-    found = detections([0, 1], [0, 1])
-    figures = operating([record("a", [0, 0, 0])], [found])
+    searched = detections([0, 1], [0, 1])
+    figures = operating([record("a", [0, 0, 0])], [searched])
     rbc = figures["RBC"]
     assert rbc.accuracy is not None
     assert rbc.accuracy.value == pytest.approx(1 / 3)
@@ -227,22 +227,22 @@ def test_accuracy_and_what_is_named_right() -> None:
 
 
 def test_no_error_in_a_few_fields_leaves_the_interval_open() -> None:
-    records, found = [record(f"{i}", [0, 1]) for i in range(6)], [detections([0, 1], [0, 1])] * 6
-    recall = operating(records, found)["WBC"].recall
+    records, searched = [record(f"{i}", [0, 1]) for i in range(6)], [detections([0, 1], [0, 1])] * 6
+    recall = operating(records, searched)["WBC"].recall
     assert recall is not None
     assert recall.low is not None
     assert (recall.value, recall.high) == (1, pytest.approx(1))
     assert 0.4 < recall.low < 0.9
-    assert operating(records[:1], found[:1])["WBC"].recall == Interval(1.0)
+    assert operating(records[:1], searched[:1])["WBC"].recall == Interval(1.0)
 
 
 def test_fields_of_few_smears_tell_less(make: Callable[..., tuple[list[Record], list[Detections]]]) -> None:
     """Where every other field is blind, fields differ; in smears that hold both kinds alike, smears do not."""
-    records, found = make(1, fields=24)
-    found = [d if i % 2 else d[:0] for i, d in enumerate(found)]
+    records, detections = make(1, fields=24)
+    detections = [d if i % 2 else d[:0] for i, d in enumerate(detections)]
 
     def width(groups: list[str] | None) -> float:
-        recall = operating(records, found, groups)["RBC"].recall
+        recall = operating(records, detections, groups)["RBC"].recall
         assert recall is not None
         assert recall.low is not None
         assert recall.high is not None
@@ -256,16 +256,16 @@ Make = Callable[..., tuple[list[Record], list[Detections]]]
 
 
 def test_sums_are_those_of_the_counts_of_each_domain(make: Make) -> None:
-    records, found = make(4, fields=10)
+    records, detections = make(4, fields=10)
     domains = ["a"] * 6 + ["b"] * 4
-    sums, figures = val_sums(records, found, domains), operating(records, found)
+    sums, figures = val_sums(records, detections, domains), operating(records, detections)
     for label, (name, by_domain) in enumerate(sums.items()):
         assert [(domain, one.fields) for domain, one in by_domain.items()] == [("a", 6), ("b", 4)]
         for key in ("true", "false", "missed"):
             assert sum(getattr(domain, key) for domain in by_domain.values()) == getattr(figures[name], key)
         for domain, one in by_domain.items():
             mine = [i for i, other in enumerate(domains) if other == domain]
-            counted = np.array([found[i].counts()[name] for i in mine])
+            counted = np.array([detections[i].counts()[name] for i in mine])
             truth = np.array([int((records[i].label == label).sum()) for i in mine])
             assert (one.counted, one.truth) == (counted.sum(), truth.sum())
             ratio = truth.sum() / counted.sum()
@@ -273,15 +273,15 @@ def test_sums_are_those_of_the_counts_of_each_domain(make: Make) -> None:
 
 
 def test_lengths_must_agree(make: Make) -> None:
-    records, found = make(0, fields=3)
+    records, detections = make(0, fields=3)
     with pytest.raises(ValueError, match="equal numbers of records, detections and domains: 3, 3, 2"):
-        val_sums(records, found, ["a", "a"])
+        val_sums(records, detections, ["a", "a"])
 
 
 def test_precision_and_recall_are_those_of_the_matches(make: Make) -> None:
-    records, found = make(5, fields=20)
-    figures = operating(records, found)
-    for name, one in precision_recall(records, found).items():
+    records, detections = make(5, fields=20)
+    figures = operating(records, detections)
+    for name, one in precision_recall(records, detections).items():
         for key in ("precision", "recall"):
             share, figure = one[key], getattr(figures[name], key)
             assert share is not None

@@ -31,9 +31,9 @@ def test_limits_of_chance_are_those_of_ruemkes_table(cells: int, of: int, low: i
 
 
 def test_readers_who_agree_differ_as_chance_says() -> None:
-    found = compare_readers({f"{i}": (drawn(SHARES), drawn(SHARES)) for i in range(100)})
-    assert list(found) == list(SHARES)
-    for name, agreement in found.items():
+    agreements = compare_readers({f"{i}": (drawn(SHARES), drawn(SHARES)) for i in range(100)})
+    assert list(agreements) == list(SHARES)
+    for name, agreement in agreements.items():
         assert agreement.sd == pytest.approx(agreement.sd_of_chance, rel=0.25), name
         assert len(agreement.outside) <= 0.09 * 100
         assert not agreement.too_many_outside
@@ -42,21 +42,21 @@ def test_readers_who_agree_differ_as_chance_says() -> None:
 
 def test_a_reader_who_takes_monocytes_for_lymphocytes_is_seen() -> None:
     other = SHARES | {"lymphocytes": 0.37, "monocytes": 0.01}
-    found = compare_readers({f"{i}": (drawn(SHARES, 400), drawn(other, 400)) for i in range(20)})
-    assert found["monocytes"].too_many_outside
-    assert found["monocytes"].bias.limits is not None
-    assert found["monocytes"].bias.value == pytest.approx(-0.07, abs=0.02)
-    assert found["monocytes"].bias.limits[1] < 0
-    assert not found["eosinophils"].too_many_outside
+    agreements = compare_readers({f"{i}": (drawn(SHARES, 400), drawn(other, 400)) for i in range(20)})
+    assert agreements["monocytes"].too_many_outside
+    assert agreements["monocytes"].bias.limits is not None
+    assert agreements["monocytes"].bias.value == pytest.approx(-0.07, abs=0.02)
+    assert agreements["monocytes"].bias.limits[1] < 0
+    assert not agreements["eosinophils"].too_many_outside
 
 
 def test_one_sample_has_a_bias_without_limits_and_classes_of_one_reader_count_as_none_of_the_other() -> None:
-    found = compare_readers({"s": ({"a": 90, "b": 10}, {"a": 100})})
-    assert found["b"].bias.value == pytest.approx(-0.1)
-    assert (found["b"].bias.limits, found["b"].sd) == (None, None)
-    assert found["b"].outside == ["s"]
+    agreements = compare_readers({"s": ({"a": 90, "b": 10}, {"a": 100})})
+    assert agreements["b"].bias.value == pytest.approx(-0.1)
+    assert (agreements["b"].bias.limits, agreements["b"].sd) == (None, None)
+    assert agreements["b"].outside == ["s"]
 
 
 def test_variance_of_chance_is_that_of_two_binomial_shares() -> None:
-    found = compare_readers({"s": ({"a": 100, "b": 100}, {"a": 200, "b": 200})})
-    assert found["a"].sd_of_chance == pytest.approx((0.25 / 200 + 0.25 / 400) ** 0.5)
+    agreements = compare_readers({"s": ({"a": 100, "b": 100}, {"a": 200, "b": 200})})
+    assert agreements["a"].sd_of_chance == pytest.approx((0.25 / 200 + 0.25 / 400) ** 0.5)

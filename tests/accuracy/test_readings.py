@@ -21,12 +21,12 @@ def written(tmp_path: Path, text: str) -> Path:
 
 def test_repeats_keep_their_days_and_runs(tmp_path: Path) -> None:
     text = "Smear;Day;WBC;plt;note\np1;1;7;1,5;x\np1;1;9;;\np2;1;0;4;\np1;2;8;2;\n"
-    found = readings.repeated(written(tmp_path, text))
-    assert found.samples["p1"]["WBC"].counts == [7, 9, 8]
-    assert found.samples["p1"]["WBC"].groups == {"day": ["1", "1", "2"]}
-    assert found.samples["p1"]["Platelets"].groups == {"day": ["1", "2"]}
-    assert (found.unit, found.in_cells) == ("cells per smear", False)
-    assert found.remarks == ["columns that are not used: 'note'", "empty, so not counted: line 3"]
+    table = readings.repeated(written(tmp_path, text))
+    assert table.samples["p1"]["WBC"].counts == [7, 9, 8]
+    assert table.samples["p1"]["WBC"].groups == {"day": ["1", "1", "2"]}
+    assert table.samples["p1"]["Platelets"].groups == {"day": ["1", "2"]}
+    assert (table.unit, table.in_cells) == ("cells per smear", False)
+    assert table.remarks == ["columns that are not used: 'note'", "empty, so not counted: line 3"]
 
 
 def results(folder: Path, smear: str, mean: float, started: str) -> None:
@@ -39,9 +39,9 @@ def results(folder: Path, smear: str, mean: float, started: str) -> None:
 def test_folders_of_results_are_repeats_of_their_smears(tmp_path: Path) -> None:
     for number, day in enumerate(("2026-01-01", "2026-01-01", "2026-01-02")):
         results(tmp_path / f"r{number}", "p1", 18 + number, f"{day}T08:00:00+00:00")
-    found = readings.repeated(tmp_path)
-    assert found.samples == {"p1": {"RBC": readings.Repeats([18, 19, 20], {"day": ["2026-01-01", "2026-01-01", "2026-01-02"]})}}
-    assert found.remarks[0] == "r0: many doubtful fields, and left out: worse"
+    table = readings.repeated(tmp_path)
+    assert table.samples == {"p1": {"RBC": readings.Repeats([18, 19, 20], {"day": ["2026-01-01", "2026-01-01", "2026-01-02"]})}}
+    assert table.remarks[0] == "r0: many doubtful fields, and left out: worse"
     (tmp_path / "r1" / "run.json").write_text("[]", encoding="utf-8")
     with pytest.raises(ManifestError, match=r"r1.run\.json: does not tell when"):
         readings.repeated(tmp_path)
@@ -49,10 +49,10 @@ def test_folders_of_results_are_repeats_of_their_smears(tmp_path: Path) -> None:
 
 def test_slides_of_a_reader_are_added_up(tmp_path: Path) -> None:
     text = "sample,reader,slide,neutrophils,other cells\n1,B,1,60,140\n1,B,2,70,130\n1,A,1,100,300\n2,A,1,5,5\n"
-    found = readings.differentials(written(tmp_path, text))
-    assert found.readers == ("A", "B")
-    assert found.samples == {"1": ({"neutrophils": 100, "other cells": 300}, {"neutrophils": 130, "other cells": 270})}
-    assert found.remarks == ["read by A only, and in no figure: 2", "fewer than the 200 cells of H20 by a reader: 2"]
+    table = readings.differentials(written(tmp_path, text))
+    assert table.readers == ("A", "B")
+    assert table.samples == {"1": ({"neutrophils": 100, "other cells": 300}, {"neutrophils": 130, "other cells": 270})}
+    assert table.remarks == ["read by A only, and in no figure: 2", "fewer than the 200 cells of H20 by a reader: 2"]
 
 
 @pytest.mark.parametrize(
@@ -68,8 +68,8 @@ def test_slides_of_a_reader_are_added_up(tmp_path: Path) -> None:
     ],
 )
 def test_columns_of_an_analyser_tell_their_unit(tmp_path: Path, heading: str, value: str, per_ul: float) -> None:
-    found = readings.analyser(written(tmp_path, f"smear,{heading}\np1,{value}\n"))
-    assert found.by_smear == {"p1": {"Platelets": per_ul}}
+    table = readings.analyser(written(tmp_path, f"smear,{heading}\np1,{value}\n"))
+    assert table.by_smear == {"p1": {"Platelets": per_ul}}
 
 
 def densities(path: Path) -> Any:

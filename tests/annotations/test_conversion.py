@@ -230,8 +230,8 @@ def test_fields_that_another_dataset_has_too(make: Any, bccd: Path, tmp_path: Pa
         make.save(path, make.picture(900 + len(path.name)))
     make.save(other / "images" / "train" / "again.png", again)
     (comparison,) = convert(Conversion(bccd, tmp_path / "out", against=(other,))).against
-    found = {(t.first, t.first_split, t.second, t.second_split, t.identical) for t in comparison.twins}
-    assert found == {("c", "test", "copy", "val", True), ("a", "train", "again", "train", False)}
+    pairs = {(t.first, t.first_split, t.second, t.second_split, t.identical) for t in comparison.twins}
+    assert pairs == {("c", "test", "copy", "val", True), ("a", "train", "again", "train", False)}
 
 
 def test_an_earlier_conversion_is_replaced_and_nothing_else(make: Any, bccd: Path, tmp_path: Path) -> None:

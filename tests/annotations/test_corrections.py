@@ -29,14 +29,14 @@ def test_rows_as_written(sheet: Path) -> None:
         "c,add,platelet,-1,0,9,9,,missing\r\n"
     )
     sheet.write_bytes(text.encode())
-    found = read(sheet)
-    assert found.rows == (
+    corrections = read(sheet)
+    assert corrections.rows == (
         Correction(2, "a b", "remove", 0, (1, 2.5, 30, 40), None, "a stack, of two"),
         Correction(5, "f\u00e4", "relabel", 0, (0, 0, 9.9, 9.9), 2, "a platelet"),
         Correction(6, "c", "add", 2, (-1, 0, 9, 9), None, "missing"),
     )
-    assert found.path == sheet
-    assert found.sha256 == hashlib.sha256(sheet.read_bytes()).hexdigest()
+    assert corrections.path == sheet
+    assert corrections.sha256 == hashlib.sha256(sheet.read_bytes()).hexdigest()
 
 
 def test_columns_in_another_order_and_no_rows(sheet: Path) -> None:

@@ -46,8 +46,8 @@ def test_cvat_outlines_become_boxes(tmp_path: Path) -> None:
         '<mask label="WBC" rle="1,2" left="80" top="10" width="12" height="14"/>'
         '<tag label="blurred"/>'
     )
-    found = boxes_of(cvat(tmp_path / "annotations.xml", inner))
-    assert found == {"RBC": [[1.5, 2, 11.5, 22], [65, 30, 75, 50]], "WBC": [[25, 25, 35, 45], [80, 10, 92, 24]],
+    boxes = boxes_of(cvat(tmp_path / "annotations.xml", inner))
+    assert boxes == {"RBC": [[1.5, 2, 11.5, 22], [65, 30, 75, 50]], "WBC": [[25, 25, 35, 45], [80, 10, 92, 24]],
                      "Platelets": [[50, 50, 60, 61]]}  # fmt: skip
 
 
@@ -103,11 +103,11 @@ def test_label_studio_outlines_become_boxes(tmp_path: Path) -> None:
         region("ellipselabels", x=50, y=50, radiusX=10, radiusY=20),
         {"type": "choices", "value": {"choices": ["good"]}},
     )
-    found = boxes_of(label_studio(tmp_path / "export.json", task(*regions)))
-    assert found["RBC"] == [[10, 8, 30, 28], [40, 24, 60, 56]]
-    assert found["Platelets"] == [[1, 0.8, 5, 8]]
+    boxes = boxes_of(label_studio(tmp_path / "export.json", task(*regions)))
+    assert boxes["RBC"] == [[10, 8, 30, 28], [40, 24, 60, 56]]
+    assert boxes["Platelets"] == [[1, 0.8, 5, 8]]
     # Ten pixels by ten, turned about its first corner.
-    np.testing.assert_allclose(found["WBC"], [[50 - 10 * half, 40, 50 + 10 * half, 40 + 20 * half]], atol=1e-3)
+    np.testing.assert_allclose(boxes["WBC"], [[50 - 10 * half, 40, 50 + 10 * half, 40 + 20 * half]], atol=1e-3)
 
 
 @pytest.mark.parametrize(
@@ -210,8 +210,8 @@ def test_rois_of_imagej_become_boxes(tmp_path: Path) -> None:
     renamed = roifile.ImagejRoi(roitype=oval, name="platelet 3-1", left=30, top=30, right=36, bottom=37)
     unnamed = roifile.ImagejRoi(roitype=rect, name="0050-0050", left=50, top=50, right=60, bottom=60)
     outline = roifile.ImagejRoi.frompoints([[70, 10], [80.5, 12], [75, 21]], name="RBC-0001")
-    found = boxes_of(roi_set(tmp_path / "a.jpg.zip", by_hand, renamed, unnamed, outline))
-    assert found == {"WBC": [[5, 6, 25, 16]], "platelet": [[30, 30, 36, 37]], imagej.UNNAMED: [[50, 50, 60, 60]],
+    boxes = boxes_of(roi_set(tmp_path / "a.jpg.zip", by_hand, renamed, unnamed, outline))
+    assert boxes == {"WBC": [[5, 6, 25, 16]], "platelet": [[30, 30, 36, 37]], imagej.UNNAMED: [[50, 50, 60, 60]],
                      "RBC": [[70, 10, 80.5, 21]]}  # fmt: skip
 
 

@@ -43,8 +43,8 @@ def descriptors(tmp_path: Path) -> Path:
 
 
 def test_the_audit_is_summed_up(tmp_path: Path, descriptors: Path) -> None:
-    found = describe(_dataset(tmp_path / "mine"), descriptors)
-    assert found == {
+    described = describe(_dataset(tmp_path / "mine"), descriptors)
+    assert described == {
         **CREDIT,
         "fields": {"train": 5, "val": 2, "test": 1},
         "same_cells_across_splits": {"train and test": 1, "train and val": 2},
@@ -56,9 +56,9 @@ def test_the_audit_is_summed_up(tmp_path: Path, descriptors: Path) -> None:
 def test_corrections_are_counted_and_their_file_named_without_its_folder(tmp_path: Path, descriptors: Path) -> None:
     applied = [{"action": a, "name": "RBC", "new_name": None, "rows": n} for a, n in (("remove", 2), ("remove", 3), ("add", 1))]
     outcome = {"file": "some/where/mine.csv", "sha256": "0" * 64, "applied": applied, "not_applied": [{}], "absent": {}}
-    found = describe(_dataset(tmp_path / "mine", corrections=outcome), descriptors)
+    described = describe(_dataset(tmp_path / "mine", corrections=outcome), descriptors)
     expected = {"file": "mine.csv", "sha256": "0" * 64, "remove": 5, "relabel": 0, "add": 1, "not_applied": 1}
-    assert found["corrections"] == expected
+    assert described["corrections"] == expected
 
 
 def test_the_name_of_the_dataset_goes_before_that_of_its_source(tmp_path: Path, descriptors: Path) -> None:
@@ -74,11 +74,11 @@ def test_of_a_folder_that_conversion_did_not_make_only_its_descriptor_is_known(t
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in DESCRIPTORS.glob("*.yaml")))
 def test_every_descriptor_names_licence_and_credits(name: str, tmp_path: Path) -> None:
-    found = describe(tmp_path / name / "data.yaml")
-    assert any(licence in found["licence"] for licence in ("MIT", "CC0", "AGPL"))
-    assert found["homepage"].startswith(("https://", "docs/"))
-    assert found["title"]
-    assert all(isinstance(line, str) and line for line in found["credits"])
+    described = describe(tmp_path / name / "data.yaml")
+    assert any(licence in described["licence"] for licence in ("MIT", "CC0", "AGPL"))
+    assert described["homepage"].startswith(("https://", "docs/"))
+    assert described["title"]
+    assert all(isinstance(line, str) and line for line in described["credits"])
 
 
 def test_who_took_the_images_is_credited(tmp_path: Path) -> None:

@@ -138,8 +138,8 @@ def test_which_names_are_those_of_ignore_regions(name: str, region: bool, one_of
 
 
 def test_regions_are_clipped_and_the_labels_in_them_stay() -> None:
-    found = labels(("ignore", 40, 40, 130, 90), ("RBC", 50, 50, 70, 70), ("Ignore", 40, 40, 99, 79), ("ignore", 120, 0, 140, 20))
-    mended = mend(found, SIZE)
+    given = labels(("ignore", 40, 40, 130, 90), ("RBC", 50, 50, 70, 70), ("Ignore", 40, 40, 99, 79), ("ignore", 120, 0, 140, 20))
+    mended = mend(given, SIZE)
     assert mended.xyxy.tolist() == [[50, 50, 70, 70]]
     assert mended.label.tolist() == [0]
     assert mended.ignore.tolist() == [[40, 40, 100, 80], [40, 40, 99, 79]]

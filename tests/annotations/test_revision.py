@@ -53,13 +53,13 @@ def corrected(
 
 
 def test_each_action() -> None:
-    found, refused, outcome = corrected(
+    cells, refused, outcome = corrected(
         field(RED, WHITE, ("platelet", 40, 60, 48, 68)),
         row("add", ("Platelets", 1, 60, 9, 70)),
         row("relabel", WHITE, "RBC"),
         row("remove", RED),
     )
-    assert found == [("RBC", 50, 10, 90, 50), ("Platelets", 40, 60, 48, 68), ("Platelets", 1, 60, 9, 70)]
+    assert cells == [("RBC", 50, 10, 90, 50), ("Platelets", 40, 60, 48, 68), ("Platelets", 1, 60, 9, 70)]
     assert refused == {}
     assert outcome.applied == (
         Applied("remove", "RBC", None, 1),
@@ -91,19 +91,19 @@ def test_fractions_of_the_image_become_pixels() -> None:
 @pytest.mark.parametrize("action", ["remove", "relabel"])
 def test_a_row_fits_a_box_of_its_class_or_nothing_changes(action: str, box: Cell, reason: str | None) -> None:
     new = next(name for name in ("WBC", "Platelets") if name != box[0]) if action == "relabel" else None
-    found, refused, _ = corrected(field(RED, WHITE), row(action, box, new))
+    cells, refused, _ = corrected(field(RED, WHITE), row(action, box, new))
     assert refused == ({2: reason} if reason else {})
-    assert (RED in found) == (reason is not None)
-    assert WHITE in found
+    assert (RED in cells) == (reason is not None)
+    assert WHITE in cells
 
 
 def test_each_box_is_used_once_and_by_the_row_that_fits_it_best() -> None:
     wider = ("RBC", 10, 10, 31, 30)
     # The first row alone would take either box; the second fits only one exactly.
-    found, refused, _ = corrected(field(wider, RED), row("remove", ("RBC", 10, 10, 30.4, 30)), row("relabel", RED, "WBC"))
-    assert (found, refused) == ([("WBC", 10, 10, 30, 30)], {})
-    found, refused, _ = corrected(field(RED, WHITE), row("remove", RED), row("remove", RED))
-    assert (found, refused) == ([WHITE], {3: "the RBC box that it fits is another row's"})
+    cells, refused, _ = corrected(field(wider, RED), row("remove", ("RBC", 10, 10, 30.4, 30)), row("relabel", RED, "WBC"))
+    assert (cells, refused) == ([("WBC", 10, 10, 30, 30)], {})
+    cells, refused, _ = corrected(field(RED, WHITE), row("remove", RED), row("remove", RED))
+    assert (cells, refused) == ([WHITE], {3: "the RBC box that it fits is another row's"})
 
 
 def test_exact_repetitions_are_one_box() -> None:
@@ -126,13 +126,13 @@ def test_a_repetition_of_a_repetition_goes_with_the_first() -> None:
 
 def test_a_row_speaks_of_the_box_as_it_is_written_in_the_dataset() -> None:
     raw = field(("RBC", 30, 30, 10, 10), ("WBC", 80, 60, 140, 100), ("smudge", 1, 1, 9, 9))
-    found, refused, _ = corrected(raw, row("remove", RED), row("relabel", ("WBC", 80, 60, 100, 80), "RBC"))
-    assert (found, refused) == ([("RBC", 80, 60, 100, 80)], {})
+    cells, refused, _ = corrected(raw, row("remove", RED), row("relabel", ("WBC", 80, 60, 100, 80), "RBC"))
+    assert (cells, refused) == ([("RBC", 80, 60, 100, 80)], {})
 
 
 def test_boxes_that_are_there_already() -> None:
     near = ("WBC", 50, 10, 90, 49)
-    found, refused, _ = corrected(
+    cells, refused, _ = corrected(
         field(RED, ("RBC", 50, 10, 90, 50), near),
         row("add", ("RBC", 10, 10, 30, 29)),
         row("relabel", ("RBC", 50, 10, 90, 50), "WBC"),
@@ -145,13 +145,13 @@ def test_boxes_that_are_there_already() -> None:
         3: "a box of class WBC is there already; remove this one instead",
         5: "a box of class Platelets is there already",
     }
-    assert found == [RED, ("RBC", 50, 10, 90, 50), near, ("Platelets", 1, 60, 9, 70), ("WBC", 10, 10, 30, 30)]
+    assert cells == [RED, ("RBC", 50, 10, 90, 50), near, ("Platelets", 1, 60, 9, 70), ("WBC", 10, 10, 30, 30)]
 
 
 def test_a_box_that_was_removed_can_be_added_anew() -> None:
     moved = ("RBC", 10, 10, 30, 29)
-    found, refused, _ = corrected(field(RED, WHITE), row("add", moved), row("remove", RED))
-    assert (found, refused) == ([WHITE, moved], {})
+    cells, refused, _ = corrected(field(RED, WHITE), row("add", moved), row("remove", RED))
+    assert (cells, refused) == ([WHITE, moved], {})
 
 
 @pytest.mark.parametrize(
@@ -166,15 +166,15 @@ def test_a_box_that_was_removed_can_be_added_anew() -> None:
     ],
 )
 def test_where_a_box_may_be_added(box: tuple[float, float, float, float], reason: str | None) -> None:
-    found, refused, _ = corrected(field(WHITE), row("add", ("RBC", *box)))
+    cells, refused, _ = corrected(field(WHITE), row("add", ("RBC", *box)))
     assert refused == ({2: reason} if reason else {})
-    assert len(found) == (1 if reason else 2)
+    assert len(cells) == (1 if reason else 2)
 
 
 def test_a_row_outside_of_the_image_fits_nothing() -> None:
-    found, refused, _ = corrected(field(("WBC", 80, 60, 140, 100)), row("remove", ("WBC", 80, 60, 140, 100)))
+    cells, refused, _ = corrected(field(("WBC", 80, 60, 140, 100)), row("remove", ("WBC", 80, 60, 140, 100)))
     assert refused == {2: "the box reaches outside the image, which is 100x80"}
-    assert found == [("WBC", 80, 60, 100, 80)]
+    assert cells == [("WBC", 80, 60, 100, 80)]
 
 
 @pytest.mark.parametrize("splits", [("test",), ("train", "test")])

@@ -21,12 +21,12 @@ from detector.vision.cells import CLASSES
 def fields(draw: st.DrawFn) -> tuple[tuple[int, int], list[tuple[str, float, float, float, float]]]:
     """An image size and boxes inside it that are wider than a slip of the mouse."""
     width, height = draw(st.integers(16, 9000)), draw(st.integers(16, 9000))
-    found = []
+    cells = []
     for _ in range(draw(st.integers(0, 6))):
         x1, y1 = draw(st.floats(0, width - 4)), draw(st.floats(0, height - 4))
         x2, y2 = draw(st.floats(x1 + 3, width)), draw(st.floats(y1 + 3, height))
-        found.append((draw(st.sampled_from(CLASSES)), x1, y1, x2, y2))
-    return (width, height), found
+        cells.append((draw(st.sampled_from(CLASSES)), x1, y1, x2, y2))
+    return (width, height), cells
 
 
 def assert_same(record: Record, other: Record) -> None:
@@ -39,15 +39,15 @@ def assert_same(record: Record, other: Record) -> None:
 @settings(deadline=None, max_examples=60)
 @given(fields())
 def test_voc_to_yolo_to_coco(field: tuple[tuple[int, int], list[tuple[str, float, float, float, float]]]) -> None:
-    size_wh, found = field
-    xyxy = np.array([corners for _, *corners in found], dtype=np.float32).reshape(-1, 4)
+    size_wh, cells = field
+    xyxy = np.array([corners for _, *corners in cells], dtype=np.float32).reshape(-1, 4)
     overlap = boxes.iou(xyxy, xyxy)[~np.eye(len(xyxy), dtype=bool)]
     assume((overlap < 0.97).all())
     with TemporaryDirectory() as folder:
         root = Path(folder)
-        (root / "a.xml").write_text(_voc(found), encoding="utf-8")
+        (root / "a.xml").write_text(_voc(cells), encoding="utf-8")
         first = repair.mend(voc.read(root / "a.xml"), size_wh).record("a", None)
-        assert len(first.xyxy) == len(found)
+        assert len(first.xyxy) == len(cells)
         (root / "a.txt").write_text(yolo.text(first), encoding="utf-8")
         second = repair.mend(yolo.read(root / "a.txt", list(CLASSES)), size_wh).record("a", None)
         (root / "a.json").write_text(_coco(second), encoding="utf-8")

@@ -49,9 +49,9 @@ def test_a_share_of_nothing_gets_nothing() -> None:
 def test_lists_take_names_with_dots_paths_and_endings(tmp_path: Path) -> None:
     (tmp_path / "train.txt").write_text("a.b\r\nimages/c d.jpg\n\nFeld_\u00e4\nFeld_o\u0308\n", encoding="utf-8")
     assert names_in(tmp_path / "train.txt") == {"a.b", "c d", "Feld_\u00e4", "Feld_\u00f6"}
-    found = plan(str(tmp_path))
-    assert found is not None
-    assert found.lists == {"train": {"a.b", "c d", "Feld_\u00e4", "Feld_\u00f6"}}
+    planned = plan(str(tmp_path))
+    assert planned is not None
+    assert planned.lists == {"train": {"a.b", "c d", "Feld_\u00e4", "Feld_\u00f6"}}
 
 
 @pytest.mark.parametrize("text", ["0.8/0.2", "0.8/0.1/0.2", "1.2/-0.1/-0.1", "nan/0.5/0.5", "train/val/test", "nowhere", ""])

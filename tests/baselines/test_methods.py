@@ -52,15 +52,15 @@ def test_touching_cells_are_found(
     kind: type[Method], fitted: dict[type[Method], Method], test_fields: list[LabelledField]
 ) -> None:
     method = fitted[kind]
-    found = [method.detect(field.rgb) for field in test_fields]
-    rates = operating([field.record for field in test_fields], found)
+    detections = [method.detect(field.rgb) for field in test_fields]
+    rates = operating([field.record for field in test_fields], detections)
     assert method.classes == tuple(METHODS[kind])
     for label, least in METHODS[kind].items():
         of_class = rates[CLASSES[label]]
         assert of_class.precision is not None
         assert of_class.recall is not None
         assert min(of_class.precision.value, of_class.recall.value) >= least, (CLASSES[label], of_class)
-    for cells, field in zip(found, test_fields, strict=True):
+    for cells, field in zip(detections, test_fields, strict=True):
         assert set(cells.label.tolist()) <= set(METHODS[kind])
         assert cells.size_wh == field.record.size_wh
         assert (cells.xyxy >= 0).all()

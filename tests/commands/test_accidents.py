@@ -157,9 +157,9 @@ def test_a_field_that_vanishes_in_mid_run_costs_no_other_its_count(
     content, searched = gone.read_bytes(), job.search
 
     def then_gone(*arguments: Any) -> Any:
-        found = searched(*arguments)
+        cells = searched(*arguments)
         gone.unlink()
-        return found
+        return cells
 
     monkeypatch.setattr(batch.job, "search", then_gone)
     assert run_command(count.main, fields, "--out", "out") == 1

@@ -41,7 +41,7 @@ def made(tmp_path: Path) -> Made:
         save_picture(pictures / name, seed)
     save_picture(pictures / TURNED, 9, orientation=6)
     cells = {PLAIN: CELLS, again: CELLS[1:], BARE: (), HARMFUL: CELLS, TURNED: CELLS}
-    results = [FieldResult(name, name.partition("/")[0], None, detections(found)) for name, found in cells.items()]
+    results = [FieldResult(name, name.partition("/")[0], None, detections(boxes)) for name, boxes in cells.items()]
     write_run(tmp_path / "run", results, [str(pictures)])
     return Made(tmp_path / "run", pictures)
 
@@ -62,9 +62,9 @@ def test_what_goes_out_comes_back_to_the_pixel(made: Made, run_command: Run, nam
     if name == "labelstudio":
         submitted(Path("out") / name)
     assert run_command(exchange.main, made.folder, "--from", Path("out") / name / BACK[name], "--out", "set") == 0
-    found = [record for split in ("train", "val", "test") for record in dataset.read(Path("set/data.yaml"), split)]
+    fields = [record for split in ("train", "val", "test") for record in dataset.read(Path("set/data.yaml"), split)]
     # Fields of one name are numbered in a split, and told apart here by their cells.
-    records = {(record.name.removesuffix("-2"), len(record.label)): record for record in found}
+    records = {(record.name.removesuffix("-2"), len(record.label)): record for record in fields}
     expected = {(Path(field).stem, 3): CELLS for field in (PLAIN, TURNED, HARMFUL)} | {("f 1", 2): CELLS[1:]}
     if name != "imagej":  # whose sets hold a cell at least
         expected[("bare", 0)] = ()
@@ -115,10 +115,10 @@ def test_corrections_come_back_and_other_fields_stay_out(
     corrected = folder if name == "qupath" else path
     assert run_command(exchange.main, made.folder, "--from", corrected, "--out", "set") == 0
     assert "left out: 4 fields" in capsys.readouterr().out
-    found = [record for split in ("train", "val", "test") for record in dataset.read(Path("set/data.yaml"), split)]
-    assert [record.name for record in found] == ["f 1"]
-    assert found[0].label.tolist() == [2, 2]
-    np.testing.assert_allclose(found[0].xyxy, [[100.13, 40.07, 120, 80], [60, 30, 68, 38]], atol=0.006)
+    records = [record for split in ("train", "val", "test") for record in dataset.read(Path("set/data.yaml"), split)]
+    assert [record.name for record in records] == ["f 1"]
+    assert records[0].label.tolist() == [2, 2]
+    np.testing.assert_allclose(records[0].xyxy, [[100.13, 40.07, 120, 80], [60, 30, 68, 38]], atol=0.006)
 
 
 def test_labels_that_could_be_of_two_fields_are_of_none(made: Made, run_command: Run, capsys: pytest.CaptureFixture[str]) -> None:

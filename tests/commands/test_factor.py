@@ -29,13 +29,13 @@ def write_tables(platelets: Sequence[float], densities: Sequence[float], red: Se
 
 def test_the_factor_is_the_geometric_mean_with_students_interval() -> None:
     x, y = RNG.uniform(50, 800, 12), RNG.uniform(50, 800, 12)
-    found = proportion(x, y)
+    estimate = proportion(x, y)
     logs = np.log(y / x)
-    assert found.factor.value == pytest.approx(np.exp(logs.mean()))
+    assert estimate.factor.value == pytest.approx(np.exp(logs.mean()))
     half = 2.200985 * logs.std(ddof=1) / 12**0.5  # Student's t with 11 degrees of freedom, from tables
-    assert found.factor.limits == pytest.approx((np.exp(logs.mean() - half), np.exp(logs.mean() + half)), rel=1e-5)
+    assert estimate.factor.limits == pytest.approx((np.exp(logs.mean() - half), np.exp(logs.mean() + half)), rel=1e-5)
     without_first = x[0] * np.exp(logs[1:].mean())
-    assert found.without[0] == pytest.approx(without_first)
+    assert estimate.without[0] == pytest.approx(without_first)
 
 
 def test_a_further_smear_lies_within_its_limits() -> None:
@@ -43,9 +43,9 @@ def test_a_further_smear_lies_within_its_limits() -> None:
     for _ in range(400):
         x = RNG.uniform(50, 800, 13)
         y = 500 * x * np.exp(RNG.normal(0, 0.15, 13))
-        found = proportion(x[:12], y[:12])
-        low, high = found.of_another.limits or (0, 0)
-        held += low <= y[12] / (found.factor.value * x[12]) <= high
+        estimate = proportion(x[:12], y[:12])
+        low, high = estimate.of_another.limits or (0, 0)
+        held += low <= y[12] / (estimate.factor.value * x[12]) <= high
     assert held == pytest.approx(0.95 * 400, abs=0.035 * 400)
 
 
@@ -67,10 +67,10 @@ def test_a_factor_is_derived_and_used_by_a_count(fields: Path, run_command: Run,
     write_tables(platelets, platelets * 1000 / 480 * np.exp(RNG.normal(0, 0.1, 14)), platelets * 0 + RNG.uniform(90, 110, 14))
     assert run_command(factor.main, "smears.csv", "--analyser", "analyser.csv", "--out", "out") == 0
     printed = capsys.readouterr()
-    found = json.loads(Path("out/metrics.json").read_text(encoding="utf-8"))["classes"]
-    value = found["Platelets"]["factor"]
+    classes = json.loads(Path("out/metrics.json").read_text(encoding="utf-8"))["classes"]
+    value = classes["Platelets"]["factor"]
     assert value["low"] < 480 < value["high"]
-    assert len(found["Platelets"]["estimates"]) == 14
+    assert len(classes["Platelets"]["estimates"]) == 14
     assert "RBC: all values of the analyser are 4.6e+06; a factor needs smears that differ" in " ".join(printed.err.split())
     assert "--ul-factor, with the scale" in printed.out
     page = Path("out/report.html").read_text(encoding="utf-8")

@@ -58,13 +58,13 @@ def figures(folder: str) -> Any:
 @pytest.mark.slow
 def test_repeatability_gives_components_and_a_page(tables: Path, run_command: Run, capsys: pytest.CaptureFixture[str]) -> None:
     assert run_command(evaluate.main, "--protocol", "repeatability", "--counts", "repeats.csv", "--out", "out") == 0
-    found = figures("out")
-    assert (found["protocol"], found["counts"], found["unit"]) == ("repeatability", "repeats.csv", "cells per smear")
-    red = found["classes"]["RBC"]["samples"]["p1"]
+    document = figures("out")
+    assert (document["protocol"], document["counts"], document["unit"]) == ("repeatability", "repeats.csv", "cells per smear")
+    red = document["classes"]["RBC"]["samples"]["p1"]
     assert list(red["variances"]) == ["day", "run", "repeatability"]
     assert red["groups"] == {"day": 5, "run": 10}
-    assert found["classes"]["WBC"]["samples"]["p2"]["repeatability"]["cv"] is None
-    assert found["classes"]["RBC"]["pooled_cv"]["value"] == pytest.approx(0.03, rel=0.5)
+    assert document["classes"]["WBC"]["samples"]["p2"]["repeatability"]["cv"] is None
+    assert document["classes"]["RBC"]["pooled_cv"]["value"] == pytest.approx(0.03, rel=0.5)
     page = Path("out/report.html").read_text(encoding="utf-8")
     assert "CV in the laboratory" in page
     assert Path("out/plots/repeats_RBC.svg").is_file()
@@ -98,12 +98,12 @@ def test_comparison_of_methods_finds_a_slope_and_the_bias_at_levels(
         "out",
     )
     assert run_command(evaluate.main, *given) == 0
-    found = figures("out")["classes"]
+    classes = figures("out")["classes"]
     for line in ("passing_bablok", "deming"):
-        slope = found["Platelets"][line]["slope"]
+        slope = classes["Platelets"][line]["slope"]
         assert slope["low"] <= 1.2 <= slope["high"]
-        assert list(found["Platelets"][line]["bias"]) == ["50", "5000"]
-        assert found["RBC"][line]["slope"]["low"] <= 1 <= found["RBC"][line]["slope"]["high"]
+        assert list(classes["Platelets"][line]["bias"]) == ["50", "5000"]
+        assert classes["RBC"][line]["slope"]["low"] <= 1 <= classes["RBC"][line]["slope"]["high"]
     assert "Platelets: outside the values measured" in capsys.readouterr().err
     assert Path("out/plots/regression_Platelets.png").is_file()
     assert "Bland and Altman" in Path("out/report.html").read_text(encoding="utf-8")
@@ -119,19 +119,19 @@ def test_counts_per_litre_are_compared_with_an_analyser(tables: Path, undrawn: N
         run_command(evaluate.main, "--protocol", "methods", "--counts", "smears.csv", "--truth", "analyser.csv", "--out", "out")
         == 0
     )
-    found = figures("out")
-    assert found["unit"] == "10⁹ per litre"
-    assert found["classes"]["Platelets"]["deming"]["slope"]["value"] == pytest.approx(1.1)
-    assert found["warnings"] == ["Platelets: 12 samples; EP09 asks for 40 or more"]
+    document = figures("out")
+    assert document["unit"] == "10⁹ per litre"
+    assert document["classes"]["Platelets"]["deming"]["slope"]["value"] == pytest.approx(1.1)
+    assert document["warnings"] == ["Platelets: 12 samples; EP09 asks for 40 or more"]
 
 
 def test_two_readers_are_compared_whatever_their_classes_are_called(
     tables: Path, undrawn: None, run_command: Run, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run_command(evaluate.main, "--protocol", "readers", "--counts", "readers.csv", "--out", "out") == 0
-    found = figures("out")
-    assert found["readers"] == ["A", "B"]
-    assert found["classes"]["neutrophils"]["outside"] == []
+    document = figures("out")
+    assert document["readers"] == ["A", "B"]
+    assert document["classes"]["neutrophils"]["outside"] == []
     page = Path("out/report.html").read_text(encoding="utf-8")
     assert "<b>others</b>" not in page
     assert "&lt;b&gt;others" in page

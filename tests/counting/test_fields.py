@@ -54,16 +54,16 @@ def test_a_cell_counts_where_its_centre_lies(box: tuple[float, float, float, flo
 def test_in_a_corner_the_size_of_whole_cells_tells(corner: tuple[float, float, float, float], counted: bool) -> None:
     """With one whole cell of 20 px as well as with three."""
     for whole in (1, 3):
-        found = detections(corner, *[(30.0 * i, 40, 30.0 * i + 20, 60) for i in range(1, whole + 1)])
-        assert FieldCount.of(found, "a.png", "s").frame["RBC"] == whole + int(counted)
+        cells = detections(corner, *[(30.0 * i, 40, 30.0 * i + 20, 60) for i in range(1, whole + 1)])
+        assert FieldCount.of(cells, "a.png", "s").frame["RBC"] == whole + int(counted)
 
 
 def test_in_a_corner_white_cells_are_as_large_beside_red_ones_as_labels_say() -> None:
     """A red cell of 20 px: white cells are 37 px, so 19 px of one show its centre, and 18 px do not."""
     for side, counted in ((19, 1), (18, 0)):
         xyxy = np.array([[40, 40, 60, 60], [0, 0, side, side]], dtype=np.float32)
-        found = Detections(xyxy, np.ones(2, np.float32), np.array([RBC, WBC]), (W, H))
-        assert FieldCount.of(found, "a.png", "s").frame["WBC"] == counted
+        cells = Detections(xyxy, np.ones(2, np.float32), np.array([RBC, WBC]), (W, H))
+        assert FieldCount.of(cells, "a.png", "s").frame["WBC"] == counted
 
 
 def test_empty_field_counts_zero_of_every_class() -> None:
@@ -73,8 +73,8 @@ def test_empty_field_counts_zero_of_every_class() -> None:
 
 def test_classes_and_saturation_are_kept() -> None:
     xyxy = np.array([[10, 10, 20, 20], [0, 0, 9, 9]], dtype=np.float32)
-    found = Detections(xyxy, np.ones(2, np.float32), np.array([2, 1]), (W, H), saturated=True)
-    count = FieldCount.of(found, "b/c.png", "b", um_per_px=0.1)
+    cells = Detections(xyxy, np.ones(2, np.float32), np.array([2, 1]), (W, H), saturated=True)
+    count = FieldCount.of(cells, "b/c.png", "b", um_per_px=0.1)
     assert (count.raw["Platelets"], count.raw["WBC"], count.frame["WBC"]) == (1, 1, 1)
     assert count.saturated
     assert count.um_per_px == 0.1

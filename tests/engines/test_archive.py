@@ -78,21 +78,21 @@ def counted(options: CountOptions, model: Model, lose: Callable[[Task], bool] = 
 
 def rows(folder: Path, table: str) -> list[dict[str, Any]]:
     """The rows of all partitions of a table, in the order of smears and fields."""
-    found = [row for path in sorted((folder / table).iterdir()) for row in parquet.read_table(path).to_pylist()]
-    return sorted(found, key=lambda row: (row["smear"], row.get("field", "")))
+    entries = [row for path in sorted((folder / table).iterdir()) for row in parquet.read_table(path).to_pylist()]
+    return sorted(entries, key=lambda row: (row["smear"], row.get("field", "")))
 
 
 def of_local(options: CountOptions, model: Model) -> tuple[list[dict[str, Any]], list[dict[str, Any]], list[tuple[Any, ...]]]:
     """Rows of fields and smears, and cells, as the engine of one machine has them."""
-    found = search(options.inputs, None, options.um_per_px)
+    listing = search(options.inputs, None, options.um_per_px)
     cells: list[tuple[Any, ...]] = []
 
     def keep(result: Any) -> None:
         boxes = getattr(result.cells, "xyxy", [])
         cells.extend((result.field, *(f"{side:.2f}" for side in box.tolist())) for box in boxes)
 
-    outcome = job.count_fields(found.fields, local.Work(model, 2, tile_px=options.tile_px), on_result=keep)
-    outcome = job.completed(outcome, options, found, model, 0.0)
+    outcome = job.count_fields(listing.fields, local.Work(model, 2, tile_px=options.tile_px), on_result=keep)
+    outcome = job.completed(outcome, options, listing, model, 0.0)
     return tables.of_fields(outcome.fields).records(), tables.of_smears(outcome.smears).records(), sorted(cells)
 
 
@@ -100,8 +100,8 @@ def assert_same(folder: Path, expected: tuple[list[dict[str, Any]], list[dict[st
     fields, smears, cells = expected
     assert rows(folder, "counts") == fields
     assert rows(folder, "smears") == smears
-    found = [(row["field"], *(f"{row[side]:.2f}" for side in ("x1", "y1", "x2", "y2"))) for row in rows(folder, "cells")]
-    assert sorted(found) == cells
+    boxes = [(row["field"], *(f"{row[side]:.2f}" for side in ("x1", "y1", "x2", "y2"))) for row in rows(folder, "cells")]
+    assert sorted(boxes) == cells
 
 
 @pytest.fixture

@@ -36,8 +36,8 @@ def test_each_subfolder_is_a_smear_and_a_flat_folder_is_one(tmp_path: Path) -> N
 
 def test_the_same_name_in_two_folders_stays_two_fields(tmp_path: Path) -> None:
     _make(tmp_path, "one/f.jpg", "two/f.jpg")
-    found = inputs.search([str(tmp_path / "two"), str(tmp_path / "one")]).fields
-    assert _named(found) == [("one/f.jpg", "one"), ("two/f.jpg", "two")]
+    fields = inputs.search([str(tmp_path / "two"), str(tmp_path / "one")]).fields
+    assert _named(fields) == [("one/f.jpg", "one"), ("two/f.jpg", "two")]
 
 
 def test_the_order_and_repetition_of_inputs_change_nothing(tmp_path: Path) -> None:
@@ -66,11 +66,11 @@ def test_no_file_of_a_folder_vanishes(tmp_path: Path) -> None:
     hidden = [".DS_Store", ".git/config", "Thumbs.db", "x/desktop.ini", "._a.jpg"]
     slide = ["s.mrxs", "s/Data0001.dat", "s/Slidedat.ini"]
     _make(tmp_path / "slides", *names, *others, *hidden, *slide)
-    found = inputs.search([str(tmp_path / "slides")])
-    assert sorted(one.field for one in found.fields) == sorted([*names, "s.mrxs"])
-    assert not any(one.problem for one in found.fields)
-    assert found.skipped == ["labels.xml", "x/no_ending", "x/notes.txt"]
-    assert found.skipped_line() == "labels.xml, x/no_ending, x/notes.txt; such names are not those of pictures"
+    listing = inputs.search([str(tmp_path / "slides")])
+    assert sorted(one.field for one in listing.fields) == sorted([*names, "s.mrxs"])
+    assert not any(one.problem for one in listing.fields)
+    assert listing.skipped == ["labels.xml", "x/no_ending", "x/notes.txt"]
+    assert listing.skipped_line() == "labels.xml, x/no_ending, x/notes.txt; such names are not those of pictures"
 
 
 def test_many_skipped_files_are_told_by_their_endings(tmp_path: Path) -> None:
@@ -96,17 +96,17 @@ def test_results_of_an_earlier_count_are_no_fields(tmp_path: Path) -> None:
 def test_one_name_among_several_that_leads_nowhere_is_a_line(tmp_path: Path) -> None:
     _make(tmp_path, "a/1.jpg")
     (tmp_path / "bare").mkdir()
-    found = inputs.search([str(tmp_path / "a"), str(tmp_path / "gone"), str(tmp_path / "bare")]).fields
-    problems = {Path(one.field).name: one.problem for one in found}
+    fields = inputs.search([str(tmp_path / "a"), str(tmp_path / "gone"), str(tmp_path / "bare")]).fields
+    problems = {Path(one.field).name: one.problem for one in fields}
     assert problems == {"1.jpg": "", "gone": "does not exist", "bare": "holds no images"}
 
 
 def test_names_of_what_is_absent_meet_no_other_field(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _make(tmp_path, "slides/x.jpg")
     monkeypatch.chdir(tmp_path)
-    found = inputs.search(["slides", "x.jpg", "gone", "gone"]).fields
-    assert len({one.field for one in found}) == len(found) == 3
-    assert sorted(one.problem for one in found) == ["", "does not exist", "does not exist"]
+    fields = inputs.search(["slides", "x.jpg", "gone", "gone"]).fields
+    assert len({one.field for one in fields}) == len(fields) == 3
+    assert sorted(one.problem for one in fields) == ["", "does not exist", "does not exist"]
 
 
 def test_a_name_that_begins_with_a_tilde_is_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -152,14 +152,14 @@ def _manifest(tmp_path: Path, text: str) -> manifest.Manifest:
 def test_a_manifest_names_fields_smears_and_scales(tmp_path: Path, delimiter: str) -> None:
     _make(tmp_path, "a/1.jpg", "a/2.jpg", "other.jpg")
     text = "\ufefffield,smear,um_per_px\na/1.jpg,P7,0.1\na\\2.jpg,P7,\ngone.jpg,P8,\n".replace(",", delimiter)
-    found = inputs.search([str(tmp_path)], _manifest(tmp_path, text), um_per_px=0.2).fields
-    assert [(one.field, one.smear, one.um_per_px) for one in found] == [
+    fields = inputs.search([str(tmp_path)], _manifest(tmp_path, text), um_per_px=0.2).fields
+    assert [(one.field, one.smear, one.um_per_px) for one in fields] == [
         ("a/1.jpg", "P7", 0.1),
         ("a/2.jpg", "P7", 0.2),
         ("gone.jpg", "P8", 0.2),
     ]
-    assert [bool(one.problem) for one in found] == [False, False, True]
-    assert "line 4 of m.csv" in found[2].problem
+    assert [bool(one.problem) for one in fields] == [False, False, True]
+    assert "line 4 of m.csv" in fields[2].problem
 
 
 def test_a_manifest_gives_each_smear_its_red_cell_count(tmp_path: Path) -> None:
@@ -262,10 +262,10 @@ def test_a_manifest_as_a_spreadsheet_writes_it(tmp_path: Path, encoding: str) ->
 def test_a_manifest_names_fields_as_true_counts_do(tmp_path: Path) -> None:
     _make(tmp_path, "a/1.jpg", "b/2.jpg", "b/3.jpg", "c/3.jpg", "top.jpg", "caf\u00e9.jpg")
     text = "field,smear\n1,P1\nb/2,P2\n3.jpg,P3\n./top.jpg,P4\ncafe\u0301.jpg,P5\n"
-    found = {one.smear: one for one in inputs.search([str(tmp_path)], _manifest(tmp_path, text)).fields}
-    assert [found[smear].field for smear in ("P1", "P2", "P4", "P5")] == ["a/1.jpg", "b/2.jpg", "top.jpg", "caf\u00e9.jpg"]
+    fields = {one.smear: one for one in inputs.search([str(tmp_path)], _manifest(tmp_path, text)).fields}
+    assert [fields[smear].field for smear in ("P1", "P2", "P4", "P5")] == ["a/1.jpg", "b/2.jpg", "top.jpg", "caf\u00e9.jpg"]
     # Two pictures could be meant.
-    assert found["P3"].problem == "does not exist; named in line 4 of m.csv"
+    assert fields["P3"].problem == "does not exist; named in line 4 of m.csv"
     names = ["x" * 300 + ".jpg", "d/" + "x" * 300]
     long = inputs.search([str(tmp_path)], _manifest(tmp_path, f"field,smear\n{names[0]},s\n{names[1]},s\n")).fields
     assert all(one.problem for one in long)

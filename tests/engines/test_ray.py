@@ -57,14 +57,14 @@ def cluster() -> str:
 
 def actors() -> list[int]:
     """Processes that hold an actor of ours."""
-    found = []
+    processes = []
     for place in Path("/proc").glob("[0-9]*"):
         try:
             if b"ray::_Actor" in (place / "cmdline").read_bytes():
-                found.append(int(place.name))
+                processes.append(int(place.name))
         except OSError:
             continue
-    return found
+    return processes
 
 
 @pytest.mark.slow
@@ -103,8 +103,8 @@ def test_workers_killed_in_mid_run_change_nothing(
     there = pandas.read_parquet(out / "counts").sort_values(["smear", "field"], ignore_index=True).convert_dtypes()
     local["smear"] = local["smear"].astype("string")
     columns = ["field", "smear", "status", "reason", "RBC", "WBC", "Platelets", "RBC_frame", "saturated", "doubt"]
-    found, expected = (table[columns].astype(object).where(table[columns].notna(), "") for table in (there, local))
-    assert found.astype(str).to_csv() == expected.astype(str).to_csv()
+    counts, expected = (table[columns].astype(object).where(table[columns].notna(), "") for table in (there, local))
+    assert counts.astype(str).to_csv() == expected.astype(str).to_csv()
     document = json.loads((tmp_path / "local" / "detections.json").read_text())
     names = {image["id"]: image["file_name"] for image in document["images"]}
     cells = [(names[cell["image_id"]], *cell["bbox"][:2], cell["score"]) for cell in document["annotations"]]

@@ -377,9 +377,11 @@ def test_a_kill_between_changes_loses_nothing(run_folder: Path, chromium: Window
 
 def serious(axe: Any, window: Window) -> list[Any]:
     """What axe finds that keeps people from using the page, and where."""
-    found = axe.Axe().run(window.page).response["violations"]
+    violations = axe.Axe().run(window.page).response["violations"]
     return [
-        (one["id"], [node["html"][:200] for node in one["nodes"]]) for one in found if one["impact"] in ("serious", "critical")
+        (one["id"], [node["html"][:200] for node in one["nodes"]])
+        for one in violations
+        if one["impact"] in ("serious", "critical")
     ]
 
 
@@ -393,10 +395,10 @@ def test_it_fits_the_window_and_axe_finds_nothing_serious(shown: Shown, width: i
         if view == "cells":
             shown.press("Shift+ArrowRight")
         assert shown.window.run("document.documentElement.scrollWidth") <= width
-        found = axe.Axe().run(shown.window.page).response["violations"]
+        violations = axe.Axe().run(shown.window.page).response["violations"]
         assert [
             (fault["id"], [node["html"] for node in fault["nodes"]])
-            for fault in found
+            for fault in violations
             if fault["impact"] in ("serious", "critical")
         ] == []
         assert shown.window.complaints == []

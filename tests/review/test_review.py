@@ -107,8 +107,8 @@ def test_pictures_are_found_from_anywhere_or_told_missing(
     pictures.rename(tmp_path / "elsewhere")
     lost = open_run(run_folder)
     assert all("--pictures" in field.problem or not field.is_read for field in lost.fields)
-    found = open_run(run_folder, tmp_path / "elsewhere")
-    assert sum(not field.problem for field in found.fields) == 4
+    opened = open_run(run_folder, tmp_path / "elsewhere")
+    assert sum(not field.problem for field in opened.fields) == 4
     with (tmp_path / "elsewhere" / "smear_a" / "field_01.jpg").open("ab") as file:
         file.write(b"x")
     assert "has changed since" in open_run(run_folder, tmp_path / "elsewhere").fields[0].problem

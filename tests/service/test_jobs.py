@@ -98,9 +98,9 @@ def test_a_damaged_job_is_told_and_costs_no_other(tmp_path: Path, name: str, con
     (store.folder(damaged.id) / name).write_bytes(content)
     again = JobStore(tmp_path)
     assert [job.id for job in again.unfinished()] == [whole.id]
-    found = again.get(damaged.id)
-    assert found is not None
-    assert (found.state, found.reason) == ("failed", "its files on disk are damaged")
+    kept = again.get(damaged.id)
+    assert kept is not None
+    assert (kept.state, kept.reason) == ("failed", "its files on disk are damaged")
     again.close()
 
 

@@ -78,9 +78,9 @@ def test_a_simulated_microscope_is_counted_and_reported(run_command: Run, chromi
     assert {one.name for one in Path("out").iterdir()} == FILES
     told = json.loads(Path("out/run.json").read_text(encoding="utf-8"))["stream"]
     assert [one["kind"] for one in told["frames"]["told"]] == ["lost", "gap", "resized"]
-    found = json.loads(Path("out/detections.json").read_text(encoding="utf-8"))["annotations"]
+    boxes = json.loads(Path("out/detections.json").read_text(encoding="utf-8"))["annotations"]
     counted = sum(int(row[name]) for row in rows(Path("out/counts.csv")) for name in ("RBC", "WBC", "Platelets"))
-    assert counted == sum(int(row["total"]) for row in rows(Path("out/smears.csv"))) == len(found) > 5
+    assert counted == sum(int(row["total"]) for row in rows(Path("out/smears.csv"))) == len(boxes) > 5
     # Some cells are only taken for certain at the end.
     assert 0 < sum(int(row["new_cells"] or 0) for row in rows(Path("out/frames.csv"))) <= counted
     mosaic = cv2.imread("out/mosaic.jpg")

@@ -49,8 +49,8 @@ def test_a_cell_is_confirmed_by_a_second_view_and_is_undecided_until_then() -> N
 
 def test_what_is_found_in_few_of_the_views_that_could_show_it_does_not_count_and_is_let_go_of() -> None:
     cells = UniqueCells(2)
-    for found in (seen((100, 100, 50, 50, RBC)), seen(), seen(), seen((100, 100, 50, 50, RBC)), seen()):
-        cells.add(found, (0.0, 0.0))
+    for detections in (seen((100, 100, 50, 50, RBC)), seen(), seen(), seen((100, 100, 50, 50, RBC)), seen()):
+        cells.add(detections, (0.0, 0.0))
     assert counts(cells) == [0, 0, 0]
     assert len(list(cells)) == 1
     cells.add(seen(), (1000.0, 0.0))

@@ -173,9 +173,9 @@ def test_windows_agree_with_the_whole(x: int, y: int, seed: int) -> None:
     rim = 70
     np.testing.assert_array_equal(part.image[rim:-rim, rim:-rim], whole.image[y + rim : y + 400 - rim, x + rim : x + 400 - rim])
     inner = (whole.xyxy[:, :2] > [x, y]).all(axis=1) & (whole.xyxy[:, 2:] < [x + 400, y + 400]).all(axis=1)
-    found = {(*box, label) for box, label in zip((part.xyxy + np.array([x, y, x, y])).tolist(), part.label.tolist(), strict=True)}
+    boxes = {(*box, label) for box, label in zip((part.xyxy + np.array([x, y, x, y])).tolist(), part.label.tolist(), strict=True)}
     for box, label in zip(whole.xyxy[inner].tolist(), whole.label[inner].tolist(), strict=True):
-        assert (*box, label) in found or 0 in box or box[2] == 900 or box[3] == 700
+        assert (*box, label) in boxes or 0 in box or box[2] == 900 or box[3] == 700
 
 
 def test_overlapping_red_cells_absorb_one_after_the_other() -> None:

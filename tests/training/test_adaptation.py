@@ -145,13 +145,13 @@ def test_thresholds_are_judged_on_fields_that_they_were_not_tuned_on(model: Mode
     # A false detection in each field, with another score in each part: no threshold of the other parts is right here.
     records = [replace(r, xyxy=r.xyxy[:3], label=np.zeros(3, np.int64)) for r in own]
     folds = adaptation.folds([r.name for r in own])
-    found = []
+    detections = []
     for record, fold in zip(records, folds, strict=True):
         cells = detected(record, 0)
         xyxy = np.concatenate([cells.xyxy, [[0, 0, 9, 9]]]).astype(np.float32)
         score = np.append(cells.score, np.float32(0.55 if fold else 0.85))
-        found.append(Detections(xyxy, score, np.zeros(4, np.int64), record.size_wh, CLASSES))
-    seen = adaptation._Seen(found, [])
+        detections.append(Detections(xyxy, score, np.zeros(4, np.int64), record.size_wh, CLASSES))
+    seen = adaptation._Seen(detections, [])
     judge = adaptation._Judge(job_of(records, model), folds, [], seen)
     counted = judge.counted(adaptation.TUNED, seen)[:, 0]
     in_first = np.array(folds) == 0

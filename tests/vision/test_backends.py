@@ -87,9 +87,9 @@ def test_every_backend_finds_the_same_cells(backend: str, model: Model) -> None:
     assert other.card == model.card
     for path in SAMPLES:
         rgb = images.read(path)
-        expected, found = finder.find(model, rgb).cells, finder.find(other, rgb).cells
-        assert found.counts() == expected.counts(), path
-        np.testing.assert_allclose(found.xyxy, expected.xyxy, atol=0.05)
+        expected, cells = finder.find(model, rgb).cells, finder.find(other, rgb).cells
+        assert cells.counts() == expected.counts(), path
+        np.testing.assert_allclose(cells.xyxy, expected.xyxy, atol=0.05)
 
 
 @pytest.mark.parametrize("backend", [backends.CPU, backends.OPENVINO])

@@ -206,8 +206,8 @@ def test_focus_tells_blur_whatever_the_scale() -> None:
 def test_the_smallest_and_plainest_fields_are_measured(size_wh: tuple[int, int], level: int) -> None:
     rgb = np.full((size_wh[1], size_wh[0], 3), level, dtype=np.uint8)
     whole = Detections(np.array([[0, 0, *size_wh]]), np.array([0.5]), np.array([0]), size_wh)
-    for found in (Detections.none(size_wh), whole):
-        seen = quality.measure(rgb, found)
+    for detections in (Detections.none(size_wh), whole):
+        seen = quality.measure(rgb, detections)
         figures = (seen.covered, seen.overlap, seen.unclaimed, seen.contrast, seen.uneven)
         assert all(math.isfinite(one) and one >= 0 for one in figures)
 

@@ -26,8 +26,8 @@ def shape_model() -> ShapeModel:
 @pytest.fixture(scope="module")
 def sample(model: Model) -> tuple[images.Rgb, Detections, quality.Quality]:
     rgb = images.read(SAMPLE)
-    found = finder.find(model, rgb).cells
-    return rgb, found, quality.measure(rgb, found)
+    detections = finder.find(model, rgb).cells
+    return rgb, detections, quality.measure(rgb, detections)
 
 
 def _disc(width_px: float, size: int = 200, ground: tuple[int, int, int] = (200, 220, 240)) -> images.Rgb:
@@ -70,20 +70,20 @@ def test_a_cell_at_the_corner_is_shown_whole() -> None:
 def test_each_red_cell_clear_of_the_border_is_called_something(
     shape_model: ShapeModel, sample: tuple[images.Rgb, Detections, quality.Quality]
 ) -> None:
-    rgb, found, measures = sample
-    looked = shape_model.look(rgb, found, None, measures)
-    clear = (found.label == cells.RBC) & boxes.clear_of_border(found.xyxy, found.size_wh)
-    assert 0 < clear.sum() < (found.label == cells.RBC).sum()
+    rgb, detections, measures = sample
+    looked = shape_model.look(rgb, detections, None, measures)
+    clear = (detections.label == cells.RBC) & boxes.clear_of_border(detections.xyxy, detections.size_wh)
+    assert 0 < clear.sum() < (detections.label == cells.RBC).sum()
     assert sum(looked.cells.values()) == clear.sum()
     assert tuple(looked.cells) == (*shape_model.card.shapes, NOT_SURE)
-    assert shape_model.look(rgb, found, None, measures) == looked
+    assert shape_model.look(rgb, detections, None, measures) == looked
 
 
 def test_probabilities_add_up_and_do_not_depend_on_the_other_cells(
     shape_model: ShapeModel, sample: tuple[images.Rgb, Detections, quality.Quality]
 ) -> None:
-    rgb, found, measures = sample
-    pictures = shapes.crops(rgb, found.xyxy[found.label == cells.RBC], 60, measures.background)
+    rgb, detections, measures = sample
+    pictures = shapes.crops(rgb, detections.xyxy[detections.label == cells.RBC], 60, measures.background)
     together = shape_model.probability(pictures)
     assert together.sum(axis=1) == pytest.approx(np.ones(len(pictures)), abs=1e-5)
     assert shape_model.probability(pictures[3:4]) == pytest.approx(together[3:4], abs=1e-5)
@@ -101,8 +101,8 @@ def test_a_field_without_red_cells_says_so(shape_model: ShapeModel) -> None:
 def test_red_cells_of_a_few_pixels_are_unlike(
     shape_model: ShapeModel, sample: tuple[images.Rgb, Detections, quality.Quality]
 ) -> None:
-    rgb, found, measures = sample
-    assert "13 px wide" in shape_model.look(rgb, found, 13.0, measures).unlike
+    rgb, detections, measures = sample
+    assert "13 px wide" in shape_model.look(rgb, detections, 13.0, measures).unlike
 
 
 def test_a_changed_file_is_refused(tmp_path: Path) -> None:

@@ -134,12 +134,12 @@ def test_label_studio_gets_hundredths_and_the_picture(made: Made) -> None:
     asked = {parse_qs(urlsplit(task["data"]["image"]).query)["d"][0]: task for task in tasks}
     assert set(asked) == {PLAIN, TURNED, BARE, HARMFUL, portable(UPWARDS)}
     regions = asked[TURNED]["predictions"][0]["result"]
-    found = [
+    boxes = [
         tuple(r["value"][key] * r[side] / 100 for key, side in (("x", "original_width"), ("y", "original_height"),
                                                                   ("width", "original_width"), ("height", "original_height")))
         for r in regions
     ]  # fmt: skip
-    np.testing.assert_allclose(found, [(a, b, c - a, d - b) for a, b, c, d in UPRIGHT], atol=1e-9)
+    np.testing.assert_allclose(boxes, [(a, b, c - a, d - b) for a, b, c, d in UPRIGHT], atol=1e-9)
     assert [region["value"]["rectanglelabels"] for region in regions] == [[name] for name in NAMES]
     classes = ElementTree.parse(folder / "config.xml").getroot().findall("RectangleLabels/Label")
     assert [element.get("value") for element in classes] == ["RBC", "WBC", "Platelets"]
@@ -151,9 +151,9 @@ def test_cvat_gets_edges_and_classes(made: Made) -> None:
     assert root.findtext("version") == "1.1"
     images = {image.get("name"): image for image in root.findall("image")}
     assert set(images) == {PLAIN, TURNED, BARE, HARMFUL, portable(UPWARDS)}
-    found = images[HARMFUL].findall("box")
-    assert [box.get("label") for box in found] == NAMES
-    assert [tuple(float(box.get(key, "")) for key in ("xtl", "ytl", "xbr", "ybr")) for box in found] == UPRIGHT
+    boxes = images[HARMFUL].findall("box")
+    assert [box.get("label") for box in boxes] == NAMES
+    assert [tuple(float(box.get(key, "")) for key in ("xtl", "ytl", "xbr", "ybr")) for box in boxes] == UPRIGHT
     assert [label["name"] for label in json.loads((folder / "labels.json").read_text(encoding="utf-8"))] == [
         "RBC",
         "WBC",
@@ -178,8 +178,8 @@ def test_roi_sets_are_read_by_roifile(made: Made, field: str, expected: list[tup
     roifile = pytest.importorskip("roifile", reason="needs the exchange extra: pip install -e '.[exchange]'")
     rois = roifile.roiread(export(made, "imagej") / f"{field}.zip")
     assert [roi.name for roi in rois] == ["RBC-0001", "WBC-0001", "Platelets-0001"]
-    found = [(roi.xd, roi.yd, roi.xd + roi.widthd, roi.yd + roi.heightd) for roi in rois]
-    np.testing.assert_allclose(found, expected, atol=1e-4)
+    boxes = [(roi.xd, roi.yd, roi.xd + roi.widthd, roi.yd + roi.heightd) for roi in rois]
+    np.testing.assert_allclose(boxes, expected, atol=1e-4)
 
 
 MACRO = """

@@ -22,9 +22,9 @@ def test_a_shift_is_found_to_a_fraction_of_a_pixel_from_a_rough_guess(
     errors = []
     for i in range(0, len(greys) - 10, 2):
         x, y = way(fake, i, i + 10)
-        found = registration.near(registration.texture(greys[i]), registration.texture(greys[i + 10]), (x + 9, y - 7))
-        assert found is not None
-        errors.append(np.abs(np.array(found.xy) - (x, y)).max())
+        match = registration.near(registration.texture(greys[i]), registration.texture(greys[i + 10]), (x + 9, y - 7))
+        assert match is not None
+        errors.append(np.abs(np.array(match.xy) - (x, y)).max())
     assert np.median(errors) < 0.15
     assert max(errors) < 0.8
 
@@ -33,9 +33,9 @@ def test_a_shift_is_found_without_a_guess_even_of_a_blurred_view(pan: tuple[Simu
     fake, greys = pan
     for i, j, blur in [(0, 12, 0), (12, 0, 0), (3, 11, 2), (11, 3, 2)]:
         other = cv2.GaussianBlur(greys[j], (0, 0), blur) if blur else greys[j]
-        found = registration.anywhere(registration.texture(greys[i]), registration.texture(np.asarray(other, np.uint8)))
-        assert found is not None
-        assert np.abs(np.array(found.xy) - way(fake, i, j)).max() < 2
+        match = registration.anywhere(registration.texture(greys[i]), registration.texture(np.asarray(other, np.uint8)))
+        assert match is not None
+        assert np.abs(np.array(match.xy) - way(fake, i, j)).max() < 2
 
 
 @pytest.mark.slow
@@ -61,9 +61,9 @@ def test_light_that_stands_still_does_not_hold_the_view() -> None:
     _, greys = textures(f"fake:pan?{SMALL}&columns=2&speed=12&seed=3")
     x = np.linspace(0.5, 1.2, greys[0].shape[1])
     lit = [registration.texture((grey * x).clip(0, 255).astype(np.uint8)) for grey in greys]
-    found = registration.anywhere(lit[10], lit[15])
-    assert found is not None
-    assert found.xy[0] == pytest.approx(60, abs=2)
+    match = registration.anywhere(lit[10], lit[15])
+    assert match is not None
+    assert match.xy[0] == pytest.approx(60, abs=2)
 
 
 def test_empty_glass_is_told() -> None:

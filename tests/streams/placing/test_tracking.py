@@ -19,24 +19,24 @@ def follow(
     fake: SimulatedCamera, tracker: Tracker, greys: list[NDArray[np.uint8]], first: int = 0
 ) -> list[tuple[int, NDArray[np.float64] | None]]:
     """Segment and error of the place of each view, against its segment's first."""
-    found, base = [], {}
+    steps, base = [], {}
     for i, grey in enumerate(greys, first):
         at = tracker.locate(registration.texture(grey), 1.0, True)
         if at.place_px is None:
-            found.append((at.segment, None))
+            steps.append((at.segment, None))
             continue
         true = np.array(fake.view(i)[:2])
         base.setdefault(at.segment, true - at.place_px)
-        found.append((at.segment, true - at.place_px - base[at.segment]))
-    return found
+        steps.append((at.segment, true - at.place_px - base[at.segment]))
+    return steps
 
 
 @pytest.mark.slow
 def test_errors_do_not_add_up_over_a_long_way() -> None:
     fake, greys = textures(f"fake:serpentine?{SMALL}&rows=4&columns=3&speed=10&seed=2")
-    found = follow(fake, Tracker(), greys)
-    assert {segment for segment, _ in found} == {1}
-    errors = [np.abs(error).max() for _, error in found if error is not None]
+    steps = follow(fake, Tracker(), greys)
+    assert {segment for segment, _ in steps} == {1}
+    errors = [np.abs(error).max() for _, error in steps if error is not None]
     assert len(errors) == len(greys)
     assert np.percentile(errors, 95) < 1
     assert max(errors) < 2.5

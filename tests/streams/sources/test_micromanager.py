@@ -18,9 +18,9 @@ class TestMicroManager:
         pytest.importorskip("pymmcore_plus", reason="needs the micromanager extra: pip install -e '.[micromanager]'")
         pytest.importorskip("mm_test_adapters", reason="needs the demo camera: pip install mm-test-adapters")
         with open_source("micromanager:demo") as source:
-            found = list(itertools.islice(source, 3))
-        assert [one.rgb.shape for one in found if isinstance(one, Frame)] == [(512, 512, 3)] * 3
-        assert not np.array_equal(found[0].rgb, found[2].rgb)
+            frames = list(itertools.islice(source, 3))
+        assert [one.rgb.shape for one in frames if isinstance(one, Frame)] == [(512, 512, 3)] * 3
+        assert not np.array_equal(frames[0].rgb, frames[2].rgb)
 
     def test_a_configuration_that_is_missing_or_none_says_so(self, tmp_path: Path) -> None:
         pytest.importorskip("pymmcore_plus", reason="needs the micromanager extra: pip install -e '.[micromanager]'")

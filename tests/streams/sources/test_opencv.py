@@ -53,8 +53,8 @@ class TestCameras:
 class TestAddresses:
     def test_an_http_stream_gives_its_pictures(self, mjpeg: MjpegServer) -> None:
         with open_source(mjpeg.url) as source:
-            found = list(itertools.islice(source, 5))
-        numbers = [number_of(one.rgb) for one in found]
+            frames = list(itertools.islice(source, 5))
+        numbers = [number_of(one.rgb) for one in frames]
         assert numbers == list(range(numbers[0], numbers[0] + 5))
 
     def test_refused_missing_or_no_video(self, mjpeg: MjpegServer) -> None:

@@ -23,9 +23,9 @@ def test_of_a_video_each_picture_comes_with_its_time_and_right_colours(tmp_path:
         writer.write(np.full((48, 64, 3), (20, 40, 220), np.uint8))
     writer.release()
     assert np.allclose(taken(tmp_path / "red.avi")[0][0].rgb[24, 32], (220, 40, 20), atol=8)
-    found, faults = taken(write_video(tmp_path / "v.avi", 60))
-    assert [number_of(one.rgb) for one in found] == list(range(60))
-    assert np.allclose([one.time_s for one in found], np.arange(60) / 25, atol=1e-3)
+    frames, faults = taken(write_video(tmp_path / "v.avi", 60))
+    assert [number_of(one.rgb) for one in frames] == list(range(60))
+    assert np.allclose([one.time_s for one in frames], np.arange(60) / 25, atol=1e-3)
     assert faults == []
 
 
@@ -33,11 +33,11 @@ def test_of_a_video_each_picture_comes_with_its_time_and_right_colours(tmp_path:
 def test_a_video_that_ends_early_says_so(tmp_path: Path, name: str, codec: str) -> None:
     video = write_video(tmp_path / name, 100, codec)
     video.write_bytes(video.read_bytes()[: video.stat().st_size * 6 // 10])
-    found, faults = taken(video)
-    assert 20 < len(found) < 80
-    assert [number_of(one.rgb) for one in found] == list(range(len(found)))
+    frames, faults = taken(video)
+    assert 20 < len(frames) < 80
+    assert [number_of(one.rgb) for one in frames] == list(range(len(frames)))
     assert faults[-1].kind == "ended"
-    assert f"states 100 pictures and gave {len(found)}" in faults[-1].reason
+    assert f"states 100 pictures and gave {len(frames)}" in faults[-1].reason
 
 
 def test_behind_damaged_pictures_of_a_video_the_others_are_read(tmp_path: Path) -> None:
@@ -46,9 +46,9 @@ def test_behind_damaged_pictures_of_a_video_the_others_are_read(tmp_path: Path) 
     begin = content.index(b"mdat")
     content[begin + len(content) // 3 : begin + len(content) // 3 + 900] = bytes(900)
     video.write_bytes(content)
-    found, faults = taken(video)
-    assert 70 < len(found) < 100
-    assert number_of(found[-1].rgb) == 99
+    frames, faults = taken(video)
+    assert 70 < len(frames) < 100
+    assert number_of(frames[-1].rgb) == 99
     assert "damaged" in {one.kind for one in faults}
 
 
@@ -96,9 +96,9 @@ def test_the_remedy_works(tmp_path: Path) -> None:
     video = made(tmp_path / "my video.mp4", "-c:v", "mpeg4", *FIELDS)
     command = refused(video).split("deinterlace it first: ")[1].replace("ffmpeg", f"{FFMPEG} -loglevel error", 1)
     subprocess.run(command, shell=True, check=True, cwd=tmp_path, stdin=subprocess.DEVNULL)
-    found, faults = taken(tmp_path / "my video-progressive.mp4")
-    assert (len(found), faults) == (25, [])
-    assert not np.array_equal(found[0].rgb, found[10].rgb)
+    frames, faults = taken(tmp_path / "my video-progressive.mp4")
+    assert (len(frames), faults) == (25, [])
+    assert not np.array_equal(frames[0].rgb, frames[10].rgb)
 
 
 @needs_ffmpeg
@@ -106,8 +106,8 @@ def test_where_a_video_becomes_interlaced_it_ends_with_a_fault(tmp_path: Path) -
     parts = [made(tmp_path / "a.ts", "-c:v", "mpeg2video"), made(tmp_path / "b.ts", "-c:v", "mpeg2video", *FIELDS)]
     video = tmp_path / "v.ts"
     video.write_bytes(b"".join(part.read_bytes() for part in parts))
-    found, faults = taken(video)
-    assert 50 <= len(found) <= 51
+    frames, faults = taken(video)
+    assert 50 <= len(frames) <= 51
     assert [fault.kind for fault in faults] == ["damaged"]
     assert "on the video is interlaced, which cannot be read" in faults[0].reason
 
@@ -118,8 +118,8 @@ def test_a_progressive_video_is_read_though_its_pictures_repeat(tmp_path: Path) 
         made(tmp_path / "still.mp4", "-c:v", "libx264", colour="color"),
         made(tmp_path / "fake.mp4", "-c:v", "libx264", "-x264-params", "fake-interlaced=1"),
     ):
-        found, faults = taken(video)
-        assert (len(found), faults) == (50, [])
+        frames, faults = taken(video)
+        assert (len(frames), faults) == (50, [])
 
 
 def test_where_no_process_can_be_asked_nothing_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -134,20 +134,20 @@ def test_a_video_cut_without_encoding_is_whole(tmp_path: Path) -> None:
     command = [str(FFMPEG), "-loglevel", "error", "-ss", "2.5", "-i", str(long), "-c", "copy", str(cut)]
     subprocess.run(command, check=True, stdin=subprocess.DEVNULL)
     capture = cv2.VideoCapture(str(cut), cv2.CAP_FFMPEG)
-    found, faults = taken(cut)
-    assert capture.get(cv2.CAP_PROP_FRAME_COUNT) > len(found) + 40
+    frames, faults = taken(cut)
+    assert capture.get(cv2.CAP_PROP_FRAME_COUNT) > len(frames) + 40
     assert faults == []
-    assert shown_length_s(cut) == pytest.approx(len(found) / 25, abs=0.1)
+    assert shown_length_s(cut) == pytest.approx(len(frames) / 25, abs=0.1)
 
 
 @needs_ffmpeg
 def test_a_video_whose_rate_varies_is_whole(tmp_path: Path) -> None:
     slow = "select='not(between(n,20,90))+not(mod(n,10))'"
     video = made(tmp_path / "v.mkv", "-vf", slow, "-fps_mode", "vfr", "-c:v", "libx264", seconds=4.0)
-    found, faults = taken(video)
-    assert len(found) < 150
+    frames, faults = taken(video)
+    assert len(frames) < 150
     assert faults == []
-    assert found[-1].time_s == pytest.approx(3.98, abs=0.03)
+    assert frames[-1].time_s == pytest.approx(3.98, abs=0.03)
 
 
 @needs_ffmpeg
@@ -156,8 +156,8 @@ def test_an_mp4_that_lacks_its_end_says_so(tmp_path: Path, rest: bytes) -> None:
     whole = made(tmp_path / "v.mp4", "-c:v", "libx264", "-g", "10", "-movflags", "faststart", seconds=4.0)
     content = whole.read_bytes()
     whole.write_bytes(content[: len(content) * 6 // 10] + rest)
-    found, faults = taken(whole)
-    assert 80 < len(found) < 160
+    frames, faults = taken(whole)
+    assert 80 < len(frames) < 160
     assert (faults[-1].kind, "states 200 pictures" in faults[-1].reason) == ("ended", True)
 
 
@@ -165,9 +165,9 @@ def test_an_mp4_that_lacks_its_end_says_so(tmp_path: Path, rest: bytes) -> None:
 def test_times_that_begin_again_go_on(tmp_path: Path) -> None:
     part = made(tmp_path / "a.ts", "-c:v", "mpeg2video").read_bytes()
     (tmp_path / "v.ts").write_bytes(3 * part)
-    found, faults = taken(tmp_path / "v.ts")
-    assert (len(found), faults) == (150, [])
-    assert np.allclose([frame.time_s for frame in found], np.arange(150) / 50, atol=0.05)
+    frames, faults = taken(tmp_path / "v.ts")
+    assert (len(frames), faults) == (150, [])
+    assert np.allclose([frame.time_s for frame in frames], np.arange(150) / 50, atol=0.05)
 
 
 @pytest.mark.parametrize(
@@ -204,9 +204,9 @@ def test_of_what_is_no_mp4_no_length_is_known(tmp_path: Path, content: bytes) ->
 @needs_ffmpeg
 @pytest.mark.parametrize(("name", "codec", "form"), [("v.mkv", "ffv1", "gray16le"), ("v.mp4", "libx264", "gray")])
 def test_grey_video_is_grey(tmp_path: Path, name: str, codec: str, form: str) -> None:
-    found, _ = taken(made(tmp_path / name, "-c:v", codec, "-pix_fmt", form))
-    assert len(found) == 50
-    rgb = found[9].rgb
+    frames, _ = taken(made(tmp_path / name, "-c:v", codec, "-pix_fmt", form))
+    assert len(frames) == 50
+    rgb = frames[9].rgb
     assert rgb.std() > 20
     assert np.array_equal(rgb[:, :, 0], rgb[:, :, 2])
 
