@@ -14,7 +14,7 @@ from hypothesis.strategies import SearchStrategy
 requests = pytest.importorskip("requests", reason="needs the dev extra: pip install -e '.[dev]'")
 schemathesis = pytest.importorskip("schemathesis", reason="needs the dev extra: pip install -e '.[dev]'")
 
-EXAMPLES = 12
+EXAMPLES = 8
 CHECKS = (
     "not_a_server_error",
     "status_code_conformance",
