@@ -55,6 +55,7 @@ def test_tables_are_those_of_the_files(fields: Path, tmp_path: Path, run_command
 TABLES = ("counts.csv", "smears.csv", "detections.json", "errors.csv", "agreement.csv")
 
 
+@pytest.mark.slow
 def test_what_is_saved_is_what_the_command_writes(fields: Path, run_command: Callable[..., int]) -> None:
     (fields / "smear_b" / "bad.jpg").write_bytes(b"")
     (fields / "manual.csv").write_text("field,RBC,WBC\nsmear_a/field_01.jpg,15,2\nother.jpg,3,0\n", encoding="utf-8")

@@ -48,6 +48,7 @@ def test_a_detector_does_not_differ_from_itself(make: Make) -> None:
     assert made.all_cells["RBC"].a_nearer == 0
 
 
+@pytest.mark.slow
 def test_differences_are_those_of_the_figures(make: Make) -> None:
     records, detections = make(2, fields=30)
     other = worse(detections)

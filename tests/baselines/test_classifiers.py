@@ -37,6 +37,7 @@ def test_each_smear_is_judged_without_having_been_learned() -> None:
     assert right[np.array(smears) == "2"].mean() == 0
 
 
+@pytest.mark.slow
 def test_networks_see_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("torch", reason="needs the train extra: pip install -e '.[train]'")
     seen: list[tuple[int, ...]] = []

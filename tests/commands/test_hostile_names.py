@@ -109,6 +109,7 @@ def hostile(tmp_path: Path, field: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_a_count_of_hostile_names_does_no_harm(hostile: Path, tmp_path: Path, run_command: Run, capsys: Captured) -> None:
     before = tree(tmp_path)
     assert run_command(count.main, hostile, "--out", "results", "--overlays") == EXIT_SOME_FAILED

@@ -149,6 +149,7 @@ def test_counts_are_those_of_one_machine(options: CountOptions, model: Model, tm
     assert Archive(options).skipped_line() == ""
 
 
+@pytest.mark.slow
 def test_each_worker_that_is_lost_costs_time_and_nothing_else(options: CountOptions, model: Model, tmp_path: Path) -> None:
     chance = random.Random(3)
     counted(options, model, lose=lambda task: task.lost < 2 and chance.random() < 0.4)

@@ -61,6 +61,7 @@ def test_an_entry_comes_back_as_it_was(tmp_path_factory: pytest.TempPathFactory,
         assert _equal(journal.read(name), entry)
 
 
+@pytest.mark.slow
 def test_a_journal_cut_anywhere_keeps_its_whole_lines(tmp_path: Path) -> None:
     path = tmp_path / "j.jsonl"
     entries = [_entry("a", 2), FieldResult("b", "s", None, Unread("b", "is empty")), _entry("c", 3)]

@@ -116,6 +116,7 @@ def test_a_full_lane_says_when_to_come_again(lane: Make, ends: Ends) -> None:
     assert own.figures()["waiting"] == 0
 
 
+@pytest.mark.slow
 def test_what_ends_its_worker_is_tried_again_and_then_given_up(lane: Make, ends: Ends, tmp_path: Path) -> None:
     own = lane(slots=4)
     for name in ("wait-1", "once", "die", "wait-2"):
@@ -128,6 +129,7 @@ def test_what_ends_its_worker_is_tried_again_and_then_given_up(lane: Make, ends:
     assert ends.wait("do") == ["done"]
 
 
+@pytest.mark.slow
 def test_what_takes_too_long_is_ended_and_the_rest_goes_on(lane: Make, ends: Ends, tmp_path: Path) -> None:
     own = lane(time_s=2)
     own.put(ends.item("hang"))

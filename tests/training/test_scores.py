@@ -60,6 +60,7 @@ def test_views_are_of_one_field_each_in_the_order_of_the_fields(taught: tuple[Sc
     assert all(view.asked.any() for view in views)
 
 
+@pytest.mark.slow
 def test_nothing_is_asked_in_ignore_regions(taught: tuple[Scorer, Sequence[AugmentedView], Path]) -> None:
     _, views, _ = taught
     # The field with a region comes last.

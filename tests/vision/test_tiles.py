@@ -69,6 +69,7 @@ def _rows(detections: Detections) -> list[tuple[float, ...]]:
     return sorted((*np.round(box, 2).tolist(), int(label)) for box, label in zip(detections.xyxy, detections.label, strict=True))
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(st.integers(0, 10**6), sizes, st.integers(60, 250))
 def test_random_cells_are_reassembled_exactly(seed: int, size_wh: tuple[int, int], tile_px: int) -> None:

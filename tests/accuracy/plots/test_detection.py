@@ -46,6 +46,7 @@ def test_every_domain_has_its_line(make: Make, tmp_path: Path) -> None:
     assert (tmp_path / "again.png").read_bytes() == (tmp_path / "two.png").read_bytes()
 
 
+@pytest.mark.slow
 def test_a_class_that_is_nowhere_and_many_domains_can_be_drawn(make: Make, tmp_path: Path) -> None:
     pytest.importorskip("matplotlib", reason="needs the evaluate extra: pip install -e '.[evaluate]'")
     records, detections = make(2, fields=9, per_class=(4, 0, 0))

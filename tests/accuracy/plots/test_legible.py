@@ -119,6 +119,7 @@ def texts(figure: Any) -> list[Any]:
     return labels + [text for legend in figure.legends for text in legend.get_texts()]
 
 
+@pytest.mark.slow
 def test_files_are_the_same_each_time_and_say_no_date(tmp_path: Path) -> None:
     for folder in ("a", "b"):
         (tmp_path / folder).mkdir()
