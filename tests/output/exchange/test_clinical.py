@@ -15,6 +15,7 @@ import pytest
 import steps
 from madeup import CELLS, Made, detections, write_run
 
+from benchmarks import review_page
 from detector.counting.result import FieldResult
 from detector.errors import ManifestError
 from detector.output.exchange import clinical, formats
@@ -252,7 +253,7 @@ def test_a_review_that_is_not_of_these_cells_or_was_changed_since_is_not_believe
 
 
 def test_what_the_review_itself_signs_and_writes_is_final(tmp_path: Path) -> None:
-    folder = steps.write_run(tmp_path, fields=2, cells=5)
+    folder = review_page.write_run(tmp_path, fields=2, cells=5)
     opened = open_run(folder)
     with ReviewJournal(folder, opened.sha256) as journal:
         review = Review(opened, journal)
