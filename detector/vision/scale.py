@@ -136,7 +136,7 @@ def estimate(model: Model, rgb: images.Rgb) -> Estimate | None:
     for places in (_PLACES, _lively(rgb)):
         for crop, zoom in _closer(rgb, model.card, places):
             judged, _ = _judged(model.detect(crop, zoom=zoom), zoom)
-            if judged is not None and (_stands(judged, whole) if best is None else judged.support > best.support):
+            if judged is not None and (best is None or judged.support > best.support) and _stands(judged, whole):
                 best = judged
         if best is not None:
             return best
@@ -167,7 +167,8 @@ def covered(detections: Detections) -> float:
 def _stands(closer: Estimate, whole: Detections) -> bool:
     """Whether what a closer look tells is not refuted by larger red cells of the whole picture, most of them cut by its border.
 
-    In a picture of a few large cells, damage by compression may look like many small ones. These cover less than the large ones do.
+    In a picture of a few large cells, damage by compression may look like many small ones, and so may platelets that are shown as large
+    as red cells. These cover less than the large ones do.
     """
     sides_px = boxes.side(whole.xyxy[whole.label == cells.RBC])
     larger = len(sides_px) > 0 and boxes.median(sides_px) > CONTRADICTS * closer.rbc_px
