@@ -172,8 +172,8 @@ def _cluster(address: str | None) -> Iterator[Any]:
         raise MissingExtraError("Ray", "ray", "--engine ray") from None
     if address is None:
         _leave_out_usage(ray)
-    quiet = {"logging_level": "error", "log_to_driver": False}
-    here = {"include_dashboard": False, "_node_ip_address": _LOOPBACK, "object_store_memory": _OBJECTS_BYTES}
+    quiet: dict[str, Any] = {"logging_level": "error", "log_to_driver": False}
+    here: dict[str, Any] = {"include_dashboard": False, "_node_ip_address": _LOOPBACK, "object_store_memory": _OBJECTS_BYTES}
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         ray.init(address=address or "local", **quiet, **({} if address else here))

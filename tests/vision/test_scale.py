@@ -161,3 +161,34 @@ def test_larger_cells_of_the_whole_picture_refute_small_ones_that_cover_less(
     whole = Detections(xyxy, np.full(3, 0.9, np.float32), np.zeros(3, np.int64), (400, 300), cells.CLASSES)
     assert scale._stands(Estimate(width_px, support), whole) is expected
     assert scale._stands(Estimate(width_px, support), whole[[False, False, False]])
+
+
+class Looks:
+    """Stands for a model: large red cells in the whole field, small ones in each closer look."""
+
+    def __init__(self, model: Model, large: np.ndarray) -> None:
+        self.card, self._large = model.card, large
+
+    def detect(self, rgb: np.ndarray, min_score: float | None = None, zoom: float | None = None) -> Detections:
+        h, w = rgb.shape[:2]
+        if w == 400:
+            xyxy = self._large if zoom == self.card.image_px / 400 else np.zeros((0, 4), np.float32)
+        else:
+            # Four cells of a fifth of the crop's side, clear of its border.
+            corner = np.array([(x, y) for x in (0.2, 0.6) for y in (0.2, 0.6)], np.float32) * w
+            xyxy = np.concatenate([corner, corner + w / 5], axis=1).astype(np.float32)
+        return Detections(xyxy, np.full(len(xyxy), 0.9), np.zeros(len(xyxy), np.int64), (w, h))
+
+
+def test_a_close_look_does_not_outweigh_larger_cells_that_the_border_cuts(model: Model) -> None:
+    # Three large cells clear of the border cover 0.1 of the field, with those that it cuts 0.2; the small ones cover 0.14 of a crop.
+    clear = [[20, 20, 100, 90], [150, 150, 230, 220], [280, 280, 360, 350]]
+    cut = [[0, 150, 80, 220], [150, 0, 230, 70], [320, 100, 400, 170]]
+    field = np.zeros((400, 400, 3), np.uint8)
+    reading = scale.estimate(Looks(model, np.array([*clear, *cut], np.float32)), field)  # type: ignore[arg-type]
+    assert reading is not None
+    assert reading.rbc_px == pytest.approx(np.sqrt(80 * 70), rel=0.01)
+    # Without those that are cut, the small ones cover more.
+    alone = scale.estimate(Looks(model, np.array(clear, np.float32)), field)  # type: ignore[arg-type]
+    assert alone is not None
+    assert alone.rbc_px < 50
