@@ -139,9 +139,9 @@ def agreements(counted: CountArray, truth: CountArray, groups: Sequence[str] | N
 
 
 def count_cells(fields: Sequence[Record] | Sequence[Detections], clear: bool) -> CountArray:
-    """Cells of each field and class, all or those clear of the border."""
+    """Cells of each field and class, all or those clear of the border; of shape (fields, classes)."""
     labels = [field.label[clear_of_border_zone(field.xyxy, field.size_wh)] if clear else field.label for field in fields]
-    return np.array([np.bincount(label, minlength=len(CLASSES)) for label in labels])
+    return np.array([np.bincount(label, minlength=len(CLASSES)) for label in labels], np.int64).reshape(-1, len(CLASSES))
 
 
 def _baseline(train: Sequence[Record], fields: int) -> CountArray:

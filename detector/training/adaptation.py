@@ -299,9 +299,6 @@ class _Judge:
         counted, before = self.counted(kind, seen), self.counted(SHIPPED, self.shipped)
         own = self._thresholds(kind, seen)
         at_home = figures.count_cells(_from(seen.home, own), clear=False)
-        home_before = figures.count_cells(_from(self.shipped.home, self.job.model.card.thresholds), clear=False)
-        home_truth = figures.count_cells(self.home, clear=False)
-        error, error_before = (np.abs(cells - home_truth).mean(axis=0) for cells in (at_home, home_before))
         less = _less(truth, before, counted)
         columns = [(counted[:, i].tolist(), before[:, i].tolist(), truth[:, i].tolist()) for i in range(len(CLASSES))]
         return Choice(
@@ -309,10 +306,10 @@ class _Judge:
             Model(model.network, replace(model.card, thresholds=own), model.path, model.sha256),
             figures.agreements(counted, truth, groups),
             {name: counts.differences(*columns[i], groups) for i, name in enumerate(CLASSES)},
-            figures.agreements(at_home, home_truth),
+            figures.agreements(at_home, figures.count_cells(self.home, clear=False)),
             _mean(less, groups),
             by_chance(less, groups),
-            bool((error > error_before * _HOME_WORSE + _HOME_MORE).any()),
+            bool(self._forgotten(seen, own)),
         )
 
     def counted(self, kind: str, seen: _Seen) -> figures.CountArray:
@@ -345,12 +342,23 @@ class _Judge:
             return card
         return thresholds.nearest([self.job.records[i] for i in fields], [seen.own[i] for i in fields], card)
 
+    def _forgotten(self, seen: _Seen, least: Mapping[str, float]) -> set[str]:
+        """Classes of which a model errs more on the rendered fields than it may."""
+        truth = figures.count_cells(self.home, clear=False)
+        counted = (_from(seen.home, least), _from(self.shipped.home, self.job.model.card.thresholds))
+        now, before = (np.abs(figures.count_cells(cells, clear=False) - truth).sum(axis=0) for cells in counted)
+        most = before * _HOME_WORSE + _HOME_MORE * len(self.home)
+        return {name for i, name in enumerate(CLASSES) if now[i] > most[i]}
+
     def _moving(self, seen: _Seen) -> set[str]:
-        """Classes that are counted better at thresholds which were tuned on other parts; the others keep theirs."""
+        """Classes whose threshold moves: those that are counted better at thresholds which were tuned on other parts, and not too much
+        worse on rendered fields.
+        """
         truth = figures.count_cells(self.job.records, clear=False)
         counted = (self._at(seen, self._by_part(TUNED, seen)), _from(seen.own, self.job.model.card.thresholds))
         tuned, before = (np.abs(figures.count_cells(cells, clear=False) - truth).mean(axis=0) for cells in counted)
-        return {name for i, name in enumerate(CLASSES) if tuned[i] < before[i]}
+        better = {name for i, name in enumerate(CLASSES) if tuned[i] < before[i]}
+        return better - self._forgotten(seen, self._tuned(TUNED, seen, range(len(seen.own))))
 
     def _moved(self, tuned: Mapping[str, float], moves: set[str]) -> dict[str, float]:
         return {name: tuned[name] if name in moves else at for name, at in self.job.model.card.thresholds.items()}

@@ -176,6 +176,28 @@ def test_classes_without_a_labelled_cell_keep_their_threshold(model: Model, tmp_
     assert {name: own_thresholds[name] for name in CLASSES[1:]} == {name: shipped[name] for name in CLASSES[1:]}
 
 
+def test_a_threshold_that_rendered_fields_suffer_from_stays(model: Model, tmp_path: Path) -> None:
+    own, home = fields_in(tmp_path / "own", 5), fields_in(tmp_path / "home", 4)
+    lost = [detected(r, 0, 0.3) for r in own]
+    # At home, false cells lie between the model's threshold and the one that the own fields ask for.
+    false = [
+        Detections(
+            np.concatenate([r.xyxy, np.tile(np.array([[0, 0, 9, 9]], np.float32), (5, 1))]),
+            np.append(np.full(len(r.label), 0.9), np.full(5, 0.35)),
+            np.append(r.label, np.zeros(5, np.int64)),
+            r.size_wh,
+            CLASSES,
+        )
+        for r in home
+    ]
+    for at_home, stays in ((false, True), ([detected(r, 0) for r in home], False)):
+        seen = adaptation._Seen(lost, at_home)
+        judge = adaptation._Judge(job_of(own, model), [0, 1, 2, 0, 1], home, seen)
+        choice = judge.choice(adaptation.TUNED, model, seen)
+        assert (choice.model.card.thresholds["RBC"] == model.card.thresholds["RBC"]) is stays
+        assert not choice.forgot
+
+
 def test_too_little_is_refused(model: Model, tmp_path: Path) -> None:
     own = fields_in(tmp_path, 5)
     with pytest.raises(NothingToDoError, match="4 corrected fields are too few"):
