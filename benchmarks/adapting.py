@@ -127,7 +127,7 @@ def command(
     rows = [row for laboratory in laboratories for row in _rows(laboratory, at_home, points)]
     files.write_csv(out / "adapting.csv", _COLUMNS, [row.cells() for row in rows])
     draw(rows, out / "adapting.png")
-    console.print(report(rows), markup=False, soft_wrap=True)
+    print(report(rows))
     for (name, number), point in points.items():
         if number:
             told = "; ".join(f"{_LINES[kind]}: {words}" for kind, words in point.told.items())

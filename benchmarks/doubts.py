@@ -98,14 +98,14 @@ def command(*, data: Sequence[Path], trained: Sequence[Path], model: Path | None
         raise NothingToDoError(f"{', '.join(map(str, data))}: no val or train fields with labels")
     with progress_bar("counting", len(chosen) * len(LIGHTS)) as advance:
         seen = [field for domain, record in chosen for field in _looked_at(loaded, domain, record, advance)]
-    console.print(report(seen, loaded.card.familiar), markup=False, soft_wrap=True)
+    print(report(seen, loaded.card.familiar))
     if trained:
         ranges, judged = _made_familiar(seen, [field.quality.numbers() for field in _plain(loaded, trained, every)])
         summary = "nothing" if ranges is None else f"{', '.join(ranges.ranges)}; limit {ranges.limit:.3g}"
         console.print(
             f"\nWith what is familiar by half of these fields ({summary}), the other half:\n", markup=False, soft_wrap=True
         )
-        console.print(report(judged, ranges), markup=False, soft_wrap=True)
+        print(report(judged, ranges))
         if ranges is not None and card is not None:
             card.write_text(json.dumps(asdict(ranges), indent=2) + "\n", encoding="utf-8")
     return EXIT_DONE
