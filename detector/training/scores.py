@@ -70,6 +70,8 @@ class Scorer:
     def look(self, images: Sequence[Path], times: int) -> list[AugmentedView]:
         """Augmented pictures of images of a dataset folder of ours, so many of each."""
         random.seed(self._settings.seed)
+        # Ultralytics seeds Albumentations with torch's.
+        torch.manual_seed(self._settings.seed)
         np.random.seed(self._settings.seed)  # noqa: NPY002 - Ultralytics draws from it
         with framework.quiet(), pictures.cut_like_the_border(), cpu.one_blas_thread():
             fields = self._fields(sorted({str(path.parent) for path in images}))

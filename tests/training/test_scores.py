@@ -88,3 +88,15 @@ def test_each_training_begins_with_the_loaded_weights(
     scorer.teach(views[:2], views[2:], 2, tmp_path / "again.pt")
     first, again = weights(path), weights(tmp_path / "again.pt")
     assert all(value.equal(again[name]) for name, value in first.items())
+
+
+@pytest.mark.slow
+def test_the_seed_alone_decides_what_pictures_are_drawn(taught: tuple[Scorer, Sequence[AugmentedView], Path]) -> None:
+    import torch
+
+    scorer, views, written = taught
+    images = sorted((written.parent / "data" / "images" / "train").iterdir(), reverse=True)
+    torch.manual_seed(5)
+    again = scorer.look(images, 2)
+    for view, other in zip(views, again, strict=True):
+        assert all(torch.equal(level, same) for level, same in zip(view.features, other.features, strict=True))
