@@ -217,10 +217,13 @@ def test_the_command_tells_its_address_and_ends_by_ctrl_c(tmp_path: Path) -> Non
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     with subprocess.Popen(program, stderr=subprocess.PIPE, text=True, env=environment, cwd=tmp_path) as process:
         assert process.stderr is not None
-        url = next(line for line in process.stderr if "http://127.0.0.1:" in line).split()[-1]
-        assert httpx.post(f"{url}folder", json={}, timeout=60).json()["folder"] == str(tmp_path)
-        process.send_signal(signal.SIGINT)
-        assert process.wait(60) == 0
+        try:
+            url = next(line for line in process.stderr if "http://127.0.0.1:" in line).split()[-1]
+            assert httpx.post(f"{url}folder", json={}, timeout=60).json()["folder"] == str(tmp_path)
+            process.send_signal(signal.SIGINT)
+            assert process.wait(60) == 0
+        finally:
+            process.kill()
 
 
 @pytest.mark.parametrize(
