@@ -300,6 +300,8 @@ class _Judge:
         own = self._thresholds(kind, seen)
         at_home = figures.count_cells(_from(seen.home, own), clear=False)
         less = _less(truth, before, counted)
+        # Thresholds move class by class where the same fields gained, so each class was a try (Bonferroni).
+        tries = int((truth.sum(axis=0) > 0).sum()) if kind == TUNED else 1
         columns = [(counted[:, i].tolist(), before[:, i].tolist(), truth[:, i].tolist()) for i in range(len(CLASSES))]
         return Choice(
             kind,
@@ -308,7 +310,7 @@ class _Judge:
             {name: counts.differences(*columns[i], groups) for i, name in enumerate(CLASSES)},
             figures.agreements(at_home, figures.count_cells(self.home, clear=False)),
             _mean(less, groups),
-            by_chance(less, groups),
+            min(1.0, by_chance(less, groups) * tries),
             bool(self._forgotten(seen, own)),
         )
 

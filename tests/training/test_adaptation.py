@@ -198,6 +198,17 @@ def test_a_threshold_that_rendered_fields_suffer_from_stays(model: Model, tmp_pa
         assert not choice.forgot
 
 
+def test_each_class_whose_threshold_may_move_is_a_try(model: Model, tmp_path: Path) -> None:
+    own = fields_in(tmp_path, 6)
+    seen = adaptation._Seen([detected(r, 0, 0.3) for r in own], [])
+    judge = adaptation._Judge(job_of(own, model), [0, 1, 2, 0, 1, 2], [], seen)
+    classes = len(set(np.concatenate([r.label for r in own]).tolist()))
+    better = adaptation._Seen([detected(r, 0) for r in own], [])
+    # All six fields are better, of 64 choices of signs the one.
+    assert judge.choice(adaptation.TRAINED, model, better).chance == pytest.approx(1 / 64)
+    assert judge.choice(adaptation.TUNED, model, seen).chance == pytest.approx(classes / 64)
+
+
 def test_too_little_is_refused(model: Model, tmp_path: Path) -> None:
     own = fields_in(tmp_path, 5)
     with pytest.raises(NothingToDoError, match="4 corrected fields are too few"):
