@@ -12,10 +12,11 @@ import numpy as np
 from benchmarks import machine
 from detector.arguments import Number, Parser
 from detector.commandline import console, run
+from detector.counting.shapes import of_smears
 from detector.errors import EXIT_DONE
 from detector.vision import finder, images, quality
 from detector.vision.model import Model
-from detector.vision.shapes import NOT_SURE, SHIPPED, ShapeModel
+from detector.vision.shapes import NOT_SURE, SHIPPED, FieldShapes, ShapeModel
 
 
 @dataclass(frozen=True)
@@ -26,14 +27,16 @@ class Timed:
     """Processor time of finding and measuring its cells."""
     shapes_s: float
     """Processor time of their shapes."""
-    cells: int
-    """Red cells clear of the border."""
-    not_sure: int
-    unlike: bool
+    looked: FieldShapes
+
+    @property
+    def cells(self) -> int:
+        """Red cells clear of the border."""
+        return sum(self.looked.cells.values())
 
 
 def command(*, fields: Sequence[Path], shapes: Path, repeats: int) -> int:
-    """Print the processor time of shapes over that of finding cells, on one thread, and how many cells are not sure.
+    """Print the processor time of shapes over that of finding cells, on one thread, and whether the shares would be warned of.
 
     The scale of a field is known before, as that of its smear is in a count. Times are the medians of the repeats.
     """
@@ -42,8 +45,12 @@ def command(*, fields: Sequence[Path], shapes: Path, repeats: int) -> int:
     cells, finding, own = (sum(getattr(one, name) for one in timed) for name in ("cells", "finding_s", "shapes_s"))
     console.print(f"{len(timed)} fields, {cells / len(timed):.1f} red cells clear of the border per field")
     console.print(f"finding and measuring {finding:.3f} s, shapes {own:.3f} s, ratio {own / finding:.3f}")
-    unsure, unlike = sum(one.not_sure for one in timed), sum(one.unlike for one in timed)
-    console.print(f"not sure {unsure / max(cells, 1):.1%} of {cells} cells; unlike {unlike} of {len(timed)} fields")
+    smear = of_smears((("", one.looked) for one in timed), second).smears[0]
+    shares = [0.0 if interval is None else interval.value for interval in (smear.shapes[NOT_SURE].share, smear.strange_share)]
+    console.print(
+        f"of {cells} cells not sure {shares[0]:.1%}, unlike {shares[1]:.1%}; unlike {smear.unlike} of {smear.fields} fields"
+    )
+    console.print(f"warning of one smear of these fields: {smear.warning or 'none'}", soft_wrap=True)
     console.print(machine.described())
     return EXIT_DONE
 
@@ -62,7 +69,7 @@ def measure(model: Model, second: ShapeModel, path: Path, repeats: int) -> Timed
         own.append(time.process_time() - found)
         finding.append(found - began)
     medians = (float(np.median(times[1:])) for times in (finding, own))
-    return Timed(*medians, sum(looked.cells.values()), looked.cells[NOT_SURE], bool(looked.unlike))
+    return Timed(*medians, looked)
 
 
 def parser() -> Parser:

@@ -52,8 +52,14 @@ class SmearShapes:
     """Red cells clear of the border."""
     shapes: Mapping[str, ShapeShare]
     """By name, in the order of the classifier, with `NOT_SURE` last."""
-    unsure_most: float = 1.0
+    strange: int
+    """Cells that are unlike those that shapes were learned from."""
+    strange_share: Interval | None
+    """Their share of the red cells clear of the border; None without such cells."""
+    unsure_most: float
     """Greatest share of `NOT_SURE` in the smears that were left out of training."""
+    strange_most: float
+    """Greatest share of cells unlike the others in these smears."""
 
     def __repr__(self) -> str:
         return f"SmearShapes({self.smear!r}: {self.cells} red cells in {self.fields} fields, {self.unlike} unlike)"
@@ -64,8 +70,9 @@ class SmearShapes:
         if self.unlike and self.unlike >= _MANY_UNLIKE * self.fields:
             which = f"{self.unlike:,} of {self.fields:,} fields are" if self.fields > 1 else "the only field is"
             return f"{which} unlike those that shapes were learned from: do not use these shares"
-        unsure = self.shapes[NOT_SURE].share
-        if unsure and unsure.low is not None and unsure.low > self.unsure_most:
+        if _surely_above(self.strange_share, self.strange_most):
+            return f"{self.strange:,} of {self.cells:,} red cells are unlike those that shapes were learned from: do not use these shares"
+        if _surely_above(self.shapes[NOT_SURE].share, self.unsure_most):
             return "more cells are not sure than in any smear that shapes were tested on: do not use these shares"
         return ""
 
@@ -91,15 +98,32 @@ def of_smears(fields: Iterable[tuple[str, FieldShapes]], model: ShapeModel) -> S
 
 def _smear(smear: str, fields: Sequence[FieldShapes], card: ShapeCard) -> SmearShapes:
     numbers = [sum(looked.cells.values()) for looked in fields]
+
+    def of_all_cells(chosen: Sequence[int]) -> Interval | None:
+        return share(chosen, [number - own for number, own in zip(numbers, chosen, strict=True)])
+
     shapes = {}
     for name in (*card.shapes, NOT_SURE):
         called = [looked.cells[name] for looked in fields]
-        of_all = share(called, [number - own for number, own in zip(numbers, called, strict=True)])
+        of_all = of_all_cells(called)
         errors = card.errors.get(name)
         shapes[name] = ShapeShare(sum(called), of_all, true_range(of_all, errors), _verdict(name, of_all, errors))
+    strange = [looked.strange for looked in fields]
     return SmearShapes(
-        smear, len(fields), sum(bool(looked.unlike) for looked in fields), sum(numbers), shapes, card.figures["not_sure_most"]
+        smear,
+        len(fields),
+        sum(bool(looked.unlike) for looked in fields),
+        sum(numbers),
+        shapes,
+        sum(strange),
+        of_all_cells(strange),
+        card.figures["not_sure_most"],
+        card.figures["strange_most"],
     )
+
+
+def _surely_above(share: Interval | None, limit: float) -> bool:
+    return share is not None and share.low is not None and share.low > limit
 
 
 def true_range(called: Interval | None, errors: ShapeErrors | None) -> tuple[float, float] | None:

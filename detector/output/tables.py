@@ -82,6 +82,7 @@ SHAPES_COLUMNS = (
     "shape",
     "fields",
     "fields_unlike",
+    "cells_unlike",
     "warning",
     "rbc_clear",
     "called",
@@ -151,7 +152,7 @@ def of_shapes(shares: ShapeShares) -> Table:
             if errors is not None:
                 spans = (limits for shares_ in (errors.false, errors.found) for limits in _span(shares_))
                 known = [*spans, errors.graded_from]
-            about = [smear.smear, name, smear.fields, smear.unlike, smear.warning or None, smear.cells, own.cells]
+            about = [smear.smear, name, smear.fields, smear.unlike, smear.strange, smear.warning or None, smear.cells, own.cells]
             lacks = None if errors is None else shortfall(name, errors) or None
             rows.append([*about, *_three(own.share), *(own.true or (None, None)), *known, own.verdict or None, lacks])
     return Table(SHAPES_COLUMNS, rows)

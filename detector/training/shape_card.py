@@ -53,6 +53,8 @@ _LEAST_COVERED = 0.5
 _OTHER_CELLS, _OWN_CELLS = 50, 15
 """Least cells of other shapes, and of a shape itself, by which a smear tells of its errors."""
 _TAIL = 0.98
+_STRANGE = 0.05
+"""Share of the cells of smears that were left out which are called unlike those that were learned from."""
 _LEAST = 1e-6
 
 
@@ -140,10 +142,16 @@ def figures(chances: Floats, label: Labels, smears: Sequence[str], limit: float)
         **rates(chances, label),
         "coverage": _rounded(sure.mean()),
         "accuracy_sure": _rounded((named == label)[sure].mean() if sure.any() else 0.0),
-        "not_sure_most": _rounded(max(1 - sure[unit == own].mean() for own in np.unique(unit))),
+        "not_sure_most": most(~sure, smears),
         "limits": limits,
         "confusion": confusion.tolist(),
     }
+
+
+def most(chosen: NDArray[np.bool_], smears: Sequence[str]) -> float:
+    """The greatest share of chosen cells in any of the smears."""
+    smear = np.asarray(smears)
+    return _rounded(max(chosen[smear == own].mean() for own in np.unique(smear)))
 
 
 def errors(named: Labels, label: Labels, smears: Sequence[str]) -> dict[str, ShapeErrors]:
@@ -208,24 +216,34 @@ def finish(target: Path, learned: Learned, cells: ShapeCells, tests: ShapeCells,
     before = calibration_error(probability(learned.held_out, 1.0), label)
     answers = learned.network.answers(shapes.middles(tests.pictures[:, 0]))
     tested = figures(probability(answers, heat), truth(tests), tests.smears, limit)
+    strange_from = round(float(np.quantile(learned.held_out_distance, 1 - _STRANGE)), 4)
+    strange = learned.held_out_distance > strange_from
+    tested_strange = learned.looks.distance(shapes.middles(tests.pictures[:, 0])) > strange_from
     card = ShapeCard(
         name="shapes",
         shapes=SHAPES,
         threshold=limit,
+        strange_from=strange_from,
         licence=LICENCE,
         data=DATA,
         training={**training, "temperature": heat, "taught": {name: list(members) for name, members in GROUPS.items()}},
-        figures={**figures(chances, label, cells.smears, limit), "ece_before": _rounded(before), "test": tested},
+        figures={
+            **figures(chances, label, cells.smears, limit),
+            "ece_before": _rounded(before),
+            "strange_most": most(strange, cells.smears),
+            "test": {**tested, "strange_most": most(tested_strange, tests.smears)},
+        },
         errors=errors(called(chances, limit), label, cells.smears),
         familiar=like(cells, MEASURED),
     )
-    shapes.write(learned.network, target, heat, grouped(), card.json())
+    shapes.write(learned, target, heat, grouped(), card.json())
     beside = {**json.loads(card.json()), "sha256": cards.sha256(target)}
     write_text(target.with_suffix(".json"), json.dumps(beside, indent=1, ensure_ascii=False) + "\n")
     write_text(target.with_suffix(".md"), page(card))
     np.savez(
         target.with_name("held_out.npz"),
         answers=learned.held_out,
+        distance=learned.held_out_distance,
         shape=cells.shape,
         smear=np.array(cells.smears),
         field=np.array(cells.fields),
@@ -260,6 +278,7 @@ def page(card: ShapeCard) -> str:
                 ("accuracy of these", *_both(own, test, "accuracy_sure")),
                 ("expected calibration error", *_both(own, test, "ece")),
                 ("the same without temperature", tenths(own["ece_before"]), ""),
+                ("cells unlike those learned from, most in a smear", tenths(own["strange_most"]), tenths(test["strange_most"])),
                 *((f"{name}: accuracy, balanced accuracy", f"{tenths(of['accuracy'])}, {tenths(of['balanced'])}", "")
                   for name, of in card.training.get("classical", {}).items()),
             ],

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -34,6 +34,8 @@ UNITS = 128
 """Units of the layer behind the harmonics."""
 STEPS, BATCH = 1000, 64
 """Batches that a network learns from, and the cells in each."""
+_SPREAD = 0.01
+"""Share of the variance of a mean of a ring by which it is taken to vary by itself."""
 RATE = 0.01
 """Highest learning rate."""
 _DECAY, _SMOOTHING = 0.01, 0.05
@@ -43,6 +45,7 @@ _SIZE, _SHIFT_PX, _CONTRAST = 0.07, 1.5, 0.1
 """Cells are seen so much larger or smaller, so far off their middle, and with contrast that has this standard deviation."""
 _GROUND, _STEP = 220.0, 64.0
 _GREEN = 1
+_AT_ONCE = 512
 _LEAST = 1e-6
 
 
@@ -97,9 +100,36 @@ class ShapeNetwork(nn.Module):
         """
         answers = [np.zeros((0, len(TAUGHT)), np.float32)]
         with torch.inference_mode():
-            for first in range(0, len(pictures), 512):
-                answers.append(self(_levels(torch.from_numpy(pictures[first : first + 512]))).numpy())
+            for first in range(0, len(pictures), _AT_ONCE):
+                answers.append(self(_levels(torch.from_numpy(pictures[first : first + _AT_ONCE]))).numpy())
         return np.concatenate(answers)
+
+
+@dataclass(frozen=True, eq=False)
+class Looks:
+    """What cells look like, by the means of their rings; with the distance of others from them.
+
+    It is the distance of Mahalanobis (Proceedings of the National Institute of Sciences of India 1936; 2:49-55), over the root of the
+    number of means: about 1 for a cell like the others, whatever the colours that go together in them.
+    """
+
+    mean: Floats
+    """Of shape (3 * RINGS,)."""
+    turned: Floats
+    """What differences from it are multiplied by, so that each varies by 1 and by itself, of shape (3 * RINGS, 3 * RINGS)."""
+
+    @classmethod
+    def of(cls, pictures: Pictures) -> Self:
+        """Those of pictures of shape (n, SIDE_PX, SIDE_PX, 3), n at least 2."""
+        rings = _ring_means(pictures).astype(np.float64)
+        covariance = np.cov(rings, rowvar=False)
+        covariance += np.diag(_SPREAD * np.diag(covariance) + _LEAST)
+        turned = np.linalg.cholesky(np.linalg.inv(covariance)) / np.sqrt(len(covariance))
+        return cls(rings.mean(axis=0).astype(np.float32), turned.astype(np.float32))
+
+    def distance(self, pictures: Pictures) -> Floats:
+        """How far each picture is from these cells, of shape (n,)."""
+        return np.asarray(np.linalg.norm((_ring_means(pictures) - self.mean) @ self.turned, axis=1))
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,8 +138,12 @@ class Learned:
 
     held_out: Floats
     """What the networks that did not see a cell's smear answer, of shape (n, len(TAUGHT))."""
+    held_out_distance: Floats
+    """How far each cell is from those of the other smears, of shape (n,)."""
     network: ShapeNetwork
     """The one that saw all cells."""
+    looks: Looks
+    """What all cells look like."""
 
 
 def learn(cells: ShapeCells, seed: int = 0, advance: Callable[[float], None] = lambda _: None) -> Learned:
@@ -125,11 +159,14 @@ def learn(cells: ShapeCells, seed: int = 0, advance: Callable[[float], None] = l
     names = sorted(set(cells.smears))
     if len(names) < 2:
         raise NothingToDoError("the labelled cells are of one smear; to cross-validate, cells of two smears or more are needed")
-    held_out = np.zeros((len(cells), len(TAUGHT)), dtype=np.float32)
+    held_out, distance = np.zeros((len(cells), len(TAUGHT)), dtype=np.float32), np.zeros(len(cells), dtype=np.float32)
+    pictures = middles(cells.pictures[:, 0])
     with _alike():
         for own in (smear == name for name in names):
-            held_out[own] = _fitted(cells, ~own, seed, advance).answers(middles(cells.pictures[own, 0]))
-        return Learned(held_out, _fitted(cells, np.ones(len(cells), dtype=bool), seed, advance))
+            held_out[own] = _fitted(cells, ~own, seed, advance).answers(pictures[own])
+            distance[own] = Looks.of(pictures[~own]).distance(pictures[own])
+        network = _fitted(cells, np.ones(len(cells), dtype=bool), seed, advance)
+    return Learned(held_out, distance, network, Looks.of(pictures))
 
 
 def middles(pictures: Pictures) -> Pictures:
@@ -229,8 +266,15 @@ def _waves(rings: Floats, turns: Floats) -> Floats:
     return (rings[:, None, :, None] * turns[:, :, None, :]).reshape(len(rings), -1)
 
 
-def write(network: ShapeNetwork, target: Path, temperature: float, grouped: Floats, metadata: str) -> None:
-    """Write the ONNX file of a network: pictures of cells in, calibrated probabilities of shapes out.
+def _ring_means(pictures: Pictures) -> Floats:
+    """Means of the rings of each picture, of shape (n, 3 * RINGS)."""
+    means = torch.from_numpy(basis()[0])
+    parts = (_levels(torch.from_numpy(pictures[first : first + _AT_ONCE])) for first in range(0, len(pictures), _AT_ONCE))
+    return torch.cat([torch.zeros(0, 3 * RINGS), *((levels.flatten(2) @ means).flatten(1) for levels in parts)]).numpy()
+
+
+def write(learned: Learned, target: Path, temperature: float, grouped: Floats, metadata: str) -> None:
+    """Write the ONNX file of what was learned: pictures of cells in, calibrated probabilities of shapes and distances out.
 
     Args:
         temperature: what answers are divided by.
@@ -240,7 +284,7 @@ def write(network: ShapeNetwork, target: Path, temperature: float, grouped: Floa
     import onnx
     from onnx import TensorProto, helper
 
-    graph = _Graph()
+    graph, network = _Graph(), learned.network
     means, turns = basis()
     # Waves are products of what is far smaller.
     waves = graph.add("Mul", graph.held(means[:, None, :, None]), graph.held(turns[:, :, None, :]))
@@ -259,11 +303,14 @@ def write(network: ShapeNetwork, target: Path, temperature: float, grouped: Floa
     answers = graph.layers(network.joined, graph.add("Concat", *seen_as, axis=1))
     answers = graph.add("Mul", answers, graph.held(np.float32(1 / temperature)))
     graph.add("MatMul", graph.add("Softmax", answers, axis=1), graph.held(grouped), gives=shapes.PROBABILITY)
+    away = graph.add("MatMul", graph.add("Sub", rings, graph.held(learned.looks.mean)), graph.held(learned.looks.turned))
+    graph.add("ReduceL2", away, axes=[1], keepdims=0, gives=shapes.DISTANCE)
     side = shapes.SIDE_PX
     given = helper.make_tensor_value_info(shapes.PICTURES, TensorProto.UINT8, ["n", side, side, 3])
     answer = helper.make_tensor_value_info(shapes.PROBABILITY, TensorProto.FLOAT, ["n", grouped.shape[1]])
+    distance = helper.make_tensor_value_info(shapes.DISTANCE, TensorProto.FLOAT, ["n"])
     made = helper.make_model(
-        helper.make_graph(graph.nodes, "shapes", [given], [answer], graph.weights),
+        helper.make_graph(graph.nodes, "shapes", [given], [answer, distance], graph.weights),
         producer_name="smearcount", opset_imports=[helper.make_opsetid("", 17)], ir_version=8,
     )  # fmt: skip
     made.metadata_props.add(key=shapes.METADATA_KEY, value=metadata)

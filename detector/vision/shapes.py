@@ -36,9 +36,9 @@ SHOWN_PX = 26.0
 """Width of the smear's red cells in it."""
 _LEAST_PX = 26.0
 """Narrowest red cells whose shape is seen nearly as it was learned; those of the training are 40 px wide and more."""
-PICTURES, PROBABILITY = "pictures", "probability"
+PICTURES, PROBABILITY, DISTANCE = "pictures", "probability", "distance"
 """What goes into the network and what comes out, by name."""
-LAYOUT = 1
+LAYOUT = 2
 _GROUND = 220
 """Level of the ground in each channel."""
 MEASURED = ("focus", "contrast", "uneven", "background's lightness", "background's green to red", "background's blue to yellow",
@@ -91,6 +91,8 @@ class ShapeCard:
     """In the order of the network's answer."""
     threshold: float
     """Least probability of the likeliest shape; a cell below it is `NOT_SURE`."""
+    strange_from: float
+    """Distance from the cells that were learned from above which a cell is unlike them."""
     licence: str
     data: tuple[str, ...]
     training: dict[str, Any]
@@ -108,6 +110,7 @@ class ShapeCard:
         for name in ("shapes", "data"):
             checks.texts(name, getattr(self, name))
         checks.number("threshold", self.threshold, above=0, below=1)
+        checks.number("strange_from", self.strange_from, above=0)
         for name in ("training", "figures"):
             checks.mapping(name, getattr(self, name))
         if set(checks.mapping("errors", self.errors)) != set(self.shapes):
@@ -138,6 +141,8 @@ class FieldShapes:
     """How many were called what, `NOT_SURE` among them, zeros included."""
     unlike: str
     """Why the field is unlike those that shapes were learned from; empty where it is like them."""
+    strange: int
+    """Cells that are unlike those that shapes were learned from."""
 
 
 class ShapeModel:
@@ -164,7 +169,7 @@ class ShapeModel:
             session = backends.open_session(path)
             card = ShapeCard.of(json.loads(session.get_modelmeta().custom_metadata_map[METADATA_KEY]))
             blank = np.zeros((1, SIDE_PX, SIDE_PX, 3), np.uint8)
-            if np.shape(session.run([PROBABILITY], {PICTURES: blank})[0]) != (1, len(card.shapes)):
+            if np.shape(session.run([PROBABILITY, DISTANCE], {PICTURES: blank})[0]) != (1, len(card.shapes)):
                 raise ValueError("it answers with another number of shapes than its card names")
         # ONNX Runtime's exceptions share no base class but Exception.
         except Exception as error:
@@ -184,20 +189,27 @@ class ShapeModel:
         width = rbc_px or border.rbc_px(detections.xyxy, detections.label, detections.size_wh)
         called = dict.fromkeys(self.names, 0)
         if width is None:
-            return FieldShapes(called, "too few red cells to tell how wide they are")
+            return FieldShapes(called, "too few red cells to tell how wide they are", 0)
+        strange = 0
         red = (detections.label == cells.RBC) & boxes.clear_of_border(detections.xyxy, detections.size_wh)
         if red.any():
             pictures = crops(rgb, detections.xyxy[red], width, quality.background)
-            probability = self.probability(pictures)
+            probability, distance = self.answers(pictures)
+            strange = int((distance > self.card.strange_from).sum())
             label = np.where(probability.max(axis=1) >= self.card.threshold, probability.argmax(axis=1), len(self.card.shapes))
             called = dict(zip(self.names, np.bincount(label, minlength=len(self.names)).tolist(), strict=True))
-        return FieldShapes(called, self._unlike(width, quality))
+        return FieldShapes(called, self._unlike(width, quality), strange)
 
-    def probability(self, pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Calibrated probabilities of the shapes, of shape (n, shapes), of pictures of shape (n, SIDE_PX, SIDE_PX, 3) by `crops`."""
+    def answers(self, pictures: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Calibrated probabilities of the shapes, of shape (n, shapes), and distances from the cells learned from, of shape (n,).
+
+        Args:
+            pictures: of shape (n, SIDE_PX, SIDE_PX, 3), by `crops`.
+        """
         if not len(pictures):  # older versions of ONNX Runtime fail
-            return np.zeros((0, len(self.card.shapes)), dtype=np.float32)
-        return np.asarray(self._session.run([PROBABILITY], {PICTURES: pictures})[0])
+            return np.zeros((0, len(self.card.shapes)), dtype=np.float32), np.zeros(0, dtype=np.float32)
+        probability, distance = self._session.run([PROBABILITY, DISTANCE], {PICTURES: pictures})
+        return np.asarray(probability), np.asarray(distance)
 
     def _unlike(self, rbc_px: float, quality: Quality) -> str:
         if rbc_px < _LEAST_PX:

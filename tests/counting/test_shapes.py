@@ -15,10 +15,11 @@ CARD = ShapeCard(
     name="made up",
     shapes=NAMES,
     threshold=0.6,
+    strange_from=1.5,
     licence="none",
     data=("nowhere",),
     training={},
-    figures={"not_sure_most": 0.5},
+    figures={"not_sure_most": 0.5, "strange_most": 0.2},
     errors={
         NORMAL: ShapeErrors((0.1, 0.2), (0.7, 0.9, 0.8), 0.05),
         "target cell": ShapeErrors((0.0, 0.02), (0.8, 1.0, 0.9), 0.05),
@@ -31,8 +32,8 @@ class _Model:
     card, sha256 = CARD, "0" * 64
 
 
-def _looked(normal: int, target: int, unsure: int, unlike: str = "") -> FieldShapes:
-    return FieldShapes({NORMAL: normal, "target cell": target, NOT_SURE: unsure}, unlike)
+def _looked(normal: int, target: int, unsure: int, unlike: str = "", strange: int = 0) -> FieldShapes:
+    return FieldShapes({NORMAL: normal, "target cell": target, NOT_SURE: unsure}, unlike, strange)
 
 
 def _smear(*fields: FieldShapes) -> SmearShapes:
@@ -120,6 +121,14 @@ def test_fields_unlike_those_of_the_training_are_told_first() -> None:
 def test_more_cells_that_are_not_sure_than_ever_before_are_told_first() -> None:
     assert not _smear(*[_looked(50, 0, 50)] * 6).warning
     assert _smear(*[_looked(20, 0, 80)] * 6).warning.startswith("more cells are not sure than in any smear")
+
+
+def test_more_cells_unlike_those_learned_from_than_ever_before_are_told_first() -> None:
+    assert not _smear(*[_looked(100, 0, 0, strange=20)] * 6).warning
+    assert not _smear(_looked(3, 0, 0, strange=1)).warning
+    warned = _smear(*[_looked(100, 0, 0, strange=40)] * 6)
+    assert (warned.strange, warned.cells) == (240, 600)
+    assert warned.warning.startswith("240 of 600 red cells are unlike those that shapes were learned from")
 
 
 def test_a_smear_without_red_cells_has_no_shares() -> None:

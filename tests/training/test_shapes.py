@@ -59,7 +59,9 @@ def test_what_differs_in_size_is_learned_and_the_file_says_the_same(tmp_path: Pa
     middle = shapes.middles(cells.pictures[:, 0])
     assert middle.shape == (120, SIDE_PX, SIDE_PX, 3)
     expected = shape_card.probability(learned.network.answers(middle), card.training["temperature"])
-    assert opened.probability(middle) == pytest.approx(expected, abs=1e-4)
+    probability, distance = opened.answers(middle)
+    assert probability == pytest.approx(expected, abs=1e-4)
+    assert distance == pytest.approx(learned.looks.distance(middle), rel=1e-3)
     assert opened.card == card
     page = (tmp_path / "shapes.md").read_text(encoding="utf-8")
     assert all(f"**{name}**" in page for name in card.shapes)
@@ -73,6 +75,7 @@ def test_the_same_cells_and_seed_give_the_same_network(brief: None, monkeypatch:
     first, again, other = (shapes.learn(cells, seed) for seed in (1, 1, 2))
     assert torch.equal(torch.random.get_rng_state(), before)
     assert np.array_equal(first.held_out, again.held_out)
+    assert np.array_equal(first.held_out_distance, again.held_out_distance)
     assert not np.array_equal(first.held_out, other.held_out)
     weights = zip(first.network.state_dict().values(), again.network.state_dict().values(), strict=True)
     assert all(torch.equal(one, same) for one, same in weights)
@@ -85,6 +88,18 @@ def test_each_smear_is_judged_by_a_network_that_did_not_see_it(brief: None) -> N
     cells.shape[swapped] = 3 - cells.shape[swapped]
     right = shapes.learn(cells).held_out.argmax(axis=1) == cells.shape
     assert right[swapped].mean() < 0.1
+
+
+def test_cells_of_another_stain_are_farther_away_than_cells_alike(brief: None) -> None:
+    cells, alike = _cells(3, 40), _cells(2, 40, 9)
+    learned = shapes.learn(cells)
+    assert np.median(learned.held_out_distance) == pytest.approx(1, abs=0.2)
+    looks, pictures = learned.looks, shapes.middles(alike.pictures[:, 0])
+    greener = np.where(pictures < 180, pictures * np.array([0.8, 1.3, 0.9]), pictures).astype(np.uint8)
+    limit = np.quantile(learned.held_out_distance, 0.95)
+    assert (looks.distance(pictures) > limit).mean() < 0.15
+    assert (looks.distance(greener) > limit).mean() > 0.95
+    assert looks.distance(pictures[:0]).shape == (0,)
 
 
 def test_the_shipped_network_has_the_parts_that_are_trained() -> None:

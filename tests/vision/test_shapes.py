@@ -84,10 +84,12 @@ def test_probabilities_add_up_and_do_not_depend_on_the_other_cells(
 ) -> None:
     rgb, detections, measures = sample
     pictures = shapes.crops(rgb, detections.xyxy[detections.label == cells.RBC], 60, measures.background)
-    together = shape_model.probability(pictures)
+    together, distance = shape_model.answers(pictures)
     assert together.sum(axis=1) == pytest.approx(np.ones(len(pictures)), abs=1e-5)
-    assert shape_model.probability(pictures[3:4]) == pytest.approx(together[3:4], abs=1e-5)
-    assert shape_model.probability(pictures[:0]).shape == (0, len(shape_model.card.shapes))
+    alone, its_distance = shape_model.answers(pictures[3:4])
+    assert alone == pytest.approx(together[3:4], abs=1e-5)
+    assert its_distance == pytest.approx(distance[3:4], abs=1e-4)
+    assert [answer.shape for answer in shape_model.answers(pictures[:0])] == [(0, len(shape_model.card.shapes)), (0,)]
 
 
 def test_a_field_without_red_cells_says_so(shape_model: ShapeModel) -> None:
@@ -143,7 +145,8 @@ def test_the_card_stands_in_the_file_and_beside_it(shape_model: ShapeModel) -> N
         ("threshold", 1.5),
         ("shapes", ["discocyte"]),
         ("errors", {}),
-        ("layout", 2),
+        ("layout", 1),
+        ("strange_from", 0),
         ("familiar", None),
         ("figures", 3),
         ("data", 1),
