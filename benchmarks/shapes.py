@@ -64,10 +64,10 @@ def measure(model: Model, second: ShapeModel, path: Path, repeats: int) -> Timed
         began = time.process_time()
         searched = finder.find(model, rgb, scale)
         measured = quality.measure(rgb, searched.cells)
-        found = time.process_time()
+        ended = time.process_time()
         looked = second.look(rgb, searched.cells, searched.scale.rbc_px, measured)
-        own.append(time.process_time() - found)
-        finding.append(found - began)
+        own.append(time.process_time() - ended)
+        finding.append(ended - began)
     medians = (float(np.median(times[1:])) for times in (finding, own))
     return Timed(*medians, looked)
 

@@ -95,23 +95,23 @@ Make = Callable[..., tuple[list[Record], list[Detections]]]
 BOXES = np.array([[0.0, 40, 20, 60], [40, 40, 60, 60], [80, 40, 100, 60], [120, 40, 140, 60]], np.float32)
 
 
-def field(name: str, labelled: list[int], found: list[int], label: int = 0) -> tuple[Record, Detections]:
-    """Boxes that are labelled and boxes that are found, by index."""
+def field(name: str, labelled: list[int], detected: list[int], label: int = 0) -> tuple[Record, Detections]:
+    """Boxes that are labelled and boxes that are detected, by index."""
     record = Record(name, None, (200, 100), BOXES[labelled], np.zeros(len(labelled), np.int64))
-    return record, Detections(BOXES[found], np.full(len(found), 0.9), np.full(len(found), label), (200, 100))
+    return record, Detections(BOXES[detected], np.full(len(detected), 0.9), np.full(len(detected), label), (200, 100))
 
 
 def test_a_row_tells_how_a_field_was_counted() -> None:
-    record, found = field("a", [0, 1, 2], [1, 3])
-    (row,) = field_rows([record], [found], ["s"], ["d"])
+    record, detections = field("a", [0, 1, 2], [1, 3])
+    (row,) = field_rows([record], [detections], ["s"], ["d"])
     assert (row.field, row.smear, row.domain, row.saturated) == ("a", "s", "d", False)
     red = FieldClass(truth=3, counted=2, error=-1, clear_truth=2, clear_counted=2, true=1, false=1, missed=2)
     assert row.classes["RBC"] == red
     assert (row.off, row.mistakes) == (1, 3)
     other = Detections(BOXES[[0, 1]], np.full(2, 0.9), np.array([0, 2]), (200, 100))
-    (beside,) = field_rows([record], [found], other=[other])
+    (beside,) = field_rows([record], [detections], other=[other])
     assert [one.other for one in beside.classes.values()] == [1, 0, 1]
-    assert (field_rows([record], [found])[0].smear, field_rows([record], [found])[0].domain) == (None, None)
+    assert (field_rows([record], [detections])[0].smear, field_rows([record], [detections])[0].domain) == (None, None)
 
 
 def test_rows_add_up_to_the_figures(make: Make) -> None:

@@ -21,7 +21,7 @@ AT = {"RBC": 0.5, "WBC": 0.5, "Platelets": 0.5}
 def compared(
     records: list[Record], a: list[Detections], b: list[Detections], smears: list[str | None] | None = None
 ) -> DetectorDifferences:
-    return compare_detectors(*(EvaluatedFields(records, found, found, smears) for found in (a, b)), AT)
+    return compare_detectors(*(EvaluatedFields(records, detections, detections, smears) for detections in (a, b)), AT)
 
 
 def worse(detections: list[Detections]) -> list[Detections]:

@@ -30,12 +30,14 @@ Rows = list[tuple[float, float, float, float]]
 
 
 def pair(
-    found: Rows, scores: list[float], truth: Rows, labels: list[int] | None = None, truth_labels: list[int] | None = None
+    detected: Rows, scores: list[float], truth: Rows, labels: list[int] | None = None, truth_labels: list[int] | None = None
 ) -> Match:
     def xyxy(rows: Rows) -> np.ndarray:
         return np.array(rows, dtype=np.float32).reshape(-1, 4)
 
-    detections = Detections(xyxy(found), np.array(scores, np.float32), np.array(labels or [0] * len(found), np.int64), (100, 100))
+    detections = Detections(
+        xyxy(detected), np.array(scores, np.float32), np.array(labels or [0] * len(detected), np.int64), (100, 100)
+    )
     return match(detections, xyxy(truth), np.array(truth_labels or [0] * len(truth), np.int64))
 
 
@@ -79,13 +81,13 @@ box = st.tuples(st.integers(0, 40), st.integers(0, 40), st.integers(1, 30), st.i
     st.lists(st.tuples(box, st.integers(0, 2)), max_size=12),
 )
 def test_one_to_one_within_class_and_complete(
-    found: list[tuple[tuple[int, int, int, int], int, int]], truth: list[tuple[tuple[int, int, int, int], int]]
+    detected: list[tuple[tuple[int, int, int, int], int, int]], truth: list[tuple[tuple[int, int, int, int], int]]
 ) -> None:
-    f = np.array([[x, y, x + w, y + h] for (x, y, w, h), _, _ in found], dtype=np.float32).reshape(-1, 4)
+    f = np.array([[x, y, x + w, y + h] for (x, y, w, h), _, _ in detected], dtype=np.float32).reshape(-1, 4)
     t = np.array([[x, y, x + w, y + h] for (x, y, w, h), _ in truth], dtype=np.float32).reshape(-1, 4)
-    label = np.array([c for _, c, _ in found], dtype=np.int64)
+    label = np.array([c for _, c, _ in detected], dtype=np.int64)
     truth_label = np.array([c for _, c in truth], dtype=np.int64)
-    score = np.array([s / 10 for _, _, s in found], dtype=np.float32)
+    score = np.array([s / 10 for _, _, s in detected], dtype=np.float32)
     pairs = match(Detections(f, score, label, (100, 100)), t, truth_label)
     assert sorted([*pairs.matched, *pairs.false]) == list(range(len(f)))
     assert sorted([*pairs.truth, *pairs.missed]) == list(range(len(t)))
@@ -101,18 +103,18 @@ PLACES = np.array([[10.0 + 30 * i, 10, 30 + 30 * i, 30] for i in range(6)], np.f
 R, W, P = range(3)
 
 
-def confused(labelled: list[tuple[int, int]], found: list[tuple[int, int, float]], shift: float = 0) -> Confusion:
+def confused(labelled: list[tuple[int, int]], detected: list[tuple[int, int, float]], shift: float = 0) -> Confusion:
     """Of cells as (place, class) and finds as (place, class, score)."""
     record = Record("f", None, (200, 100), PLACES[[i for i, _ in labelled]], np.array([c for _, c in labelled], np.int64))
-    score, label = np.array([s for *_, s in found]), np.array([c for _, c, _ in found], np.int64)
-    cells = Detections(PLACES[[i for i, *_ in found]].reshape(-1, 4) + shift, score, label, (200, 100))
+    score, label = np.array([s for *_, s in detected]), np.array([c for _, c, _ in detected], np.int64)
+    cells = Detections(PLACES[[i for i, *_ in detected]].reshape(-1, 4) + shift, score, label, (200, 100))
     return confusion(confusions([record], [cells]))
 
 
 def test_hits_wrong_names_misses_and_false_finds() -> None:
     made = confused(
         labelled=[(0, R), (1, R), (2, W), (3, P)],
-        found=[(0, R, 0.9), (1, W, 0.8), (2, W, 0.7), (5, P, 0.6)],
+        detected=[(0, R, 0.9), (1, W, 0.8), (2, W, 0.7), (5, P, 0.6)],
     )
     assert made.truth == ("RBC", "WBC", "Platelets", NOTHING)
     assert made.found == ("RBC", "WBC", "Platelets", MISSED)
@@ -137,10 +139,10 @@ def test_a_wrong_name_needs_the_overlap_too() -> None:
     assert made.named_right is None
 
 
-@pytest.mark.parametrize(("labelled", "found"), [([], []), ([(0, R)], []), ([], [(0, P, 0.9)])])
-def test_nothing_is_confused_with_nothing(labelled: list[tuple[int, int]], found: list[tuple[int, int, float]]) -> None:
-    made = confused(labelled, found)
-    assert sum(map(sum, made.cells)) == len(labelled) + len(found)
+@pytest.mark.parametrize(("labelled", "detected"), [([], []), ([(0, R)], []), ([], [(0, P, 0.9)])])
+def test_nothing_is_confused_with_nothing(labelled: list[tuple[int, int]], detected: list[tuple[int, int, float]]) -> None:
+    made = confused(labelled, detected)
+    assert sum(map(sum, made.cells)) == len(labelled) + len(detected)
     assert made.named_right is None
 
 
@@ -291,11 +293,11 @@ def test_precision_and_recall_are_those_of_the_matches(make: Make) -> None:
             assert [share.low, share.high] == pytest.approx([figure.low, figure.high], abs=0.1)
 
 
-def _fields(truth: int, found: int) -> tuple[list[Record], list[Detections]]:
+def _fields(truth: int, detected: int) -> tuple[list[Record], list[Detections]]:
     """Twenty fields with a red cell in the first of them, or none, and as many found there."""
     box = np.array([[10, 10, 30, 30]], np.float32)
     records = [Record(str(i), None, (99, 99), box[:n], np.zeros(n, np.int64)) for i, n in enumerate([truth] + [0] * 19)]
-    detections = [Detections(box[:n], np.ones(n), np.zeros(n), (99, 99)) for n in [found] + [0] * 19]
+    detections = [Detections(box[:n], np.ones(n), np.zeros(n), (99, 99)) for n in [detected] + [0] * 19]
     return records, detections
 
 

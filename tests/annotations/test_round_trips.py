@@ -56,10 +56,10 @@ def test_voc_to_yolo_to_coco(field: tuple[tuple[int, int], list[tuple[str, float
     assert_same(second, third)
 
 
-def _voc(found: list[tuple[str, float, float, float, float]]) -> str:
+def _voc(objects: list[tuple[str, float, float, float, float]]) -> str:
     tags = ("xmin", "ymin", "xmax", "ymax")
     text = ""
-    for name, *corners in found:
+    for name, *corners in objects:
         box = "".join(f"<{tag}>{value!r}</{tag}>" for tag, value in zip(tags, corners, strict=True))
         text += f"<object><name>{name}</name><bndbox>{box}</bndbox></object>"
     return f"<annotation>{text}</annotation>"

@@ -144,8 +144,8 @@ def test_ellipses_at_random_places_are_counted_without_bias(label: int, side: fl
     for least in (0.0, 0.2):
         seen = parts[boxes.area(parts) > least * side**2]
         xyxy = np.concatenate([seen, np.array([[60, 60, 84, 84]], dtype=np.float32)])
-        found = Detections(xyxy, np.ones(len(xyxy), np.float32), np.array([*[label] * len(seen), RBC]), size_wh)
-        counted = FieldCount.of(found, "field", "s").frame[CLASSES[label]] - (label == RBC)
+        detections = Detections(xyxy, np.ones(len(xyxy), np.float32), np.array([*[label] * len(seen), RBC]), size_wh)
+        counted = FieldCount.of(detections, "field", "s").frame[CLASSES[label]] - (label == RBC)
         assert counted == pytest.approx(truth, rel=0.01)
 
 

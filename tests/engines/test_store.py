@@ -73,14 +73,14 @@ def fields(tmp_path: Path) -> Path:
 def counted(options: CountOptions, model: Model) -> list[str]:
     """A count by one worker in this process; gives the skipped files' line and the fields that were searched."""
     key = job.journal_key(model)
-    found = Archive(options)
+    count = Archive(options)
     with archive.folder_of(options, key) as place:
-        flow = Flow(found.smears(), lambda _done: None)
+        flow = Flow(count.smears(), lambda _done: None)
         worker = ShardWorker(archive.setup_of(options, place, key))
         while (task := flow.next()) is not None:
             flow.done(task, getattr(worker, task.method)(*task.arguments))
         archive.finish(place, flow.totals, options, model, 0.0)
-    return [found.skipped_line()]
+    return [count.skipped_line()]
 
 
 def table(place: str, name: str) -> list[dict[str, Any]]:

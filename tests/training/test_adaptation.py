@@ -77,7 +77,7 @@ class Trained(Model):
 def untrained(monkeypatch: pytest.MonkeyPatch, own: Sequence[Record], missed_before: int, missed_after: int) -> None:
     """Take the place of training and detection: the shipped model misses so many cells of each own field, a trained one others."""
 
-    def found(model: Model, records: Sequence[Record]) -> list[Detections]:
+    def detections(model: Model, records: Sequence[Record]) -> list[Detections]:
         is_own = records[0].name in {record.name for record in own}
         missed = (missed_after if isinstance(model, Trained) else missed_before) if is_own else 0
         return [detected(record, missed) for record in records]
@@ -89,7 +89,7 @@ def untrained(monkeypatch: pytest.MonkeyPatch, own: Sequence[Record], missed_bef
         def trained(self, *_: object) -> tuple[Path, Trained]:
             return self.job.weights, Trained(self.job.model)
 
-    monkeypatch.setattr(adaptation, "_found", found)
+    monkeypatch.setattr(adaptation, "_found", detections)
     monkeypatch.setattr(adaptation, "_Learner", Learner)
     monkeypatch.setattr(adaptation, "HOME", 3)
 
