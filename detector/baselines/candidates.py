@@ -22,12 +22,20 @@ _SAME = 0.4
 """Overlap from which on a candidate shows a labelled cell."""
 _DOUBLE = 0.4
 """Overlap from which on two candidates are one cell."""
-_MOST_FIELDS = 60
-"""Fields whose segments are learnt from."""
+_MOST_FIELDS, _MOST_TRIED = 60, 30
+"""Fields whose segments are learnt from, and those on which the least probabilities are tried."""
+_TRIED = 3
+"""One of so many fields is kept for trying."""
+_LEVELS = np.arange(0.05, 0.95, 0.05)
+"""Least probabilities that are tried."""
 
 
 class Candidates(Classical):
-    """The segments of `Watershed`, whatever their size, judged by a random forest."""
+    """The segments of `Watershed`, whatever their size, judged by a random forest.
+
+    A segment is a cell if it is one with a least probability, which is learned for each class by what counts best in other fields:
+    where labels leave cells out, cells are not the likeliest thing that a segment can be.
+    """
 
     name = "candidates and features"
     source = (
@@ -46,8 +54,10 @@ class Candidates(Classical):
         self.watershed.width_px = self.width_px
         self.watershed.learn(fields, classes)
         self.sought = tuple(classes)
+        tried = [field for at, field in enumerate(fields) if at % _TRIED == _TRIED - 1]
+        others = [field for at, field in enumerate(fields) if at % _TRIED != _TRIED - 1]
         seen, labels = [], []
-        for field in [fields[i] for i in spread(len(fields), _MOST_FIELDS)]:
+        for field in [others[i] for i in spread(len(others), _MOST_FIELDS)]:
             segments = self.watershed.segments(field.rgb)
             seen.append(_features(field.rgb, segments))
             labels.append(_labels(segments, field))
@@ -62,17 +72,52 @@ class Candidates(Classical):
         taught = np.isin(label, learnt)
         self.judge = CropClassifier("random forest", enhanced=False, seed=self.seed)
         self.judge.fit_seen(known[taught], label[taught])
+        self.least = self._least([tried[i] for i in spread(len(tried), _MOST_TRIED)])
+
+    def _least(self, fields: Sequence[LabelledField]) -> NDArray[np.float64]:
+        """The least probability of each class with which counts are nearest to the labels; of equals the middle; of shape (classes,)."""
+        judged = [self._judged(field.rgb) for field in fields]
+        truth = [np.bincount(field.record.label, minlength=_NOTHING) for field in fields]
+        errors = np.zeros((len(_LEVELS), _NOTHING))
+        for level, error in zip(_LEVELS, errors, strict=True):
+            for (segments, probability), labelled in zip(judged, truth, strict=True):
+                label = _cells(segments, probability, np.full(_NOTHING, level))[1]
+                error += np.abs(np.bincount(label, minlength=_NOTHING) - labelled)
+        best = [_LEVELS[of_class == of_class.min()] for of_class in errors.T]
+        return np.array([levels[(len(levels) - 1) // 2] for levels in best])
 
     def find(self, rgb: Rgb) -> Detections:
         """The segments that are cells; a score is the share of the forest's trees."""
-        size_wh, segments = (rgb.shape[1], rgb.shape[0]), self.watershed.segments(rgb)
-        if not len(segments):
-            return Detections.none(size_wh)
-        label, probability = self.judge.classify_seen(_features(rgb, segments), _NOTHING + 1)
-        score = probability.max(axis=1).astype(np.float32)
-        cells = np.flatnonzero(np.isin(label, self.sought))
-        kept = cells[boxes.suppress(segments[cells], score[cells], np.zeros(len(cells), dtype=np.int64), _DOUBLE)]
-        return Detections(segments[kept], score[kept], label[kept], size_wh)
+        segments, probability = self._judged(rgb)
+        kept, label = _cells(segments, probability, self.least)
+        return Detections(segments[kept], probability[kept, label].astype(np.float32), label, (rgb.shape[1], rgb.shape[0]))
+
+    def _judged(self, rgb: Rgb) -> tuple[boxes.Boxes, NDArray[np.float64]]:
+        """Segments of a field, of shape (n, 4), and the probabilities of the classes, of shape (n, classes); 0 for those not sought."""
+        segments = self.watershed.segments(rgb)
+        probability = np.zeros((len(segments), _NOTHING))
+        if len(segments):
+            answers = self.judge.classify_seen(_features(rgb, segments), _NOTHING + 1)[1]
+            probability[:, self.sought] = answers[:, self.sought]
+        return segments, probability
+
+
+def _cells(
+    segments: boxes.Boxes, probability: NDArray[np.float64], least: NDArray[np.float64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The segments that are cells by index, each cell once, and their classes.
+
+    Args:
+        segments: of shape (n, 4).
+        probability: of each class, of shape (n, classes).
+        least: of shape (classes,).
+    """
+    ratio = probability / least
+    cells = np.flatnonzero(ratio.max(axis=1, initial=0) >= 1)
+    label = ratio[cells].argmax(axis=1)
+    score = probability[cells, label].astype(np.float32)
+    kept = boxes.suppress(segments[cells], score, np.zeros(len(cells), dtype=np.int64), _DOUBLE)
+    return cells[kept], label[kept]
 
 
 def _features(rgb: Rgb, segments: boxes.Boxes) -> NDArray[np.float64]:

@@ -99,6 +99,25 @@ def test_the_same_seed_finds_the_same(
         assert np.array_equal(first.score, second.score)
 
 
+@pytest.mark.slow
+def test_candidates_count_as_labels_that_leave_cells_out(
+    train_fields: list[LabelledField], test_fields: list[LabelledField]
+) -> None:
+    """Where two of three red cells have no label, none is a cell by its likeliest class."""
+
+    def thinned(field: LabelledField) -> LabelledField:
+        kept = (field.record.label != RBC) | (np.arange(len(field.record.label)) % 3 == 0)
+        return LabelledField(replace(field.record, xyxy=field.record.xyxy[kept], label=field.record.label[kept]), field.rgb)
+
+    method = Candidates(seed=0)
+    method.fit([thinned(field) for field in train_fields])
+    labelled = sum(int((thinned(field).record.label == RBC).sum()) for field in test_fields)
+    counted = sum(int((method.detect(field.rgb).label == RBC).sum()) for field in test_fields)
+    likeliest = sum(int((method._judged(field.rgb)[1][:, RBC] > 0.5).sum()) for field in test_fields)
+    assert abs(counted - labelled) < abs(likeliest - labelled)
+    assert 0.4 * labelled < counted < 1.6 * labelled
+
+
 @pytest.mark.parametrize("kind", METHODS)
 def test_two_fields_are_too_few(kind: type[Method], train_fields: list[LabelledField]) -> None:
     with pytest.raises(NothingToDoError, match="learns from 3 labelled fields or more, got 2"):
