@@ -32,7 +32,7 @@ export function start(open) {
     load();
   });
   at("more").addEventListener("click", more);
-  grid.addEventListener("scroll", () => requestAnimationFrame(draw), { passive: true });
+  grid.addEventListener("scroll", () => requestAnimationFrame(() => draw(false)), { passive: true });
   new ResizeObserver(layOut).observe(grid);
   grid.addEventListener("pointerdown", press);
   grid.addEventListener("click", event => { if (event.pointerType === "touch") click(event, true); });
@@ -40,7 +40,7 @@ export function start(open) {
     const index = indexAt(event);
     if (index >= 0) openField(field[index], cell[index]);
   });
-  grid.addEventListener("focus", draw);
+  grid.addEventListener("focus", () => draw());
   follow(refresh);
   tally();
   load();
@@ -128,7 +128,8 @@ function layOut() {
   draw();
 }
 
-function draw() {
+/** Bring the rows in view into the grid; without `again`, tiles that are there stay as they are. */
+function draw(again = true) {
   const first = Math.max(0, Math.floor(grid.scrollTop / (TILE + GAP)) - SPARE_ROWS) * columns;
   const last = Math.min(cell.length, (Math.ceil((grid.scrollTop + grid.clientHeight) / (TILE + GAP)) + SPARE_ROWS) * columns);
   for (const [index, tile] of pool) {
@@ -139,11 +140,12 @@ function draw() {
   }
   const added = document.createDocumentFragment();
   for (let index = first; index < last; index++) {
-    if (!pool.has(index)) {
+    const there = pool.has(index);
+    if (!there) {
       pool.set(index, made(index));
       added.append(pool.get(index));
     }
-    mark(index);
+    if (again || !there) mark(index);
   }
   rows.append(added);
   if (pool.has(current)) grid.setAttribute("aria-activedescendant", `cell-${current}`);
