@@ -43,6 +43,8 @@ _OF_THE_MODEL = "thresholds are tuned, not given; they are on the model's card"
 
 def called(command: str) -> str:
     """How a command is called in the way that this program was: `smearcount count` or `python -m detector.count`."""
+    if command.startswith("benchmarks."):
+        return f"python -m {command}"
     program = Path((sys.argv or [""])[0])
     if program.stem == "smearcount":
         return f"smearcount {command}"

@@ -152,6 +152,10 @@ def test_all_commands_are_listed_and_called_by_one_name(
     assert "smearcount synth --help lists" in capsys.readouterr().err
 
 
+def test_a_benchmark_is_called_as_the_module_that_it_is() -> None:
+    assert Parser("benchmarks.run", "[OPTION]...", None).prog == "python -m benchmarks.run"
+
+
 @pytest.mark.parametrize(
     ("words", "code", "told"),
     [
