@@ -151,7 +151,7 @@ def _write(path: Path, rgb: Rgb) -> None:
 def parser() -> Parser:
     """What the command takes."""
     made = Parser("benchmarks.method_pictures", "[OPTION]...", command.__doc__)
-    made.add_argument("--out", type=Path, default=Path("docs/methods"), help="folder for the pictures; default: docs/methods")
+    made.add_argument("--out", type=Path, default=Path("docs/methods"), help="folder for the pictures")
     made.add_argument("--seed", type=Number(int, 0), default=5, help="random seed of the fields")
     return made
 
