@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import secrets
 import signal
 import socket
 from collections.abc import Iterator
@@ -25,6 +26,9 @@ _QUIET = {
     "RAY_enable_metrics_collection": "0",
 }
 """Nothing is reported to anybody."""
+_MODE, _TOKEN = "RAY_AUTH_MODE", "RAY_AUTH_TOKEN"
+"""Variables by which Ray takes whether programs must show a token to join a cluster, and the token."""
+_WANTS_TOKEN = f"if its head has a token (~/.ray/auth_token there), set {_MODE}=token, and {_TOKEN} to it"
 _LOOPBACK = "127.0.0.1"
 _CONNECT_S = 10.0
 _LOOK_S = 0.5
@@ -160,9 +164,13 @@ class _Actor:
 def _cluster(address: str | None) -> Iterator[Any]:
     """Ray, connected to the cluster at an address, or to one of its own on the loopback interface."""
     os.environ.update(_QUIET)
+    before = {name: os.environ.get(name) for name in (_MODE, _TOKEN)}
     if address is None:
         # Else Ray takes the address of a network, and is open to it.
         os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
+        # Else Ray leaves a token in the home folder, and each cluster that is started later wants it.
+        if "RAY_AUTH_TOKEN_PATH" not in os.environ:
+            os.environ.setdefault(_TOKEN, secrets.token_hex(32))
     else:
         _reach(address)
     try:
@@ -179,7 +187,9 @@ def _cluster(address: str | None) -> Iterator[Any]:
         ray.init(address=address or "local", **quiet, **({} if address else here))
     except Exception as error:
         where = f"{address}: cannot be joined" if address else "Ray cannot be started on this machine"
-        remedy = "give all machines the same versions of Python and Ray" if address else "count with --engine local"
+        remedy = (
+            f"give all machines the same versions of Python and Ray; {_WANTS_TOKEN}" if address else "count with --engine local"
+        )
         raise SourceError(f"{where} ({_line(error)}); {remedy}") from None
     for number, handler in handlers.items():
         signal.signal(number, handler)
@@ -187,6 +197,11 @@ def _cluster(address: str | None) -> Iterator[Any]:
         yield ray
     finally:
         ray.shutdown()
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
 
 
 def _leave_out_usage(ray: Any) -> None:

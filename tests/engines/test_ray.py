@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -111,6 +112,35 @@ def test_workers_killed_in_mid_run_change_nothing(
     table = pandas.read_parquet(out / "cells")[["field", "x1", "y1", "score"]].round(4)
     assert sorted(table.itertuples(index=False, name=None)) == sorted(cells)
     assert json.loads((out / "run.json").read_text())["fields"] == {"read": 72, "unread": 1, "saturated": 0}
+
+
+@pytest.mark.slow
+def test_a_cluster_of_its_own_leaves_no_token_and_one_with_a_token_says_so(
+    cluster: str, tmp_path: Path, run_command: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if cluster:
+        pytest.skip("needs to start clusters itself, RAY_ADDRESS names one")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    assert run_command(count.main, SAMPLES / "smear_a", "--engine", "ray", "--threads", 1, "--out", "own") == 0
+    assert not (tmp_path / "home" / ".ray").exists()
+    assert not {"RAY_AUTH_MODE", "RAY_AUTH_TOKEN"} & os.environ.keys()
+    program = Path(sys.executable).with_name("ray")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    start = [program, "start", "--head", "--node-ip-address=127.0.0.1", f"--port={address.rpartition(':')[2]}", "--num-cpus=1"]
+    token = {**os.environ, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "0" * 64}
+    capsys.readouterr()
+    try:
+        small = ["--object-store-memory=100000000", "--disable-usage-stats", "--include-dashboard=false"]
+        subprocess.run([*start, *small], env=token, capture_output=True, check=True)
+        given = [sys.executable, "-m", "detector.count", SAMPLES / "smear_a", "--engine", "ray", "--ray-address", address]
+        without = subprocess.run([*given, "--out", "without"], capture_output=True, text=True)
+        assert without.returncode == 3
+        assert "set RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN to it" in without.stderr
+        assert subprocess.run([*given, "--out", "with"], env=token, capture_output=True).returncode == 0
+    finally:
+        subprocess.run([program, "stop", "--force"], env=token, capture_output=True)
 
 
 @pytest.mark.slow
