@@ -52,7 +52,7 @@ def read_yolo(root: Path) -> LabelSource | None:
     """Folders named `images` and `labels`, in the root or in a folder a split, with or without split folders in them.
 
     Raises:
-        AnnotationError: there are label files and nothing says what their class numbers mean.
+        AnnotationError: there are label files, and nothing says what their class numbers mean, or they are other numbers.
     """
     images = {key: path for folder, prefix in _named(root, "images") for key, path in _files(folder, is_image, prefix).items()}
     label_files = {
@@ -67,6 +67,7 @@ def read_yolo(root: Path) -> LabelSource | None:
             "write the class names, one a line, in the order of their numbers, into classes.txt beside 'labels'"
         )
     items = _joined(images, label_files, lambda path: _with_regions(yolo.read(path, classes), path, root))
+    yolo.refuse_shifted(root, classes, {name for item in items if item.labels for name in item.labels.names})
     return LabelSource(root, "yolo", tuple(_with_splits(item, _split_of_key(item.key)) for item in items))
 
 

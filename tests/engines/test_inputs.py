@@ -63,7 +63,15 @@ def test_a_pattern_reaches_into_folders_and_odd_names(tmp_path: Path) -> None:
 def test_no_file_of_a_folder_vanishes(tmp_path: Path) -> None:
     names = ["a.jpg", "b.jfif", "c.JPE", "d.avif", "e.heic", "f.czi", "g.nd2", "h.LIF", "i.nef", "j.psd"]
     others = ["labels.xml", "x/notes.txt", "x/no_ending"]
-    hidden = [".DS_Store", ".git/config", "Thumbs.db", "x/desktop.ini", "._a.jpg"]
+    hidden = [
+        ".DS_Store",
+        ".git/config",
+        "Thumbs.db",
+        "x/desktop.ini",
+        "._a.jpg",
+        "@eaDir/a.jpg/SYNOPHOTO_THUMB_XL.jpg",
+        "__MACOSX/y.jpg",
+    ]
     slide = ["s.mrxs", "s/Data0001.dat", "s/Slidedat.ini"]
     _make(tmp_path / "slides", *names, *others, *hidden, *slide)
     listing = inputs.search([str(tmp_path / "slides")])

@@ -13,6 +13,7 @@ import pytest
 from numpy.typing import NDArray
 
 from detector.counting.fields import FieldCount
+from detector.counting.smears import judge
 from detector.vision import doubts, finder, images, quality
 from detector.vision.detections import Detections
 from detector.vision.model import Model
@@ -233,3 +234,17 @@ def test_measuring_takes_little_of_what_finding_takes(model: Model) -> None:
         return min(times)
 
     assert least_s(lambda: quality.measure(rgb, detections)) < 0.25 * least_s(lambda: finder.find(model, rgb))
+
+
+def test_the_same_picture_again_in_a_smear_is_doubtful_and_names_the_first(model: Model) -> None:
+    first, other = (images.read(path) for path in SAMPLES[:2])
+    counted = []
+    for name, smear, rgb in [("a", "s", first), ("b", "s", other), ("c", "s", first), ("d", "t", first)]:
+        detections = finder.find(model, rgb).cells
+        counted.append(FieldCount.of(detections, name, smear, None, quality.measure(rgb, detections)))
+    assert [field.doubt for field in judge(counted)] == ["", "", "the same picture as a: its cells are counted again", ""]
+
+
+def test_fields_without_red_cells_are_not_taken_for_each_other() -> None:
+    blank = quality.measure(np.full((100, 100, 3), 230, np.uint8), field([])[1])
+    assert doubts.of_pictures({"a": blank, "b": blank}) == {}
