@@ -180,7 +180,9 @@ def test_a_manifest_gives_each_smear_its_red_cell_count(tmp_path: Path) -> None:
 def test_a_smear_of_which_some_fields_have_a_scale_is_told(tmp_path: Path) -> None:
     text = "field,smear,um_per_px\n1.jpg,a,0.1\n2.jpg,a,\n3.jpg,b,\n4.jpg,c,0.2\n"
     (remark,) = _manifest(tmp_path, text).remarks
-    assert remark.startswith("smear 'a': um_per_px is empty for 1 of its fields (first '2.jpg', line 3) and given for others; a smear")
+    assert remark.startswith(
+        "smear 'a': um_per_px is empty for 1 of its fields (first '2.jpg', line 3) and given for others; a smear"
+    )
 
 
 def test_without_inputs_a_manifest_looks_beside_itself(tmp_path: Path) -> None:
