@@ -43,6 +43,29 @@ def test_a_black_surround_is_no_part_of_the_field(model: Model) -> None:
     assert part.parts[0].area_px == pytest.approx(whole.parts[0].area_px * (1 - through.surround))
 
 
+@pytest.mark.parametrize("level", [0, 114, 255])
+def test_margins_of_one_colour_are_no_part_of_the_field(model: Model, level: int) -> None:
+    rgb = images.read(SAMPLES[0])
+    framed = cv2.copyMakeBorder(rgb, 60, 40, 0, 90, cv2.BORDER_CONSTANT, value=(level, level, level))
+    measured = quality.measure(framed, finder.find(model, framed).cells)
+    assert measured.surround == pytest.approx(1 - rgb.size / framed.size, abs=0.02)
+
+
+def test_white_around_a_circle_is_no_part_of_the_field(model: Model) -> None:
+    rgb = images.read(SAMPLES[0])
+    h, w = rgb.shape[:2]
+    rows, columns = np.ogrid[:h, :w]
+    circle = np.hypot(columns - w / 2, rows - h / 2) < h / 2
+    seen = np.where(circle[:, :, None], rgb, 255).astype(np.uint8)
+    assert quality.measure(seen, finder.find(model, seen).cells).surround == pytest.approx(1 - circle.mean(), abs=0.02)
+
+
+def test_white_glass_and_even_glass_are_parts_of_the_field() -> None:
+    rgb, detections = field([(x, y) for x in (150, 300, 450) for y in (150, 250, 350)])
+    for changed in (np.minimum(rgb.astype(int) + 40, 255).astype(np.uint8), np.where(rgb > 190, GROUND, rgb).astype(np.uint8)):
+        assert quality.measure(changed, detections).surround == 0
+
+
 def field(
     centres: list[tuple[float, float]], cell_px: float = 60, size_wh: tuple[int, int] = (640, 480)
 ) -> tuple[Rgb, Detections]:
