@@ -197,7 +197,7 @@ def _is_solid(inside: NDArray[np.bool_]) -> bool:
     if largest is None:
         return False
     area = cv2.contourArea(largest)
-    return area >= _SOLID * max(np.count_nonzero(inside), cv2.contourArea(cv2.convexHull(largest)))
+    return area >= _SOLID * max(float(np.count_nonzero(inside)), float(cv2.contourArea(cv2.convexHull(largest))))
 
 
 def _is_unlike(outside: NDArray[np.uint8], inside: NDArray[np.uint8]) -> bool:
