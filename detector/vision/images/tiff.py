@@ -36,8 +36,8 @@ _MOST_SUBPAGES_SEEN = 16
 
 _CFA, _LINEAR_RAW, _DNG_VERSION, _SUBIFDS = 32803, 34892, 50706, 330
 """Kinds of colour of a sensor's own values, and tags of raw files (TIFF/EP, ISO 12234-2; DNG)."""
-_WEBP = 50001
-"""What Pillow's wheels take for damaged."""
+_PACKBITS, _WEBP = 32773, 50001
+"""Compressions: with a predictor, which Pillow passes over, and one that its wheels take for damaged."""
 _PAGES_COMPARED = 16
 _SAME_SHAPE = 0.02
 """Share by which the sides' ratio of a small copy may differ."""
@@ -85,7 +85,8 @@ class Tiff:
     def is_plain(self) -> bool:
         """Whether it is 8 bits or less, unsigned and in one page, as Pillow reads it."""
         page = self._first
-        return not self._order and page.bitspersample <= 8 and page.sampleformat in (1, 4) and page.compression != _WEBP
+        unknown = page.compression == _WEBP or (page.compression == _PACKBITS and page.predictor != 1)
+        return not self._order and page.bitspersample <= 8 and page.sampleformat in (1, 4) and not unknown
 
     @property
     def is_simple(self) -> bool:
