@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ from rich.table import Table
 from detector.annotations import conversion, download, splits
 from detector.annotations.audit import Audit
 from detector.annotations.corrections import ADD, COLUMNS, RELABEL, REMOVE, CorrectionOutcome
-from detector.annotations.repair import DROPPED, REPAIRED
+from detector.annotations.repair import DROPPED, REPAIRED, UNKNOWN
 from detector.arguments import Number, Parser
 from detector.commandline import console, errors, progress_bar, run
 from detector.errors import EXIT_DONE, EXIT_SOME_FAILED, UsageError
@@ -89,6 +90,8 @@ def show(audit: Audit, out: Path) -> None:
         console.print(f"fields also in {escape(other.folder)}: {len({(pair.first, pair.first_split) for pair in other.twins})}")
     if audit.left_out:
         console.print(f"left out: {len(audit.left_out)} fields")
+    unknown = Counter(note.name for note in audit.changed(DROPPED) if note.reason == UNKNOWN)
+    _warn("left out", [f"{number} boxes of the unknown class {name!r}" for name, number in sorted(unknown.items())])
     _warn("could not be used", [f"{note.file}: {note.reason}" for note in audit.failed])
     _warn("need a look", [f"{note.file}: {note.reason}" for note in audit.remarks])
     if audit.corrections is not None:

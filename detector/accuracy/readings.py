@@ -215,6 +215,10 @@ def differentials(path: Path) -> Differentials:
     classes = [name for name in columns.places if name and name not in (columns.name, READER, SLIDE)]
     if len(classes) < 2:
         raise ManifestError(f"{path}, line 1: has {len(classes)} columns of classes, and a differential needs two; {expected}")
+    of_per_cent = next((columns.table.written[columns.places[name]] for name in classes if "%" in name), None)
+    if of_per_cent is not None:
+        raise ManifestError(f"{path}, line 1: column {of_per_cent!r} is of per cent; {expected}")
+    _refuse_total(columns, classes)
     cells: dict[str, dict[str, dict[str, int]]] = {}
     seen: set[tuple[str, str, str]] = set()
     for line, row in columns.table.rows:
@@ -235,6 +239,15 @@ def differentials(path: Path) -> Differentials:
         {sample: (of, cells[second][sample]) for sample, of in cells[first].items() if sample in cells[second]},
         [*columns.table.remarks, *_alone(cells, first, second), *_short(cells)],
     )
+
+
+def _refuse_total(columns: _Columns, classes: Sequence[str]) -> None:
+    """Refuse a column that is the sum of the others: as a class of its own it would halve all shares."""
+    numbers = [[columns.number(line, row, name) or 0 for name in classes] for line, row in columns.table.rows]
+    for place, name in enumerate(classes):
+        if len(classes) > 2 and all(row[place] and 2 * row[place] == sum(row) for row in numbers):
+            written = columns.table.written[columns.places[name]]
+            raise ManifestError(f"{columns.path}, line 1: column {written!r} is the sum of the others in each row; leave it out")
 
 
 def _cells(columns: _Columns, line: int, row: Sequence[str], classes: Sequence[str]) -> dict[str, int]:

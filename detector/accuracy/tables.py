@@ -183,7 +183,8 @@ def _number(text: str) -> float | None:
     """A count; None where the text is none, or where its comma could stand for thousands as well as for a decimal point."""
     decimal = re.fullmatch(r"(0,\d+|\d+,(\d{1,2}|\d{4,}))", text)
     try:
-        value = float(text.replace(",", ".") if decimal else text)
+        # Python takes 1_6 for 16.
+        value = float("" if "_" in text else text.replace(",", ".") if decimal else text)
     except ValueError:
         return None
     if not 0 <= value < float("inf"):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -17,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from detector import texts
-from detector.annotations.labels import CORNER_SIZE, LARGEST_PX, Box, LabelledImage, Labels, boxes, class_name
+from detector.annotations.labels import CORNER_SIZE, LARGEST_PX, Box, LabelledImage, Labels, boxes, class_name, is_shifted
 from detector.errors import AnnotationError
 from detector.vision.cells import IGNORE
 
@@ -25,6 +26,7 @@ _MOST_BYTES = 512 * texts.MEBIBYTE
 _FORM = "not a COCO detection file: expected an object with 'images', 'annotations' and 'categories'"
 _CROWD_AREAS = 2.0
 """A mask marked `iscrowd` that is larger than the middle cell of its class by this factor is a heap."""
+_WHOLE = re.compile(r"[0-9]{1,9}")
 _LONGEST = 60
 """Characters of a value that a message shows."""
 
@@ -90,6 +92,7 @@ def _entries(document: Any) -> list[LabelledImage]:
             annotations_of[image].append(_annotation(annotation, names))
         except AnnotationError as error:
             faults[image].append(f"{_called(annotation)} {error}")
+    _refuse_shifted(names, document)
     regions = _sorted_crowds([annotation for annotations in annotations_of.values() for annotation in annotations])
     return [_entry(image, [regions.get(id(a), a) for a in annotations_of[name]], faults[name]) for name, image in images.items()]
 
@@ -106,6 +109,17 @@ def _entry(image: _Image, annotations: Sequence[_Annotation], faults: Sequence[s
     labels = Labels(names, xyxy, declared_wh=image.declared_wh, form=CORNER_SIZE)
     crowds = [annotation.name == IGNORE for annotation in annotations if annotation.crowd]
     return LabelledImage(image.file_name, labels, None, crowds.count(False), crowds.count(True))
+
+
+def _refuse_shifted(names: Mapping[str, str], document: Mapping[str, Any]) -> None:
+    """Refuse category ids that are one off those that have names, as each would be taken for another class."""
+    used = {str(annotation.get("category_id")) for annotation in _objects(document, "annotations")}
+    numbers, named = ({int(key) for key in keys if _WHOLE.fullmatch(key)} for keys in (used, names))
+    if numbers and is_shifted(numbers, named):
+        raise AnnotationError(
+            f"annotations use the category ids {min(numbers)} to {max(numbers)}, and categories have the ids {min(named)} to "
+            f"{max(named)}; give each category the id that its annotations have"
+        )
 
 
 def _objects(document: Mapping[str, Any], key: str) -> list[dict[str, Any]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -162,6 +162,11 @@ def class_name(text: str) -> str:
     if len(text) > LONGEST_NAME:
         raise AnnotationError(f"a class has a name of {len(text)} characters ({text[:40]!r}...), at most {LONGEST_NAME} are read")
     return text
+
+
+def is_shifted(used: Set[int], named: Set[int]) -> bool:
+    """Whether numbers of classes are one higher or lower than those that have names, as where one list begins at 0 and one at 1."""
+    return not used <= named and any({number + step for number in used} <= named for step in (1, -1))
 
 
 def name_of(path: Path | str) -> str:

@@ -6,6 +6,7 @@ import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import numpy as np
 
@@ -52,7 +53,7 @@ def read_yolo(root: Path) -> LabelSource | None:
     """Folders named `images` and `labels`, in the root or in a folder a split, with or without split folders in them.
 
     Raises:
-        AnnotationError: there are label files and nothing says what their class numbers mean.
+        AnnotationError: there are label files, and nothing says what their class numbers mean, or they are other numbers.
     """
     images = {key: path for folder, prefix in _named(root, "images") for key, path in _files(folder, is_image, prefix).items()}
     label_files = {
@@ -67,6 +68,7 @@ def read_yolo(root: Path) -> LabelSource | None:
             "write the class names, one a line, in the order of their numbers, into classes.txt beside 'labels'"
         )
     items = _joined(images, label_files, lambda path: _with_regions(yolo.read(path, classes), path, root))
+    yolo.refuse_shifted(root, classes, {name for item in items if item.labels for name in item.labels.names})
     return LabelSource(root, "yolo", tuple(_with_splits(item, _split_of_key(item.key)) for item in items))
 
 
@@ -81,15 +83,18 @@ def _with_regions(labels: Labels, label_file: Path, root: Path) -> Labels:
 
 
 def read_coco(root: Path) -> LabelSource | None:
-    """A COCO JSON file, or a folder with such files in it, in `annotations`, or in a folder a split; or None.
+    """A folder with JSON files of COCO or Label Studio in it, in `annotations`, or in a folder a split; or None.
 
     Raises:
-        AnnotationError: a JSON file in such a place is no COCO detection file, or an id in it stands for two things.
+        AnnotationError: a JSON file in such a place is neither, or an id in it stands for two things.
     """
-    files = [root] if root.is_file() else _coco_files(root)
-    entries = {path: coco.read(path) for path in files}
-    remarks = tuple(remark for path in files for remark in _crowds(path, entries[path]))
-    return _of_entries(root, "coco", entries, remarks) if root.is_file() or any(entries.values()) else None
+    entries: dict[Path, Sequence[LabelledImage]] = {}
+    remarks: list[tuple[str, str]] = []
+    layout = "coco"
+    for path in _coco_files(root):
+        layout, entries[path], said = _of_json(path, _document(path))
+        remarks += said
+    return _of_entries(root, layout, entries, tuple(remarks)) if any(entries.values()) else None
 
 
 def read_cvat(root: Path) -> LabelSource | None:
@@ -133,17 +138,27 @@ def read_file(path: Path) -> LabelSource:
         return _single(path, "imagej", imagej.read)
     if suffix == ".geojson":
         return _single(path, "qupath", _qupath)
-    try:
-        document = coco.json_document(path)
-    except AnnotationError as error:
-        raise AnnotationError(f"{path}: {error}") from None
+    document = _document(path)
     if qupath.is_geojson(document):
         return _single(path, "qupath", _qupath)
+    layout, entries, remarks = _of_json(path, document)
+    return _of_entries(path, layout, {path: entries}, tuple(remarks))
+
+
+def _document(path: Path) -> Any:
+    try:
+        return coco.json_document(path)
+    except AnnotationError as error:
+        raise AnnotationError(f"{path}: {error}") from None
+
+
+def _of_json(path: Path, document: Any) -> tuple[str, list[LabelledImage], list[tuple[str, str]]]:
+    """Layout, images and remarks of a JSON file that labels many images."""
     if labelstudio.is_label_studio(document):
         entries, remarks = labelstudio.read(path, document)
-        return _of_entries(path, "labelstudio", {path: entries}, tuple((path.name, remark) for remark in remarks))
-    entries = coco.read(path, document)
-    return _of_entries(path, "coco", {path: entries}, tuple(_crowds(path, entries)))
+        return "labelstudio", list(entries), [(path.name, remark) for remark in remarks]
+    images = coco.read(path, document)
+    return "coco", images, list(_crowds(path, images))
 
 
 def _qupath(path: Path) -> Labels:

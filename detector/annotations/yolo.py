@@ -12,9 +12,10 @@ import yaml
 from numpy.typing import NDArray
 
 from detector import texts
-from detector.annotations.labels import CENTRE_SIZE, Labels, boxes, class_name
+from detector.annotations.labels import CENTRE_SIZE, Labels, boxes, class_name, is_shifted
 from detector.annotations.records import Record
-from detector.errors import AnnotationError
+from detector.errors import AnnotationError, UnknownClassError
+from detector.vision import cells
 
 DATA_FILES = ("data.yaml", "data.yml")
 """What the file of a dataset folder is called that names its classes."""
@@ -30,12 +31,52 @@ def class_names(root: Path) -> list[str] | None:
     """Names by class number from `data.yaml` or `classes.txt` in a folder or its `labels`, or None where there is neither.
 
     Raises:
-        AnnotationError: the file is there and holds no names.
+        AnnotationError: a file is there and holds no names, or two of them name a class otherwise.
     """
-    for path in (*(root / name for name in DATA_FILES), root / "classes.txt", root / "labels" / "classes.txt"):
-        if path.is_file():
-            return _names_of_text(path) if path.suffix == ".txt" else _names_of_yaml(path)
-    return None
+    places = (*(root / name for name in DATA_FILES), root / "classes.txt", root / "labels" / "classes.txt")
+    paths = [path for path in places if path.is_file()]
+    listed = [_names_of_text(path) if path.suffix == ".txt" else _names_of_yaml(path) for path in paths]
+    for path, names in zip(paths[1:], listed[1:], strict=True):
+        for number, (first, second) in enumerate(zip(listed[0], names, strict=False)):
+            if _meant(first) != _meant(second):
+                raise AnnotationError(
+                    f"{paths[0]} and {path}: class {number} is {first!r} in the one and {second!r} in the other; "
+                    "remove the file that the labels were not made with"
+                )
+    return listed[0] if listed else None
+
+
+def refuse_shifted(root: Path, classes: Sequence[str], used: Iterable[str]) -> None:
+    """Refuse labels whose class numbers are one off those that have names, as each would be taken for another class.
+
+    Args:
+        used: names that `read` gave, of all files.
+
+    Raises:
+        AnnotationError: they are.
+    """
+    numbers = {number for name in used if (number := _number_of(name, classes)) is not None}
+    if is_shifted(numbers, set(range(len(classes)))):
+        raise AnnotationError(
+            f"{root}: the label files use the class numbers {min(numbers)} to {max(numbers)}, and names are given for 0 to "
+            f"{len(classes) - 1}; YOLO counts classes from 0: give each number its name, in data.yaml as a map from number to name"
+        )
+
+
+def _number_of(name: str, classes: Sequence[str]) -> int | None:
+    """The number that `read` made a name of; None for one that is no class, such as an ignore region's."""
+    if name in classes:
+        return classes.index(name)
+    number = name.removeprefix("class ")
+    return int(number) if _NUMBER.fullmatch(number) else None
+
+
+def _meant(name: str) -> str:
+    """What a class is called, whichever of its names is used."""
+    try:
+        return cells.CLASSES[cells.label_of(name)]
+    except UnknownClassError:
+        return name.strip().casefold()
 
 
 def _names_of_text(path: Path) -> list[str]:

@@ -93,7 +93,11 @@ def judge(fields: Sequence[FieldCount], familiar: Familiar | None = None) -> lis
             by_smear.setdefault(field.smear, {})[field.field] = field.quality
     judged = ((smear, doubts.of_fields(list(smear.values()), familiar)) for smear in by_smear.values())
     reasons = {name: reason for smear, field_reasons in judged for name, reason in zip(smear, field_reasons, strict=True)}
-    return [replace(field, doubt="; ".join(filter(None, (field.doubt, reasons.get(field.field))))) for field in fields]
+    again = {name: doubt for smear in by_smear.values() for name, doubt in doubts.of_pictures(smear).items()}
+    return [
+        replace(field, doubt="; ".join(filter(None, (field.doubt, again.get(field.field), reasons.get(field.field)))))
+        for field in fields
+    ]
 
 
 def aggregate(

@@ -26,6 +26,8 @@ SUFFIXES = PICTURES | VENDOR_SUFFIXES
 """File name endings, lower case, that are taken for fields or slides when a folder is searched."""
 _OF_THE_SYSTEM = frozenset({"thumbs.db", "desktop.ini"})
 """Files, lower case, that Windows puts into folders and hides."""
+_FOLDERS_OF_THE_SYSTEM = frozenset({"@eadir", "__macosx", "$recycle.bin", "#recycle", "system volume information", "lost+found"})
+"""Folders, lower case, of thumbnails and of what was deleted, which systems put beside pictures."""
 _SINGLY = 10
 """Most skipped files that are named one by one."""
 
@@ -244,7 +246,7 @@ def _images(root: Path, skipped: set[Path]) -> Iterator[tuple[Path, str]]:
             continue
         visited.add(real)
         left_out = {OVERLAYS, DENSITY} if own_result else set()
-        subfolders[:] = sorted(name for name in subfolders if not name.startswith(".") and name not in left_out)
+        subfolders[:] = sorted(name for name in subfolders if not _is_hidden(name) and name not in left_out)
         # A slide of this format has a folder beside it, of which its reader takes what it needs.
         silent = own_result or folder.with_name(folder.name + ".mrxs").is_file()
         for name in sorted(files):
@@ -257,6 +259,10 @@ def _images(root: Path, skipped: set[Path]) -> Iterator[tuple[Path, str]]:
                 skipped.add(folder / name)
     for error in closed:
         yield Path(error.filename), f"cannot be searched ({error.strerror})"
+
+
+def _is_hidden(folder: str) -> bool:
+    return folder.startswith(".") or folder.lower() in _FOLDERS_OF_THE_SYSTEM
 
 
 def _common(roots: Sequence[Path]) -> Path | None:

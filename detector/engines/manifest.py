@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
 
@@ -76,7 +76,7 @@ def read(path: Path, domains: bool = False) -> Manifest:
         raise ManifestError(f"{path}: names no field; below the first line, each line must name a field and its {needed[-1]}")
     _refuse_repeated(path, rows)
     _refuse_contradicting(path, rows)
-    return Manifest(path, rows, (*table.remarks, *table.unused(_COLUMNS)))
+    return Manifest(path, rows, (*table.remarks, *table.unused(_COLUMNS), *_partly_scaled(rows)))
 
 
 def groups(path: Path | None, names: Sequence[str]) -> tuple[dict[str, str], dict[str, str], tuple[str, ...]]:
@@ -133,6 +133,20 @@ def _checked(place: str, text: str, wanted: str, check: Callable[[float, str], N
     except ValueError:
         raise ManifestError(f"{place}: {wanted}") from None
     return value
+
+
+def _partly_scaled(rows: tuple[ManifestRow, ...]) -> Iterator[str]:
+    """A line for each smear of which some fields have a scale and others have none."""
+    without: dict[str, list[ManifestRow]] = {}
+    for row in rows:
+        if row.um_per_px is None:
+            without.setdefault(row.smear, []).append(row)
+    for smear in sorted(without.keys() & {row.smear for row in rows if row.um_per_px is not None}):
+        first = without[smear][0]
+        yield (
+            f"smear {smear!r}: um_per_px is empty for {len(without[smear])} of its fields (first {first.field!r}, line {first.line}) "
+            "and given for others; a smear has counts per mm² only where all of its fields have a scale"
+        )
 
 
 def _refuse_contradicting(path: Path, rows: tuple[ManifestRow, ...]) -> None:

@@ -43,13 +43,17 @@ _ALIASES: dict[str, int] = {
 }
 
 
+_OTHER_QUANTITIES = frozenset("%‰±")
+"""Marks that make a column's name one of shares or errors of cells, and not of cells."""
+
+
 def label_of(name: str) -> int:
     """Label of a class name or alias, whatever its case, spaces, hyphens or underscores.
 
     Raises:
         UnknownClassError: the name is none of them; the message lists the known names.
     """
-    key = "".join(c for c in name.casefold() if c.isalnum())
+    key = "" if _OTHER_QUANTITIES & set(name) else "".join(c for c in name.casefold() if c.isalnum())
     try:
         return _ALIASES[key]
     except KeyError:

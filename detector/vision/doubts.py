@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -85,6 +85,19 @@ def of_fields(fields: Sequence[Quality], familiar: Familiar | None = None) -> li
     return ["; ".join([*reasons, *filter(None, others)]) for reasons, *others in compared]
 
 
+def of_pictures(fields: Mapping[str, Quality]) -> dict[str, str]:
+    """The doubt of each field of a smear that shows the same picture as an earlier one, by the names of the fields.
+
+    Figures that are all the same, to the last digit, come of the same pixels. Fields without red cells measure too little to tell.
+    """
+    first: dict[Quality, str] = {}
+    again = {}
+    for name, field in fields.items():
+        if field.focus is not None and first.setdefault(field, name) != name:
+            again[name] = f"the same picture as {first[field]}: its cells are counted again"
+    return again
+
+
 def rules() -> list[str]:
     """The rules of `of`, for people."""
     return [
@@ -104,6 +117,7 @@ def rules() -> list[str]:
         "cell's area",
         f"dark as a nucleus but in no white cell: an object at least {nuclei.DENSER:g} times as dense as red cells and wider than "
         f"{100 * MOST_STRAY:.0f} % of a red cell",
+        "the same picture as another field of the smear: its cells are counted twice",
         "unlike the fields that the model was trained on, if its card holds their ranges",
         f"unlike the smear's other fields, if there are {FEWEST_TO_COMPARE} or more and their scatter does not explain it: focus "
         f"below {100 * LESS_SHARP:.0f} % of their median; contrast below half of their median; background colour off by more than "

@@ -29,6 +29,13 @@ _BLACK = 30
 """Level of the brightest channel up to which a pixel is black."""
 _LEAST_SURROUND, _MOST_SURROUND = 0.03, 0.9
 """Shares of a field between which black that reaches a corner is taken for the surround of an eyepiece."""
+_PURE_WHITE = 254
+_EVEN = 3
+"""Levels within which all of a margin lies."""
+_SOLID = 0.9
+"""Share of its hull, and of all that is not white, that a field on white takes at the least."""
+_UNLIKE = 8
+"""Levels by which white or a margin must differ from the ground."""
 _GROUND_PERCENT = 75
 _TELLS_MORE = 1.5
 """How many times as dense as in green red cells must be in another light for that to tell what is a cell."""
@@ -71,7 +78,7 @@ class Quality:
     sizes: float | None = None
     """Median deviation of the red cells' widths, as a share of their median; None without any."""
     surround: float = 0.0
-    """Share of the field that is the black surround of an eyepiece: no part of the smear."""
+    """Share of the picture that is the black surround of an eyepiece, white, or a margin of one colour: no part of the smear."""
 
     def numbers(self) -> dict[str, float]:
         """What tells whether a field is like others, by name, without what could not be measured; see `familiar`."""
@@ -133,14 +140,22 @@ def measure(rgb: NDArray[np.uint8], detections: Detections) -> Quality:
 
 
 def _without_surround(rgb: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], float]:
-    """A picture in which the black surround of an eyepiece has the colour of the ground, and the share of the picture that it was."""
-    h, w = rgb.shape[:2]
-    corners = [(y, x) for y in (0, h - 1) for x in (0, w - 1)]
-    if min(int(rgb[corner].max()) for corner in corners) > _BLACK:
-        return rgb, 0.0
-    _, parts = cv2.connectedComponents((rgb.max(axis=2) <= _BLACK).view(np.uint8))
-    outside = np.isin(parts, [part for corner in corners if (part := parts[corner])])
-    share = float(outside.mean())
+    """A picture in which what is no part of the field has the colour of the ground, and the share of the picture that it was.
+
+    That is the black surround of an eyepiece, white that something was laid on, and margins of one colour.
+    """
+    corners = rgb[[0, 0, -1, -1], [0, -1, 0, -1]]
+    outside = np.zeros(rgb.shape[:2], dtype=bool)
+    if corners.max(axis=1).min() <= _BLACK:
+        outside |= _at_corners(rgb.max(axis=2) <= _BLACK)
+    kinds = [_margins(rgb)]
+    if corners.min(axis=1).max() >= _PURE_WHITE:
+        white = _at_corners(rgb.min(axis=2) >= _PURE_WHITE)
+        kinds += [white] if _is_solid(~white) else []
+    for kind in kinds:
+        if kind.any() and not kind.all() and _is_unlike(rgb[kind], rgb[~kind]):
+            outside |= kind
+    share = float(np.count_nonzero(outside) / outside.size)
     if not _LEAST_SURROUND <= share <= _MOST_SURROUND:
         return rgb, 0.0
     # The rim is not quite black.
@@ -149,6 +164,46 @@ def _without_surround(rgb: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], float]
     if not outside.all():
         filled[outside] = np.percentile(rgb[~outside], _GROUND_PERCENT, axis=0)
     return filled, share
+
+
+def _at_corners(chosen: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Those of the chosen pixels that hang together with a corner of the picture."""
+    h, w = chosen.shape
+    corners = [(y, x) for y in (0, h - 1) for x in (0, w - 1)]
+    _, parts = cv2.connectedComponents(chosen.view(np.uint8))
+    return np.isin(parts, [part for corner in corners if (part := parts[corner])])
+
+
+def _margins(rgb: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Rows and columns at the sides of a picture that have one colour all over, which a camera's noise leaves to no part of a field."""
+    outside = np.zeros(rgb.shape[:2], dtype=bool)
+    for across in (False, True):
+        lines = rgb.swapaxes(0, 1) if across else rgb
+        marked = outside.T if across else outside
+        for step in (1, -1):
+            ordered = lines[::step]
+            first = ordered[0, 0].astype(np.int16)
+            place = 0
+            while place < len(ordered) and np.abs(ordered[place] - first).max() <= _EVEN:
+                place += 1
+            marked[::step][: place if place < len(ordered) else 0] = True
+    return outside
+
+
+def _is_solid(inside: NDArray[np.bool_]) -> bool:
+    """Whether pixels are one piece without bays, as a field is that lies on white; cells on overexposed glass are not."""
+    outlines, _ = cv2.findContours(inside.view(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+    largest = max(outlines, key=cv2.contourArea, default=None)
+    if largest is None:
+        return False
+    area = cv2.contourArea(largest)
+    return area >= _SOLID * max(float(np.count_nonzero(inside)), float(cv2.contourArea(cv2.convexHull(largest))))
+
+
+def _is_unlike(outside: NDArray[np.uint8], inside: NDArray[np.uint8]) -> bool:
+    """Whether no glass between cells looks so: what is overexposed is as white as what surrounds it."""
+    ground = np.percentile(inside, _GROUND_PERCENT, axis=0)
+    return bool(np.abs(np.median(outside, axis=0) - ground).max() > _UNLIKE)
 
 
 def cielab(rgb: NDArray[Any]) -> NDArray[np.float64]:

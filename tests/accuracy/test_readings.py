@@ -87,6 +87,8 @@ FAULTS: list[tuple[Callable[[Path], Any], str, str]] = [
     (readings.differentials, "sample,reader,a,b\n1,A,1,1\n", r"has 1 readers \(A\), and this protocol compares two"),
     (readings.differentials, "sample,reader,a,b\n1,A,1,1\n1,B,1,1\n1,C,1,1\n", r"has 3 readers"),
     (readings.differentials, "sample,reader,a,b\n1,A,1,1\n1,A,1,1\n", r"line 3: reader A has sample 1 twice; .* column 'slide'"),
+    (readings.differentials, "sample,reader,a %,b\n1,A,33,67\n", r"line 1: column 'a %' is of per cent"),
+    (readings.differentials, "sample,reader,a,b,All\n1,A,33,67,100\n1,B,9,1,10\n", r"line 1: column 'All' is the sum of the others"),
     (readings.differentials, "sample,reader,a,b\n1,A,33.5,66.5\n", r"line 2, column 'a': is 33.5; give numbers of cells, not per cent"),
     (readings.differentials, "sample,reader,a,b\n1,A,,5\n", r"line 2, column 'a': is empty; write 0"),
     (readings.differentials, "sample,reader,a,b\n1,A,0,0\n", r"line 2: all classes are 0"),

@@ -76,6 +76,8 @@ def test_rows_of_whole_smears(tmp_path: Path) -> None:
         ("field;RBC\na;1.234.567\n", r"'1.234.567' can be 1234567"),
         ("field;RBC\na;1.234,5\n", r"line 2, column 'RBC'.*'1.234,5'"),
         ("field,RBC\na,nan\n", r"line 2, column 'RBC'.*'nan'"),
+        ("field,RBC\na,1_6\n", r"line 2, column 'RBC'.*'1_6'"),
+        ("field,WBC %\na,6\n", r"line 1.*needs a column of counts.*found field, WBC %"),
         ("field,RBC\na,inf\n", r"line 2, column 'RBC'.*'inf'"),
         ("field,RBC\na,1\n ,2\n", r"line 3.*'field' is empty"),
         ("field,RBC\na,1\nb,1\na,2\n", r"line 4.*'a' is counted twice, first in line 2"),

@@ -124,6 +124,13 @@ def test_label_studio_names_pictures_in_several_ways(tmp_path: Path, image: str,
     assert (item.key, item.name) == (key, "a")
 
 
+def test_a_folder_with_an_export_of_label_studio_is_read(tmp_path: Path) -> None:
+    label_studio(tmp_path / "export.json", task(region(x=0, y=0, width=10, height=10)), task(image="b.jpg"))
+    source = sources.load(tmp_path)
+    assert source.layout == "labelstudio"
+    assert [item.labels.xyxy.tolist() for item in source.items if item.labels and item.labels.names] == [[[0, 0, 10, 8]]]
+
+
 def test_of_several_annotations_one_is_taken_and_told(tmp_path: Path) -> None:
     first = task(region(x=0, y=0, width=10, height=10), updated_at="2024-01-01")
     newer = {"id": 2, "updated_at": "2024-02-01", "result": [region(x=50, y=0, width=10, height=10)]}

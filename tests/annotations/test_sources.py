@@ -220,3 +220,43 @@ def test_real_txl_classes_by_name(real: Callable[[str], Path]) -> None:
     names = [name for item in source.items if item.labels for name in item.labels.names]
     # Red cells are the second class of that set, and by far the most frequent.
     assert names.count("RBC") > 10 * names.count("WBC") > 0
+
+
+@pytest.mark.parametrize(("first", "refused"), [(0, False), (1, True)])
+def test_class_numbers_that_begin_at_1_are_refused_and_not_taken_for_others(
+    make: Any, tmp_path: Path, first: int, refused: bool
+) -> None:
+    make.yolo(tmp_path, {"a": make.CELLS})
+    rows = "".join(f"{first + k} 0.{k + 2} 0.5 0.1 0.1\n" for k in range(3))
+    (tmp_path / "labels" / "a.txt").write_text(rows, encoding="utf-8")
+    if refused:
+        with pytest.raises(AnnotationError, match="use the class numbers 1 to 3, and names are given for 0 to 2; YOLO counts"):
+            sources.load(tmp_path)
+    else:
+        assert len(sources.load(tmp_path).items) == 1
+
+
+@pytest.mark.parametrize(("step", "said"), [(-1, "6 to 8"), (1, "8 to 10")])
+def test_category_ids_one_off_those_with_names_are_refused(make: Any, tmp_path: Path, step: int, said: str) -> None:
+    document = json.loads(make.coco_json({"a.png": make.CELLS}))
+    for annotation in document["annotations"]:
+        annotation["category_id"] += step
+    (tmp_path / "a.json").write_text(json.dumps(document), encoding="utf-8")
+    with pytest.raises(AnnotationError, match=f"use the category ids {said}, and categories have the ids 7 to 9; give each"):
+        sources.load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("other", "refused"),
+    [("WBC\nRBC\nPlatelets\n", True), ("dog\nperson\n", True), ("red blood cell\nwbc\nPLT\nother\n", False)],
+)
+def test_two_files_that_name_a_class_otherwise_are_refused(make: Any, tmp_path: Path, other: str, refused: bool) -> None:
+    make.yolo(tmp_path, {"a": make.CELLS})
+    (tmp_path / "data.yaml").write_text("names: [RBC, WBC, Platelets]\n", encoding="utf-8")
+    (tmp_path / "classes.txt").unlink()
+    (tmp_path / "labels" / "classes.txt").write_text(other, encoding="utf-8")
+    if refused:
+        with pytest.raises(AnnotationError, match=r"data\.yaml and .*classes\.txt: class 0 is 'RBC' in the one and"):
+            sources.load(tmp_path)
+    else:
+        assert sources.load(tmp_path).items[0].labels is not None

@@ -63,7 +63,15 @@ def test_a_pattern_reaches_into_folders_and_odd_names(tmp_path: Path) -> None:
 def test_no_file_of_a_folder_vanishes(tmp_path: Path) -> None:
     names = ["a.jpg", "b.jfif", "c.JPE", "d.avif", "e.heic", "f.czi", "g.nd2", "h.LIF", "i.nef", "j.psd"]
     others = ["labels.xml", "x/notes.txt", "x/no_ending"]
-    hidden = [".DS_Store", ".git/config", "Thumbs.db", "x/desktop.ini", "._a.jpg"]
+    hidden = [
+        ".DS_Store",
+        ".git/config",
+        "Thumbs.db",
+        "x/desktop.ini",
+        "._a.jpg",
+        "@eaDir/a.jpg/SYNOPHOTO_THUMB_XL.jpg",
+        "__MACOSX/y.jpg",
+    ]
     slide = ["s.mrxs", "s/Data0001.dat", "s/Slidedat.ini"]
     _make(tmp_path / "slides", *names, *others, *hidden, *slide)
     listing = inputs.search([str(tmp_path / "slides")])
@@ -167,6 +175,14 @@ def test_a_manifest_gives_each_smear_its_red_cell_count(tmp_path: Path) -> None:
     text = "field;smear;rbc_per_ul\n1.jpg;a;4600000\n2.jpg;a;4600000,0\n3.jpg;b;\n"
     assert inputs.search([str(tmp_path)], _manifest(tmp_path, text)).rbc_per_ul == {"a": 4.6e6}
     assert inputs.search([str(tmp_path)]).rbc_per_ul == {}
+
+
+def test_a_smear_of_which_some_fields_have_a_scale_is_told(tmp_path: Path) -> None:
+    text = "field,smear,um_per_px\n1.jpg,a,0.1\n2.jpg,a,\n3.jpg,b,\n4.jpg,c,0.2\n"
+    (remark,) = _manifest(tmp_path, text).remarks
+    assert remark.startswith(
+        "smear 'a': um_per_px is empty for 1 of its fields (first '2.jpg', line 3) and given for others; a smear"
+    )
 
 
 def test_without_inputs_a_manifest_looks_beside_itself(tmp_path: Path) -> None:

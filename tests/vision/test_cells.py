@@ -16,7 +16,7 @@ def test_aliases(name: str, label: int) -> None:
     assert cells.label_of(name) == label
 
 
-@pytest.mark.parametrize("name", ["", "cell", "0", "RBC2", "neutrophil"])
+@pytest.mark.parametrize("name", ["", "cell", "0", "RBC2", "neutrophil", "WBC %", "RBC ±"])
 def test_an_unknown_name_is_an_error_that_lists_the_known_ones(name: str) -> None:
     with pytest.raises(UnknownClassError, match="RBC, WBC, Platelets"):
         cells.label_of(name)

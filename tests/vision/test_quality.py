@@ -13,6 +13,7 @@ import pytest
 from numpy.typing import NDArray
 
 from detector.counting.fields import FieldCount
+from detector.counting.smears import judge
 from detector.vision import doubts, finder, images, quality
 from detector.vision.detections import Detections
 from detector.vision.model import Model
@@ -40,6 +41,29 @@ def test_a_black_surround_is_no_part_of_the_field(model: Model) -> None:
     assert through.unclaimed < plain.unclaimed + 0.05
     whole, part = (FieldCount.of(detections, "a", "b", 0.1, of) for of in (plain, through))
     assert part.parts[0].area_px == pytest.approx(whole.parts[0].area_px * (1 - through.surround))
+
+
+@pytest.mark.parametrize("level", [0, 114, 255])
+def test_margins_of_one_colour_are_no_part_of_the_field(model: Model, level: int) -> None:
+    rgb = images.read(SAMPLES[0])
+    framed = cv2.copyMakeBorder(rgb, 60, 40, 0, 90, cv2.BORDER_CONSTANT, value=(level, level, level))
+    measured = quality.measure(framed, finder.find(model, framed).cells)
+    assert measured.surround == pytest.approx(1 - rgb.size / framed.size, abs=0.02)
+
+
+def test_white_around_a_circle_is_no_part_of_the_field(model: Model) -> None:
+    rgb = images.read(SAMPLES[0])
+    h, w = rgb.shape[:2]
+    rows, columns = np.ogrid[:h, :w]
+    circle = np.hypot(columns - w / 2, rows - h / 2) < h / 2
+    seen = np.where(circle[:, :, None], rgb, 255).astype(np.uint8)
+    assert quality.measure(seen, finder.find(model, seen).cells).surround == pytest.approx(1 - circle.mean(), abs=0.02)
+
+
+def test_white_glass_and_even_glass_are_parts_of_the_field() -> None:
+    rgb, detections = field([(x, y) for x in (150, 300, 450) for y in (150, 250, 350)])
+    for changed in (np.minimum(rgb.astype(int) + 40, 255).astype(np.uint8), np.where(rgb > 190, GROUND, rgb).astype(np.uint8)):
+        assert quality.measure(changed, detections).surround == 0
 
 
 def field(
@@ -233,3 +257,17 @@ def test_measuring_takes_little_of_what_finding_takes(model: Model) -> None:
         return min(times)
 
     assert least_s(lambda: quality.measure(rgb, detections)) < 0.25 * least_s(lambda: finder.find(model, rgb))
+
+
+def test_the_same_picture_again_in_a_smear_is_doubtful_and_names_the_first(model: Model) -> None:
+    first, other = (images.read(path) for path in SAMPLES[:2])
+    counted = []
+    for name, smear, rgb in [("a", "s", first), ("b", "s", other), ("c", "s", first), ("d", "t", first)]:
+        detections = finder.find(model, rgb).cells
+        counted.append(FieldCount.of(detections, name, smear, None, quality.measure(rgb, detections)))
+    assert [field.doubt for field in judge(counted)] == ["", "", "the same picture as a: its cells are counted again", ""]
+
+
+def test_fields_without_red_cells_are_not_taken_for_each_other() -> None:
+    blank = quality.measure(np.full((100, 100, 3), 230, np.uint8), field([])[1])
+    assert doubts.of_pictures({"a": blank, "b": blank}) == {}

@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 import cv2
+import numpy as np
+from numpy.typing import NDArray
 
 from detector.errors import ImageError, SourceError
 from detector.streams.sources.opencv import frame_of, opened
@@ -26,6 +28,7 @@ from detector.vision import images
 _MOST_TRIES = 250
 """Pictures in a row of a damaged video that are tried before it is given up."""
 _USUAL_FPS = 25.0
+_MOST_ASPECT = 4.0
 
 _PROBE_S = 30.0
 _PROBE = f"""
@@ -151,6 +154,7 @@ class Video(Source):
         step_s = 1 / (self.nominal_fps or _USUAL_FPS)
         index, time_s, lost, longest_s = 0, -step_s, 0, step_s
         clock = _Clock(step_s)
+        aspect = pixel_aspect(capture)
         while True:
             read, bgr = capture.read()
             if not read:
@@ -164,7 +168,7 @@ class Video(Source):
                 yield Fault(before_s + step_s, "damaged", f"{lost} pictures could not be decoded")
                 lost = 0
             longest_s = max(longest_s, time_s - before_s)
-            yield frame_of(index, time_s, bgr)
+            yield frame_of(index, time_s, bgr if aspect == 1 else square(np.asarray(bgr, dtype=np.uint8), aspect))
             index += 1
         if self._short(index, stated, time_s + longest_s):
             yield Fault(time_s, "ended", f"the video is damaged or ends early: it states {stated} pictures and gave {index}")
@@ -178,6 +182,22 @@ class Video(Source):
         step_s = 1 / (self.nominal_fps or _USUAL_FPS)
         shown_s = shown_length_s(self._path) or stated * step_s
         return given < stated - max(2, stated // 100) and until_s < shown_s - max(2 * step_s, shown_s / 100)
+
+
+def pixel_aspect(capture: cv2.VideoCapture) -> float:
+    """Width of a pixel by its height, as the file has it; 1 where it does not say, or says what no camera does."""
+    wide, high = capture.get(cv2.CAP_PROP_SAR_NUM), capture.get(cv2.CAP_PROP_SAR_DEN)
+    aspect = wide / high if wide > 0 and high > 0 else 1.0
+    return aspect if 1 / _MOST_ASPECT <= aspect <= _MOST_ASPECT else 1.0
+
+
+def square(pixels: NDArray[np.uint8], aspect: float) -> NDArray[np.uint8]:
+    """A picture of pixels of some aspect with square ones, no smaller: camcorders and grabbers of television squeeze pictures."""
+    height, width = pixels.shape[:2]
+    size_wh = (round(width * max(aspect, 1)), round(height / min(aspect, 1)))
+    if size_wh == (width, height):
+        return pixels
+    return np.asarray(cv2.resize(pixels, size_wh, interpolation=cv2.INTER_LINEAR), dtype=np.uint8)
 
 
 class _Clock:

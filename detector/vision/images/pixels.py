@@ -50,22 +50,28 @@ def shrink(rgb: Rgb, factor: float) -> Rgb:
     return np.asarray(cv2.resize(rgb, wh, interpolation=cv2.INTER_LINEAR), dtype=np.uint8)
 
 
-def over_white(rgba: NDArray[Any]) -> NDArray[Any]:
-    """Colour of shape (h, w, 3) of a picture of shape (h, w, 4), whatever the order of its colours, laid over white."""
+def over_white(rgba: NDArray[Any], most: int | None = None) -> NDArray[Any]:
+    """Colour of shape (h, w, 3) of a picture of shape (h, w, 4), whatever the order of its colours, laid over white.
+
+    Args:
+        most: the alpha that hides all; None takes the largest that the type holds.
+    """
     white = np.iinfo(rgba.dtype).max
-    if (rgba[:, :, 3] == white).all():
+    whole = most or white
+    if (rgba[:, :, 3] == whole).all():
         return rgba[:, :, :3]
 
     def laid(band: NDArray[Any]) -> NDArray[Any]:
-        alpha = band[:, :, 3:] / np.float64(white)
+        alpha = band[:, :, 3:] / np.float64(whole)
         return np.rint(band[:, :, :3] * alpha + white * (1 - alpha))
 
     return _by_bands(laid, rgba, np.empty((*rgba.shape[:2], 3), dtype=rgba.dtype))
 
 
 def whole_over_white(rgba: NDArray[Any]) -> NDArray[Any]:
-    """The same of a whole picture: an alpha channel that is 0 everywhere was never filled, and hides nothing."""
-    return over_white(rgba) if rgba[:, :, 3].any() else rgba[:, :, :3]
+    """The same of a whole picture, whose largest alpha is opaque: some write 1 for it, and one that is 0 everywhere was never filled."""
+    most = int(rgba[:, :, 3].max())
+    return over_white(rgba, most) if most else rgba[:, :, :3]
 
 
 def camera_depth(brightest: int) -> int:

@@ -398,10 +398,13 @@ def _pixels(image: Image.Image) -> Rgb:
 
 
 def _without_alpha(image: Image.Image) -> Rgb:
-    """Colours laid over white. An alpha channel that is 0 everywhere was never filled, and hides nothing."""
-    least, most = image.getchannel("A").getextrema()
-    if not most or least == 255:
+    """Colours laid over white. The largest alpha is opaque: some write 1 for it, and one that is 0 everywhere was never filled."""
+    alpha = image.getchannel("A")
+    least, most = int(np.asarray(alpha).min()), int(np.asarray(alpha).max())
+    if least == most:
         return np.ascontiguousarray(np.asarray(image.convert("RGB")))
+    if most < 255:
+        image.putalpha(alpha.point([min(255, round(255 * value / most)) for value in range(256)]))
     width, height = image.size
     rgb = np.empty((height, width, 3), dtype=np.uint8)
     # By bands of rows, for a large picture would be held four times over.
@@ -452,5 +455,5 @@ def _content_of(picture: Image.Image) -> bytes:
     if picture.mode == "F":
         raise ImageError(pixels.FLOATING)
     written = io.BytesIO()
-    picture.save(written, "PNG")
+    picture.save(written, "TIFF" if picture.mode == "I" else "PNG")
     return written.getvalue()

@@ -36,6 +36,11 @@ _MOST_SUBPAGES_SEEN = 16
 
 _CFA, _LINEAR_RAW, _DNG_VERSION, _SUBIFDS = 32803, 34892, 50706, 330
 """Kinds of colour of a sensor's own values, and tags of raw files (TIFF/EP, ISO 12234-2; DNG)."""
+_PACKBITS, _WEBP = 32773, 50001
+"""Compressions: with a predictor, which Pillow passes over, and one that its wheels take for damaged."""
+_PAGES_COMPARED = 16
+_SAME_SHAPE = 0.02
+"""Share by which the sides' ratio of a small copy may differ."""
 _CODECS = frozenset({1, 5, 8, 32773, 32946, 34925, 50000, 50013})
 """Lossless compressions that unpack to no more than they are asked for: LZW, deflate, PackBits, LZMA, Zstandard."""
 _WHOLE_RANGE = 1 << 16
@@ -71,6 +76,8 @@ class Tiff:
         if _is_raw(self._first):
             raise ImageError("is a camera's raw file, which is not read; develop it to TIFF, PNG or JPEG")
         self._order = self._channel_pages(pages)
+        if not self._order and self._is_small_copy(pages):
+            raise ImageError("holds a small copy of a later picture as its first; save the whole picture alone, or as the first")
         shown = len(self._order) or 1
         self.note = f"first of {pages} pages" if pages > shown else ""
 
@@ -78,7 +85,8 @@ class Tiff:
     def is_plain(self) -> bool:
         """Whether it is 8 bits or less, unsigned and in one page, as Pillow reads it."""
         page = self._first
-        return not self._order and page.bitspersample <= 8 and page.sampleformat in (1, 4)
+        unknown = page.compression == _WEBP or (page.compression == _PACKBITS and page.predictor != 1)
+        return not self._order and page.bitspersample <= 8 and page.sampleformat in (1, 4) and not unknown
 
     @property
     def is_simple(self) -> bool:
@@ -104,6 +112,19 @@ class Tiff:
         values = [_values(page) for page in pages]
         colours, depth = _colours(first, values[0] if len(values) == 1 else np.concatenate(values, axis=2))
         return pixels.upright(first.rgb(colours, depth), first.orientation)
+
+    def _is_small_copy(self, pages: int) -> bool:
+        """Whether the first page shows what a later and larger one shows, by their shapes."""
+        first = self._first
+        for number in range(1, min(pages, _PAGES_COMPARED)):
+            try:
+                page: Any = self._file.pages[number]
+                across, down = page.imagewidth / first.imagewidth, page.imagelength / first.imagelength
+            except Exception:  # a damaged page costs the first one nothing
+                return False
+            if min(across, down) > 1 and abs(across / down - 1) < _SAME_SHAPE:
+                return True
+        return False
 
     def _channel_pages(self, pages: int) -> list[int]:
         """Numbers of the pages of red, green and blue; empty where one page holds all colours."""
@@ -261,11 +282,7 @@ def _values(page: Page) -> NDArray[Any]:
 def _colours(page: Page, values: NDArray[Any]) -> tuple[NDArray[Any], int]:
     """Unsigned colours of shape (h, w, 1 or 3) of 8 or 16 bits, and how many of these are used."""
     whole = _unsigned(values)
-    if values.shape[2] == 3 and page.page.samplesperpixel == 1:
-        colours = whole
-    else:
-        opaque = page.has_alpha and page.is_unused(whole[:, :, -1])
-        colours = page.flat(whole, opaque)
+    colours = whole if values.shape[2] == 3 and page.page.samplesperpixel == 1 else page.flat_whole(whole)
     if colours.dtype == np.uint8:
         return colours, 8
     if 8 < page.page.bitspersample < 16:

@@ -232,6 +232,12 @@ class Page:
         white = np.iinfo(samples.dtype).max
         return np.asarray(samples[:, :, :3] + np.minimum(white - samples[:, :, 3:], white - samples[:, :, :3]))
 
+    def flat_whole(self, samples: NDArray[Any]) -> NDArray[Any]:
+        """The same of a whole picture, whose alpha tells by all of its values whether and how it is used."""
+        if samples.shape[2] == 4 and self._extra() == _UNASSOCIATED:
+            return pixels.whole_over_white(samples)
+        return self.flat(samples, self.has_alpha and self.is_unused(samples[:, :, -1]))
+
     def rgb(self, colours: NDArray[Any], depth: int) -> Rgb:
         """Colours of shape (h, w, 1 or 3) and of so many bits as a picture."""
         page = self.page

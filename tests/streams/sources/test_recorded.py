@@ -220,3 +220,11 @@ def test_frames_of_a_folder_come_in_the_order_of_their_numbers_and_damaged_ones_
     assert [number_of(frame.rgb) for frame in frames] == [1, 2, 9, 10]
     assert [fault.kind for fault in faults] == ["damaged"]
     assert faults[0].reason.startswith("f3.png is ")
+
+
+@needs_ffmpeg
+@pytest.mark.parametrize(("size", "aspect"), [("80:128", "2/1"), ("160:64", "1/2"), ("160:128", "1/1")])
+def test_pictures_of_pixels_that_are_not_square_get_square_ones(tmp_path: Path, size: str, aspect: str) -> None:
+    video = made(tmp_path / "v.mp4", "-vf", f"scale={size},setsar={aspect}", "-pix_fmt", "yuv420p")
+    frames, _ = taken(video)
+    assert frames[0].rgb.shape == (128, 160, 3)

@@ -14,6 +14,7 @@ import time
 import zlib
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import tifffile
@@ -289,6 +290,50 @@ def test_alpha_that_is_0_in_a_part_only_hides_that_part(tmp_path: Path) -> None:
     assert (rgb[1:] == 255).all()
     assert np.array_equal(images.of_array(np.dstack([field(), alpha])), rgb)
     assert np.array_equal(images.of_array(np.dstack([field(), np.zeros_like(alpha)])), field())
+
+
+@pytest.mark.parametrize("opaque", [1, 128])
+@pytest.mark.parametrize("deep", [False, True])
+def test_the_largest_alpha_is_opaque(tmp_path: Path, opaque: int, deep: bool) -> None:
+    kind = np.uint16 if deep else np.uint8
+    values = field().astype(kind) * (257 if deep else 1)
+    alpha = np.full((40, 60), opaque, kind)
+    everywhere = np.dstack([values, alpha])
+    alpha[20:] = 0
+    masked = np.dstack([values, alpha])
+    for number, (array, hidden) in enumerate([(everywhere, 40), (masked, 20)]):
+        cv2.imwrite(str(tmp_path / f"{number}.png"), array[:, :, [2, 1, 0, 3]])
+        tifffile.imwrite(tmp_path / f"{number}.tif", array, photometric="rgb", extrasamples=["unassalpha"])
+        for rgb in (images.of_array(array), *(images.read(tmp_path / f"{number}.{end}") for end in ("png", "tif"))):
+            assert np.array_equal(rgb[:hidden], field()[:hidden])
+            assert (rgb[hidden:] == 255).all()
+
+
+@pytest.mark.parametrize("tag", [0, 1])
+def test_a_small_copy_before_the_picture_is_not_counted(tmp_path: Path, tag: int) -> None:
+    with tifffile.TiffWriter(tmp_path / "a.tif") as writer:
+        writer.write(field()[::2, ::2].copy(), photometric="rgb", subfiletype=tag)
+        writer.write(field(), photometric="rgb")
+    with pytest.raises(ImageError, match="holds a small copy of a later picture as its first; save the whole picture alone"):
+        images.read(tmp_path / "a.tif")
+
+
+def test_a_tiff_of_webp_names_its_compression(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", field(), photometric="rgb")
+    content = (tmp_path / "a.tif").read_bytes()
+    # Tag 259, of type SHORT, one value: no compression.
+    plain = b"\x03\x01\x03\x00\x01\x00\x00\x00\x01\x00"
+    assert content.count(plain) == 1
+    (tmp_path / "a.tif").write_bytes(content.replace(plain, plain[:-2] + (50001).to_bytes(2, "little")))
+    with pytest.raises(ImageError, match="WEBP"):
+        images.read(tmp_path / "a.tif")
+
+
+def test_a_picture_of_whole_numbers_in_32_bits_is_read_as_its_file_is() -> None:
+    grey = field()[:, :, 0]
+    picture = Image.fromarray(grey.astype(np.int32) * 16)
+    assert picture.mode == "I"
+    assert np.array_equal(images.of_picture(picture)[:, :, 0], grey.astype(int) * 16 * 255 // 4095)
 
 
 def _case(name: str) -> Path:

@@ -166,6 +166,7 @@ COLOUR: dict[str, Form] = {
     "rgba tiff": (lambda: tiff(with_alpha(RGB, 255), extrasamples=["unassalpha"]), 0),
     "rgba tiff 16": (lambda: tiff(with_alpha(deep(RGB, 16), 65535), extrasamples=["unassalpha"]), 0),
     "rgba tiff 16 weighed": (lambda: tiff(with_alpha(deep(RGB, 16), 65535), extrasamples=["assocalpha"]), 0),
+    "packbits tiff with predictor": (lambda: tiff(RGB, compression="packbits", predictor=True), 0),
     "unused alpha png": (lambda: pillow(with_alpha(RGB, 0), "PNG"), 0),
     "unused alpha png 16": (lambda: opencv(with_alpha(deep(RGB, 16), 0), ".png"), 0),
     "unused alpha bmp": (lambda: opencv(with_alpha(RGB, 0), ".bmp"), 0),
