@@ -188,7 +188,9 @@ def _print_lines(console: Console, table: Table) -> None:
     headings = [" ".join(str(column.header).split()) for column in table.columns]
     columns = [[" ".join(str(text).split()) for text in column.cells] for column in table.columns]
     for row, texts in zip(table.rows, zip(*columns, strict=True), strict=True):
-        parts = (f"{heading} {text}".strip().replace(" ", _NO_BREAK) for heading, text in zip(headings, texts, strict=True) if text)
+        parts = (
+            f"{heading} {text}".strip().replace(" ", _NO_BREAK) for heading, text in zip(headings, texts, strict=True) if text
+        )
         filled = textwrap.fill(
             "; ".join(parts), console.width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
         )
