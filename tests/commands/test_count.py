@@ -128,7 +128,7 @@ def test_the_report_shows_all_and_is_the_same_after_an_interruption(fields: Path
     name = "<img src=x onerror=alert(1)>&'.png" if os.name != "nt" else "&'.png"
     blurred = cv2.GaussianBlur(cv2.imread(str(fields / "smear_a" / "field_01.jpg")), (0, 0), 10)
     cv2.imwrite(str(fields / "smear_a" / "blurred.png"), blurred)
-    (fields / "smear_b" / name).write_bytes((fields / "smear_b" / "field_01.jpg").read_bytes())
+    (fields / "smear_b" / name).write_bytes((fields / "smear_a" / "field_02.jpg").read_bytes())
     (fields / "smear_b" / "empty.jpg").write_bytes(b"")
     assert run_command(count.main, fields, "--out", "out") == 1
     text = Path("out/report.html").read_text(encoding="utf-8")
