@@ -28,6 +28,8 @@ _QUIET = {
 """Nothing is reported to anybody."""
 _MODE, _TOKEN = "RAY_AUTH_MODE", "RAY_AUTH_TOKEN"
 """Variables by which Ray takes whether programs must show a token to join a cluster, and the token."""
+_OWN_TOKEN = secrets.token_hex(32)
+"""Of clusters that this process starts: Ray takes the first that it sees for all of them."""
 _WANTS_TOKEN = f"if its head has a token (~/.ray/auth_token there), set {_MODE}=token, and {_TOKEN} to it"
 _LOOPBACK = "127.0.0.1"
 _CONNECT_S = 10.0
@@ -170,7 +172,7 @@ def _cluster(address: str | None) -> Iterator[Any]:
         os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
         # Else Ray leaves a token in the home folder, and each cluster that is started later wants it.
         if "RAY_AUTH_TOKEN_PATH" not in os.environ:
-            os.environ.setdefault(_TOKEN, secrets.token_hex(32))
+            os.environ.setdefault(_TOKEN, _OWN_TOKEN)
     else:
         _reach(address)
     try:
