@@ -118,6 +118,9 @@ class IterativeCircles(RedCircles):
         contours, _ = cv2.findContours(cells, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
         # Only what lies outside all cells is no cell: their pallor belongs to them.
         filled = np.asarray(cv2.drawContours(cells, contours, -1, 1, cv2.FILLED), dtype=np.uint8)
+        if filled.all():
+            # Without any ground there is no distance from it.
+            return np.zeros(filled.shape, np.float32)
         return np.asarray(cv2.distanceTransform(filled, cv2.DIST_L2, 5), dtype=np.float32)
 
 

@@ -78,6 +78,18 @@ def test_ground_without_cells_holds_none(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("kind", METHODS)
+def test_a_dark_surround_ends_no_method(
+    kind: type[Method], fitted: dict[type[Method], Method], test_fields: list[LabelledField]
+) -> None:
+    """What is dark all around a field may be taken for one cell, with all that it surrounds."""
+    rgb = cv2.copyMakeBorder(test_fields[0].rgb, 30, 30, 30, 30, cv2.BORDER_CONSTANT, value=(8, 8, 8))
+    detections = fitted[kind].detect(np.asarray(rgb, dtype=np.uint8))
+    assert np.isfinite(detections.xyxy).all()
+    assert np.isfinite(detections.score).all()
+
+
+@pytest.mark.slow
 def test_a_class_that_is_not_labelled_is_not_looked_for(
     train_fields: list[LabelledField], test_fields: list[LabelledField]
 ) -> None:
