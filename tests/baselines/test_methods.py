@@ -78,15 +78,12 @@ def test_ground_without_cells_holds_none(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", METHODS)
-def test_a_dark_surround_ends_no_method(
-    kind: type[Method], fitted: dict[type[Method], Method], test_fields: list[LabelledField]
+def test_where_all_is_taken_for_cells_there_is_no_circle(
+    fitted: dict[type[Method], Method], test_fields: list[LabelledField], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What is dark all around a field may be taken for one cell, with all that it surrounds."""
-    rgb = cv2.copyMakeBorder(test_fields[0].rgb, 30, 30, 30, 30, cv2.BORDER_CONSTANT, value=(8, 8, 8))
-    detections = fitted[kind].detect(np.asarray(rgb, dtype=np.uint8))
-    assert np.isfinite(detections.xyxy).all()
-    assert np.isfinite(detections.score).all()
+    """As the dark surround of an eyepiece is, with all that it surrounds."""
+    monkeypatch.setattr(CellThreshold, "cells", lambda _, rgb: np.ones(rgb.shape[:2], dtype=np.bool_))
+    assert len(fitted[IterativeCircles].detect(test_fields[0].rgb)) == 0
 
 
 @pytest.mark.slow
