@@ -16,6 +16,7 @@ from detector.baselines import crops, features
 from detector.baselines.candidates import Candidates
 from detector.baselines.circles import HoughCircles, IterativeCircles
 from detector.baselines.methods import Classical, LabelledField, red_width_px
+from detector.baselines.rcnn import RegionNetwork
 from detector.baselines.unet import UNet
 from detector.baselines.watershed import Watershed
 from detector.baselines.white_cells import CmykMoments, HueSaturation, cmyk
@@ -32,6 +33,7 @@ SIZE_WH = (280, 210)
 COLOURS = {RBC: (200, 40, 40), WBC: (20, 90, 200), PLATELETS: (20, 140, 60)}
 _GAP_PX, _CROP_PX, _CROPS = 6, 56, 9
 _QUALITY = 82
+_GREY = (90, 90, 90)
 
 
 def _ground(method: Any, rgb: Rgb) -> Rgb:
@@ -63,7 +65,14 @@ def _ink(method: CmykMoments, rgb: Rgb) -> Rgb:
 
 def _segments(method: Candidates, rgb: Rgb) -> Rgb:
     """Every segment that the forest judges."""
-    return _boxed(rgb, method.watershed.segments(rgb), [(90, 90, 90)] * len(method.watershed.segments(rgb)))
+    segments = method.watershed.segments(rgb)
+    return _boxed(rgb, segments, [_GREY] * len(segments))
+
+
+def _weighed(method: RegionNetwork, rgb: Rgb) -> Rgb:
+    """Every box that may be a cell by the second stage, whatever its score."""
+    xyxy = method.find(rgb).xyxy
+    return _boxed(rgb, xyxy, [_GREY] * len(xyxy))
 
 
 def _middles(method: UNet, rgb: Rgb) -> Rgb:
@@ -83,6 +92,7 @@ SEEN: dict[type[Classical], Callable[[Any, Rgb], Rgb]] = {
     CmykMoments: _ink,
     Candidates: _segments,
     UNet: _middles,
+    RegionNetwork: _weighed,
 }
 """What a method sees of a field of its working size."""
 
