@@ -28,6 +28,7 @@ class Timed:
     shapes_s: float
     """Processor time of their shapes."""
     looked: FieldShapes
+    """What its cells were called."""
 
     @property
     def cells(self) -> int:

@@ -52,7 +52,7 @@ def run(flow: Flow, setup: Setup, address: str | None, workers: int | None) -> N
         MissingExtraError: Ray is not installed. UsageError: the address is none, or versions differ. SourceError: no cluster is there.
         SmearcountError: a task cannot be done. KeyboardInterrupt: a signal came.
     """
-    with _cluster(address) as ray:
+    with _restored(_MODE, _TOKEN), _cluster(address) as ray:
         actors = workers or max(int(ray.cluster_resources().get("CPU", 1)), 1)
         flow.ahead = 2 * actors
         pool = _Pool(ray, setup, actors)
@@ -163,10 +163,23 @@ class _Actor:
 
 
 @contextmanager
+def _restored(*names: str) -> Iterator[None]:
+    """Leave these variables of the environment as they were, however the block ends."""
+    before = {name: os.environ.get(name) for name in names}
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+@contextmanager
 def _cluster(address: str | None) -> Iterator[Any]:
     """Ray, connected to the cluster at an address, or to one of its own on the loopback interface."""
     os.environ.update(_QUIET)
-    before = {name: os.environ.get(name) for name in (_MODE, _TOKEN)}
     if address is None:
         # Else Ray takes the address of a network, and is open to it.
         os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
@@ -199,11 +212,6 @@ def _cluster(address: str | None) -> Iterator[Any]:
         yield ray
     finally:
         ray.shutdown()
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
 
 
 def _leave_out_usage(ray: Any) -> None:
