@@ -117,14 +117,22 @@ def test_numpy_multiplies_on_one_thread_in_a_process_forked_in_the_block() -> No
 @pytest.mark.slow
 @pytest.mark.skipif(not cpu.ask().keep_memory, reason="needs glibc")
 def test_kept_memory_is_not_asked_for_again_and_given_back_at_the_end() -> None:
-    """Blocks of 64 MiB, which glibc by itself maps anew each time: each touched page is a fault."""
+    """Blocks of 64 MiB, which glibc by itself maps anew each time: each touched page is a fault.
+
+    They are asked of glibc itself: an aligned block, as torch asks for, need not fit where the last one lay.
+    """
     code = (
-        "import resource, torch\n"
+        "import ctypes, resource\n"
         "from pathlib import Path\n"
         "from detector.training import cpu\n"
+        "libc = ctypes.CDLL(None)\n"
+        "libc.malloc.restype, libc.malloc.argtypes = ctypes.c_void_p, [ctypes.c_size_t]\n"
+        "libc.free.restype, libc.free.argtypes = None, [ctypes.c_void_p]\n"
         "def faults():\n"
         "    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
-        "    torch.ones(16 << 20)\n"
+        "    block = libc.malloc(64 << 20)\n"
+        "    ctypes.memset(block, 1, 64 << 20)\n"
+        "    libc.free(block)\n"
         "    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before\n"
         "def pages(): return int(Path('/proc/self/statm').read_text().split()[1])\n"
         "plain = min(faults() for _ in range(6))\n"
