@@ -12,7 +12,7 @@ import json
 import platform
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from pathlib import Path
@@ -28,7 +28,7 @@ from detector.engines import local, slides
 from detector.engines.inputs import FieldInput
 from detector.engines.local import Work
 from detector.engines.slides import Cut
-from detector.engines.store import FetchError, Store, at_hand, stamp_at, url_of
+from detector.engines.store import Fetcher, FetchError, Store, at_hand, stamp_at, url_of
 from detector.errors import ImageError, ModelError, OutputError, SmearcountError, UsageError
 from detector.output import partitions, results, tables
 from detector.output import slides as slide_files
@@ -162,6 +162,7 @@ class ShardWorker:
         self._setup = setup
         self._store = Store(setup.out)
         self._work = Work(self._model, 1, tile_px=setup.key["tile_px"])
+        self._fetcher = Fetcher()
         self._copy = ExitStack()
         self._copied: tuple[str, Stamp] = ("", None)
         self._path = Path()
@@ -204,9 +205,9 @@ class ShardWorker:
         if written is not None and written["probes"] == probes and written["key"] == self._key:
             return SettledScale(Scale(**written["scale"]), problems, frozenset(large))
         estimates = []
-        for item in telling:
+        for item, copy in zip(telling, self._fetcher.each([item.place for item in telling]), strict=True):
             try:
-                estimates.append(self._estimate(item))
+                estimates.append(self._estimate(copy))
             except FetchError as error:
                 problems[item.field] = str(error)
             # Whatever one field does to the model must not cost the others their counts.
@@ -218,9 +219,9 @@ class ShardWorker:
             self._store.write(f"{folder}/{_SCALE}", sealed({"probes": probes, "key": self._key, "scale": asdict(scale)}))
         return SettledScale(scale, problems, frozenset(large))
 
-    def _estimate(self, item: ArchiveField) -> Estimate | None:
+    def _estimate(self, copy: AbstractContextManager[Path]) -> Estimate | None:
         try:
-            with at_hand(item.place) as path:
+            with copy as path:
                 return local.estimate_of(self._model, path)
         except FetchError:
             raise
@@ -238,22 +239,24 @@ class ShardWorker:
         lines = self._lines(name, scale)
         begun = self._begun(name) if careful else set()
         todo = [item for item in part if not _holds(lines.get(item.field), item, careful)]
-        for item in todo:
+        # What is not to be read has no place to fetch it from.
+        places = ["" if item.problem or item.field in begun else item.place for item in todo]
+        for item, copy in zip(todo, self._fetcher.each(places), strict=True):
             if careful and item.field not in begun:
                 self._write(name, scale, [*_in_order(part, lines), sealed({"begun": item.field})])
             stamp = item.stamp
-            result = _unread(item, KILLED) if item.field in begun else self._counted(item, scale)
+            result = _unread(item, KILLED) if item.field in begun else self._counted(item, scale, copy)
             lines[item.field] = as_line(result, stamp)
             if careful:
                 self._write(name, scale, _in_order(part, lines))
         if todo and not careful:
             self._write(name, scale, _in_order(part, lines))
 
-    def _counted(self, item: ArchiveField, scale: Scale | None) -> FieldResult:
+    def _counted(self, item: ArchiveField, scale: Scale | None, copy: AbstractContextManager[Path]) -> FieldResult:
         if item.problem:
             return _unread(item, item.problem)
         try:
-            with at_hand(item.place) as path:
+            with copy as path:
                 return local.detect_field(
                     item.at(path), self._work, lambda given, picture: local.own_scale(given, picture) or scale
                 )

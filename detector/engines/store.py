@@ -6,8 +6,11 @@ import hashlib
 import re
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import AbstractContextManager, contextmanager
+from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -20,6 +23,8 @@ _PROBE = ".writable"
 _PACKAGES = {"s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "abfs": "adlfs", "az": "adlfs"}
 _PAUSES_S = (1.0, 4.0)
 """Before a store that failed is asked again."""
+_AHEAD = 2
+"""Files that are fetched while one is worked on: an answer may take as long as a field's count."""
 _MEANT = "check its name, and AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (or their like) on each machine"
 
 
@@ -165,10 +170,57 @@ def at_hand(place: str) -> Iterator[Path]:
         yield Path(place)
         return
     with tempfile.TemporaryDirectory(prefix="smearcount-") as folder:
-        fs, path = _opened(url)
-        copy = Path(folder) / f"field{PurePosixPath(path).suffix}"
-        _fetch(fs, path, copy)
-        yield copy
+        yield _copied(url, Path(folder) / "field")
+
+
+class Fetcher:
+    """Hands out files one after the other, with the next ones of an object store on their way."""
+
+    def __init__(self) -> None:
+        # The same threads for all files, for each has a connection of its own.
+        self._threads = ThreadPoolExecutor(_AHEAD, "fetch")
+
+    def each(self, places: Sequence[str]) -> Iterator[AbstractContextManager[Path]]:
+        """For each place what `at_hand` gives; it can be used until the next one is asked for, or left unused."""
+        if not any(map(url_of, places)):
+            yield from map(at_hand, places)
+            return
+        with tempfile.TemporaryDirectory(prefix="smearcount-") as folder:
+            waiting = ((url_of(place), place, Path(folder) / str(number)) for number, place in enumerate(places))
+            coming: deque[tuple[str, Future[Path] | None]] = deque()
+            begun: list[Future[Path]] = []
+            try:
+                while True:
+                    for url, place, copy in islice(waiting, 1 + _AHEAD - len(coming)):
+                        if url is not None:
+                            begun.append(self._threads.submit(_copied, url, copy))
+                        coming.append((place, None if url is None else begun[-1]))
+                    if not coming:
+                        return
+                    yield _handed(*coming.popleft())
+            finally:
+                # None may write into the folder after its end.
+                wait([copy for copy in begun if not copy.cancel()])
+
+
+@contextmanager
+def _handed(place: str, copy: Future[Path] | None) -> Iterator[Path]:
+    if copy is None:
+        yield Path(place)
+        return
+    path = copy.result()
+    try:
+        yield path
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def _copied(url: str, copy: Path) -> Path:
+    """A copy of a file of an object store, with its ending."""
+    fs, path = _opened(url)
+    copy = copy.with_name(copy.name + PurePosixPath(path).suffix)
+    _fetch(fs, path, copy)
+    return copy
 
 
 def _fetch(fs: Any, path: str, copy: Path) -> None:

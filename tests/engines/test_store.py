@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import threading
 import uuid
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import cv2
@@ -178,6 +179,46 @@ def test_files_of_a_store_are_whole_or_not_there(bucket: str, tmp_path: Path) ->
         assert path == tmp_path
     with pytest.raises(ImageError, match="does not exist"), store.at_hand(f"{bucket}/gone.jpg"):
         pass
+
+
+def test_the_next_files_of_a_store_come_while_one_is_worked_on(
+    memory: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fs, root = fsspec.core.url_to_fs(memory)
+    for name in "abcd":
+        fs.pipe_file(f"{root}/{name}.jpg", name.encode())
+    begun = {name: threading.Event() for name in ("a", "b", "c", "d", "gone")}
+    fetch = store._fetch
+
+    def noted(fs: Any, path: str, copy: Path) -> None:
+        begun[PurePosixPath(path).stem].set()
+        fetch(fs, path, copy)
+
+    monkeypatch.setattr(store, "_fetch", noted)
+    monkeypatch.setattr(store.tempfile, "tempdir", str(tmp_path))
+    fetcher = store.Fetcher()
+    local = tmp_path / "local.jpg"
+    files = fetcher.each([f"{memory}/a.jpg", f"{memory}/gone.jpg", str(local), f"{memory}/b.jpg", f"{memory}/c.jpg"])
+    with next(files) as path:
+        assert (path.read_bytes(), path.suffix) == (b"a", ".jpg")
+        assert begun["gone"].wait(10)
+        assert not begun["b"].is_set(), "more are fetched than there is to be room for"
+    assert not path.exists()
+    with pytest.raises(ImageError, match="does not exist"), next(files):
+        pass
+    with next(files) as path:
+        assert path == local
+    next(files)  # Is left unused.
+    with next(files) as path:
+        assert path.read_bytes() == b"c"
+    with pytest.raises(StopIteration):
+        next(files)
+    # Those that are begun and not asked for any more end before their folder goes.
+    files = fetcher.each([f"{memory}/{name}.jpg" for name in "abcd"])
+    with next(files):
+        assert begun["d"].is_set() is False
+    files.close()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_bucket_that_is_not_there_or_denies_is_told(s3: str, monkeypatch: pytest.MonkeyPatch) -> None:
