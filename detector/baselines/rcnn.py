@@ -7,6 +7,7 @@ From random weights and some 150 fields it learns far less than theirs, and take
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 import torch
@@ -28,8 +29,13 @@ _RATE = 0.0005
 _LEAST_SEARCHED = 0.01
 """Score from which on average precision weighs a find."""
 _MOST_CELLS = 300
-_SIDES_PX = (12, 24, 48, 72, 120)
-"""Sides of the boxes that it begins from."""
+_STAGES = [2, 3]
+"""Of the trunk, those that cells are looked for in, with 8 and 16 px to a value. By default it is 32 px, and one value sees a whole cell:
+its middle is known then, but not its size."""
+_SIDES_PX = ((20, 36), (48, 72), (96, 144))
+"""Sides of the boxes that it begins from, in these stages and in a coarser one."""
+_GROUPS = 8
+"""Of channels that are normalized together. The statistics of batches of two, as BatchNorm keeps them, do not suit single fields."""
 
 
 class RegionNetwork(Classical):
@@ -78,12 +84,17 @@ class RegionNetwork(Classical):
 def _network() -> FasterRCNN:
     """The network, untrained: it takes pictures as they are, and begins from boxes of the sizes of cells."""
     backbone = mobilenet_backbone(
-        backbone_name="mobilenet_v3_large", weights=None, fpn=True, norm_layer=nn.BatchNorm2d, trainable_layers=6
+        backbone_name="mobilenet_v3_large",
+        weights=None,
+        fpn=True,
+        norm_layer=partial(nn.GroupNorm, _GROUPS),
+        trainable_layers=6,
+        returned_layers=_STAGES,
     )
     return FasterRCNN(
         backbone,
         len(CLASSES) + 1,
-        rpn_anchor_generator=AnchorGenerator((_SIDES_PX,) * 3, ((0.75, 1.0, 1.33),) * 3),
+        rpn_anchor_generator=AnchorGenerator(_SIDES_PX, ((0.75, 1.0, 1.33),) * len(_SIDES_PX)),
         rpn_post_nms_top_n_train=_MOST_CELLS,
         rpn_post_nms_top_n_test=_MOST_CELLS,
         box_batch_size_per_image=64,

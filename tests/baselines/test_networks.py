@@ -20,6 +20,7 @@ from detector.baselines.crops import Crops, of_boxes
 from detector.baselines.methods import Classical, LabelledField
 from detector.baselines.scores import score
 from detector.errors import MissingExtraError, NothingToDoError
+from detector.vision import boxes
 from detector.vision.cells import CLASSES, PLATELETS, RBC, WBC
 from detector.vision.model import Model
 
@@ -188,6 +189,23 @@ def test_a_class_that_is_not_labelled_is_not_looked_for(
     assert searched.size_wh == test_fields[0].record.size_wh
     with pytest.raises(NothingToDoError, match="learns from 3 labelled fields or more, got 2"):
         kind().fit(train_fields[:2])
+
+
+def test_faster_r_cnn_begins_from_boxes_that_cover_half_of_every_cell() -> None:
+    """At its default depth the places of boxes are 32 px apart, and cells between them are never learned as such."""
+    from torchvision.models.detection.image_list import ImageList
+
+    from detector.baselines import rcnn
+
+    pictures = torch.zeros(1, 3, 320, 320)
+    network = rcnn._network().eval()
+    with torch.inference_mode():
+        features = list(network.backbone(pictures).values())
+        (begun,) = network.rpn.anchor_generator(ImageList(pictures, [(320, 320)]), features)
+    for side in (20, 28, 40, 48, 60, 80, 110):
+        for at in range(100, 132, 5):
+            cells = np.array([[at, at + 7, at + side, at + 7 + side]], np.float32)
+            assert boxes.iou(begun.numpy(), cells).max() >= 0.5, (side, at)
 
 
 def touching(ignore: list[list[float]]) -> LabelledField:
