@@ -22,7 +22,7 @@ from detector.vision.cells import CLASSES, PLATELETS, RBC, WBC
 from detector.vision.detections import Detections
 from detector.vision.images import Rgb
 
-STEPS = 800
+STEPS = 1600
 """Batches that it learns from."""
 _BATCH = 2
 _RATE = 0.0005
