@@ -445,8 +445,8 @@ def test_a_hundred_thousand_cells_and_ten_thousand_boxes_are_shown(tmp_path: Pat
         )
         assert drawing_ms < 500
         # Twelve megapixels come in their own pixels, and are shown one to one.
-        image = "(() => { const one = Konva.stages[0].find('Image')[0].image(); return [one.naturalWidth ?? one.width, one.naturalHeight ?? one.height]; })()"
-        assert chromium.run(image) == [4000, 3000]
+        size = "(() => { const shown = Konva.stages[0].find('Image')[0].image(); return [shown.width, shown.height]; })()"
+        assert chromium.run(size) == [4000, 3000]
         shown.press("p")
         shown.wait(lambda: seen(shown)[0] == pytest.approx(1 / chromium.run("devicePixelRatio")))
         assert chromium.complaints == []
