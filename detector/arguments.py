@@ -147,6 +147,6 @@ class _Help(argparse.HelpFormatter):
     def _get_help_string(self, action: argparse.Action) -> str:
         notes = ["required"] if action.required and action.option_strings else []
         notes += [action.type.bounds] if isinstance(action.type, Number) and action.type.bounds else []
-        untold = action.default is False or action.default in (None, argparse.SUPPRESS, [])
+        untold = action.default is False or action.default in (None, argparse.SUPPRESS, [], "")
         notes += [] if untold else [f"default: {action.default}"]
         return ((action.help or "") + (f" ({'; '.join(notes)})" if notes else "")).replace("%", "%%")

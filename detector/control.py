@@ -116,7 +116,7 @@ def parser() -> Parser:
     add("--days", type=Number(int, control.LEAST_DAYS), default=ControlOptions.days, help=days)
     add("--targets", type=Path, help="CSV file with means and standard deviations that are not learned: measure,mean,sd")
     add("--um-per-px", type=Number(float), help="scale in micrometres per pixel")
-    add("--model", type=Path, help="an .onnx model; default: the shipped one")
+    add("--model", type=Path, help="an .onnx model, or the name of one that adapt made; default: the shipped one")
     return made
 
 

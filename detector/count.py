@@ -93,9 +93,16 @@ def parser() -> Parser:
     add("--engine", choices=ENGINES, default=CountOptions.engine, help="ray counts on a cluster, and writes Parquet")
     add("--ray-address", metavar="<host:port>", help="head of the cluster of --engine ray; default: one on this computer")
     add("--resume", action="store_true", help="continue the interrupted count in --out")
-    add("--json", action="store_true", help="print the results as one JSON document; all other text goes to standard error")
-    add("--quiet", action="store_true", help="print only warnings, doubtful and unread fields, and errors")
+    add_printed(made)
     return made
+
+
+def add_printed(parser: Parser) -> None:
+    """Add the options that say what is printed."""
+    parser.add_argument(
+        "--json", action="store_true", help="print the results as one JSON document; all other text goes to standard error"
+    )
+    parser.add_argument("--quiet", action="store_true", help="print only warnings, doubtful and unread fields, and errors")
 
 
 def main() -> None:

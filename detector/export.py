@@ -53,8 +53,8 @@ def export(
 ) -> int:
     """Make an ONNX model for counting from trained weights, with thresholds tuned on the datasets' val fields.
 
-    Where thresholds do about as well there, laboratories can decide that a second model was trained without (--unseen-model,
-    --unseen-data): the one that counts their val fields best by that model is taken.
+    Several thresholds may do about as well there. Then laboratories can decide that a second model was trained without: of these
+    thresholds, the one by which --unseen-model counts the val fields of --unseen-data best is taken.
     """
     if (unseen_model is None) != (not unseen_data):
         raise UsageError("--unseen-model and --unseen-data go together; give both or neither")

@@ -93,7 +93,7 @@ def parser() -> Parser:
     add("--data", type=Path, required=True, help="folder of Chula RBC-12, with images and points")
     add("--labels", type=Path, default=ShapesOptions.labels, help="folder with boxes of the same fields, as YOLO files")
     add("--splits", type=Path, default=ShapesOptions.splits, help="folder with train.txt, val.txt and test.txt")
-    of_rivals = "classifier of detector.compare to measure beside it, by its name in docs/methods.md; can be given several times"
+    of_rivals = "classifier of detector.compare to measure beside it, by its name there; can be given several times"
     add("--classical", metavar="<name>", action="append", default=[], help=of_rivals)
     add("--seed", type=Number(int, 0), default=0, help="random seed")
     add("--out", type=Path, help="folder for the results; default: runs/shapes/<time>")

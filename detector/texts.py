@@ -166,7 +166,7 @@ def _checked(table: TextTable, advice: str) -> TextTable:
 
 
 def _of_workbook(path: Path, read: bytes) -> TextTable:
-    """The first sheet of a workbook; each cell as the text that it would be in a CSV file."""
+    """The first sheet of a workbook; each entry as the text that it would be in a CSV file."""
     try:
         import openpyxl
     except ImportError:
@@ -195,7 +195,7 @@ def _of_workbook(path: Path, read: bytes) -> TextTable:
             f"{path}: is no workbook (.xlsx) that can be read ({_first_line(error)}); save it as CSV in UTF-8"
         ) from None
     _refuse_uncomputed(path, values, entered)
-    lines = [(line, [_cell_text(value) for value in row]) for line, row in enumerate(values, start=1)]
+    lines = [(line, [_entry_text(value) for value in row]) for line, row in enumerate(values, start=1)]
     names = lines[0][1] if lines else []
     while names and not names[-1]:
         names.pop()
@@ -219,8 +219,8 @@ def _refuse_uncomputed(path: Path, values: Sequence[Sequence[object]], entered: 
                 )
 
 
-def _cell_text(value: object) -> str:
-    """A cell of a workbook as text; a whole number has no decimal point, and what is true or false is so in small letters.
+def _entry_text(value: object) -> str:
+    """An entry of a workbook as text; a whole number has no decimal point, and what is true or false is so in small letters.
 
     A number with three decimals gets a fourth, so that it cannot be read as thousands with points between them.
     """

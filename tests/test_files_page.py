@@ -5,13 +5,14 @@ from __future__ import annotations
 import csv
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from detector import convert, count, stream
+from detector import control, convert, count, evaluate, factor, stream
+from detector.accuracy.report import drawings
 from detector.output import slides
 from detector.review import outcome
 from detector.review.journal import JOURNAL, ReviewJournal
@@ -25,7 +26,8 @@ from detector.vision.detections import Detections
 PAGE = Path(__file__).parents[1] / "docs" / "files.md"
 SAMPLES = Path(__file__).parents[1] / "datasets" / "samples"
 NAMED_BY_DATA = ("versions", "settings", "reasons", "faults", "key", "splits", "cells")
-"""Objects whose keys are names that the page does not list."""
+OF_A_STUDY = (*NAMED_BY_DATA, "classes", "samples", "groups", "variances", "bias")
+"""Objects whose keys are names that the page does not list; and those of a study, which has figures in them."""
 IN_SHORT = (
     "boxes",
     "failed",
@@ -56,17 +58,25 @@ def header(path: Path) -> set[str]:
         return set(next(csv.reader(file)))
 
 
-def keys(content: Any, path: str = "") -> Iterator[str]:
-    """Paths of all keys, as the page writes them."""
+def keys(content: Any, path: str = "", named: tuple[str, ...] = NAMED_BY_DATA) -> Iterator[str]:
+    """Paths of all keys, as the page writes them; `named` are objects whose keys are names."""
     last = path.removesuffix("[]").rpartition(".")[2]
     if isinstance(content, list):
         for one in content if path not in IN_SHORT else ():
-            yield from keys(one, f"{path}[]")
+            yield from keys(one, f"{path}[]", named)
     elif isinstance(content, dict) and path not in IN_SHORT:
         for name, one in content.items():
-            at = f"{path}.{'NAME' if last in NAMED_BY_DATA else name}".removeprefix(".")
+            at = f"{path}.{'NAME' if last in named else name}".removeprefix(".")
             yield at
-            yield from keys(one, at)
+            yield from keys(one, at, named)
+
+
+def without_limits(content: Any) -> Any:
+    """The same with each figure as its value alone."""
+    if isinstance(content, dict):
+        is_figure = content.keys() == {"value", "low", "high"}
+        return content["value"] if is_figure else {name: without_limits(one) for name, one in content.items()}
+    return [without_limits(one) for one in content] if isinstance(content, list) else content
 
 
 @pytest.fixture
@@ -147,3 +157,50 @@ def test_a_stream_writes_what_the_page_names(run_command: Run, monkeypatch: pyte
 def test_a_conversion_writes_what_the_page_names(run_command: Run) -> None:
     assert run_command(convert.main, SAMPLES / "truth.json", "--splits", "0.4/0.3/0.3", "--out", "set") == 0
     assert set(keys(json.loads(Path("set/audit.json").read_text(encoding="utf-8")))) == documented("audit.json")
+
+
+def test_cells_and_a_control_are_written_as_the_page_names_them(fields: Path, run_command: Run) -> None:
+    assert run_command(count.main, fields, "--out", "out", "--export", "csv") == 0
+    assert header(Path("out/exchange/csv/cells.csv")) == documented("cells.csv")
+    pytest.importorskip("matplotlib", reason="needs the evaluate extra: pip install -e '.[evaluate]'")
+    assert run_command(control.main, fields, "--log", "control.csv") == 0
+    assert header(Path("control.csv")) == documented("control.csv")
+
+
+def write_table(path: str, lines: Iterable[str]) -> None:
+    Path(path).write_text("\n".join(lines), encoding="utf-8")
+
+
+def test_studies_write_what_the_page_names(run_command: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("matplotlib", reason="needs the evaluate extra: pip install -e '.[evaluate]'")
+    # The plots take the time.
+    monkeypatch.setattr(drawings, "write", lambda _folder, parts, *_kinds: {part: [] for part in parts})
+    monkeypatch.chdir(tmp_path)
+    write_table(
+        "again.csv", ["smear,day,run,RBC", *(f"p,{day},{run},{90 + 7 * day + run}" for day in (1, 2) for run in (1, 2, 2))]
+    )
+    write_table("ours.csv", ["smear,RBC", *(f"s{i},{100 + 9 * i + i % 3}" for i in range(12))])
+    write_table("hand.csv", ["smear,RBC", *(f"s{i},{100 + 9 * i}" for i in range(12))])
+    write_table("readers.csv", ["sample,reader,a,b", *(f"{i},{reader},{90 + i},{110 - i}" for i in range(3) for reader in "AB")])
+    write_table("smears.csv", ["smear,class,warning,per_mm2", *(f"s{i},Platelets,,{100 + i}" for i in range(12))])
+    write_table("analyser.csv", ["smear,PLT 10^9/L", *(f"s{i},{50 + i}" for i in range(12))])
+    studies = {
+        "repeatability": ("--counts", "again.csv"),
+        "methods": ("--counts", "ours.csv", "--truth", "hand.csv"),
+        "readers": ("--counts", "readers.csv"),
+    }
+    for name, given in studies.items():
+        assert run_command(evaluate.main, "--protocol", name, *given, "--out", name) == 0
+    assert run_command(factor.main, "smears.csv", "--analyser", "analyser.csv", "--out", "factor") == 0
+    written = [json.loads(Path(name, "metrics.json").read_text(encoding="utf-8")) for name in (*studies, "factor")]
+    assert {one for document in written for one in keys(without_limits(document), named=OF_A_STUDY)} == documented(
+        "metrics.json of a study"
+    )
+
+
+def test_the_page_of_methods_names_the_columns_of_a_comparison() -> None:
+    page = (PAGE.parent / "methods.md").read_text(encoding="utf-8")
+    table = page.split("| column of `compare.csv` |")[1].split("\n\n")[0]
+    cells = re.findall(r"^\| (`[^|]+`) \|", table, re.MULTILINE)
+    report = pytest.importorskip("detector.baselines.report", reason="needs the baselines extra: pip install -e '.[baselines]'")
+    assert [name for cell in cells for name in re.findall(r"`([^`]+)`", cell)] == list(report._COLUMNS)

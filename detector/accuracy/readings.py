@@ -208,7 +208,7 @@ def differentials(path: Path) -> Differentials:
     """Differentials of two readers from a table: `sample`, `reader`, perhaps `slide`, and a column for each class of cells.
 
     Raises:
-        ManifestError: it cannot be read, does not have two readers, or a cell holds no whole number; the message names the line.
+        ManifestError: it cannot be read, does not have two readers, or an entry holds no whole number; the message names the line.
     """
     expected = "give a CSV file with columns sample,reader,slide and one for each class, with numbers of cells"
     columns = _Columns(path, expected, [READER], ("sample", SMEAR))

@@ -157,10 +157,10 @@ class _Reader:
 
 
 def number_in(table: texts.TextTable, line: int, place: int, text: str, what: str = "number of cells") -> float:
-    """What a cell of a table says, an int where it is a whole number.
+    """What an entry of a table says, an int where it is a whole number.
 
     Args:
-        line: of the cell, for messages; `place` is that of its column, and `text` what stands in it.
+        line: of the entry, for messages; `place` is that of its column, and `text` what stands in it.
         what: what it should be, for messages.
 
     Raises:

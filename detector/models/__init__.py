@@ -35,7 +35,7 @@ def _lines(card: Mapping[str, Any]) -> list[str]:
     return [
         f"for: {card.get('about') or 'not named'}, adapted from {origin}"
         if origin
-        else "for: thin smears in any light and stain",
+        else "for: stained thin smears; errors in other stains and light can be larger than these",
         *_errors(card),
         f"licence {card['licence']}, SHA-256 {card['sha256'][:12]}",
     ]

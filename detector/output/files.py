@@ -124,11 +124,11 @@ def write_text(target: Path, content: str) -> None:
 
 
 def write_csv(target: Path, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Write a table with a header; None becomes an empty cell, and text that a spreadsheet would run is disarmed."""
+    """Write a table with a header; None becomes an empty entry, and text that a spreadsheet would run is disarmed."""
     buffer = io.StringIO(newline="")
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(columns)
-    writer.writerows([cell(value) for value in row] for row in rows)
+    writer.writerows([as_entry(value) for value in row] for row in rows)
     write_text(target, buffer.getvalue())
 
 
@@ -157,11 +157,11 @@ def _shortened(part: str) -> str:
 
 
 def rearmed(text: str) -> str:
-    """Text as it was before `cell` disarmed it."""
+    """Text as it was before `as_entry` disarmed it."""
     return text[1:] if text[:1] == "'" and text[1:2] in _ARMED else text
 
 
-def cell(value: object) -> object:
+def as_entry(value: object) -> object:
     """A value as it stands in a table: None is empty, and text that a spreadsheet would run is disarmed."""
     if value is None:
         return ""

@@ -151,7 +151,7 @@ def _sheet(foot: str) -> FPDF:
     """An empty document with its fonts and its foot."""
     from fpdf import FPDF
 
-    class Sheet(FPDF):
+    class Paper(FPDF):
         def footer(self) -> None:
             self.set_y(12 - _BOTTOM_MM)
             self.set_font(_FAMILY, "", _SMALL_PT - 1)
@@ -159,7 +159,7 @@ def _sheet(foot: str) -> FPDF:
             self.cell(self.epw - 24, 4, foot)
             self.cell(24, 4, f"page {self.page_no()} of {{nb}}", align="R")
 
-    sheet = Sheet(format="A4")
+    sheet = Paper(format="A4")
     sheet.set_margins(_MARGIN_MM, _MARGIN_MM)
     sheet.set_auto_page_break(True, _BOTTOM_MM)
     for style, name in (("", "DejaVuSans.ttf"), ("B", "DejaVuSans-Bold.ttf")):

@@ -153,7 +153,7 @@ def _rows(path: Path) -> dict[str, dict[str, str]]:
 
 def _key(field: str) -> str:
     """A field's name as it stands in a table."""
-    return files.readable(str(files.cell(field))).strip()
+    return files.readable(str(files.as_entry(field))).strip()
 
 
 def _ordered(names: Iterable[str], rows: Mapping[str, object]) -> list[str]:

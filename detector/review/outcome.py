@@ -22,6 +22,7 @@ from detector.output.exchange import run as runs
 from detector.output.figures import many
 from detector.output.report import content
 from detector.output.tables import Table
+from detector.review import printed
 from detector.review.review import FieldState, Review, smear_count
 from detector.shipped import version
 from detector.vision.cells import CLASSES
@@ -89,9 +90,8 @@ def write(review: Review, with_pdf: bool = False) -> Path:
         (folder / results.PDF).unlink(missing_ok=True)
     html.write(folder / results.REPORT, _report(taken, review, written))
     if with_pdf:
-        from detector.review import printed  # imports this module
-
-        printed.write(folder / results.PDF, taken, review, written)
+        rows = [field_row(state) for state in taken.states[: pdf.MOST_ROWS]]
+        printed.write(folder / results.PDF, taken, review, written, confusion_table(taken), rows)
     return folder
 
 

@@ -3,27 +3,36 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from detector.counting.smears import SmearCount
 from detector.output.figures import many
 from detector.output.pdf import MOST_ROWS, NOT_KNOWN, Document, moment
 from detector.output.report import content
 from detector.output.report.printed import USE, counts, doubts, left_out, made
-from detector.review.outcome import Mark, Snapshot, confusion_table, field_row
+from detector.output.tables import Table
 from detector.review.review import FieldState, Review
 from detector.shipped import version
 from detector.vision.cells import CLASSES
+
+if TYPE_CHECKING:
+    from detector.review.outcome import Mark, Snapshot
 
 _SMEAR_MM = 100.0
 """Room that a smear's table and its lines to sign on take together."""
 
 
-def write(target: Path, taken: Snapshot, review: Review, written: str) -> None:
+def write(
+    target: Path, taken: Snapshot, review: Review, written: str, confusion: Table, field_rows: Sequence[Sequence[str]]
+) -> None:
     """Write the report of a review.
 
     Args:
         written: when its results were written, in UTC.
+        confusion: what the model and the readers called the cells.
+        field_rows: lines of fields as in the page's report, in the order of `taken.states`; some of the first are enough.
 
     Raises:
         MissingExtraError: the packages that write PDF are not installed. OutputError: it cannot be written.
@@ -48,20 +57,19 @@ def write(target: Path, taken: Snapshot, review: Review, written: str) -> None:
     document.sentence(
         "Cells of the fields that were looked at. Rows: what the model called them; columns: what the readers called them."
     )
-    table = confusion_table(taken)
-    rows = [[str(row[0]), *(NOT_KNOWN if number is None else f"{number:,}" for number in row[1:])] for row in table.rows]
-    document.table(list(table.columns), rows, [1.4, *(1 for _ in table.columns[1:])])
+    rows = [[str(row[0]), *(NOT_KNOWN if number is None else f"{number:,}" for number in row[1:])] for row in confusion.rows]
+    document.table(list(confusion.columns), rows, [1.4, *(1 for _ in confusion.columns[1:])])
     document.heading("Fields", _SMEAR_MM / 3)
     columns = ["field", *CLASSES, "looked at", "cells changed", "remarks"]
-    document.table(columns, [_field(state) for state in taken.states[:MOST_ROWS]], (3, 0.9, 0.9, 1.4, 2.6, 1.8, 2.6), words=3)
+    shown = [_field(state, row) for state, row in zip(taken.states[:MOST_ROWS], field_rows, strict=False)]
+    document.table(columns, shown, (3, 0.9, 0.9, 1.4, 2.6, 1.8, 2.6), words=3)
     left_out(document, len(taken.states) - MOST_ROWS, "field", "counts.csv")
     document.write(target)
 
 
-def _field(state: FieldState) -> list[str]:
-    row = field_row(state)
-    row[len(CLASSES) + 1] = f"{state.looked['by']}, {moment(state.looked['at'])}" if state.looked else "no"
-    return row
+def _field(state: FieldState, row: Sequence[str]) -> list[str]:
+    looked = f"{state.looked['by']}, {moment(state.looked['at'])}" if state.looked else "no"
+    return [*row[: len(CLASSES) + 1], looked, *row[len(CLASSES) + 2 :]]
 
 
 def _smear(document: Document, smear: SmearCount, taken: Snapshot) -> None:

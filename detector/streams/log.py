@@ -162,8 +162,8 @@ class FrameLog:
         if self._file is None:
             return
         line = io.StringIO()
-        cells = [files.cell(value) for value in values]
-        csv.writer(line, lineterminator="\n").writerow([*cells, *[""] * (len(COLUMNS) - len(cells))])
+        entries = [files.as_entry(value) for value in values]
+        csv.writer(line, lineterminator="\n").writerow([*entries, *[""] * (len(COLUMNS) - len(entries))])
         try:
             self._file.write(line.getvalue().encode("utf-8", "backslashreplace"))
             if time.monotonic() - self._synced > _SYNC_EVERY_S:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from detector.vision import images
-from detector.vision.detections import Detections
+
+if TYPE_CHECKING:
+    from detector.vision.detections import Detections
 
 Colour = tuple[int, int, int]
 """Red, green and blue, 0 to 255."""

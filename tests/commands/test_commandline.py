@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 import subprocess
 import sys
 import tomllib
@@ -16,7 +17,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from detector import __main__ as commands
-from detector import commandline, count, demo, shipped, synth, train
+from detector import adapt, commandline, count, demo, shipped, synth, train
 from detector.arguments import Number, Parser
 from detector.commandline import run
 from detector.errors import NothingToDoError, UsageError
@@ -179,6 +180,13 @@ def test_the_samples_are_counted_wherever_the_program_is(run_command: Run) -> No
     assert Path("out/counts.csv").read_text(encoding="utf-8").count(",ok,") == 8
 
 
+def test_the_samples_are_counted_for_scripts_too(run_command: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command(demo.main, "--out", "out", "--json") == 0
+    assert len(json.loads(capsys.readouterr().out)["counts"]) == 8
+    assert run_command(demo.main, "--out", "again", "--quiet") == 0
+    assert capsys.readouterr().out == ""
+
+
 def test_folders_of_the_repository_are_in_the_wheel_where_they_are_looked_for() -> None:
     wheel = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["hatch"]["build"]["targets"]["wheel"]
     for folder in (shipped.configs(), shipped.samples(), shipped.sources()):
@@ -196,6 +204,11 @@ def test_shells_can_complete_all_commands() -> None:
 def test_zero_is_a_default_that_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "120")
     assert "(from 0 up; default: 0)" in synth.parser().format_help()
+
+
+def test_nothing_is_no_default_that_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "120")
+    assert "default: )" not in adapt.parser().format_help()
 
 
 def test_a_setting_that_is_a_switch_can_be_switched_off() -> None:

@@ -420,7 +420,7 @@ def test_markup_in_a_name_is_text(shown: Shown) -> None:
 
 
 def test_a_hundred_thousand_cells_and_ten_thousand_boxes_are_shown(tmp_path: Path, chromium: Window) -> None:
-    many, dense = write_run(tmp_path / "many", 50, 2000), write_run(tmp_path / "dense", 1, 10_000, (2000, 1500))
+    many, dense = write_run(tmp_path / "many", 50, 2000), write_run(tmp_path / "dense", 1, 10_000, (4000, 3000))
     run = open_run(many)
     with ReviewJournal(many, run.sha256) as journal, ReviewPage(("127.0.0.1", 0), Review(run, journal), "Ann") as page:
         shown = Shown(Review, page.url, chromium)  # type: ignore[arg-type]
@@ -444,5 +444,10 @@ def test_a_hundred_thousand_cells_and_ten_thousand_boxes_are_shown(tmp_path: Pat
             "for (let i = 0; i < 5; i++) layer.draw(); return (performance.now() - began) / 5; })()"
         )
         assert drawing_ms < 500
+        # Twelve megapixels come in their own pixels, and are shown one to one.
+        size = "(() => { const shown = Konva.stages[0].find('Image')[0].image(); return [shown.width, shown.height]; })()"
+        assert chromium.run(size) == [4000, 3000]
+        shown.press("p")
+        shown.wait(lambda: seen(shown)[0] == pytest.approx(1 / chromium.run("devicePixelRatio")))
         assert chromium.complaints == []
         chromium.page.goto("about:blank")

@@ -67,6 +67,7 @@ def test_models_are_listed_with_their_errors(
     assert listed.index("smearcount\n") < listed.index("mylab\n")
     assert listed.count("licence AGPL-3.0-only, SHA-256 ") == 2
     assert "test fields of" in listed
+    assert "errors in other stains and light can be larger" in listed
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from detector.output.exchange.run import Run
-from detector.output.files import cell, readable
+from detector.output.files import as_entry, readable
 from detector.output.results import COUNTS, SMEARS
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def write_csv(run: Run, folder: Path) -> list[str]:
     """`cells.csv`; names that a spreadsheet would take for a formula begin with `'`."""
     frame = cells_frame(run)
     for column in ("field", "smear"):
-        disarmed = {name: cell(name) for name in frame[column].unique()}
+        disarmed = {name: as_entry(name) for name in frame[column].unique()}
         frame[column] = frame[column].map(disarmed)
     # Line breaks are as in our other tables, on each system.
     frame.to_csv(folder / "cells.csv", index=False, encoding="utf-8", lineterminator="\n")

@@ -23,7 +23,7 @@ from detector.errors import ImageError
 from detector.vision.images import pixels
 from detector.vision.images.files import one_line
 from detector.vision.images.pixels import Rgb
-from detector.vision.images.tiff_page import CodecMissingError, Page
+from detector.vision.images.tiff_page import CodecMissingError, RgbPage
 
 __all__ = ["CodecMissingError", "Tiff", "check_size"]
 
@@ -105,7 +105,7 @@ class Tiff:
             CodecMissingError: a package is needed to unpack it. ImageError: it is damaged, or of a kind of which it is not sure how
                 it looks; the reason says what would work.
         """
-        pages = [Page(self._file.pages[i]) for i in self._order] or [Page(self._first)]
+        pages = [RgbPage(self._file.pages[i]) for i in self._order] or [RgbPage(self._first)]
         first = pages[0]
         if any((p.size_wh, p.dtype, p.page.photometric) != (first.size_wh, first.dtype, first.page.photometric) for p in pages):
             raise ImageError("holds channels of unequal size or kind; save it as RGB")
@@ -265,7 +265,7 @@ def _red_green_blue(colours: Sequence[tuple[int, int, int]]) -> tuple[int, ...]:
     raise ImageError("holds three channels that are not red, green and blue; save it as RGB")
 
 
-def _values(page: Page) -> NDArray[Any]:
+def _values(page: RgbPage) -> NDArray[Any]:
     """All values of a page, of shape (h, w, samples)."""
     w, h = page.size_wh
     if w * h > pixels.most_pixels():
@@ -279,7 +279,7 @@ def _values(page: Page) -> NDArray[Any]:
     return page.gather((0, 0, w, h), lambda number: page.decoded(number, page.encoded(number)))
 
 
-def _colours(page: Page, values: NDArray[Any]) -> tuple[NDArray[Any], int]:
+def _colours(page: RgbPage, values: NDArray[Any]) -> tuple[NDArray[Any], int]:
     """Unsigned colours of shape (h, w, 1 or 3) of 8 or 16 bits, and how many of these are used."""
     whole = _unsigned(values)
     colours = whole if values.shape[2] == 3 and page.page.samplesperpixel == 1 else page.flat_whole(whole)

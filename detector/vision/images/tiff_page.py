@@ -50,7 +50,7 @@ class CodecMissingError(ImageError):
         super().__init__(f"is compressed by {name}, which needs imagecodecs: pip install 'smearcount[slides]'")
 
 
-class Page:
+class RgbPage:
     """A page of a TIFF file that can be shown as RGB."""
 
     def __init__(self, page: Any) -> None:

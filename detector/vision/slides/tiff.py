@@ -17,7 +17,7 @@ from detector.errors import ImageError
 from detector.vision.images import Rgb, brightest, camera_depth, opened
 from detector.vision.images.files import one_line
 from detector.vision.images.tiff import check_size
-from detector.vision.images.tiff_page import Page
+from detector.vision.images.tiff_page import RgbPage
 from detector.vision.slides.slide import Slide, Window, is_scale
 
 _CACHE_BYTES = 192_000_000
@@ -59,7 +59,7 @@ class TiffSlide(Slide):
         check_size(self._file)
         series = self._file.series[0]
         _check(series)
-        self._pages = [Page(level.pages[0]) for level in series.levels]
+        self._pages = [RgbPage(level.pages[0]) for level in series.levels]
         first = self._pages[0]
         _check_parts(first)
         w, h = first.size_wh
@@ -110,7 +110,7 @@ class TiffSlide(Slide):
                 self._cached -= self._cache.popitem(last=False)[1].nbytes
         return decoded
 
-    def _sampled(self, page: Page) -> tuple[bool, int]:
+    def _sampled(self, page: RgbPage) -> tuple[bool, int]:
         """What tiles spread over the picture tell: whether alpha is unused, and the bits of the camera's depth."""
         unused, most = page.has_alpha, 0
         if not page.has_alpha and page.dtype == np.uint8:
@@ -157,7 +157,7 @@ def _check(series: tifffile.TiffPageSeries) -> None:
         raise ImageError("holds its channels as pictures of their own; save it as RGB")
 
 
-def _check_parts(page: Page) -> None:
+def _check_parts(page: RgbPage) -> None:
     """Refuse what cannot be read in parts."""
     if page.dtype not in (np.uint8, np.uint16):
         raise ImageError(f"holds values of type {page.dtype}; save it with 8 or 16 bits a channel")

@@ -65,6 +65,19 @@ def test_voc_names_pixels_and_copies_pictures(made: Made) -> None:
 
 
 @pytest.mark.slow
+def test_voc_is_read_by_torchvision(made: Made) -> None:
+    datasets = pytest.importorskip("torchvision.datasets", reason="needs the train extra: pip install -e '.[train]'")
+    folder = export(made, "voc")
+    for name in ("smear_a/f 1", "smear_a/turned"):
+        document = ElementTree.parse(folder / "Annotations" / f"{name}.xml").getroot()
+        read = datasets.VOCDetection.parse_voc_xml(document)["annotation"]
+        assert (read["size"]["width"], read["size"]["height"], read["size"]["depth"]) == (str(W), str(H), "3")
+        assert [item["name"] for item in read["object"]] == NAMES
+        boxes = [[float(item["bndbox"][edge]) for edge in ("xmin", "ymin", "xmax", "ymax")] for item in read["object"]]
+        np.testing.assert_allclose(boxes, UPRIGHT, atol=0.005)
+
+
+@pytest.mark.slow
 def test_yolo_is_read_by_ultralytics(made: Made) -> None:
     pytest.importorskip("ultralytics", reason="needs the train extra: pip install -e '.[train]'")
     from ultralytics.data.utils import check_det_dataset, verify_image_label
