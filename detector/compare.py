@@ -37,8 +37,8 @@ def command(options: CompareOptions) -> int:
     """Measure methods that papers describe beside the detector: watershed, circles, thresholds, moments, U-Net, features with classifiers.
 
     All are fitted on the train split of --data and tested on its test split and on those of --test. Classifiers and small networks also
-    tell cropped cells apart, and with --shapes the shapes of red cells. Writes report.html (for people), compare.csv, and a file for each
-    method.
+    tell cropped cells apart, and with --shapes the shapes of red cells. Writes report.html (for people), compare.csv, failures.csv, and a
+    file for each method.
     """
     _check(options)
     from detector.baselines import comparison, crops, report
@@ -71,8 +71,7 @@ def command(options: CompareOptions) -> int:
     report.show(console, errors, made)
     report.write(folder, made)
     console.print(f"results: {folder}", markup=False, soft_wrap=True)
-    failed = any(method.failed for method in runs) or any(classifier.failed for classifier in classified)
-    return EXIT_SOME_FAILED if failed or unread else EXIT_DONE
+    return EXIT_SOME_FAILED if made.failures or unread else EXIT_DONE
 
 
 def _check(options: CompareOptions) -> None:

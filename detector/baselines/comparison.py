@@ -26,12 +26,13 @@ from detector.baselines.crops import Crops, ShapeCrops, of_boxes
 from detector.baselines.methods import LabelledField, Method, spread, torch_needed
 from detector.baselines.watershed import Watershed
 from detector.baselines.white_cells import CmykMoments, HueSaturation
-from detector.errors import ImageError, MissingExtraError, NothingToDoError, OutputError, UsageError, writing
+from detector.errors import ImageError, MissingExtraError, NothingToDoError, OutputError, SmearcountError, UsageError, writing
 from detector.output.files import seal_holds, sealed, write_bytes, write_text
 from detector.shipped import version
 from detector.vision import images
 from detector.vision.cells import CLASSES
 from detector.vision.detections import Detections, Unread
+from detector.vision.images.files import one_line
 from detector.vision.model import Model
 
 KEY, METHODS = "comparison.json", "methods"
@@ -42,7 +43,7 @@ MOST_CROPS = 600
 """Crops of each class that classifiers are fitted on."""
 CELLS, SHAPES = "cells", "shapes"
 """Whether crops are classified as red cell, white cell or platelet, or red cells by their shape."""
-_LAYOUT = 2
+_LAYOUT = 3
 
 Bar = Callable[[str, int], AbstractContextManager[Callable[[float], None]]]
 """Shows progress: what is done, of how many steps; what it gives is called with the steps since the last call."""
@@ -135,13 +136,15 @@ class TestSet:
 
 @dataclass(frozen=True, eq=False)
 class TestDetections:
-    """The cells that one method finds in one test set; parallel sequences, a field each."""
+    """The cells that one method finds in one test set; parallel sequences, a field each, but for those on which it failed."""
 
     records: Sequence[Record]
     counted: Sequence[Detections]
     searched: Sequence[Detections]
     ms: Sequence[float]
     """Processor time that each took, without reading its picture."""
+    failed: Sequence[Unread]
+    """The fields on which it failed, and why; they are in none of the others."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -172,12 +175,13 @@ class Classified:
     enhanced: bool
     """Whether contrast and noise were preprocessed."""
     failed: str | None
+    """Why it could not be fitted, or not be tested on these crops; None where it could."""
     unlearnt: tuple[str, ...]
     """Classes of which there were too few crops to learn."""
     crops: Crops
     """Those of the test set."""
     taken_for: np.ndarray[tuple[int], np.dtype[np.int64]]
-    """The label that each was given; empty where the classifier could not be fitted."""
+    """The label that each was given; empty where the classifier failed."""
     fit_s: float
     """Processor time of fitting, without measuring features."""
     size_bytes: int
@@ -370,23 +374,41 @@ def _searched(
     began = time.process_time()
     try:
         method.fit(fields)
-    except (NothingToDoError, MissingExtraError) as error:
-        return {"failed": str(error), "classes": [], "fit_s": 0.0, "size_bytes": 0, "found": {}}
-    fit_s = time.process_time() - began
+        fit_s = time.process_time() - began
+        size = method.size_bytes()
+    # Whatever its library does, it must not cost the other methods their results.
+    except Exception as error:
+        return {"failed": _why(error), "classes": [], "fit_s": 0.0, "size_bytes": 0, "found": {}}
     of_tests: dict[str, list[Any]] = {}
     for test in tests:
         rows = of_tests[test.name] = []
         for record in test.records:
-            rgb = pixels(record)
-            began = time.process_time()
-            counted, searched = method.search(rgb)
-            ms = 1000 * (time.process_time() - began)
-            rows.append(
-                {"ms": round(ms, 3), "counted": _packed(counted), "searched": None if searched is counted else _packed(searched)}
-            )
+            rows.append(_searched_field(method, record))
             advance(1)
-    size = method.size_bytes()
     return {"failed": None, "classes": list(method.classes), "fit_s": round(fit_s, 3), "size_bytes": size, "found": of_tests}
+
+
+def _searched_field(method: Method, record: Record) -> dict[str, Any]:
+    try:
+        rgb = pixels(record)
+        began = time.process_time()
+        counted, searched = method.search(rgb)
+        ms = 1000 * (time.process_time() - began)
+        found = {"counted": _packed(counted), "searched": None if searched is counted else _packed(searched)}
+    # Nor must one field cost a method its others.
+    except Exception as error:
+        return {"failed": _why(error)}
+    return {"failed": None, "ms": round(ms, 3), **found}
+
+
+def _why(error: Exception) -> str:
+    """The reason of a failure in one line; one that nobody foresaw with its kind."""
+    if isinstance(error, SmearcountError):
+        return str(error)
+    if images.out_of_memory(error):
+        return images.TOO_LITTLE_MEMORY
+    kind, reason = type(error).__name__, one_line(error)
+    return kind if reason == kind else f"{kind}: {reason}"
 
 
 def _packed(cells: Detections) -> dict[str, Any]:
@@ -394,12 +416,15 @@ def _packed(cells: Detections) -> dict[str, Any]:
 
 
 def _detections(rows: Sequence[Mapping[str, Any]], test: TestSet) -> TestDetections:
-    counted = [record.judged(_unpacked(row["counted"], record)) for row, record in zip(rows, test.records, strict=True)]
+    both = list(zip(rows, test.records, strict=True))
+    done = [(row, record) for row, record in both if row["failed"] is None]
+    counted = [record.judged(_unpacked(row["counted"], record)) for row, record in done]
     searched = [
         cells if row["searched"] is None else record.judged(_unpacked(row["searched"], record))
-        for row, record, cells in zip(rows, test.records, counted, strict=True)
+        for (row, record), cells in zip(done, counted, strict=True)
     ]
-    return TestDetections(test.records, counted, searched, [row["ms"] for row in rows])
+    failed = [Unread(record.name, row["failed"]) for row, record in both if row["failed"] is not None]
+    return TestDetections([record for _, record in done], counted, searched, [row["ms"] for row, _ in done], failed)
 
 
 def _unpacked(packed: Mapping[str, Any], record: Record) -> Detections:
@@ -452,7 +477,8 @@ def classify(results: Results, task: CropTask, advance: Callable[[float], None])
             kept = results.kept(title.replace(",", ""), make)
             for data in task.data:
                 labels = np.array(kept["taken_for"].get(data, []), dtype=np.int64)
-                about = (kept["failed"], tuple(kept["unlearnt"]), task.tests[data], labels, kept["fit_s"], kept["size_bytes"])
+                failed = kept["failed"] or kept["failed_on"].get(data)
+                about = (failed, tuple(kept["unlearnt"]), task.tests[data], labels, kept["fit_s"], kept["size_bytes"])
                 yield Classified(task.name, data, name, enhanced, *about)
             advance(1)
 
@@ -460,11 +486,18 @@ def classify(results: Results, task: CropTask, advance: Callable[[float], None])
 def _classified(task: CropTask, classifier: CropClassifier) -> dict[str, Any]:
     try:
         classifier.fit(task.train)
-    except (NothingToDoError, MissingExtraError) as error:
-        return {"failed": str(error), "unlearnt": [], "taken_for": {}, "fit_s": 0.0, "size_bytes": 0}
-    taken_for = {data: classifier.classify(crops)[0].tolist() for data, crops in task.tests.items()}
-    about = {"fit_s": round(classifier.fit_s, 3), "size_bytes": classifier.size_bytes()}
-    return {"failed": None, "unlearnt": list(classifier.unlearnt), "taken_for": taken_for, **about}
+        about = {"fit_s": round(classifier.fit_s, 3), "size_bytes": classifier.size_bytes()}
+    # As of a method of finding cells: it must cost no other its results.
+    except Exception as error:
+        return {"failed": _why(error), "failed_on": {}, "unlearnt": [], "taken_for": {}, "fit_s": 0.0, "size_bytes": 0}
+    taken_for, failed_on = {}, {}
+    for data, crops in task.tests.items():
+        try:
+            taken_for[data] = classifier.classify(crops)[0].tolist()
+        except Exception as error:
+            failed_on[data] = _why(error)
+    unlearnt = list(classifier.unlearnt)
+    return {"failed": None, "failed_on": failed_on, "unlearnt": unlearnt, "taken_for": taken_for, **about}
 
 
 def measure(

@@ -31,7 +31,7 @@ from detector.output.files import write_csv
 from detector.vision.cells import CLASSES
 from detector.vision.detections import Unread
 
-CSV, REPORT = "compare.csv", "report.html"
+CSV, FAILURES, REPORT = "compare.csv", "failures.csv", "report.html"
 CONSTANT = "constant baseline"
 CONSTANT_SOURCE = "the training fields' median count, whatever a field shows"
 _COLUMNS = ("task", "data", "method", "preprocessing", "class", "figure", "value", "low", "high")
@@ -57,6 +57,26 @@ class ClassFigures:
     ap50: Interval | None
     ms: float | None
     """Mean processor time for a field."""
+    failed: int = 0
+    """Fields on which the method failed; they are in none of its figures."""
+
+    @property
+    def title(self) -> str:
+        """The method, with the number of its fields where some are wanting."""
+        fields = self.counts.fields
+        return f"{self.method}, {fields:,} of {fields + self.failed:,} fields" if self.failed else self.method
+
+
+@dataclass(frozen=True)
+class Failure:
+    """What a method could not do, where others may have done it."""
+
+    method: str
+    data: str | None
+    """Name of the test set; None where the method could not be fitted."""
+    field: str | None
+    """None where it is all of the test set, or the fit."""
+    reason: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,13 +130,24 @@ class MethodsReport:
         shapes = [(of.data, {"accuracy": scores.accuracy, "f1": scores.f1}) for of, scores in self.scores if of.task == SHAPES]
         return list(published.held(counting, shapes))
 
+    @cached_property
+    def failures(self) -> list[Failure]:
+        """All that methods and classifiers could not do."""
+        made: list[Failure] = []
+        for run in self.runs:
+            made += [Failure(run.name, None, None, run.failed)] if run.failed else []
+            made += [
+                Failure(run.name, data, field.source, field.reason) for data, of in run.detections.items() for field in of.failed
+            ]
+        return made + [
+            Failure(f"{_title(result)} ({result.task})", result.data, None, result.failed)
+            for result in self.classified
+            if result.failed
+        ]
+
     def remarks(self) -> list[tuple[str, str]]:
         """What a reader must know before the figures: of what, and the remark."""
-        rows = [("not fitted", run.failed) for run in self.runs if run.failed]
-        rows += [
-            ("not fitted", reason)
-            for reason in dict.fromkeys(f"{result.task}: {result.failed}" for result in self.classified if result.failed)
-        ]
+        rows = list(self._failed())
         for result in self.classified:
             row = (
                 f"classifiers of {result.task}",
@@ -145,18 +176,39 @@ class MethodsReport:
                 rows.append((run.name, f"looks for no {' or '.join(missing)}; they are in none of its figures"))
         return rows
 
+    def _failed(self) -> Iterator[tuple[str, str]]:
+        for run in self.runs:
+            if run.failed:
+                yield "not fitted", _named((run.name,), run.failed)
+            for data, of in run.detections.items():
+                if of.failed:
+                    of_all = many(len(of.failed) + len(of.records), "field")
+                    yield run.name, f"failed on {len(of.failed):,} of {of_all} of {data}; they are in none of its figures"
+        alike: dict[tuple[str, str], list[str]] = {}
+        for result in self.classified:
+            if result.failed:
+                alike.setdefault((result.task, result.failed), []).append(result.classifier)
+        for (task, reason), names in alike.items():
+            yield "not classified", f"{task}: {_named(tuple(dict.fromkeys(names)), reason)}"
+
 
 def _of_run(run: MethodRun, test: TestSet) -> Iterator[ClassFigures]:
     detections = run.detections[test.name]
+    if not detections.records:
+        return
     fields = EvaluatedFields(detections.records, detections.counted, detections.searched)
     counts, clear = (agreements(fields.counted(zone), fields.truth(zone)) for zone in (False, True))
     rates = matching.operating_of(fields.confusions)
     ap50 = precision.average_precision(detections.records, detections.searched).ap50
     for label in run.classes:
         name = CLASSES[label]
-        yield ClassFigures(
-            test.name, run.name, name, counts[name], clear[name], rates[name], ap50[name], float(np.mean(detections.ms))
-        )
+        figures = (counts[name], clear[name], rates[name], ap50[name], float(np.mean(detections.ms)))
+        yield ClassFigures(test.name, run.name, name, *figures, failed=len(detections.failed))
+
+
+def _named(methods: tuple[str, ...], reason: str) -> str:
+    """A reason with the methods that it is of; those that were foreseen name one themselves."""
+    return reason if reason.startswith(methods[0]) else f"{', '.join(methods)}: {reason}"
 
 
 def rows(comparison: MethodsReport) -> Iterator[tuple[object, ...]]:
@@ -164,6 +216,7 @@ def rows(comparison: MethodsReport) -> Iterator[tuple[object, ...]]:
     for of in comparison.figures:
         about = ("counting", of.data, of.method, None, of.class_name)
         yield (*about, "fields", of.counts.fields, None, None)
+        yield (*about, "failed", of.failed, None, None)
         yield (*about, "truth", of.counts.truth, None, None)
         yield (*about, "counted", of.counts.counted, None, None)
         yield from ((*about, name, *_values(getattr(of.counts, name))) for name in _COUNT_FIGURES)
@@ -196,13 +249,15 @@ def _values(figure: Interval | None) -> tuple[float | None, float | None, float 
 
 
 def write(folder: Path, comparison: MethodsReport) -> None:
-    """Write `compare.csv` and `report.html`; they take the place of earlier ones.
+    """Write `compare.csv`, `failures.csv` and `report.html`; they take the place of earlier ones.
 
     Raises:
         OutputError: one of them cannot be written.
     """
     with writing(folder):
         write_csv(folder / CSV, _COLUMNS, rows(comparison))
+        failures = [(of.method, of.data, of.field, of.reason) for of in comparison.failures]
+        write_csv(folder / FAILURES, ("method", "data", "field", "reason"), failures)
         html.write(folder / REPORT, render(comparison))
 
 
@@ -213,6 +268,7 @@ def render(comparison: MethodsReport) -> str:
         sentence=_sentence(comparison),
         remarks=comparison.remarks(),
         unread=comparison.unread,
+        failures=_failures_table(comparison),
         sets=[
             (test.name, many(len(test.records), "field"), _counting_tables(comparison, test))
             for test in comparison.tests
@@ -238,7 +294,7 @@ def _counting_tables(comparison: MethodsReport, test: TestSet) -> list[Table]:
         table(
             name,
             columns,
-            [(of.method, _entries(of)) for of in comparison.figures if of.data == test.name and of.class_name == name],
+            [(of.title, _entries(of)) for of in comparison.figures if of.data == test.name and of.class_name == name],
         )
         for name in CLASSES
     ]
@@ -251,6 +307,11 @@ def _entries(of: ClassFigures) -> list[Entry]:
         return [*counts, *[_NONE] * 4]
     rates = [entry(getattr(of.rates, name), as_percent, WHY[name]) for name in _RATES]
     return [*counts, *rates, entry(of.ap50, as_number(3), WHY["ap50"])]
+
+
+def _failures_table(comparison: MethodsReport) -> Table:
+    made = [(of.method, [Entry(of.data or "all"), Entry(of.field or "all"), Entry(of.reason)]) for of in comparison.failures]
+    return table("Where methods failed", ("", "data", "field", "reason"), made)
 
 
 def _methods_table(comparison: MethodsReport) -> Table:
@@ -337,7 +398,7 @@ def show(console: Console, errors: Console, comparison: MethodsReport) -> None:
         rates = terminal.texts(of.rates, 2, "precision", "recall") if of.rates else ["", ""]
         ap50 = terminal.two_lines(of.ap50, 2, WHY["ap50"]) if of.rates else ""
         figures = (*terminal.texts(of.counts, 2, "mae", "bias"), *rates, ap50, "" if of.ms is None else short(of.ms))
-        counting.add_row(escape(of.data) if first else "", of.class_name if first else "", of.method, *figures)
+        counting.add_row(escape(of.data) if first else "", of.class_name if first else "", of.title, *figures)
     crops: dict[str, Any] = {}
     for result, scores in comparison.scores:
         columns = ("data", "classifier", "accuracy", "balanced", "precision", "F1")
@@ -358,4 +419,7 @@ def show(console: Console, errors: Console, comparison: MethodsReport) -> None:
     terminal.show(console, [counting, *crops.values(), papers])
     for what, remark in comparison.remarks():
         errors.print(f"[yellow]{escape(what)}:[/] {escape(remark)}", soft_wrap=True)
+    for run in comparison.runs:
+        failed = [f"{data}/{field.source} ({field.reason})" for data, of in run.detections.items() for field in of.failed]
+        terminal.print_names(errors, f"fields on which {run.name} failed", failed)
     terminal.print_names(errors, "unread", [f"{field.source} ({field.reason})" for field in comparison.unread])

@@ -16,11 +16,15 @@ from detector import compare
 from detector.annotations import dataset
 from detector.baselines import classifiers, comparison
 from detector.baselines.circles import HoughCircles
+from detector.baselines.classifiers import CropClassifier, Features, Labels
 from detector.baselines.comparison import OurDetector
+from detector.baselines.crops import Crops
 from detector.baselines.methods import LabelledField, Method
 from detector.baselines.white_cells import CmykMoments, HueSaturation
 from detector.errors import EXIT_DONE, EXIT_INTERRUPTED, EXIT_NOTHING_DONE, EXIT_SOME_FAILED, EXIT_WRONG_USE, NothingToDoError
 from detector.vision.cells import PLATELETS, WBC
+from detector.vision.detections import Detections
+from detector.vision.images import Rgb
 from detector.vision.model import Model
 
 Run = Callable[..., int]
@@ -34,6 +38,30 @@ class Unfittable(CmykMoments):
     def fit(self, fields: Sequence[LabelledField]) -> None:
         """Refuse."""
         raise NothingToDoError("unfittable needs what nobody has")
+
+
+class Failing(CmykMoments):
+    """A method whose library fails on every field but the first, in a way that nobody foresaw."""
+
+    name = "failing"
+    asked = 0
+
+    def search(self, rgb: Rgb) -> tuple[Detections, Detections]:
+        """Fail from the second field on."""
+        self.asked += 1
+        if self.asked > 1:
+            raise cv2.error("library: too\nfew <rows>")
+        return super().search(rgb)
+
+
+class Unforeseen(CmykMoments):
+    """A method whose library fails as it is fitted."""
+
+    name = "unforeseen"
+
+    def fit(self, fields: Sequence[LabelledField]) -> None:
+        """Fail."""
+        raise ZeroDivisionError
 
 
 def of_kinds(*kinds: type[Method]) -> Callable[[Model, int, bool], list[Method]]:
@@ -143,6 +171,70 @@ def test_a_method_that_cannot_be_fitted_costs_no_other(
     assert "not fitted: unfittable needs what nobody has" in capsys.readouterr().err
     methods = {key[2] for key in read(tmp_path / "out") if key[0] == "counting"}
     assert methods == {"constant baseline", "smearcount", "hue and saturation"}
+
+
+@pytest.mark.slow
+def test_an_unforeseen_failure_costs_no_other_method_and_no_other_field(
+    run_command: Run, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    monkeypatch.setattr(comparison, "methods", of_kinds(Failing, Unforeseen, CmykMoments))
+    assert run_command(compare.main, "--data", data, "--out", out) == EXIT_SOME_FAILED
+    second = sorted(path.stem for path in (data.parent / "images" / "test").iterdir())[1]
+    with (out / "failures.csv").open(encoding="utf-8", newline="") as file:
+        assert list(csv.reader(file))[1:] == [
+            ["failing", "home", second, "error: library: too few <rows>"],
+            ["unforeseen", "", "", "ZeroDivisionError"],
+        ]
+    values = read(out)
+    of_failing, of_other = (("counting", "home", name, "", "WBC") for name in ("failing", "CMYK moments"))
+    assert [values[*of_failing, "fields"], values[*of_failing, "failed"]] == ["1", "1"]
+    assert [values[*of_other, "fields"], values[*of_other, "failed"]] == ["2", "0"]
+    assert float(values["cells", "home", "decision tree", "off", "all", "accuracy"]) > 0.7
+    page, printed = (out / "report.html").read_text(encoding="utf-8"), capsys.readouterr()
+    for text in (page, printed.err):
+        assert "failed on 1 of 2 fields of home; they are in none of its figures" in text
+        assert "unforeseen: ZeroDivisionError" in text
+    assert f"home/{second} (error: library: too few <rows>)" in printed.err
+    assert f"<td>{second}</td><td>error: library: too few &lt;rows&gt;</td>" in page
+    assert "failing, 1 of 2 fields" in page
+    before = (out / "compare.csv").read_bytes()
+    assert run_command(compare.main, "--data", data, "--out", out, "--resume") == EXIT_SOME_FAILED
+    assert (out / "compare.csv").read_bytes() == before
+
+
+@pytest.mark.slow
+def test_a_method_that_fails_on_all_fields_has_no_figures(
+    run_command: Run, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(comparison, "methods", of_kinds(Failing))
+    monkeypatch.setattr(Failing, "asked", 1)
+    assert run_command(compare.main, "--data", data, "--out", tmp_path / "out") == EXIT_SOME_FAILED
+    assert "failed on 2 of 2 fields of home" in capsys.readouterr().err
+    figures = {key[5] for key in read(tmp_path / "out") if key[2] == "failing"}
+    assert figures == {"fit_s", "size_bytes"}
+
+
+@pytest.mark.slow
+def test_a_classifier_that_fails_unforeseen_costs_no_other(
+    run_command: Run, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    of_all = CropClassifier.classify
+
+    def classify(self: CropClassifier, crops: Crops) -> tuple[Labels, Features]:
+        if self.name == "naive Bayes":
+            raise ValueError("array must not contain NaN")
+        return of_all(self, crops)
+
+    monkeypatch.setattr(CropClassifier, "classify", classify)
+    assert run_command(compare.main, "--data", data, "--out", tmp_path / "out") == EXIT_SOME_FAILED
+    told = "cells: naive Bayes: ValueError: array must not contain NaN"
+    assert told in capsys.readouterr().err
+    values = read(tmp_path / "out")
+    assert ("cells", "home", "naive Bayes", "off", "all", "accuracy") not in values
+    assert float(values["cells", "home", "decision tree", "off", "all", "accuracy"]) > 0.7
+    with (tmp_path / "out" / "failures.csv").open(encoding="utf-8", newline="") as file:
+        assert ["naive Bayes (cells)", "home", "", "ValueError: array must not contain NaN"] in list(csv.reader(file))
 
 
 @pytest.mark.slow
