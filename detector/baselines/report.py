@@ -341,8 +341,8 @@ def _claims_table(comparison: MethodsReport) -> Table:
     return table("What papers say of their methods, and what is measured here", columns, made)
 
 
-def _crop_tables(comparison: MethodsReport) -> Iterator[tuple[str, Table, Table, list[Table]]]:
-    """Of each task and test set: its heading, figures of all classes, F1 of each, and the confusions."""
+def _crop_tables(comparison: MethodsReport) -> Iterator[tuple[str, Table, list[Table], list[Table]]]:
+    """Of each task and test set: its heading, figures of all classes, those of each class, and the confusions."""
     for task, data in dict.fromkeys((result.task, result.data) for result, _ in comparison.scores):
         chosen = [
             (_title(result), result, scores) for result, scores in comparison.scores if (result.task, result.data) == (task, data)
@@ -355,16 +355,25 @@ def _crop_tables(comparison: MethodsReport) -> Iterator[tuple[str, Table, Table,
             (title, [*(entry(getattr(scores, name), as_percent) for name in _OVERALL), *_cost(result)])
             for title, result, scores in chosen
         ]
-        by_class = [
-            (title, [entry(scores.by_class[name].f1, as_percent, WHY["f1"]) for name in classes]) for title, _, scores in chosen
-        ]
         held = chosen[0][2].by_class
+        columns = ("", *(f"{name} ({held[name].crops:,})" for name in classes))
+        by_class = [
+            table(
+                f"{of} of each class, and its crops",
+                columns,
+                [
+                    (title, [entry(getattr(scores.by_class[name], rate), as_percent, WHY[rate]) for name in classes])
+                    for title, _, scores in chosen
+                ],
+            )
+            for rate, of in (("precision", "Precision"), ("recall", "Recall"), ("f1", "F1"))
+        ]
         yield (
             heading,
             table(
                 "All classes", ("", "accuracy", "balanced accuracy", "mean precision", "mean F1", "fitted in", "size"), overall
             ),
-            table("F1 of each class, and its crops", ("", *(f"{name} ({held[name].crops:,})" for name in classes)), by_class),
+            by_class,
             [_confusion(title, classes, scores) for title, _, scores in chosen],
         )
 
