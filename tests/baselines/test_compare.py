@@ -130,6 +130,8 @@ def test_methods_are_compared_on_all_test_sets(
     assert "Alomari" in page
     assert "not measured here" in page
     assert "Mazalan" in page
+    for rate in ("Precision", "Recall", "F1"):
+        assert f"{rate} of each class, and its crops" in page
     assert "constant" in printed.out
 
 
