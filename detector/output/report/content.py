@@ -5,6 +5,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,11 +15,13 @@ from detector.counting.intervals import Interval
 from detector.counting.smears import ClassCount, SmearCount
 from detector.output import overlay
 from detector.output.figures import many, percent, short
-from detector.output.outcome import Outcome
 from detector.output.report import charts
 from detector.vision import boxes
 from detector.vision.cells import CLASSES
 from detector.vision.detections import Detections
+
+if TYPE_CHECKING:
+    from detector.output.outcome import Outcome
 
 MOST_SMEARS = 200
 """Smears with a section of their own."""

@@ -5,19 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from detector.counting import intervals
 from detector.counting.fields import FieldCount
 from detector.counting.result import FieldResult
 from detector.counting.smears import LONE, WITHHELD
 from detector.output import html, shapes
-from detector.output.outcome import Outcome
 from detector.output.report import charts, content, pictures
 from detector.output.slides import density_map
 from detector.vision import doubts
 from detector.vision.cells import CLASSES
 from detector.vision.detections import Unread
+
+if TYPE_CHECKING:
+    from detector.output.outcome import Outcome
 
 _TEMPLATES = Path(__file__).parent / "templates"
 
