@@ -13,12 +13,12 @@ from detector.counting.density import PER_LITRE
 from detector.counting.fields import FieldCount, UnreadField
 from detector.counting.intervals import Interval
 from detector.counting.smears import ClassCount, SmearCount
-from detector.output import overlay
 from detector.output.figures import many, percent, short
 from detector.output.report import charts
 from detector.vision import boxes
 from detector.vision.cells import CLASSES
 from detector.vision.detections import Detections
+from detector.vision.drawing import HEX_COLOURS
 
 if TYPE_CHECKING:
     from detector.output.outcome import Outcome
@@ -33,8 +33,6 @@ MOST_ROWS = 2000
 """Rows of the table of fields."""
 MOST_NAMED = 300
 """Fields named in a list of those with a fault."""
-
-COLOURS = {name: "#{:02x}{:02x}{:02x}".format(*colour) for name, colour in overlay.COLOURS.items()}
 
 
 @dataclass(frozen=True)
@@ -67,7 +65,7 @@ class Sizes:
     def charts(self) -> list[charts.Chart]:
         """A chart for each class of which there are cells: in µm where all fields are calibrated."""
         by_class, unit = (self.px, "px") if self.uncalibrated else (self.um, "µm")
-        drawn = (charts.sizes(name, COLOURS[name], np.array(by_class[name], dtype=np.float32), unit) for name in CLASSES)
+        drawn = (charts.sizes(name, HEX_COLOURS[name], np.array(by_class[name], dtype=np.float32), unit) for name in CLASSES)
         return [chart for chart in drawn if chart is not None]
 
 
@@ -119,7 +117,7 @@ def counts_charts(smear: SmearCount, fields: Sequence[FieldCount | UnreadField])
         return []
     doubtful = [isinstance(field, FieldCount) and bool(field.doubt) for field in fields]
     values = {name: [field.raw[name] if isinstance(field, FieldCount) else None for field in fields] for name in CLASSES}
-    return [charts.counts(name, COLOURS[name], values[name], doubtful, smear.classes[name].mean) for name in CLASSES]
+    return [charts.counts(name, HEX_COLOURS[name], values[name], doubtful, smear.classes[name].mean) for name in CLASSES]
 
 
 def by_smear(fields: Iterable[FieldCount | UnreadField]) -> dict[str, list[FieldCount | UnreadField]]:
