@@ -36,7 +36,7 @@ MOST_NAMED = 300
 
 
 @dataclass(frozen=True)
-class Row:
+class FigureRow:
     """One line of a smear's table: a figure and its interval for each class, empty and None where there is none."""
 
     name: str
@@ -69,17 +69,17 @@ class Sizes:
         return [chart for chart in drawn if chart is not None]
 
 
-def rows(smear: SmearCount) -> list[Row]:
+def rows(smear: SmearCount) -> list[FigureRow]:
     """A smear's table; lines in which nothing is known are left out."""
     if not smear.fields:
         return []
     classes = [smear.classes[name] for name in CLASSES]
     lines = [
-        Row("counted", [(f"{count.total:,}", None) for count in classes]),
+        FigureRow("counted", [(f"{count.total:,}", None) for count in classes]),
         _row("expected true count", [count.expected_total for count in classes]),
         _row("counted per field", [count.mean for count in classes]),
         _row("expected true count per field", [count.expected_mean for count in classes]),
-        Row("counting frame", [(f"{count.frame_total:,}", None) for count in classes]),
+        FigureRow("counting frame", [(f"{count.frame_total:,}", None) for count in classes]),
         _row("per 1,000 red cells", [count.per_1000_rbc for count in classes]),
         _row("per mm²", [count.per_mm2 for count in classes]),
         _row("per µL", [count.per_ul for count in classes]),
@@ -157,8 +157,10 @@ def _total(smear: SmearCount, count: ClassCount) -> str:
     return f"{count.total:,}" if smear.fields else "–"
 
 
-def _row(name: str, intervals: Sequence[Interval | None]) -> Row:
-    return Row(name, [("", None) if interval is None else (short(interval.value), _limits(interval)) for interval in intervals])
+def _row(name: str, intervals: Sequence[Interval | None]) -> FigureRow:
+    return FigureRow(
+        name, [("", None) if interval is None else (short(interval.value), _limits(interval)) for interval in intervals]
+    )
 
 
 def _limits(interval: Interval) -> tuple[str, str] | None:
