@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from graphlib import TopologicalSorter
 from itertools import pairwise
 from pathlib import Path
 
@@ -70,6 +71,14 @@ def test_a_users_program_is_checked_by_its_types(tmp_path: Path) -> None:
 def test_wings_import_downwards_and_torch_stays_in_training() -> None:
     importlinter = pytest.importorskip("importlinter.cli", reason="needs the dev extra: pip install -e '.[dev]'")
     assert importlinter.lint_imports(config_filename=str(ROOT / "pyproject.toml"), no_cache=True) == 0
+
+
+def test_no_module_imports_itself_by_way_of_others() -> None:
+    grimp = pytest.importorskip("grimp", reason="needs the dev extra: pip install -e '.[dev]'")
+    graph = grimp.build_graph("detector", cache_dir=None, exclude_type_checking_imports=True)
+    # A circle has no order, whether its imports stand at the top of a module or in a function.
+    order = TopologicalSorter({module: graph.find_modules_directly_imported_by(module) - {module} for module in graph.modules})
+    assert set(order.static_order()) == graph.modules
 
 
 def test_the_picture_shows_the_layers_of_the_contract() -> None:

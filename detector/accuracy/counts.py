@@ -48,7 +48,7 @@ from detector.counting.intervals import Interval
 from detector.vision.boxes import Boxes
 
 BORDER_SHARE = 0.015
-"""A cell whose box comes nearer to an edge than this share of the field's side is not clear of the border."""
+"""Width of the border zone as a share of the field's side: a cell whose box comes nearer to an edge is not clear of it."""
 
 Z = 1.959963984540054
 """The 97.5 % quantile of the normal distribution, for limits that hold 95 % of differences."""
@@ -280,7 +280,8 @@ def _errors_and_shares(weights: Floats, p: Floats, t: Floats, in_cells: bool) ->
 def clear_of_border_zone(xyxy: Boxes, size_wh: tuple[int, int], share: float = BORDER_SHARE) -> NDArray[np.bool_]:
     """Which boxes have no edge within `share` of the field's width or height from its border; of shape (n,).
 
-    Labels of cut cells differ from one annotator to the next, so counts are compared with them and without.
+    The zone is wider than what `boxes.clear_of_border` leaves out. Labels of cut cells differ from one annotator to the next, so counts
+    are compared with them and without.
     """
     w, h = size_wh
     gap = np.stack([xyxy[:, 0] / w, xyxy[:, 1] / h, 1 - xyxy[:, 2] / w, 1 - xyxy[:, 3] / h], axis=1)

@@ -78,7 +78,7 @@ def slices(records: Sequence[Record], detections: Sequence[Detections], groups: 
         detections: detections of each record's image that are counted.
         groups: the smear of each field, as `intervals.resamples` takes it.
     """
-    fields = [_Field(record, cells) for record, cells in zip(records, detections, strict=True)]
+    fields = [_MatchedField(record, cells) for record, cells in zip(records, detections, strict=True)]
     return [*_by_border(fields, groups), *_by_size(fields, groups), *_by_crowding(fields, groups)]
 
 
@@ -91,7 +91,7 @@ def crowding(record: Record) -> float:
     return float(covered.mean())
 
 
-class _Field:
+class _MatchedField:
     """One field, matched."""
 
     def __init__(self, record: Record, detections: Detections) -> None:
@@ -111,7 +111,7 @@ class _Field:
         return np.ones(len(self.record.label), dtype=bool), np.ones(len(self.detections), dtype=bool)
 
 
-def _by_border(fields: Sequence[_Field], groups: Sequence[str] | None) -> Iterator[Slice]:
+def _by_border(fields: Sequence[_MatchedField], groups: Sequence[str] | None) -> Iterator[Slice]:
     clear = [field.clear() for field in fields]
     near = f"an edge of the box within {100 * BORDER_SHARE:g} % of the field's side of its border"
     yield _slice(BORDER, "all cells", "every cell", fields, [field.every() for field in fields], groups)
@@ -119,7 +119,7 @@ def _by_border(fields: Sequence[_Field], groups: Sequence[str] | None) -> Iterat
     yield _slice(BORDER, "at the border", near, fields, [(~labelled, ~counted) for labelled, counted in clear], groups)
 
 
-def _by_size(fields: Sequence[_Field], groups: Sequence[str] | None) -> Iterator[Slice]:
+def _by_size(fields: Sequence[_MatchedField], groups: Sequence[str] | None) -> Iterator[Slice]:
     """Cells clear of the border, by the geometric mean of their box's sides in diameters of the field's red cells."""
     scales = [border.rbc_px(field.record.xyxy, field.record.label, field.record.size_wh) for field in fields]
     with_scale = [i for i, scale in enumerate(scales) if scale is not None]
@@ -131,7 +131,7 @@ def _by_size(fields: Sequence[_Field], groups: Sequence[str] | None) -> Iterator
         yield _slice(SIZE, name, f"{rule} red-cell diameters of the field, clear of the border", chosen, masks, of_chosen)
 
 
-def _of_size(field: _Field, rbc_px: float, ranges: dict[int, tuple[float, float]]) -> _Masks:
+def _of_size(field: _MatchedField, rbc_px: float, ranges: dict[int, tuple[float, float]]) -> _Masks:
     low, high = (np.array([ranges[label][end] for label in range(len(CLASSES))]) for end in (0, 1))
 
     def chosen(cells: Record | Detections, clear: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -142,7 +142,7 @@ def _of_size(field: _Field, rbc_px: float, ranges: dict[int, tuple[float, float]
     return chosen(field.record, labelled), chosen(field.detections, counted)
 
 
-def _by_crowding(fields: Sequence[_Field], groups: Sequence[str] | None) -> Iterator[Slice]:
+def _by_crowding(fields: Sequence[_MatchedField], groups: Sequence[str] | None) -> Iterator[Slice]:
     """Fields in thirds; none where a third would be too few to compare."""
     if len(fields) < 3 * LEAST_FIELDS:
         return
@@ -163,7 +163,7 @@ def _range(low: float, high: float) -> str:
 
 
 def _slice(
-    by: str, name: str, rule: str, fields: Sequence[_Field], masks: Sequence[_Masks], groups: Sequence[str] | None
+    by: str, name: str, rule: str, fields: Sequence[_MatchedField], masks: Sequence[_Masks], groups: Sequence[str] | None
 ) -> Slice:
     numbers = np.array([_numbers(field, *mask) for field, mask in zip(fields, masks, strict=True)], dtype=np.int64)
     numbers = numbers.reshape(-1, 4, len(CLASSES))
@@ -171,7 +171,7 @@ def _slice(
     return Slice(by, name, rule, len(fields), sum(counts.truth for counts in classes.values()), classes)
 
 
-def _numbers(field: _Field, labelled: NDArray[np.bool_], counted: NDArray[np.bool_]) -> list[NDArray[np.int64]]:
+def _numbers(field: _MatchedField, labelled: NDArray[np.bool_], counted: NDArray[np.bool_]) -> list[NDArray[np.int64]]:
     """Labelled cells, those of them that are found, cells found, and those of them that are true; a number for each class."""
     truth, cells = field.record.label, field.detections.label
     parts = (truth[labelled], truth[labelled & field.hit], cells[counted], cells[counted & field.true])

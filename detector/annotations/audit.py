@@ -1,20 +1,26 @@
-"""What conversion found, mended, left out and could not read: kept beside the data, as JSON for programs and text for people."""
+"""What conversion found, mended, left out and could not read: kept beside the data, as JSON for programs and text for people.
+
+The card of a model that was trained on the data tells it in short (`provenance`).
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import yaml
 
 from detector.annotations.corrections import ACTIONS, Applied, CorrectionOutcome
-from detector.annotations.dataset import AUDIT, FORMAT
+from detector.annotations.dataset import AUDIT, FORMAT, is_ours
 from detector.annotations.labels import SPLITS
 from detector.annotations.records import Record
 from detector.annotations.repair import DROPPED, REPAIRED
+from detector.shipped import sources
 from detector.vision.cells import CLASSES, RBC
 
 VERSION = 1
@@ -231,3 +237,61 @@ def _listed(names: Sequence[str]) -> str:
 def _code(text: str) -> str:
     """Text that Markdown shows as it is, whatever a file name holds."""
     return "`" + " ".join(text.replace("`", "'").split()) + "`"
+
+
+def provenance(data_yaml: Path, descriptors: Path | None = None) -> dict[str, Any]:
+    """Licence, credits, splits, shared cells and corrections of a dataset folder, as plain JSON values for a model's card.
+
+    Licence and credits stand in the descriptor that has the name of the dataset folder, or else of the folder that it was converted
+    from; a dataset without one has neither, and one that was not converted by us has no more than these.
+
+    Args:
+        descriptors: folder of the descriptors of public datasets; None stands for the shipped ones.
+    """
+    folder = data_yaml.resolve().parent
+    audit = _written(folder)
+    names = [folder.name, *(Path(audit[key]).name for key in ("source", "labels") if key in audit)]
+    return {**_credit(names, descriptors or sources()), **_found(audit)}
+
+
+def _written(folder: Path) -> dict[str, Any]:
+    return dict(json.loads((folder / AUDIT).read_bytes())) if is_ours(folder) else {}
+
+
+def _credit(names: list[str], descriptors: Path) -> dict[str, Any]:
+    paths = {path.stem: path for path in descriptors.glob("*.yaml")}
+    for name in names:
+        if name.casefold() in paths:
+            fields = yaml.safe_load(paths[name.casefold()].read_text(encoding="utf-8"))
+            return {key: fields[key] for key in ("title", "homepage", "licence", "credits")}
+    return {}
+
+
+def _found(audit: Mapping[str, Any]) -> dict[str, Any]:
+    """What the audit says of splits, of fields that show the same cells in two of them, of dropped boxes and of corrections."""
+    if not audit:
+        return {}
+    leaks = Counter(
+        " and ".join(sorted((pair["first_split"], pair["second_split"]), key=SPLITS.index))
+        for pair in audit["twins"]
+        if pair["first_split"] != pair["second_split"]
+    )
+    return {
+        "fields": {split: tally["images"] for split, tally in audit["splits"].items()},
+        "same_cells_across_splits": dict(sorted(leaks.items())),
+        "boxes_dropped": dict(Counter(box["reason"] for box in audit["boxes"] if box["action"] == DROPPED)),
+        "corrections": _corrected(audit.get("corrections")),
+    }
+
+
+def _corrected(outcome: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    if outcome is None:
+        return None
+    rows = {action: sum(kind["rows"] for kind in outcome["applied"] if kind["action"] == action) for action in ACTIONS}
+    # The name alone, for the path is one of the machine that converted.
+    return {
+        "file": Path(outcome["file"]).name,
+        "sha256": outcome["sha256"],
+        **rows,
+        "not_applied": len(outcome["not_applied"]),
+    }

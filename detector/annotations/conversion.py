@@ -36,7 +36,7 @@ class Conversion:
 
 
 @dataclass(frozen=True, eq=False)
-class _Field:
+class _ReadableField:
     """A field that can be converted."""
 
     item: SourceField
@@ -129,7 +129,7 @@ def convert(request: Conversion, image_set: LabelSource | None = None) -> Audit:
     return result
 
 
-def _mended(field: _Field, split: str) -> repair.Mended:
+def _mended(field: _ReadableField, split: str) -> repair.Mended:
     mended = repair.mend(field.labels, field.picture.size_wh)
     # What is tested on stays as its authors labelled it.
     return mended if split == TEST else repair.without_slivers(mended)
@@ -203,7 +203,7 @@ def _listed(items: list[SourceField], plan: splits.SplitPlan, source: LabelSourc
     return [item for item in items if item.splits]
 
 
-def _readable(items: Sequence[SourceField], source: LabelSource, notes: _Notes) -> list[_Field]:
+def _readable(items: Sequence[SourceField], source: LabelSource, notes: _Notes) -> list[_ReadableField]:
     """Fields with labels and an image that decodes to its end; all others are noted."""
     fields = []
     for item in items:
@@ -215,13 +215,13 @@ def _readable(items: Sequence[SourceField], source: LabelSource, notes: _Notes) 
             notes.left_out.append(Note(source.relative(item.image), "has no label file"))
         else:
             try:
-                fields.append(_Field(item, item.labels, duplicates.look(item.image), item.image))
+                fields.append(_ReadableField(item, item.labels, duplicates.look(item.image), item.image))
             except ImageError as error:
                 notes.failed.append(Note(source.relative(item.image), str(error)))
     return fields
 
 
-def _settled(request: Conversion, source: LabelSource, fields: Sequence[_Field], notes: _Notes) -> list[_Field]:
+def _settled(request: Conversion, source: LabelSource, fields: Sequence[_ReadableField], notes: _Notes) -> list[_ReadableField]:
     """Fields whose boxes are those of the picture as displayed; all others are noted."""
     root = request.labels or request.source
     items, remarks = sources.settle(root, source, [field.item for field in fields], [field.picture for field in fields])
@@ -235,7 +235,9 @@ def _settled(request: Conversion, source: LabelSource, fields: Sequence[_Field],
     return settled
 
 
-def _dealt(fields: Sequence[_Field], plan: splits.SplitPlan, pairs: Sequence[duplicates.Pair], seed: int) -> list[_Placed]:
+def _dealt(
+    fields: Sequence[_ReadableField], plan: splits.SplitPlan, pairs: Sequence[duplicates.Pair], seed: int
+) -> list[_Placed]:
     if plan.ratios:
         groups = duplicates.groups(len(fields), pairs)
         dealt = splits.deal([field.item.key for field in fields], groups, plan.ratios, seed)
@@ -243,7 +245,7 @@ def _dealt(fields: Sequence[_Field], plan: splits.SplitPlan, pairs: Sequence[dup
     return [_Placed(i, split, field.item.name) for i, field in enumerate(fields) for split in field.item.splits]
 
 
-def _unique(placed: Sequence[_Placed], fields: Sequence[_Field], notes: _Notes) -> list[_Placed]:
+def _unique(placed: Sequence[_Placed], fields: Sequence[_ReadableField], notes: _Notes) -> list[_Placed]:
     """Fields under names that are unique in their split: a copy of one is left out, another image of one name renamed."""
     taken: dict[tuple[str, str], str] = {}
     result = []
@@ -264,8 +266,12 @@ def _unique(placed: Sequence[_Placed], fields: Sequence[_Field], notes: _Notes) 
 
 
 def _corrected(
-    fields: list[_Field], placed: Sequence[_Placed], sheet: corrections.CorrectionSheet | None, source: LabelSource, notes: _Notes
-) -> tuple[list[_Field], corrections.CorrectionOutcome | None]:
+    fields: list[_ReadableField],
+    placed: Sequence[_Placed],
+    sheet: corrections.CorrectionSheet | None,
+    source: LabelSource,
+    notes: _Notes,
+) -> tuple[list[_ReadableField], corrections.CorrectionOutcome | None]:
     """Fields with their labels corrected, those with a place in a split at least, and what became of the corrections."""
     if sheet is None:
         return fields, None
@@ -298,7 +304,7 @@ def _twins(pairs: Sequence[duplicates.Pair], placed: Sequence[_Placed]) -> tuple
     )
 
 
-def _compared(path: Path, placed: Sequence[_Placed], fields: Sequence[_Field]) -> SharedFields:
+def _compared(path: Path, placed: Sequence[_Placed], fields: Sequence[_ReadableField]) -> SharedFields:
     """Fields that another dataset shows too; images of it that cannot be read cannot be the same."""
     others: list[tuple[SourceField, Look]] = []
     for item in sources.load_images(path).items:
@@ -323,6 +329,6 @@ def _box_notes(mended: Sequence[repair.Mended], placed: Sequence[_Placed]) -> tu
     )
 
 
-def _size_notes(placed: Sequence[_Placed], fields: Sequence[_Field]) -> list[SizeNote]:
+def _size_notes(placed: Sequence[_Placed], fields: Sequence[_ReadableField]) -> list[SizeNote]:
     stated = ((p.name, fields[p.index].labels.declared_wh, fields[p.index].picture.size_wh) for p in placed)
     return [SizeNote(name, declared, actual) for name, declared, actual in stated if declared and declared != actual]

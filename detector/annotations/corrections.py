@@ -11,13 +11,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from detector.annotations.labels import Box
 from detector.errors import AnnotationError, UnknownClassError
 from detector.vision import cells
 
 COLUMNS = ("image", "action", "label", "x1", "y1", "x2", "y2", "new_label", "reason")
 REMOVE, RELABEL, ADD = ACTIONS = ("remove", "relabel", "add")
-
-Box = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True)

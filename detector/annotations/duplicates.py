@@ -78,7 +78,7 @@ class Pair:
 
 def within(pictures: Sequence[Look]) -> list[Pair]:
     """Near-duplicates within one set, as indices with `first < second`, in that order."""
-    fields = [_Field(picture) for picture in pictures]
+    fields = [_ComparedImage(picture) for picture in pictures]
     spectra = _spectra(fields)
     rows = ((i, j, spectra[j : j + _BLOCK]) for i in range(len(fields)) for j in range(i + 1, len(fields), _BLOCK))
     return _pairs(fields, fields, spectra, rows)
@@ -86,7 +86,7 @@ def within(pictures: Sequence[Look]) -> list[Pair]:
 
 def between(pictures: Sequence[Look], others: Sequence[Look]) -> list[Pair]:
     """Near-duplicates between two sets: `first` is an index into the one, `second` into the other."""
-    fields, far = [_Field(picture) for picture in pictures], [_Field(picture) for picture in others]
+    fields, far = [_ComparedImage(picture) for picture in pictures], [_ComparedImage(picture) for picture in others]
     spectra = _spectra(far)
     rows = ((i, j, spectra[j : j + _BLOCK]) for i in range(len(fields)) for j in range(0, len(far), _BLOCK))
     return _pairs(fields, far, _spectra(fields), rows)
@@ -107,7 +107,7 @@ def groups(count: int, pairs: Sequence[Pair]) -> list[int]:
     return [root(i) for i in range(count)]
 
 
-class _Field:
+class _ComparedImage:
     """One image at both scales."""
 
     def __init__(self, picture: Look) -> None:
@@ -132,7 +132,7 @@ def _levelled(grey: Thumbnail, fine_px: float, broad_px: float) -> Thumbnail:
     return np.asarray(band / (strength + 0.25 * strength.mean() + 1e-2), dtype=np.float32)
 
 
-def _spectra(fields: Sequence[_Field]) -> NDArray[np.complex64]:
+def _spectra(fields: Sequence[_ComparedImage]) -> NDArray[np.complex64]:
     thumbnails = np.array([field.coarse for field in fields], dtype=np.float32).reshape(-1, _COARSE_PX, _COARSE_PX)
     return np.asarray(np.fft.rfft2(thumbnails, s=(_PADDED_PX, _PADDED_PX), axes=(1, 2)), dtype=np.complex64)
 
@@ -146,8 +146,8 @@ def _overlap_weight() -> Thumbnail:
 
 
 def _pairs(
-    fields: Sequence[_Field],
-    others: Sequence[_Field],
+    fields: Sequence[_ComparedImage],
+    others: Sequence[_ComparedImage],
     spectra: NDArray[np.complex64],
     rows: Iterator[tuple[int, int, NDArray[np.complex64]]],
 ) -> list[Pair]:
@@ -166,7 +166,7 @@ def _pairs(
     return pairs
 
 
-def _similarity(a: _Field, b: _Field, coarse: float, at: int) -> float:
+def _similarity(a: _ComparedImage, b: _ComparedImage, coarse: float, at: int) -> float:
     """How alike two candidates are, or 0 where they are not the same field."""
     dy, dx = (shift - _PADDED_PX if shift > _PADDED_PX // 2 else shift for shift in divmod(at, _PADDED_PX))
     fine = _fine(a.fine, b.fine, dy * _SEARCH_PX, dx * _SEARCH_PX)

@@ -17,7 +17,7 @@ from detector.accuracy.counts import Agreement
 from detector.accuracy.figures import EvaluatedFields, agreements, count_cells
 from detector.accuracy.intervals import WHY
 from detector.accuracy.matching import Operating
-from detector.accuracy.report.content import Entry, Table, as_number, as_percent, entry, table
+from detector.accuracy.report.content import Entry, PageTable, as_number, as_percent, entry, table
 from detector.accuracy.yardsticks import constant_baseline
 from detector.annotations.records import Record
 from detector.baselines import published
@@ -288,7 +288,7 @@ def _sentence(comparison: MethodsReport) -> str:
     return f"{fields} and tested on {tested}, beside the constant baseline."
 
 
-def _counting_tables(comparison: MethodsReport, test: TestSet) -> list[Table]:
+def _counting_tables(comparison: MethodsReport, test: TestSet) -> list[PageTable]:
     columns = ("", "mean absolute error", "clear of the border", "bias", "counted exactly", "precision", "recall", "F1", "AP50")
     return [
         table(
@@ -309,12 +309,12 @@ def _entries(of: ClassFigures) -> list[Entry]:
     return [*counts, *rates, entry(of.ap50, as_number(3), WHY["ap50"])]
 
 
-def _failures_table(comparison: MethodsReport) -> Table:
+def _failures_table(comparison: MethodsReport) -> PageTable:
     made = [(of.method, [Entry(of.data or "all"), Entry(of.field or "all"), Entry(of.reason)]) for of in comparison.failures]
     return table("Where methods failed", ("", "data", "field", "reason"), made)
 
 
-def _methods_table(comparison: MethodsReport) -> Table:
+def _methods_table(comparison: MethodsReport) -> PageTable:
     times = {(of.method, of.data): of.ms for of in comparison.figures if of.ms is not None}
     names = [test.name for test in comparison.tests if test.records]
     columns = ("", "fitted in", "size", *(f"per field of {name}" for name in names))
@@ -330,7 +330,7 @@ def _methods_table(comparison: MethodsReport) -> Table:
     return table("Processor time and size; a field's time is without reading its picture", columns, made)
 
 
-def _claims_table(comparison: MethodsReport) -> Table:
+def _claims_table(comparison: MethodsReport) -> PageTable:
     columns = ("paper and figure", "its data", "the paper's figure", "method here", "data here", "figure here", "")
     made = []
     for held in comparison.claims:
@@ -341,7 +341,7 @@ def _claims_table(comparison: MethodsReport) -> Table:
     return table("What papers say of their methods, and what is measured here", columns, made)
 
 
-def _crop_tables(comparison: MethodsReport) -> Iterator[tuple[str, Table, list[Table], list[Table]]]:
+def _crop_tables(comparison: MethodsReport) -> Iterator[tuple[str, PageTable, list[PageTable], list[PageTable]]]:
     """Of each task and test set: its heading, figures of all classes, those of each class, and the confusions."""
     for task, data in dict.fromkeys((result.task, result.data) for result, _ in comparison.scores):
         chosen = [
@@ -386,7 +386,7 @@ def _title(result: Classified) -> str:
     return f"{result.classifier}, preprocessed" if result.enhanced else result.classifier
 
 
-def _confusion(title: str, classes: Sequence[str], scores: Scores) -> Table:
+def _confusion(title: str, classes: Sequence[str], scores: Scores) -> PageTable:
     numbers = [(name, [Entry(f"{n:,}") for n in row]) for name, row in zip(classes, scores.confusion, strict=True)]
     return table(f"{title}: crops by class (rows) and what they were taken for (columns)", ("", *classes), numbers)
 

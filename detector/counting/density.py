@@ -32,7 +32,7 @@ def per_ul(smear: SmearCount, rbc_per_ul: float | None, ul_factor: float | None)
 
 
 def from_red_cells(smear: SmearCount, rbc_per_ul: float) -> SmearCount:
-    """Interval the classes other than red cells as their number per red cell times an analyser's red cell count.
+    """Estimate the classes other than red cells as their number per red cell times an analyser's red cell count.
 
     Raises:
         UsageError: `rbc_per_ul` cannot be the red cells in 1 µL.
@@ -44,7 +44,7 @@ def from_red_cells(smear: SmearCount, rbc_per_ul: float) -> SmearCount:
 
 
 def from_area(smear: SmearCount, ul_factor: float) -> SmearCount:
-    """Interval all classes as their number per mm² of smear times a laboratory's own factor, in mm² per µL.
+    """Estimate all classes as their number per mm² of smear times a laboratory's own factor, in mm² per µL.
 
     Raises:
         UsageError: `ul_factor` is not a positive number.

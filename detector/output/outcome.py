@@ -14,7 +14,7 @@ from detector.counting.result import FieldResult
 from detector.counting.shapes import ShapeShares
 from detector.counting.smears import SmearCount
 from detector.errors import UsageError
-from detector.output import tables
+from detector.output import results, tables
 from detector.output.tables import Table
 from detector.vision.cells import CLASSES
 
@@ -129,6 +129,4 @@ class Outcome:
         Raises:
             OutputError: one cannot be written, or the folder holds results already.
         """
-        from detector.output import results  # imports much, which only writing needs
-
         results.save(Path(folder), self)

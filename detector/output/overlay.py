@@ -1,4 +1,4 @@
-"""A field with its cells drawn on it."""
+"""Pictures of fields with their cells drawn on them: where each is kept, and how it is written."""
 
 from __future__ import annotations
 
@@ -11,11 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detector.output.files import write_bytes
-from detector.vision import images
+from detector.vision import drawing, images
 from detector.vision.detections import Detections
-from detector.vision.drawing import COLOURS as COLOURS
-from detector.vision.drawing import Colour as Colour
-from detector.vision.drawing import draw as draw
 from detector.vision.slides import formats
 
 _JPEG_QUALITY = 90
@@ -60,6 +57,6 @@ def write(rgb: NDArray[np.uint8], detections: Detections, target: Path) -> None:
         detections = Detections(
             detections.xyxy * np.float32(shrink), detections.score, detections.label, wh, detections.class_names
         )
-    drawn = draw(rgb, detections)
+    drawn = drawing.draw(rgb, detections)
     target.parent.mkdir(parents=True, exist_ok=True)
     write_bytes(target, images.as_jpeg(drawn, _JPEG_QUALITY))

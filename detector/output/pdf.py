@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from detector.errors import MissingExtraError, writing
 from detector.output.files import write_bytes
-from detector.output.report.content import Row
+from detector.output.report.content import FigureRow
 from detector.texts import harmless
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ class Document:
         self._text(text, _SMALL_PT if small else _TEXT_PT, bold=warning, colour=_WARN if warning else _QUIET if small else _INK)
         self._pdf.ln(0.8)
 
-    def counts(self, classes: Sequence[str], rows: Iterable[Row]) -> None:
+    def counts(self, classes: Sequence[str], rows: Iterable[FigureRow]) -> None:
         """A smear's table: a figure with its interval for each class."""
         shown = [[row.name, *map(_figure, row.entries)] for row in rows]
         self.table(["", *classes], shown, [2.2, *(1.6 for _ in classes)])

@@ -11,7 +11,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from detector.counting import expected
 from detector.counting.fields import FieldCount, UnreadField
@@ -20,11 +20,13 @@ from detector.counting.shapes import ShapeShares
 from detector.errors import OutputError, writing
 from detector.output import coco, slides, tables
 from detector.output.files import write_text
-from detector.output.outcome import AgainstTruth, Outcome
 from detector.output.report import page
 from detector.shipped import version
 from detector.vision import backends
 from detector.vision.model import Model
+
+if TYPE_CHECKING:
+    from detector.output.outcome import AgainstTruth, Outcome
 
 JOURNAL = "journal.jsonl"
 COUNTS, SMEARS, RUN, CELLS = "counts.csv", "smears.csv", "run.json", "detections.json"

@@ -203,10 +203,10 @@ def _print_lines(console: Console, table: Table) -> None:
         console.print(table.caption, soft_wrap=True)
 
 
-Row = tuple[SmearCount, str, ClassCount]
+_SmearClass = tuple[SmearCount, str, ClassCount]
 
 
-def _smears_table(rows: Sequence[Row], gap: str, name_width: int, lined: bool) -> Table:
+def _smears_table(rows: Sequence[_SmearClass], gap: str, name_width: int, lined: bool) -> Table:
     with_area = any(count.per_mm2 for _, _, count in rows)
     with_expected = any(count.expected_total for _, _, count in rows)
     with_volume = any(count.per_ul for _, _, count in rows)

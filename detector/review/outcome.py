@@ -27,6 +27,7 @@ from detector.review.review import FieldState, Review, smear_count
 from detector.shipped import version
 from detector.vision.cells import CLASSES
 from detector.vision.detections import Unread
+from detector.vision.drawing import HEX_COLOURS
 
 FOLDER = "reviewed"
 """Where the results of a review stand in the folder of the count."""
@@ -285,7 +286,7 @@ def _report(taken: Snapshot, review: Review, written: str) -> str:
         complete=len(looked_at) == len(read),
         remarks=review.remarks,
         classes=CLASSES,
-        colours=content.COLOURS,
+        colours=HEX_COLOURS,
         sections=sections,
         more=len(taken.smears) - len(sections),
         confusion=confusion_table(taken),

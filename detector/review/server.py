@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from detector.errors import ImageError, SmearcountError, UsageError
 from detector.output import serving
 from detector.output.exchange import FORMATS, formats
-from detector.output.report.content import COLOURS
 from detector.review import outcome
 from detector.review.likeness import Likeness, distances, in_order, standardised
 from detector.review.pictures import CROP_PX, Pictures
@@ -24,6 +23,7 @@ from detector.review.review import Cell, FieldState, Review, StaleError, doubts_
 from detector.texts import MEBIBYTE
 from detector.vision import boxes
 from detector.vision.cells import CLASSES
+from detector.vision.drawing import HEX_COLOURS
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -113,7 +113,7 @@ class Desk:
             "folder": str(self._review.run.folder),
             "reader": self._reader,
             "classes": CLASSES,
-            "colours": [COLOURS[name] for name in CLASSES],
+            "colours": [HEX_COLOURS[name] for name in CLASSES],
             "crop_px": CROP_PX,
             "start": self._start,
             "formats": FORMATS,

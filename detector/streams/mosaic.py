@@ -13,7 +13,8 @@ import cv2
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from detector.streams.unique_cells import Cell, Rect
+from detector.counting.neighbours import Rect
+from detector.streams.unique_cells import Cell
 from detector.vision.cells import CLASSES
 from detector.vision.drawing import COLOURS
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from detector.counting.expected import CountCorrection
 from detector.counting.fields import CountedPart, FieldCount
-from detector.counting.neighbours import Places
+from detector.counting.neighbours import Places, Rect
 from detector.counting.result import FieldResult
 from detector.counting.smears import aggregate, judge
 from detector.output.outcome import Outcome
@@ -25,7 +25,7 @@ from detector.streams.placing.focus import LEAST_SHARP, Focus, dark
 from detector.streams.placing.tracking import Located, Tracker
 from detector.streams.sources.source import Fault, Frame
 from detector.streams.totals import TARGETS, Enough, StreamTotals, class_total
-from detector.streams.unique_cells import Cell, Rect, UniqueCells
+from detector.streams.unique_cells import Cell, UniqueCells
 from detector.vision.cells import CLASSES
 from detector.vision.detections import Detections
 from detector.vision.quality import Quality

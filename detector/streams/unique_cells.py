@@ -15,13 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
+from detector.counting.neighbours import Rect
 from detector.vision import border, boxes
 from detector.vision.cells import CLASSES
 from detector.vision.detections import Detections
 
 Floats = NDArray[np.float64]
-Rect = tuple[float, float, float, float]
-"""x1, y1, x2, y2 in px of a segment."""
 
 SAME = 0.3
 """Overlap (IoU) within both views from which on two boxes are one cell."""

@@ -17,8 +17,8 @@ Bends = Callable[[np.random.Generator], NDArray[np.float64]]
 """Radius relative to the ellipse's at even angles from -pi, of shape (1024,); angle 0 is the long axis."""
 Pale = Callable[[np.random.Generator, Outline, Grid], Plane]
 """Share of its density that the cell lacks at each pixel, of shape (h, w)."""
-Density = NDArray[np.float32]
-Inclusion = Callable[[np.random.Generator, float, Grid, Stain], Density]
+DensityMap = NDArray[np.float32]
+Inclusion = Callable[[np.random.Generator, float, Grid, Stain], DensityMap]
 """Optical density of what lies in a cell of that radius in µm, of shape (h, w, 3)."""
 
 _THETA = np.linspace(-np.pi, np.pi, ANGLES, endpoint=False)
@@ -123,7 +123,7 @@ def _away(grid: Grid) -> Plane:
     return np.asarray(np.hypot(grid.x_um, grid.y_um), dtype=np.float32)
 
 
-def _rings(rng: np.random.Generator, radius_um: float, grid: Grid, stain: Stain) -> Density:
+def _rings(rng: np.random.Generator, radius_um: float, grid: Grid, stain: Stain) -> DensityMap:
     """One to three ring forms of a parasite: a thin blue ring around a pale middle, with a dark dot on it."""
     density = np.zeros((*grid.shape_hw, 3), dtype=np.float32)
     for _ in range(rng.choice((1, 1, 1, 2, 3))):
@@ -136,7 +136,7 @@ def _rings(rng: np.random.Generator, radius_um: float, grid: Grid, stain: Stain)
     return density
 
 
-def _grown(rng: np.random.Generator, radius_um: float, grid: Grid, stain: Stain) -> Density:
+def _grown(rng: np.random.Generator, radius_um: float, grid: Grid, stain: Stain) -> DensityMap:
     """A grown parasite: a blue body of uneven outline with dark chromatin."""
     spot = _spot(rng, 0.6 * radius_um, grid)
     body = Outline.drawn(rng, radius_um * rng.uniform(0.35, 0.6), rng.uniform(1.0, 1.6), 0.18)
@@ -145,7 +145,7 @@ def _grown(rng: np.random.Generator, radius_um: float, grid: Grid, stain: Stain)
     return tinted(soft(depth_um, grid.um_per_px, 0.4), stain.plasma) + tinted(0.8 * chromatin, stain.nucleus)
 
 
-def _dots(rng: np.random.Generator, radius_um: float, grid: Grid, stain: Stain) -> Density:
+def _dots(rng: np.random.Generator, radius_um: float, grid: Grid, stain: Stain) -> DensityMap:
     """One or two round dark dots such as Howell-Jolly bodies, or many fine ones."""
     fine = rng.random() < 0.3
     plane = np.zeros(grid.shape_hw, dtype=np.float32)
@@ -155,7 +155,7 @@ def _dots(rng: np.random.Generator, radius_um: float, grid: Grid, stain: Stain) 
     return tinted(plane * rng.uniform(0.5, 1.0), stain.nucleus)
 
 
-def _bubble(rng: np.random.Generator, radius_um: float, grid: Grid, stain: Stain) -> Density:
+def _bubble(rng: np.random.Generator, radius_um: float, grid: Grid, stain: Stain) -> DensityMap:
     """A bubble of water dried in: a bright point with a dark edge."""
     away_um, edge_um = _away(_spot(rng, radius_um, grid)), rng.uniform(0.2, 0.7)
     dark = np.exp(-(((away_um - edge_um) / 0.18) ** 2)) * rng.uniform(0.3, 1.0)

@@ -12,7 +12,8 @@ from typing import Any
 from detector.accuracy import thresholds
 from detector.accuracy.matching import precision_recall, val_sums
 from detector.accuracy.plots import detection
-from detector.annotations import dataset, provenance
+from detector.annotations import dataset
+from detector.annotations.audit import provenance
 from detector.annotations.records import Record
 from detector.errors import AnnotationError
 from detector.training import export, page
@@ -106,7 +107,7 @@ def finish(
             "val_precision_recall": operating(records, counted),
             "parity_with_weights": asdict(parity),
             "levels": asdict(levels),
-            "datasets": {name: provenance.describe(file) for name, file in named.items()},
+            "datasets": {name: provenance(file) for name, file in named.items()},
         }
         made.with_suffix(".json").write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
         made.with_suffix(".md").write_text(page.render(content), encoding="utf-8")

@@ -55,7 +55,7 @@ class ShapeCells:
 
 
 @dataclass(frozen=True, eq=False)
-class _Field:
+class _LabelledField:
     name: str
     rgb: Rgb
     red: boxes.Boxes
@@ -99,7 +99,7 @@ def read(data: Path, labels: Path, names: Iterable[str], lights: int, seed: int 
     return ShapeCells(np.concatenate(pictures), np.array(shape, dtype=np.int64), of_field, of_smear, numbers, unread)
 
 
-def _fields(data: Path, labels: Path, names: Sequence[str], unread: list[Unread]) -> tuple[list[_Field], dict[str, str]]:
+def _fields(data: Path, labels: Path, names: Sequence[str], unread: list[Unread]) -> tuple[list[_LabelledField], dict[str, str]]:
     """Fields that can be read, each picture once, and the smear of each; smears that share a picture are one."""
     smear_of = points.smears(names)
     seen: dict[str, str] = {}
@@ -119,7 +119,7 @@ def _fields(data: Path, labels: Path, names: Sequence[str], unread: list[Unread]
     return fields, smear_of
 
 
-def _field(data: Path, labels: Path, name: str) -> _Field:
+def _field(data: Path, labels: Path, name: str) -> _LabelledField:
     rgb = images.read(data / "images" / f"{name}.jpg")
     size_wh = (rgb.shape[1], rgb.shape[0])
     labelled = yolo.read(labels / "labels" / f"{name}.txt", yolo.class_names(labels) or list(cells.CLASSES))
@@ -127,7 +127,7 @@ def _field(data: Path, labels: Path, name: str) -> _Field:
     xyxy = labelled.pixels(size_wh)[known].astype(np.float32)
     label = np.array([cells.CLASSES.index(labelled.names[i]) for i in known], dtype=np.int64)
     detections = Detections(boxes.clip(xyxy, size_wh), np.ones(len(xyxy), np.float32), label, size_wh)
-    return _Field(name, rgb, xyxy[(label == cells.RBC) & boxes.clear_of_border(xyxy, size_wh)], detections)
+    return _LabelledField(name, rgb, xyxy[(label == cells.RBC) & boxes.clear_of_border(xyxy, size_wh)], detections)
 
 
 def _matched(red: boxes.Boxes, labelled: Sequence[tuple[int, int, int]], rbc_px: float) -> tuple[NDArray[np.int64], list[int]]:
@@ -143,7 +143,7 @@ def _matched(red: boxes.Boxes, labelled: Sequence[tuple[int, int, int]], rbc_px:
     return np.array(list(kinds), dtype=np.int64), list(kinds.values())
 
 
-def _pictures(own: _Field, chosen: NDArray[np.int64], rbc_px: float, lights: int, seed: str) -> NDArray[np.uint8]:
+def _pictures(own: _LabelledField, chosen: NDArray[np.int64], rbc_px: float, lights: int, seed: str) -> NDArray[np.uint8]:
     """Pictures of some cells of a field, of shape (n, 1 + lights, WIDER_PX, WIDER_PX, 3)."""
     rng = random.Random(seed)
     changes = augment.transforms(settings.load(overrides=_LIGHTS))

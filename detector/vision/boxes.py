@@ -117,7 +117,7 @@ def sides_clear_of_border(xyxy: Boxes, size_wh: tuple[int, int], margin_px: floa
 
 
 def clear_of_border(xyxy: Boxes, size_wh: tuple[int, int], margin_px: float = 2.0) -> NDArray[np.bool_]:
-    """Which boxes reach no image edge, of shape (n,)."""
+    """Which boxes reach no image edge to within `margin_px`, of shape (n,)."""
     return np.asarray(~touches(xyxy, size_wh, margin_px).any(axis=1))
 
 

@@ -24,6 +24,8 @@ COLOURS: dict[str, Colour] = {
     "Platelets": (0, 158, 115),
 }
 """Box colour of each class, RGB: blue, vermilion and green of Okabe and Ito's palette for all kinds of colour vision."""
+HEX_COLOURS = {name: "#{:02x}{:02x}{:02x}".format(*colour) for name, colour in COLOURS.items()}
+"""The same as pages and plots write them."""
 
 _PAGE_PX = 900
 _PAGE_QUALITY = 85

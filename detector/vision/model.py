@@ -44,7 +44,7 @@ _STEEP = 4 * _LEAST_RANGE
 
 Candidates = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.int64]]
 """Boxes of shape (n, 4) in the network's pixels, their scores and labels, of shape (n,)."""
-Place = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+_Placing = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 """From boxes in the network's pixels to the crop's."""
 
 
@@ -105,7 +105,7 @@ class Model:
         detections = self._cells(candidates, least, place, size_wh)
         return replace(detections, unsure=self._unsure(candidates, least, place, detections))
 
-    def _cells(self, candidates: Candidates, least: NDArray[np.float32], place: Place, size_wh: tuple[int, int]) -> Detections:
+    def _cells(self, candidates: Candidates, least: NDArray[np.float32], place: _Placing, size_wh: tuple[int, int]) -> Detections:
         """The cells among the candidates: those that reach the least score of their class, each once."""
         xyxy, score, label = candidates
         chosen = np.flatnonzero(score >= least[label])
@@ -123,7 +123,7 @@ class Model:
         kept = kept[:most]
         return Detections(xyxy[kept], score[chosen][kept], label[chosen][kept], size_wh, self.card.class_names, saturated)
 
-    def _unsure(self, candidates: Candidates, least: NDArray[np.float32], place: Place, detections: Detections) -> Detections:
+    def _unsure(self, candidates: Candidates, least: NDArray[np.float32], place: _Placing, detections: Detections) -> Detections:
         """Candidates below the least score of their class that lie on no cell that was found, each once."""
         xyxy, score, label = candidates
         chosen = np.flatnonzero((score < least[label]) & (score >= _UNSURE * least[label]))

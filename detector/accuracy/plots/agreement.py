@@ -11,6 +11,7 @@ from detector.accuracy.counts import Agreement
 from detector.accuracy.plots import style
 from detector.counting.intervals import Interval
 from detector.output.figures import fixed, many
+from detector.vision.drawing import HEX_COLOURS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -38,7 +39,7 @@ def bland_altman(
     """
     p, t = np.asarray(counted, np.float64), np.asarray(truth, np.float64)
     figure, axes = _begin(name, len(p), per)
-    style.dots(axes, (p + t) / 2, p - t, per, color=style.OF_CLASS[name], marker=style.MARKS[name])
+    style.dots(axes, (p + t) / 2, p - t, per, color=HEX_COLOURS[name], marker=style.MARKS[name])
     lines: list[tuple[str, Interval | None, Any]] = [
         ("upper limit", agreement.loa_high, (0, (5, 3))), ("bias", agreement.bias, "solid"), ("lower limit", agreement.loa_low, (0, (5, 3)))
     ]  # fmt: skip
@@ -67,7 +68,7 @@ def counted_against_true(
     """
     p, t = np.asarray(counted, np.float64), np.asarray(truth, np.float64)
     figure, axes = _begin(name, len(p), per)
-    style.dots(axes, t, p, per, color=style.OF_CLASS[name], marker=style.MARKS[name])
+    style.dots(axes, t, p, per, color=HEX_COLOURS[name], marker=style.MARKS[name])
     end = max(p.max(), t.max(), 1)
     axes.plot([0, end], [0, end], color="black", linewidth=1, label="counted = true", zorder=4)
     if baseline is not None:
@@ -92,9 +93,9 @@ def errors_in_parts(name: str, rows: Sequence[tuple[str, Interval]], label: str)
     axes = figure.subplots()
     for i, (_, value) in enumerate(rows):
         if value.limits is not None:
-            axes.plot(value.limits, [i, i], linewidth=2, solid_capstyle="butt", color=style.OF_CLASS[name], zorder=3)
+            axes.plot(value.limits, [i, i], linewidth=2, solid_capstyle="butt", color=HEX_COLOURS[name], zorder=3)
         axes.plot(
-            value.value, i, marker=style.MARKS[name], markersize=7, markeredgecolor="white", color=style.OF_CLASS[name], zorder=3
+            value.value, i, marker=style.MARKS[name], markersize=7, markeredgecolor="white", color=HEX_COLOURS[name], zorder=3
         )
     axes.set_yticks(range(len(rows)), [part for part, _ in rows])
     axes.set_ylim(len(rows) - 0.5, -0.5)

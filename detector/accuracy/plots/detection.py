@@ -11,13 +11,15 @@ from numpy.typing import NDArray
 
 from detector.accuracy.plots import style
 from detector.accuracy.thresholds import GRID, ClassTuning, Tuned
+from detector.vision.cells import CLASSES
+from detector.vision.drawing import HEX_COLOURS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 _SIZE_IN = (4.8, 4.5)
-_DASHES = dict(zip(style.OF_CLASS, style.DASHES, strict=False))
+_DASHES = dict(zip(CLASSES, style.DASHES, strict=False))
 """Dash of each class's line."""
 _AROUND = 0.25
 """The valley around the chosen threshold fills the height; what rises beyond it is cut off."""
@@ -40,7 +42,7 @@ def precision_recall(
     figure = style.begin(*_SIZE_IN)
     axes = figure.subplots()
     for name, values in precision.items():
-        colour = style.OF_CLASS[name]
+        colour = HEX_COLOURS[name]
         axes.plot(recall, values, linestyle=_DASHES[name], linewidth=2, color=colour, label=f"{name}, AP50 {ap50[name]:.3f}")
         if name in at:
             axes.plot(

@@ -10,6 +10,7 @@ import numpy as np
 from detector.accuracy.methods import MethodComparison
 from detector.accuracy.plots import style
 from detector.accuracy.readers import ClassAgreement
+from detector.vision.drawing import HEX_COLOURS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -31,7 +32,7 @@ def regression(name: str, comparative: Sequence[float], test: Sequence[float], c
     """Test against comparative method, with both lines and the line of equality."""
     figure, axes = _begin(name)
     x, y = np.asarray(comparative, np.float64), np.asarray(test, np.float64)
-    axes.scatter(x, y, s=26, color=style.OF_CLASS[name], marker=style.MARKS[name], edgecolors="white", linewidths=0.5, zorder=3)
+    axes.scatter(x, y, s=26, color=HEX_COLOURS[name], marker=style.MARKS[name], edgecolors="white", linewidths=0.5, zorder=3)
     ends = np.array([0.0, max(float(x.max()), float(y.max()))])
     axes.plot(ends, ends, color="black", linewidth=0.8, label="equal")
     for title, line, dash in (("Passing-Bablok", comparison.passing_bablok, "solid"), ("Deming", comparison.deming, (0, (5, 3)))):

@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detector.errors import MissingExtraError
-from detector.output import overlay
 from detector.output.figures import many
 from detector.output.files import write_bytes
+from detector.vision.cells import CLASSES
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -24,9 +24,7 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
 """Okabe and Ito's palette, which the colour-blind can tell apart."""
 DASHES = ("solid", "dashed", "dotted", "dashdot")
 """So that a copy in grey can be read too."""
-OF_CLASS = {name: "#{:02x}{:02x}{:02x}".format(*colour) for name, colour in overlay.COLOURS.items()}
-"""Colour of each class, as in all pictures of fields."""
-MARKS = dict(zip(OF_CLASS, "os^", strict=True))
+MARKS = dict(zip(CLASSES, "os^", strict=True))
 """Shape of each class's dots."""
 
 _DPI = 150

@@ -35,7 +35,7 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class Row:
+class PageRow:
     """One line of a table."""
 
     name: str
@@ -43,12 +43,12 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Table:
+class PageTable:
     """A table with the names of its columns; the first is that of the rows' names."""
 
     caption: str
     columns: Sequence[str]
-    rows: Sequence[Row]
+    rows: Sequence[PageRow]
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ class Page:
     """The whole evaluation in one sentence."""
     about: Mapping[str, Any]
     """As in `metrics.json`."""
-    counts: Sequence[Table]
+    counts: Sequence[PageTable]
     """For each class, which its caption names."""
     fields: int
     """Rows of the table of fields, shown or not."""
@@ -108,17 +108,17 @@ class Page:
     """Empty ones are left out."""
     per: str = "field"
     """What the counts are of, field or smear."""
-    smears: Sequence[Table] = ()
-    compared: Sequence[Table] = ()
+    smears: Sequence[PageTable] = ()
+    compared: Sequence[PageTable] = ()
     """The differences of two models or tables."""
-    relabelled: Sequence[Table] = ()
+    relabelled: Sequence[PageTable] = ()
     """The same finds by other labels."""
     yardsticks: Sequence[Yardsticks] = ()
-    detection: Sequence[Table] = ()
-    confusion: Table | None = None
-    failures: Sequence[Table] = ()
-    domains: Sequence[Table] = ()
-    slices: Sequence[tuple[Table, Sequence[str]]] = ()
+    detection: Sequence[PageTable] = ()
+    confusion: PageTable | None = None
+    failures: Sequence[PageTable] = ()
+    domains: Sequence[PageTable] = ()
+    slices: Sequence[tuple[PageTable, Sequence[str]]] = ()
     """With the rules by which fields or cells are parted."""
     worst: Sequence[Overlay] = ()
 
@@ -173,7 +173,7 @@ _AGREEMENT: tuple[tuple[str, str, Format], ...] = (
 )
 
 
-def agreement_table(name: str, columns: Mapping[str, Agreement], per: str = "field") -> Table:
+def agreement_table(name: str, columns: Mapping[str, Agreement], per: str = "field") -> PageTable:
     """Counts of one class against truth; a column for each kind of comparison, by its heading.
 
     Args:
@@ -181,14 +181,14 @@ def agreement_table(name: str, columns: Mapping[str, Agreement], per: str = "fie
     """
     kinds = list(columns.values())
     rows = [
-        Row("cells counted", [Entry(as_total(kind.counted)) for kind in kinds]),
-        Row("true cells", [Entry(as_total(kind.truth)) for kind in kinds]),
+        PageRow("cells counted", [Entry(as_total(kind.counted)) for kind in kinds]),
+        PageRow("true cells", [Entry(as_total(kind.truth)) for kind in kinds]),
         *(
-            Row(title.format(per), [entry(getattr(kind, key), written, WHY.get(key, "")) for kind in kinds])
+            PageRow(title.format(per), [entry(getattr(kind, key), written, WHY.get(key, "")) for kind in kinds])
             for title, key, written in _AGREEMENT
         ),
     ]
-    return Table(name, ["", *columns], rows)
+    return PageTable(name, ["", *columns], rows)
 
 
 PRECISE = as_number(3)
@@ -200,7 +200,7 @@ _DIFFERENCES = (
 )  # fmt: skip
 
 
-def difference_table(caption: str, differences: Mapping[str, Differences], per: str) -> Table:
+def difference_table(caption: str, differences: Mapping[str, Differences], per: str) -> PageTable:
     """Figures of the counts of one side less those of the other, a column a class."""
     rows: list[tuple[str, list[Entry]]] = [
         (f"{per}s that both have", [Entry(f"{difference.fields:,}") for difference in differences.values()]),
@@ -229,9 +229,9 @@ def named(heading: str, names: Iterable[str], remark: str = "") -> Listed:
     return Listed(heading, remark, [(name, "") for name in names])
 
 
-def table(caption: str, columns: Sequence[str], rows: Iterable[tuple[str, Sequence[Entry]]]) -> Table:
+def table(caption: str, columns: Sequence[str], rows: Iterable[tuple[str, Sequence[Entry]]]) -> PageTable:
     """A table of any figures."""
-    return Table(caption, columns, [Row(name, entries) for name, entries in rows])
+    return PageTable(caption, columns, [PageRow(name, entries) for name, entries in rows])
 
 
 def yardsticks(agreements: Mapping[str, Agreement]) -> list[Yardsticks]:

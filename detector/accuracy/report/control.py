@@ -7,7 +7,7 @@ from functools import partial
 
 from detector.accuracy.control import MEASURES, OUT, RULES, WARNING, ControlChart, ControlLog, Target, charts
 from detector.accuracy.plots import laboratory
-from detector.accuracy.report.content import Entry, Row, Table
+from detector.accuracy.report.content import Entry, PageRow, PageTable
 from detector.accuracy.report.drawings import Drawing
 from detector.accuracy.report.sheets import Part, Sheet
 from detector.output.figures import many, short
@@ -64,7 +64,7 @@ def _learning(log: ControlLog, days: int, drawn: Sequence[ControlChart]) -> str:
     return f"; still learning, {min(len(own), days)} of {days} days; until then no drift is seen."
 
 
-def _table(latest: Sequence[tuple[ControlChart, Sequence[str], str]]) -> Table:
+def _table(latest: Sequence[tuple[ControlChart, Sequence[str], str]]) -> PageTable:
     rows = []
     for chart, rules, mark in latest:
         target, value = chart.target, chart.values[-1]
@@ -73,8 +73,10 @@ def _table(latest: Sequence[tuple[ControlChart, Sequence[str], str]]) -> Table:
         )
         judged = len(chart.values) > (target.learned if target else len(chart.values))
         verdict = {OUT: "OUT", WARNING: "warning"}.get(mark, "in control" if judged else "learning")
-        rows.append(Row(chart.measure.title, [Entry(short(value)), *map(Entry, figures), Entry(verdict, why=", ".join(rules))]))
-    return Table("last value against its target", ("", "value", "mean", "SD", "SDs off", "judged"), rows)
+        rows.append(
+            PageRow(chart.measure.title, [Entry(short(value)), *map(Entry, figures), Entry(verdict, why=", ".join(rules))])
+        )
+    return PageTable("last value against its target", ("", "value", "mean", "SD", "SDs off", "judged"), rows)
 
 
 def _plot(chart: ControlChart) -> Drawing:
@@ -94,7 +96,7 @@ def _plot(chart: ControlChart) -> Drawing:
     return f"control_{chart.measure.name}", alt, draw
 
 
-def _history(drawn: Sequence[ControlChart]) -> Table:
+def _history(drawn: Sequence[ControlChart]) -> PageTable:
     broken = [
         (day, chart.measure.title, ", ".join(rules), short(value))
         for chart in drawn
@@ -102,8 +104,10 @@ def _history(drawn: Sequence[ControlChart]) -> Table:
         if rules
     ]
     newest = sorted(broken, reverse=True)[:_MOST_BROKEN]
-    rows = [Row(day, [Entry(title), Entry(value), Entry(rules)]) for day, title, rules, value in newest]
-    return Table(f"the newest {len(newest)} of {len(broken)}" if broken else "none", ("day", "measure", "value", "rules"), rows)
+    rows = [PageRow(day, [Entry(title), Entry(value), Entry(rules)]) for day, title, rules, value in newest]
+    return PageTable(
+        f"the newest {len(newest)} of {len(broken)}" if broken else "none", ("day", "measure", "value", "rules"), rows
+    )
 
 
 _LEGEND = (

@@ -12,7 +12,7 @@ from detector.accuracy import readings
 from detector.accuracy.counts import Agreement, agreement
 from detector.accuracy.methods import Factor, UnfitError, proportion
 from detector.accuracy.plots import agreement as plots
-from detector.accuracy.report.content import Row, Table, as_number, as_percent, entry, in_words
+from detector.accuracy.report.content import PageRow, PageTable, as_number, as_percent, entry, in_words
 from detector.accuracy.report.sheets import Part, Sheet
 from detector.counting.density import PER_LITRE
 from detector.counting.intervals import Interval
@@ -104,7 +104,7 @@ def _part(name: str, of: _Class) -> Part:
     ]
     alt = f"{name}: estimate less analyser against the mean of both, with bias and limits of agreement"
     draw = partial(plots.bland_altman, name, of.estimates, of.analyser, of.agreed, "smear", "10⁹ per litre")
-    table = Table(many(of.factor.samples, "smear"), ("", name), [Row(title, [figure]) for title, figure in rows])
+    table = PageTable(many(of.factor.samples, "smear"), ("", name), [PageRow(title, [figure]) for title, figure in rows])
     return Part(name, [table], [(f"bland_altman_{name}", alt, draw)])
 
 

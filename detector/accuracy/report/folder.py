@@ -11,12 +11,12 @@ from typing import Any
 
 from detector.accuracy.comparison import TableEvaluation
 from detector.accuracy.evaluation import Evaluation
-from detector.accuracy.plots import style
 from detector.accuracy.report import content, drawings, metrics, pages, sheets
 from detector.accuracy.report.drawings import Plots
 from detector.accuracy.report.sheets import Sheet
 from detector.errors import writing
 from detector.output import html, results
+from detector.vision.drawing import HEX_COLOURS
 from detector.vision.model import Model
 
 REPORT = "report.html"
@@ -98,7 +98,7 @@ def render(page: content.Page, plots: Plots) -> str:
         lists=[listed for listed in page.lists if listed.names],
         settings=_settings(page.about),
         plots=plots,
-        colours=style.OF_CLASS,
+        colours=HEX_COLOURS,
         most_named=MOST_NAMED,
         most_open=_MOST_OPEN,
     )

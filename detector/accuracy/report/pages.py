@@ -20,8 +20,8 @@ from detector.accuracy.report.content import (
     PRECISE,
     Entry,
     Overlay,
-    Row,
-    Table,
+    PageRow,
+    PageTable,
     agreement_table,
     as_number,
     as_percent,
@@ -82,7 +82,7 @@ def _sentence(result: Evaluation, about: Mapping[str, Any]) -> str:
 _NUMBERS = (("found", "true"), ("missed", "missed"), ("found falsely", "false"))
 
 
-def _detection(result: Evaluation) -> list[Table]:
+def _detection(result: Evaluation) -> list[PageTable]:
     ap, at = result.average_precision, result.operating.values()
     precise = [
         (title, [entry(figure, PRECISE, WHY["ap50"]) for figure in (*by_class.values(), mean)])
@@ -98,14 +98,14 @@ def _detection(result: Evaluation) -> list[Table]:
     ]
 
 
-def _confusion(confusion: Confusion) -> Table:
-    rows = [Row(name, [Entry(f"{n:,}") for n in row]) for name, row in zip(confusion.truth, confusion.cells, strict=True)]
+def _confusion(confusion: Confusion) -> PageTable:
+    rows = [PageRow(name, [Entry(f"{n:,}") for n in row]) for name, row in zip(confusion.truth, confusion.cells, strict=True)]
     # What is not there and was not found cannot be counted.
-    rows[-1] = Row(rows[-1].name, [*rows[-1].entries[:-1], Entry("–")])
-    return Table("Labelled cells (rows) by what they were found as (columns)", ("labelled as", *confusion.found), rows)
+    rows[-1] = PageRow(rows[-1].name, [*rows[-1].entries[:-1], Entry("–")])
+    return PageTable("Labelled cells (rows) by what they were found as (columns)", ("labelled as", *confusion.found), rows)
 
 
-def _counts(result: Evaluation) -> list[Table]:
+def _counts(result: Evaluation) -> list[PageTable]:
     kinds = {"all cells": result.all_cells, "clear of the border": result.clear_cells}
     if result.against is not None:
         kinds["other model, all cells"] = result.against.other.all_cells
@@ -114,14 +114,14 @@ def _counts(result: Evaluation) -> list[Table]:
     return [agreement_table(name, {title: agreements[name] for title, agreements in kinds.items()}) for name in result.all_cells]
 
 
-def _smears(result: Evaluation) -> list[Table]:
+def _smears(result: Evaluation) -> list[PageTable]:
     if result.per_smear is None:
         return []
     totals = next(iter(result.per_smear.values()))
     return [agreement_table(f"Totals of {totals.fields} smears", result.per_smear, "smear")]
 
 
-def _domains(result: Evaluation) -> list[Table]:
+def _domains(result: Evaluation) -> list[PageTable]:
     return [
         table(
             f"{domain}, {many(figures.fields, 'field')}",
@@ -145,7 +145,7 @@ def _domains(result: Evaluation) -> list[Table]:
     ]
 
 
-def _slices(parts: Sequence[Slice]) -> list[tuple[Table, list[str]]]:
+def _slices(parts: Sequence[Slice]) -> list[tuple[PageTable, list[str]]]:
     tables = []
     for by, group in groupby(parts, key=attrgetter("by")):
         members = list(group)
@@ -167,7 +167,7 @@ def _slices(parts: Sequence[Slice]) -> list[tuple[Table, list[str]]]:
     return tables
 
 
-def _failures(result: Evaluation) -> list[Table]:
+def _failures(result: Evaluation) -> list[PageTable]:
     rows = [
         (f"{name}, {which}", [Entry(f"{n:,}") for n in kinds.values()])
         for name, failures in result.failures.items()
@@ -201,7 +201,7 @@ def _field_row(field: FieldRow) -> list[str]:
     return [field.field, *counted, *map(str, wrong), "; ".join(remarks)]
 
 
-def _differences(differences: DetectorDifferences) -> list[Table]:
+def _differences(differences: DetectorDifferences) -> list[PageTable]:
     """A model's figures less those of another."""
     rows = [
         (title, entries([*by_class.values(), mean], PRECISE, "ap50"))
@@ -222,7 +222,7 @@ def _differences(differences: DetectorDifferences) -> list[Table]:
     ]
 
 
-def _relabelled(relabelled: Relabelled) -> list[Table]:
+def _relabelled(relabelled: Relabelled) -> list[PageTable]:
     """The same finds by these labels and by others, and how far the labels themselves agree."""
     columns = ("", *relabelled.labels)
     rows: list[tuple[str, list[Entry]]] = []
@@ -312,7 +312,7 @@ def _tables_sentence(comparison: Comparison, about: Mapping[str, Any]) -> str:
     return f"{about['counts']} against {about['truth']}, {many(n, per)}: the count of a {per} is wrong by {errors} on average."
 
 
-def _tables_counts(result: TableEvaluation) -> list[Table]:
+def _tables_counts(result: TableEvaluation) -> list[PageTable]:
     mine, other = result.comparison, result.against
     tables = []
     for name, agreement in mine.classes.items():
@@ -323,7 +323,7 @@ def _tables_counts(result: TableEvaluation) -> list[Table]:
     return tables
 
 
-def _tables_smears(comparison: Comparison) -> list[Table]:
+def _tables_smears(comparison: Comparison) -> list[PageTable]:
     if not comparison.per_smear:
         return []
     return [agreement_table(f"Totals of {len(comparison.smears)} smears", comparison.per_smear, "smear")]

@@ -18,8 +18,8 @@ from detector.accuracy.readers import ClassAgreement, compare_readers
 from detector.accuracy.readings import Differentials, Repeated
 from detector.accuracy.report.content import (
     Entry,
-    Row,
-    Table,
+    PageRow,
+    PageTable,
     as_number,
     as_percent,
     as_points,
@@ -171,11 +171,11 @@ def _components_remark(samples: Mapping[str, Precision]) -> list[str]:
     return alone * (not told_apart) + more * (len(samples) > laboratory.MOST_SAMPLES)
 
 
-def _precision_table(repeats: Repeated, samples: Mapping[str, Precision]) -> Table:
+def _precision_table(repeats: Repeated, samples: Mapping[str, Precision]) -> PageTable:
     groups = list(dict.fromkeys(name for precision in samples.values() for name in precision.groups))
     columns = ("", "counts", *(f"{group}s" for group in groups), "mean", *(f"SD between {group}s" for group in groups))
     rows = [
-        Row(
+        PageRow(
             sample,
             [
                 Entry(f"{p.readings}"),
@@ -194,7 +194,7 @@ def _precision_table(repeats: Repeated, samples: Mapping[str, Precision]) -> Tab
         for sample, p in samples.items()
     ]
     ends = ("SD in a run", "CV in a run", "SD in the laboratory", "CV in the laboratory", "CV by Poisson")
-    return Table(repeats.unit, (*columns, *ends), rows)
+    return PageTable(repeats.unit, (*columns, *ends), rows)
 
 
 def _repeats_plot(name: str, repeats: Repeated) -> Drawing:
@@ -293,11 +293,11 @@ def _method_part(name: str, result: MethodComparison, pair: _Pairs, unit: str) -
     columns = ("", "Passing-Bablok", "Deming")
     lines = (result.passing_bablok, result.deming)
     rows = [
-        Row("slope", [entry(line.slope, as_number(3)) for line in lines]),
-        Row("intercept", [entry(line.intercept, as_number(2)) for line in lines]),
-        *(Row(f"bias at {level:g}", [_bias(line, level) for line in lines]) for level in result.passing_bablok.bias),
+        PageRow("slope", [entry(line.slope, as_number(3)) for line in lines]),
+        PageRow("intercept", [entry(line.intercept, as_number(2)) for line in lines]),
+        *(PageRow(f"bias at {level:g}", [_bias(line, level) for line in lines]) for level in result.passing_bablok.bias),
         *(
-            Row(f"bias at {level:g}, in per cent", [_relative(line, level) for line in lines])
+            PageRow(f"bias at {level:g}, in per cent", [_relative(line, level) for line in lines])
             for level in result.passing_bablok.bias
             if level
         ),
@@ -318,15 +318,17 @@ def _method_part(name: str, result: MethodComparison, pair: _Pairs, unit: str) -
     text = f"{spanned}; r {result.correlation:.3f}; the relation {straight}."
     return Part(
         name,
-        [Table(f"in {unit}", columns, rows), _differences_table(agreed)],
+        [PageTable(f"in {unit}", columns, rows), _differences_table(agreed)],
         drawn,
         [text],
     )
 
 
-def _differences_table(agreed: Agreement) -> Table:
+def _differences_table(agreed: Agreement) -> PageTable:
     rows = (("mean", agreed.bias), ("lower limit of agreement", agreed.loa_low), ("upper limit of agreement", agreed.loa_high))
-    return Table("differences", ("", "test less comparative"), [Row(name, [entry(value, as_number(2))]) for name, value in rows])
+    return PageTable(
+        "differences", ("", "test less comparative"), [PageRow(name, [entry(value, as_number(2))]) for name, value in rows]
+    )
 
 
 def _bias(line: Line, level: float) -> Entry:
@@ -362,11 +364,11 @@ def two_readers(counts: Path, _other: Path, _levels: Levels) -> Sheet:
     )
 
 
-def _readers_table(table: Differentials, agreements: Mapping[str, ClassAgreement]) -> Table:
+def _readers_table(table: Differentials, agreements: Mapping[str, ClassAgreement]) -> PageTable:
     first, second = table.readers
     columns = ("", f"mean of {first}", f"mean of {second}", "bias", "SD of differences", "SD by chance", "beyond chance")
     rows = [
-        Row(
+        PageRow(
             name,
             [
                 *(Entry(as_percent(mean)) for mean in agreed.mean),
@@ -380,7 +382,7 @@ def _readers_table(table: Differentials, agreements: Mapping[str, ClassAgreement
         )
         for name, agreed in agreements.items()
     ]
-    return Table(f"bias: {second} less {first}", columns, rows)
+    return PageTable(f"bias: {second} less {first}", columns, rows)
 
 
 def _readers_plots(table: Differentials, agreements: Mapping[str, ClassAgreement]) -> Iterator[Drawing]:
@@ -390,15 +392,15 @@ def _readers_plots(table: Differentials, agreements: Mapping[str, ClassAgreement
         yield f"readers_{number}", alt, partial(laboratory.readers, name, agreed, table.readers)
 
 
-def _samples_table(table: Differentials, name: str, agreed: ClassAgreement) -> Table:
+def _samples_table(table: Differentials, name: str, agreed: ClassAgreement) -> PageTable:
     rows = [
-        Row(
+        PageRow(
             reading.sample,
             [*(entry(side, as_percent) for side in reading.limits), Entry("yes" if reading.by_chance else "NO")],
         )
         for reading in agreed.readings
     ]
-    return Table(name, ("", *table.readers, "explained by chance"), rows)
+    return PageTable(name, ("", *table.readers, "explained by chance"), rows)
 
 
 _INTERVAL = (

@@ -14,7 +14,7 @@ from rich.markup import escape
 
 from detector.accuracy import terminal
 from detector.accuracy.report import drawings
-from detector.accuracy.report.content import Entry, Table
+from detector.accuracy.report.content import Entry, PageTable
 from detector.accuracy.report.drawings import Drawing, Plots
 from detector.errors import writing
 from detector.output import html
@@ -31,7 +31,7 @@ class Part:
     """A part of a page; headings differ within a page."""
 
     heading: str
-    tables: Sequence[Table] = ()
+    tables: Sequence[PageTable] = ()
     plots: Sequence[Drawing] = ()
     remarks: Sequence[str] = ()
     wide: bool = False

@@ -5,6 +5,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,13 +13,15 @@ from detector.counting.density import PER_LITRE
 from detector.counting.fields import FieldCount, UnreadField
 from detector.counting.intervals import Interval
 from detector.counting.smears import ClassCount, SmearCount
-from detector.output import overlay
 from detector.output.figures import many, percent, short
-from detector.output.outcome import Outcome
 from detector.output.report import charts
 from detector.vision import boxes
 from detector.vision.cells import CLASSES
 from detector.vision.detections import Detections
+from detector.vision.drawing import HEX_COLOURS
+
+if TYPE_CHECKING:
+    from detector.output.outcome import Outcome
 
 MOST_SMEARS = 200
 """Smears with a section of their own."""
@@ -31,11 +34,9 @@ MOST_ROWS = 2000
 MOST_NAMED = 300
 """Fields named in a list of those with a fault."""
 
-COLOURS = {name: "#{:02x}{:02x}{:02x}".format(*colour) for name, colour in overlay.COLOURS.items()}
-
 
 @dataclass(frozen=True)
-class Row:
+class FigureRow:
     """One line of a smear's table: a figure and its interval for each class, empty and None where there is none."""
 
     name: str
@@ -64,21 +65,21 @@ class Sizes:
     def charts(self) -> list[charts.Chart]:
         """A chart for each class of which there are cells: in µm where all fields are calibrated."""
         by_class, unit = (self.px, "px") if self.uncalibrated else (self.um, "µm")
-        drawn = (charts.sizes(name, COLOURS[name], np.array(by_class[name], dtype=np.float32), unit) for name in CLASSES)
+        drawn = (charts.sizes(name, HEX_COLOURS[name], np.array(by_class[name], dtype=np.float32), unit) for name in CLASSES)
         return [chart for chart in drawn if chart is not None]
 
 
-def rows(smear: SmearCount) -> list[Row]:
+def rows(smear: SmearCount) -> list[FigureRow]:
     """A smear's table; lines in which nothing is known are left out."""
     if not smear.fields:
         return []
     classes = [smear.classes[name] for name in CLASSES]
     lines = [
-        Row("counted", [(f"{count.total:,}", None) for count in classes]),
+        FigureRow("counted", [(f"{count.total:,}", None) for count in classes]),
         _row("expected true count", [count.expected_total for count in classes]),
         _row("counted per field", [count.mean for count in classes]),
         _row("expected true count per field", [count.expected_mean for count in classes]),
-        Row("counting frame", [(f"{count.frame_total:,}", None) for count in classes]),
+        FigureRow("counting frame", [(f"{count.frame_total:,}", None) for count in classes]),
         _row("per 1,000 red cells", [count.per_1000_rbc for count in classes]),
         _row("per mm²", [count.per_mm2 for count in classes]),
         _row("per µL", [count.per_ul for count in classes]),
@@ -116,7 +117,7 @@ def counts_charts(smear: SmearCount, fields: Sequence[FieldCount | UnreadField])
         return []
     doubtful = [isinstance(field, FieldCount) and bool(field.doubt) for field in fields]
     values = {name: [field.raw[name] if isinstance(field, FieldCount) else None for field in fields] for name in CLASSES}
-    return [charts.counts(name, COLOURS[name], values[name], doubtful, smear.classes[name].mean) for name in CLASSES]
+    return [charts.counts(name, HEX_COLOURS[name], values[name], doubtful, smear.classes[name].mean) for name in CLASSES]
 
 
 def by_smear(fields: Iterable[FieldCount | UnreadField]) -> dict[str, list[FieldCount | UnreadField]]:
@@ -156,8 +157,10 @@ def _total(smear: SmearCount, count: ClassCount) -> str:
     return f"{count.total:,}" if smear.fields else "–"
 
 
-def _row(name: str, intervals: Sequence[Interval | None]) -> Row:
-    return Row(name, [("", None) if interval is None else (short(interval.value), _limits(interval)) for interval in intervals])
+def _row(name: str, intervals: Sequence[Interval | None]) -> FigureRow:
+    return FigureRow(
+        name, [("", None) if interval is None else (short(interval.value), _limits(interval)) for interval in intervals]
+    )
 
 
 def _limits(interval: Interval) -> tuple[str, str] | None:

@@ -5,19 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from detector.counting import intervals
 from detector.counting.fields import FieldCount
 from detector.counting.result import FieldResult
 from detector.counting.smears import LONE, WITHHELD
 from detector.output import html, shapes
-from detector.output.outcome import Outcome
 from detector.output.report import charts, content, pictures
 from detector.output.slides import density_map
 from detector.vision import doubts
 from detector.vision.cells import CLASSES
 from detector.vision.detections import Unread
+from detector.vision.drawing import HEX_COLOURS
+
+if TYPE_CHECKING:
+    from detector.output.outcome import Outcome
 
 _TEMPLATES = Path(__file__).parent / "templates"
 
@@ -73,7 +76,7 @@ def _pieces(
         lone=LONE[0].upper() + LONE[1:],
         sentence=content.sentence(outcome),
         classes=CLASSES,
-        colours=content.COLOURS,
+        colours=HEX_COLOURS,
         summaries=[content.summary(smear) for smear in outcome.smears[: content.MOST_ROWS]],
         smears=_smears(outcome, sizes),
         most_charts=content.MOST_CHARTS,
@@ -84,7 +87,7 @@ def _pieces(
         slides=_slides(outcome, seen),
         figures=figures,
         field_rows=[content.field_row(field) for field in outcome.fields[: content.MOST_ROWS]],
-        cells={"classes": CLASSES, "colours": content.COLOURS, "fields": packed, "thresholds": run["model"]["thresholds"]},
+        cells={"classes": CLASSES, "colours": HEX_COLOURS, "fields": packed, "thresholds": run["model"]["thresholds"]},
         rules=doubts.rules(),
         run=run,
         stream=run.get("stream"),

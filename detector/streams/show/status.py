@@ -15,7 +15,7 @@ from detector.output.figures import half_width, short, span
 from detector.streams.live import Live
 from detector.streams.show.display import Display
 from detector.streams.show.window import Window
-from detector.vision.drawing import COLOURS
+from detector.vision.drawing import HEX_COLOURS
 
 GONE = (OSError, SystemExit)
 """What writing raises to a terminal that is gone; the second is rich's way where it was a pipe."""
@@ -31,7 +31,7 @@ def state(live: Live, source: str) -> dict[str, Any]:
         "classes": [
             {
                 "name": name,
-                "colour": "#{:02x}{:02x}{:02x}".format(*COLOURS[name]),
+                "colour": HEX_COLOURS[name],
                 "count": total.count,
                 "per_field": None
                 if total.per_field is None

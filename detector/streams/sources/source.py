@@ -10,7 +10,7 @@ from typing import Literal, Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
-Kind = Literal["lost", "frozen", "resized", "ended", "damaged"]
+FaultKind = Literal["lost", "frozen", "resized", "ended", "damaged"]
 """What can go wrong: no picture comes, the same one comes again and again, it changes its size, a file holds fewer
 pictures than it states, or one that cannot be decoded."""
 
@@ -39,7 +39,7 @@ class Fault:
 
     time_s: float
     """Seconds since the stream began."""
-    kind: Kind
+    kind: FaultKind
     reason: str
     """For people: what happened, and what is done about it."""
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
+from detector.annotations.audit import provenance
 from detector.annotations.download import DESCRIPTORS
-from detector.annotations.provenance import describe
 
 CREDIT = {"title": "Mine", "homepage": "https://example.org", "licence": "CC0", "credits": ["Photographs by M. E."]}
 
@@ -43,7 +43,7 @@ def descriptors(tmp_path: Path) -> Path:
 
 
 def test_the_audit_is_summed_up(tmp_path: Path, descriptors: Path) -> None:
-    described = describe(_dataset(tmp_path / "mine"), descriptors)
+    described = provenance(_dataset(tmp_path / "mine"), descriptors)
     assert described == {
         **CREDIT,
         "fields": {"train": 5, "val": 2, "test": 1},
@@ -56,25 +56,25 @@ def test_the_audit_is_summed_up(tmp_path: Path, descriptors: Path) -> None:
 def test_corrections_are_counted_and_their_file_named_without_its_folder(tmp_path: Path, descriptors: Path) -> None:
     applied = [{"action": a, "name": "RBC", "new_name": None, "rows": n} for a, n in (("remove", 2), ("remove", 3), ("add", 1))]
     outcome = {"file": "some/where/mine.csv", "sha256": "0" * 64, "applied": applied, "not_applied": [{}], "absent": {}}
-    described = describe(_dataset(tmp_path / "mine", corrections=outcome), descriptors)
+    described = provenance(_dataset(tmp_path / "mine", corrections=outcome), descriptors)
     expected = {"file": "mine.csv", "sha256": "0" * 64, "remove": 5, "relabel": 0, "add": 1, "not_applied": 1}
     assert described["corrections"] == expected
 
 
 def test_the_name_of_the_dataset_goes_before_that_of_its_source(tmp_path: Path, descriptors: Path) -> None:
     (descriptors / "mine.yaml").write_text(yaml.safe_dump({**CREDIT, "title": "Chosen"}), encoding="utf-8")
-    assert describe(_dataset(tmp_path / "Mine"), descriptors)["title"] == "Chosen"
-    assert "title" not in describe(_dataset(tmp_path / "other", source="else/where"), descriptors)
+    assert provenance(_dataset(tmp_path / "Mine"), descriptors)["title"] == "Chosen"
+    assert "title" not in provenance(_dataset(tmp_path / "other", source="else/where"), descriptors)
 
 
 def test_of_a_folder_that_conversion_did_not_make_only_its_descriptor_is_known(tmp_path: Path, descriptors: Path) -> None:
     (tmp_path / "smears").mkdir()
-    assert describe(tmp_path / "smears" / "data.yaml", descriptors) == CREDIT
+    assert provenance(tmp_path / "smears" / "data.yaml", descriptors) == CREDIT
 
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in DESCRIPTORS.glob("*.yaml")))
 def test_every_descriptor_names_licence_and_credits(name: str, tmp_path: Path) -> None:
-    described = describe(tmp_path / name / "data.yaml")
+    described = provenance(tmp_path / name / "data.yaml")
     assert any(licence in described["licence"] for licence in ("MIT", "CC0", "AGPL"))
     assert described["homepage"].startswith(("https://", "docs/"))
     assert described["title"]
@@ -82,6 +82,6 @@ def test_every_descriptor_names_licence_and_credits(name: str, tmp_path: Path) -
 
 
 def test_who_took_the_images_is_credited(tmp_path: Path) -> None:
-    credit = " ".join(describe(tmp_path / "txl_pbc" / "data.yaml")["credits"])
+    credit = " ".join(provenance(tmp_path / "txl_pbc" / "data.yaml")["credits"])
     assert all(name in credit for name in ("lugan113", "Acevedo", "Barcelona", "Raabin-WBC", "Tehran"))
-    assert "cosmicad" in " ".join(describe(tmp_path / "bccd_complete" / "data.yaml")["credits"])
+    assert "cosmicad" in " ".join(provenance(tmp_path / "bccd_complete" / "data.yaml")["credits"])
