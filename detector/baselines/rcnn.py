@@ -22,7 +22,7 @@ from detector.vision.cells import CLASSES, PLATELETS, RBC, WBC
 from detector.vision.detections import Detections
 from detector.vision.images import Rgb
 
-STEPS = 1600
+STEPS = 800
 """Batches that it learns from."""
 _BATCH = 2
 _RATE = 0.0005
@@ -30,8 +30,8 @@ _LEAST_SEARCHED = 0.01
 """Score from which on average precision weighs a find."""
 _MOST_CELLS = 300
 _STAGES = [2, 3]
-"""Of the trunk, those that cells are looked for in, with 8 and 16 px to a value. By default it is 32 px, and one value sees a whole cell:
-its middle is known then, but not its size."""
+"""Of the trunk, those that cells are looked for in, with 8 and 16 px to a value. By default it is 32 px, and no box that it begins from need
+cover half of a cell."""
 _SIDES_PX = ((20, 36), (48, 72), (96, 144))
 """Sides of the boxes that it begins from, in these stages and in a coarser one."""
 _GROUPS = 8
@@ -91,7 +91,7 @@ def _network() -> FasterRCNN:
         trainable_layers=6,
         returned_layers=_STAGES,
     )
-    return FasterRCNN(
+    network = FasterRCNN(
         backbone,
         len(CLASSES) + 1,
         rpn_anchor_generator=AnchorGenerator(_SIDES_PX, ((0.75, 1.0, 1.33),) * len(_SIDES_PX)),
@@ -102,8 +102,18 @@ def _network() -> FasterRCNN:
         box_detections_per_img=_MOST_CELLS,
         image_mean=[0.0] * 3,
         image_std=[1.0] * 3,
-        _skip_resize=True,
     )
+    network.transform.resize = _as_it_is
+    return network
+
+
+def _as_it_is(image: Tensor, target: dict[str, Tensor] | None = None) -> tuple[Tensor, dict[str, Tensor] | None]:
+    """A picture in the size that it has.
+
+    What torchvision offers for that, `_skip_resize`, leaves out its change in training only. Afterwards fields would be enlarged to 800 px,
+    and their cells would be larger than the learned ones.
+    """
+    return image, target
 
 
 def _drawn(field: LabelledField, classes: Sequence[int], mirrored: bool) -> tuple[Tensor, dict[str, Tensor]]:

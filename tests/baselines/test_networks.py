@@ -192,7 +192,7 @@ def test_a_class_that_is_not_labelled_is_not_looked_for(
 
 
 def test_faster_r_cnn_begins_from_boxes_that_cover_half_of_every_cell() -> None:
-    """At its default depth the places of boxes are 32 px apart, and cells between them are never learned as such."""
+    """At its default depth the places of boxes are 32 px apart, and cells lie between them."""
     from torchvision.models.detection.image_list import ImageList
 
     from detector.baselines import rcnn
@@ -206,6 +206,15 @@ def test_faster_r_cnn_begins_from_boxes_that_cover_half_of_every_cell() -> None:
         for at in range(100, 132, 5):
             cells = np.array([[at, at + 7, at + side, at + 7 + side]], np.float32)
             assert boxes.iou(begun.numpy(), cells).max() >= 0.5, (side, at)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_faster_r_cnn_sees_fields_in_the_size_that_it_learned(training: bool) -> None:
+    from detector.baselines import rcnn
+
+    network = rcnn._network().train(training)
+    seen, _ = network.transform([torch.zeros(3, 60, 90)])
+    assert seen.image_sizes == [(60, 90)]
 
 
 def touching(ignore: list[list[float]]) -> LabelledField:
