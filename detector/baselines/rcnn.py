@@ -30,8 +30,8 @@ _LEAST_SEARCHED = 0.01
 """Score from which on average precision weighs a find."""
 _MOST_CELLS = 300
 _STAGES = [2, 3]
-"""Of the trunk, those that cells are looked for in, with 8 and 16 px to a value. By default it is 32 px, and no box that it begins from need
-cover half of a cell."""
+"""Of the trunk, those that cells are looked for in, with 8 and 16 px to a value. By default it is 32 px, so that no box that it begins from
+need cover half of a cell."""
 _SIDES_PX = ((20, 36), (48, 72), (96, 144))
 """Sides of the boxes that it begins from, in these stages and in a coarser one."""
 _GROUPS = 8
