@@ -66,6 +66,11 @@ class Parser(argparse.ArgumentParser):
         super().__init__(prog, f"{prog} {usage}", about, formatter_class=_Help, allow_abbrev=False)
         self.register("type", Path, _path)
 
+    def add_json(self) -> None:
+        """Add the option that gives programs the results, and people the rest."""
+        about = "print the results as one JSON document; all other text goes to standard error"
+        self.add_argument("--json", action="store_true", help=about)
+
     def given(self, words: list[str]) -> dict[str, Any]:
         """Values by the names of the command's parameters; options and other words come in any order.
 

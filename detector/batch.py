@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import threading
 import time
 from collections.abc import Callable
@@ -12,7 +11,7 @@ from rich.console import Console
 
 from detector import process
 from detector.arguments import option
-from detector.commandline import console, errors, progress_bar
+from detector.commandline import console, errors, for_people, print_json, progress_bar
 from detector.engines import job, manifest
 from detector.engines.options import CountOptions
 from detector.errors import EXIT_DONE, EXIT_INTERRUPTED, EXIT_NOTHING_DONE, EXIT_SOME_FAILED
@@ -64,7 +63,7 @@ def count_into_folder(options: CountOptions, opened: Callable[[], Model], starte
     except KeyboardInterrupt:
         errors.print(f"interrupted; continue with the same command and: --out {folder} --resume", markup=False, soft_wrap=True)
         return EXIT_INTERRUPTED
-    words = Console(quiet=True) if options.quiet else errors if options.json else console
+    words = Console(quiet=True) if options.quiet else for_people(options.json)
     terminal.print_warnings(errors, outcome)
     terminal.print_smears(words, outcome.smears)
     if outcome.shapes is not None:
@@ -75,7 +74,7 @@ def count_into_folder(options: CountOptions, opened: Callable[[], Model], starte
     terminal.print_skipped(errors, searched.skipped_line())
     terminal.print_summary(words, outcome, folder, time.time() - started)
     if options.json:
-        print(json.dumps(tables.document(outcome, folder), indent=2))
+        print_json(tables.document(outcome, folder))
     if not outcome.read:
         return EXIT_NOTHING_DONE
     return EXIT_SOME_FAILED if outcome.unread or failed else EXIT_DONE

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -84,6 +85,18 @@ def run(command: Callable[..., int | None], parser: Parser, options: Callable[..
         if lost.errno != errno.EPIPE:
             _say("error: ", f"standard output cannot be written ({lost.strerror})", style="bold red")
     sys.exit(code)
+
+
+def for_people(as_json: bool) -> Console:
+    """The console for what people read: standard error with `--json`, for standard output then holds the document alone."""
+    from detector import commandline
+
+    return commandline.errors if as_json else commandline.console
+
+
+def print_json(document: Mapping[str, Any]) -> None:
+    """Print the results for programs."""
+    print(json.dumps(document, indent=2))
 
 
 def _say(head: str, text: str, style: str = "") -> None:

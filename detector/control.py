@@ -13,7 +13,7 @@ from detector.accuracy.plots import style
 from detector.accuracy.report import control as page
 from detector.accuracy.report import folder, sheets
 from detector.arguments import Number, Parser, option
-from detector.commandline import console, errors, progress_bar, run
+from detector.commandline import errors, for_people, print_json, progress_bar, run
 from detector.engines import job
 from detector.engines.inputs import FieldInput
 from detector.engines.local import Work
@@ -37,6 +37,7 @@ class ControlOptions:
     targets: Path | None = None
     um_per_px: float | None = None
     model: Path | None = None
+    json: bool = False
 
 
 def command(options: ControlOptions) -> int:
@@ -77,7 +78,9 @@ def command(options: ControlOptions) -> int:
         "versions": folder.versions(),
     }
     sheets.write_page(target, sheet, about)
-    sheets.print_sheet(console, errors, sheet, target)
+    sheets.print_sheet(for_people(options.json), errors, sheet, target)
+    if options.json:
+        print_json({"out": str(target), **sheets.document(sheet, about)})
     return EXIT_SOME_FAILED if verdict == control.OUT or outcome.unread else EXIT_DONE
 
 
@@ -117,6 +120,7 @@ def parser() -> Parser:
     add("--targets", type=Path, help="CSV file with means and standard deviations that are not learned: measure,mean,sd")
     add("--um-per-px", type=Number(float), help="scale in micrometres per pixel")
     add("--model", type=Path, help="an .onnx model, or the name of one that adapt made; default: the shipped one")
+    made.add_json()
     return made
 
 

@@ -99,9 +99,7 @@ def parser() -> Parser:
 
 def add_printed(parser: Parser) -> None:
     """Add the options that say what is printed."""
-    parser.add_argument(
-        "--json", action="store_true", help="print the results as one JSON document; all other text goes to standard error"
-    )
+    parser.add_json()
     parser.add_argument("--quiet", action="store_true", help="print only warnings, doubtful and unread fields, and errors")
 
 

@@ -17,7 +17,7 @@ from detector.accuracy.report import folder, protocols, sheets
 from detector.annotations import dataset
 from detector.annotations.labels import SPLITS
 from detector.arguments import Parser, option
-from detector.commandline import console, errors, run, tracked
+from detector.commandline import errors, for_people, print_json, run, tracked
 from detector.engines import manifest
 from detector.errors import EXIT_DONE, EXIT_SOME_FAILED, UsageError
 from detector.vision.model import Model
@@ -39,6 +39,7 @@ class EvaluateOptions:
     protocol: str | None = None
     levels: Sequence[str] = ()
     out: Path | None = None
+    json: bool = False
 
 
 def command(options: EvaluateOptions) -> int:
@@ -53,10 +54,15 @@ def command(options: EvaluateOptions) -> int:
     style.require()
     if options.protocol is not None or options.levels:
         study, about = protocols.study(options)
-        sheets.print_sheet(console, errors, study, folder.write_study(options.out, study, about))
-        return EXIT_DONE
-    _check(options)
-    return _tables(options) if options.data is None else _model(options, options.data)
+        target, code = folder.write_study(options.out, study, about), EXIT_DONE
+        sheets.print_sheet(for_people(options.json), errors, study, target)
+    else:
+        _check(options)
+        target, code = _tables(options) if options.data is None else _model(options, options.data)
+        for_people(options.json).print(f"results: {target}", markup=False, soft_wrap=True)
+    if options.json:
+        print_json(folder.document(target))
+    return code
 
 
 def _check(options: EvaluateOptions) -> None:
@@ -73,7 +79,7 @@ def _check(options: EvaluateOptions) -> None:
         raise UsageError(f"--split {options.split}: no such split; known: {', '.join(SPLITS)}")
 
 
-def _model(options: EvaluateOptions, data: Path) -> int:
+def _model(options: EvaluateOptions, data: Path) -> tuple[Path, int]:
     precision.reference()
     split, also = options.split or "test", options.also
     model, other = Model.load(options.model), options.against and Model.load(options.against)
@@ -93,26 +99,23 @@ def _model(options: EvaluateOptions, data: Path) -> int:
                 against=Candidate.of(other) if other else None,
                 other_labels=evaluation.load_all_splits(also) if also else (),
             )
-        terminal.print_evaluation(console, errors, result)
+        terminal.print_evaluation(for_people(options.json), errors, result)
         if also and not result.relabelled:
             missing = f"no field of {escape(str(also))} is among those evaluated"
             errors.print(f"[yellow]{missing}:[/] names must be the same", soft_wrap=True)
         about = folder.about_model(data, split, fields.left_out, options.smears, model, other or None, also)
         folder.write_model(target, result, about)
-    console.print(f"results: {target}", markup=False, soft_wrap=True)
-    return EXIT_SOME_FAILED if result.unread else EXIT_DONE
+    return target, EXIT_SOME_FAILED if result.unread else EXIT_DONE
 
 
-def _tables(options: EvaluateOptions) -> int:
-    counts, truth, against = options.counts, options.truth, options.against
-    assert counts is not None
-    assert truth is not None
-    result = evaluate_tables(counts, truth, against)
-    terminal.print_table_evaluation(console, result)
+def _tables(options: EvaluateOptions) -> tuple[Path, int]:
+    # Both are there, as was checked.
+    counts, truth = (path for path in (options.counts, options.truth) if path is not None)
+    result = evaluate_tables(counts, truth, options.against)
+    terminal.print_table_evaluation(for_people(options.json), result)
     with folder.begun(options.out) as target:
-        folder.write_tables(target, result, folder.about_tables(counts, truth, against))
-    console.print(f"results: {target}", markup=False, soft_wrap=True)
-    return EXIT_SOME_FAILED if result.unread or result.against_unread else EXIT_DONE
+        folder.write_tables(target, result, folder.about_tables(counts, truth, options.against))
+    return target, EXIT_SOME_FAILED if result.unread or result.against_unread else EXIT_DONE
 
 
 def parser() -> Parser:
@@ -126,17 +129,15 @@ def parser() -> Parser:
     add("--smears", type=Path, help="CSV or .xlsx file with each field's smear, domain or both: field,smear,domain")
     add("--also", type=Path, help="data.yaml of other labels for the same fields; adds the figures by these labels")
     add("--counts", type=Path, help="CSV or .xlsx file of counts, for example counts.csv; in place of --data")
-    add(
-        "--truth",
-        type=Path,
-        help="with --counts: CSV or .xlsx file of true counts or of an analyser's values, or a folder of labels",
-    )
+    true = "with --counts: CSV or .xlsx file of true counts or of an analyser's values, or a folder of labels"
+    add("--truth", type=Path, help=true)
     studies = "; ".join(f"{name}: {protocol.about}" for name, protocol in protocols.PROTOCOLS.items())
     add("--protocol", help=f"with --counts: a study for validation. {studies}")
     levels = "with --protocol methods: values at which the bias is wanted; can be given several times"
     add("--levels", metavar="CLASS=VALUE,...", action="append", default=[], help=levels)
     add("--against", type=Path, help="a second .onnx model, or a second file of counts, to compare with the first")
     add("--out", type=Path, help="folder for the results; default: runs/evaluate/<time>")
+    made.add_json()
     return made
 
 

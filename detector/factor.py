@@ -7,11 +7,11 @@ from pathlib import Path
 from detector.accuracy.plots import style
 from detector.accuracy.report import factor, folder, sheets
 from detector.arguments import Parser
-from detector.commandline import console, errors, run
+from detector.commandline import errors, for_people, print_json, run
 from detector.errors import EXIT_DONE
 
 
-def command(*, smears: Path, analyser: Path, out: Path | None) -> int:
+def command(*, smears: Path, analyser: Path, out: Path | None, json: bool) -> int:
     """Derive your own factor from cells per mm² of smear to cells per µL, for --ul-factor, from ten or more counted smears.
 
     The smears are those of a count with the scale (--um-per-px), whose blood an analyser has counted too. Writes report.html with
@@ -21,7 +21,9 @@ def command(*, smears: Path, analyser: Path, out: Path | None) -> int:
     study = factor.study(smears, analyser)
     about = {"smears": folder.portable(smears), "analyser": folder.portable(analyser), "versions": folder.versions()}
     target = folder.write_study(out, study, about, "factor")
-    sheets.print_sheet(console, errors, study, target)
+    sheets.print_sheet(for_people(json), errors, study, target)
+    if json:
+        print_json(folder.document(target))
     return EXIT_DONE
 
 
@@ -33,6 +35,7 @@ def parser() -> Parser:
     values = "CSV file of the analyser's values: smear and, for example, platelets_per_ul or 'PLT 10^9/L'"
     add("--analyser", type=Path, required=True, help=values)
     add("--out", type=Path, help="folder for the results; default: runs/factor/<time>")
+    made.add_json()
     return made
 
 

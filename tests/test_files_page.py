@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import json
 import re
+import shutil
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,10 +20,14 @@ from detector.review import outcome
 from detector.review.journal import JOURNAL, ReviewJournal
 from detector.review.opened import open_run
 from detector.review.review import Review
+from detector.service import counting, jobs
 from detector.streams import modes
 from detector.streams.survey import Survey
+from detector.vision import catalogue
+from detector.vision.card import Card
 from detector.vision.cells import CLASSES
 from detector.vision.detections import Detections
+from detector.vision.model import Model
 
 PAGE = Path(__file__).parents[1] / "docs" / "files.md"
 SAMPLES = Path(__file__).parents[1] / "datasets" / "samples"
@@ -58,17 +64,19 @@ def header(path: Path) -> set[str]:
         return set(next(csv.reader(file)))
 
 
-def keys(content: Any, path: str = "", named: tuple[str, ...] = NAMED_BY_DATA) -> Iterator[str]:
-    """Paths of all keys, as the page writes them; `named` are objects whose keys are names."""
+def keys(
+    content: Any, path: str = "", named: tuple[str, ...] = NAMED_BY_DATA, short: tuple[str, ...] = IN_SHORT
+) -> Iterator[str]:
+    """Paths of all keys, as the page writes them; `named` are objects whose keys are names, and nothing is told from below `short`."""
     last = path.removesuffix("[]").rpartition(".")[2]
     if isinstance(content, list):
-        for one in content if path not in IN_SHORT else ():
-            yield from keys(one, f"{path}[]", named)
-    elif isinstance(content, dict) and path not in IN_SHORT:
+        for one in content if path not in short else ():
+            yield from keys(one, f"{path}[]", named, short)
+    elif isinstance(content, dict) and path not in short:
         for name, one in content.items():
             at = f"{path}.{'NAME' if last in named else name}".removeprefix(".")
             yield at
-            yield from keys(one, at, named)
+            yield from keys(one, at, named, short)
 
 
 def without_limits(content: Any) -> Any:
@@ -152,6 +160,42 @@ def test_a_stream_writes_what_the_page_names(run_command: Run, monkeypatch: pyte
     )
     missing = {one for one in documented("run.json") - document if not one.startswith(free)}
     assert (document - documented("run.json"), missing) == (set(), set())
+
+
+OF_CARDS = ("versions", "domains", "datasets", "val_count_error_per_field", "ranges", "boxes_dropped", "same_cells_across_splits")
+"""Objects of cards whose keys are names."""
+
+
+def test_the_page_names_what_the_shipped_cards_hold() -> None:
+    short = ("training", *(f"val_sums.{name}" for name in CLASSES))
+    short += tuple(f"{part}[].{name}" for part in ("figures", "left_out") for name in ("domains", "failures"))
+    card = without_limits(json.loads(catalogue.SHIPPED.with_suffix(".json").read_text(encoding="utf-8")))
+    assert set(keys(card, named=OF_CARDS, short=short)) == documented("smearcount.json")
+    # What a model brings along in its own file is what its card says.
+    assert {field.name for field in dataclasses.fields(Card)} <= documented("smearcount.json")
+    shapes = json.loads(catalogue.SHIPPED.with_name("shapes.json").read_text(encoding="utf-8"))
+    assert set(keys(shapes, named=(*OF_CARDS, "errors"), short=("training",))) == documented("shapes.json")
+
+
+def test_the_page_names_what_stands_in_a_job(tmp_path: Path, model: Model) -> None:
+    store = jobs.JobStore(tmp_path)
+    intake = store.intake()
+    shutil.copy(SAMPLES / "smear_a" / "field_01.jpg", intake.place("smear_a/field_01.jpg", ""))
+    job, _ = store.accept(intake, jobs.Settings(0.075), jobs.new_id())
+    said: list[Any] = []
+    settings = {"threads": 1, "backend": "cpu", "most_pixels": 10**8}
+    counting.Worker(model, settings, said.append).answer({"id": job.id, "folder": str(store.folder(job.id)), "keep": True})
+    store.finish(job, "done")
+    store.close()
+    assert said[-1]["end"] == "done", said
+    for name in (jobs.REQUEST, jobs.OUTCOME):
+        content = json.loads((store.folder(job.id) / name).read_text(encoding="utf-8"))
+        assert set(keys(content, named=())) == documented(name), name
+    # What is below is in tables and in `run.json`, as elsewhere on the page.
+    content = json.loads((store.folder(job.id) / jobs.DOCUMENT).read_text(encoding="utf-8"))
+    assert set(content) == documented(jobs.DOCUMENT)
+    assert set(content["counts"][0]) == documented("counts.csv")
+    assert set(content["smears"][0]) == documented("smears.csv")
 
 
 def test_a_conversion_writes_what_the_page_names(run_command: Run) -> None:

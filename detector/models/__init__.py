@@ -8,26 +8,44 @@ from typing import Any
 from rich.markup import escape
 
 from detector.arguments import Parser, called
-from detector.commandline import console, run
+from detector.commandline import for_people, print_json, run
 from detector.errors import EXIT_DONE, EXIT_SOME_FAILED
 from detector.output.figures import fixed, many
 from detector.vision import catalogue
+from detector.vision.catalogue import ModelEntry
 from detector.vision.cells import CLASSES
 
 
-def models() -> int:
+def models(*, json: bool) -> int:
     """List the models that --model takes by name: for which microscope and stain, measured error, licence and SHA-256.
 
     Those of detector.adapt lie in a folder of yours; the environment variable SMEARCOUNT_MODELS names another one.
     """
-    listed = catalogue.entries()
+    listed, words = catalogue.entries(), for_people(json)
     for entry in listed:
-        console.print(f"[bold]{escape(entry.name)}[/]", soft_wrap=True)
+        words.print(f"[bold]{escape(entry.name)}[/]", soft_wrap=True)
         lines = [entry.problem] if entry.card is None else _lines(entry.card)
         for line in [*lines, str(entry.path)]:
-            console.print(f"  {line}", markup=False, soft_wrap=True)
-    console.print(f"use one: {called('count')} --model NAME INPUT", markup=False)
+            words.print(f"  {line}", markup=False, soft_wrap=True)
+    words.print(f"use one: {called('count')} --model NAME INPUT", markup=False)
+    if json:
+        print_json({"format": "smearcount-models", "version": 1, "models": [_document(entry) for entry in listed]})
     return EXIT_SOME_FAILED if any(entry.problem for entry in listed) else EXIT_DONE
+
+
+def _document(entry: ModelEntry) -> dict[str, Any]:
+    """A model for programs; what its card does not say, or no card says, is null."""
+    card = entry.card or {}
+    return {
+        "name": entry.name,
+        "path": str(entry.path),
+        "problem": entry.problem,
+        "sha256": card.get("sha256"),
+        "licence": card.get("licence"),
+        "about": card.get("about"),
+        "adapted_from": card["training"].get("adapted from") if card else None,
+        "errors": [{"on": on, "classes": dict(errors)} for on, errors in _measured(card)],
+    }
 
 
 def _lines(card: Mapping[str, Any]) -> list[str]:
@@ -41,23 +59,33 @@ def _lines(card: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _errors(card: Mapping[str, Any]) -> list[str]:
-    """Mean absolute errors a field, each with the fields that they were measured on."""
+Errors = Mapping[str, Mapping[str, float] | None]
+"""Mean absolute error a field by class, each with its interval; None where it is not known."""
+
+
+def _measured(card: Mapping[str, Any]) -> list[tuple[str, Errors]]:
+    """Errors with the fields that they were measured on; of an adapted model those before and after it was."""
     if "adapted" in card:
         adapted = card["adapted"]
         before, kept = (
             next(c["own_error"] for c in adapted["choices"] if c["kind"] == kind) for kind in ("shipped", adapted["kept"])
         )
-        return [
-            f"error a field: {_cells(kept)}; before {_cells(before)} ({many(adapted['fields'], 'corrected field')}, cross-validated)"
-        ]
-    measured = [
+        on = f"{many(adapted['fields'], 'corrected field')}, cross-validated"
+        return [(on, kept), (f"{on}, before", before)]
+    return [
         (f"{figures['fields']} test fields of {figures['data']}", figures["all_cells"]) for figures in card.get("figures", ())
     ]
-    return [f"error a field: {_cells(errors)} ({of})" for of, errors in measured]
 
 
-def _cells(errors: Mapping[str, Mapping[str, float] | None]) -> str:
+def _errors(card: Mapping[str, Any]) -> list[str]:
+    measured = _measured(card)
+    if "adapted" in card:
+        (on, kept), (_, before) = measured
+        return [f"error a field: {_cells(kept)}; before {_cells(before)} ({on})"]
+    return [f"error a field: {_cells(errors)} ({on})" for on, errors in measured]
+
+
+def _cells(errors: Errors) -> str:
     return ", ".join(
         f"{name} {fixed(error['value'], 2) if error else 'unknown'}" for name in CLASSES if (error := errors[name]) or True
     )
@@ -65,7 +93,9 @@ def _cells(errors: Mapping[str, Mapping[str, float] | None]) -> str:
 
 def parser() -> Parser:
     """What the command takes."""
-    return Parser("models", "", models.__doc__)
+    made = Parser("models", "[OPTION]...", models.__doc__)
+    made.add_json()
+    return made
 
 
 def main() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -87,6 +88,30 @@ def test_unread_and_missing_fields_are_told_and_the_rest_is_judged(
     assert run_command(control.main, photographs, "--log", "lamp.csv") == 3
     assert "no reference field could be read; nothing was added" in " ".join(capsys.readouterr().err.split())
     assert len(log.read(Path("lamp.csv")).entries) == 2
+
+
+@pytest.mark.slow
+def test_json_is_all_that_standard_output_holds(
+    photographs: Path, undrawn: None, run_command: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("targets.csv").write_text("measure,mean,sd\nRBC,1000,1\nlightness,1,1000\n", encoding="utf-8")
+    assert run_command(control.main, photographs, "--log", "lamp.csv", "--targets", "targets.csv", "--json") == 1
+    printed = capsys.readouterr()
+    document = json.loads(printed.out)
+    (entry,) = log.read(Path("lamp.csv")).entries
+    assert (document["format"], document["version"], document["out"]) == ("smearcount-control", 1, "lamp.html")
+    assert (document["time"], document["fields"], document["verdict"]) == (entry.time, 2, "out")
+    measures = document["measures"]
+    # The log holds them rounded.
+    assert {name: at["value"] for name, at in measures.items()} == {
+        name: pytest.approx(value, abs=1e-3) for name, value in entry.values.items()
+    }
+    red, light, white = (measures[name] for name in ("RBC", "lightness", "WBC"))
+    assert (red["mean"], red["sd"], red["verdict"], red["rules"]) == (1000, 1, "out", ["1_3s"])
+    assert (light["verdict"], light["rules"]) == ("in control", [])
+    assert (white["mean"], white["sd"], white["verdict"]) == (None, None, "learning")
+    assert "OUT OF CONTROL" in printed.err
+    assert "results: lamp.html" in printed.err
 
 
 @pytest.mark.parametrize(

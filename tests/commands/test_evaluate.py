@@ -6,6 +6,7 @@ import csv
 import json
 import sys
 from collections import defaultdict
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -278,6 +279,32 @@ def test_tables_of_counts_are_compared_without_a_model(tmp_path: Path, undrawn: 
     ):
         assert told in page
     assert "Against truth" in capture.get()
+
+
+@pytest.mark.parametrize("kind", ["model", "tables", "study"])
+def test_json_is_all_that_standard_output_holds(
+    data: Path, tmp_path: Path, undrawn: None, run_command: Callable[..., int], capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch, kind: str,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(drawings, "write", lambda folder, parts, *kinds: {part: [] for part in parts})
+    mine, truth = (counts(tmp_path / f"{name}.csv", "a,10,1", "b,12,0", "c,9,1") for name in ("mine", "truth"))
+    again = tmp_path / "again.csv"
+    again.write_text("smear,RBC\np,90\np,97\n", encoding="utf-8")
+    given = {
+        "model": ("--data", data),
+        "tables": ("--counts", mine, "--truth", truth),
+        "study": ("--counts", again, "--protocol", "repeatability"),
+    }[kind]
+    assert run_command(evaluate.main, *given, "--out", "plain") == 0
+    assert "results: plain" in capsys.readouterr().out
+    assert run_command(evaluate.main, *given, "--out", "made", "--json") == 0
+    printed = capsys.readouterr()
+    document = json.loads(printed.out)
+    assert document.pop("out") == "made"
+    assert document == json.loads(Path("made/metrics.json").read_text(encoding="utf-8"))
+    assert document.get("kind", "study") == kind
+    assert "results: made" in printed.err
+    assert "RBC" in printed.err
 
 
 @pytest.mark.parametrize(

@@ -88,8 +88,10 @@ def test_zero_counts_are_left_out_and_named_and_classes_that_differ_are_told(
     text = Path("analyser.csv").read_text(encoding="utf-8").splitlines()
     lines = [text[0], *(line.replace(",4.6", f",{4.5 + i / 50}") for i, line in enumerate(text[1:]))]
     Path("analyser.csv").write_text("\n".join(lines), encoding="utf-8")
-    assert run_command(factor.main, "smears.csv", "--analyser", "analyser.csv", "--out", "out") == 0
-    told = " ".join(capsys.readouterr().err.split())
+    assert run_command(factor.main, "smears.csv", "--analyser", "analyser.csv", "--out", "out", "--json") == 0
+    printed = capsys.readouterr()
+    assert json.loads(printed.out) == {"out": "out", **json.loads(Path("out/metrics.json").read_text(encoding="utf-8"))}
+    told = " ".join(printed.err.split())
     assert "Platelets: smears without such a cell, and left out: s0" in told
     assert "the factors of RBC and Platelets differ by more than chance" in told
 

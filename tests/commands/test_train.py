@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import json
+import re
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -11,6 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from detector.vision.cells import CLASSES
+from detector.vision.model import Model
 
 # Looked for and not imported: imported by itself, it changes how Pillow opens images in this whole process.
 pytestmark = [
@@ -151,6 +156,26 @@ def test_a_finished_training_is_not_trained_further_by_resume(trained: Trained) 
     done = trained.ended["finished"]
     assert done["code"] == 0, done["errors"]
     assert (trained.run / "results.csv").read_text(encoding="utf-8") == trained.ended["table"]
+
+
+def test_a_corrected_dataset_is_trained_on(trained: Trained) -> None:
+    """Rendered fields are counted by the shipped model and corrected; the review writes a dataset, and `train` makes a model of it."""
+    corrected = trained.ended["corrected"]
+    assert [ended["code"] for ended in corrected["ended"]] == [0, 0, 0], [ended["errors"] for ended in corrected["ended"]]
+    with (trained.folder / "counts" / "counts.csv").open(encoding="utf-8", newline="") as file:
+        before = [sum(int(row[name]) for row in rows) for rows in [list(csv.DictReader(file))] for name in CLASSES]
+    assert corrected["counts"] == [before[0], before[1], before[2] + corrected["drawn"]]
+    run = trained.folder / "runs" / "train" / "corrected"
+    card = json.loads((run / "model.json").read_text(encoding="utf-8"))
+    (trained_on,) = card["data"]
+    sums = {name: card["val_sums"][name]["dataset"] for name in CLASSES}
+    # What was trained on and what thresholds were tuned on are together what the reader left in the fields.
+    in_training = [int(re.search(rf"(\d+) {name}", trained_on)[1]) for name in CLASSES]  # type: ignore[index]
+    in_val = [sums[name]["true"] + sums[name]["missed"] for name in CLASSES]
+    assert [a + b for a, b in zip(in_training, in_val, strict=True)] == corrected["counts"]
+    assert card["datasets"]["dataset"]["fields"] == {"train": 8, "val": 2, "test": 0}
+    assert len((run / "results.csv").read_text(encoding="utf-8").splitlines()) == 2
+    assert Model.load(run / "model.onnx").card.image_px == 64
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals differ on Windows")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from detector import models
 from detector.errors import ModelError, UsageError
 from detector.vision import catalogue
+from detector.vision.cells import CLASSES
 from detector.vision.model import Model
 
 
@@ -68,6 +70,45 @@ def test_models_are_listed_with_their_errors(
     assert listed.count("licence AGPL-3.0-only, SHA-256 ") == 2
     assert "test fields of" in listed
     assert "errors in other stains and light can be larger" in listed
+
+
+def test_models_are_listed_for_programs(mine: Path, run_command: Callable[..., int], capsys: pytest.CaptureFixture[str]) -> None:
+    (mine / "bare.onnx").write_bytes(b"x")
+    assert run_command(models.main, "--json") == 1
+    printed = capsys.readouterr()
+    document = json.loads(printed.out)
+    assert (document["format"], document["version"]) == ("smearcount-models", 1)
+    shipped, bare, mylab = document["models"]
+    assert [model["name"] for model in document["models"]] == ["smearcount", "bare", "mylab"]
+    card = json.loads(catalogue.SHIPPED.with_suffix(".json").read_text(encoding="utf-8"))
+    assert (shipped["sha256"], shipped["licence"], shipped["problem"]) == (card["sha256"], "AGPL-3.0-only", "")
+    assert [error["classes"] for error in shipped["errors"]] == [figures["all_cells"] for figures in card["figures"]]
+    assert shipped["errors"][0]["on"] == f"{card['figures'][0]['fields']} test fields of {card['figures'][0]['data']}"
+    assert Path(mylab["path"]) == mine / "mylab.onnx"
+    assert (bare["problem"], bare["sha256"], bare["errors"]) == ("has no card beside it", None, [])
+    assert "has no card beside it" in printed.err
+
+
+def test_an_adapted_model_has_its_errors_before_and_after(
+    mine: Path, run_command: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    beside = mine / "mylab.json"
+    errors = {"shipped": 0.8, "trained": 0.5}
+    choices = [{"kind": kind, "own_error": {name: {"value": value} for name in CLASSES}} for kind, value in errors.items()]
+    card = json.loads(beside.read_text(encoding="utf-8"))
+    card |= {"about": "mono camera", "adapted": {"fields": 7, "kept": "trained", "choices": choices}}
+    card["training"]["adapted from"] = "smearcount"
+    beside.write_text(json.dumps(card), encoding="utf-8")
+    assert run_command(models.main, "--json") == 0
+    mylab = json.loads(capsys.readouterr().out)["models"][1]
+    assert (mylab["about"], mylab["adapted_from"]) == ("mono camera", "smearcount")
+    assert [(error["on"], error["classes"]["RBC"]["value"]) for error in mylab["errors"]] == [
+        ("7 corrected fields, cross-validated", 0.5),
+        ("7 corrected fields, cross-validated, before", 0.8),
+    ]
+    assert run_command(models.main) == 0
+    told = "error a field: RBC 0.50, WBC 0.50, Platelets 0.50; before RBC 0.80, WBC 0.80, Platelets 0.80"
+    assert f"{told} (7 corrected fields, cross-validated)" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

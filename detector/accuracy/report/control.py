@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
+from typing import Any
 
 from detector.accuracy.control import MEASURES, OUT, RULES, WARNING, ControlChart, ControlLog, Target, charts
 from detector.accuracy.plots import laboratory
@@ -13,6 +14,7 @@ from detector.accuracy.report.sheets import Part, Sheet
 from detector.output.figures import many, short
 
 TITLE = "Daily control"
+FORMAT = "smearcount-control"
 _MOST_BROKEN = 60
 _MOST_RUNS = 90
 
@@ -43,7 +45,35 @@ def sheet(log: ControlLog, days: int, given: Mapping[str, Target], warnings: Seq
         Part("Charts", plots=[_plot(chart) for chart in drawn], wide=True, remarks=[_LEGEND]),
         Part("Rules that were broken", [_history(drawn)], printed=False),
     ]
-    return Sheet(TITLE, sentence, parts, _TERMS, remarks, settings=[("days to learn from", f"{days}")]), verdict
+    document = {
+        "time": last.time,
+        "fields": last.fields,
+        "verdict": _verdict(verdict, any(chart.target for chart, _, _ in latest)),
+        "measures": {chart.measure.name: _document(chart) for chart, _, _ in latest},
+    }
+    settings = [("days to learn from", f"{days}")]
+    return Sheet(TITLE, sentence, parts, _TERMS, remarks, document, settings, FORMAT), verdict
+
+
+def _verdict(mark: str, judged: bool) -> str:
+    return mark or ("in control" if judged else "learning")
+
+
+def _document(chart: ControlChart) -> dict[str, Any]:
+    """The last value of a measure for programs."""
+    target = chart.target
+    return {
+        "value": chart.values[-1],
+        "mean": target and target.mean,
+        "sd": target and target.sd,
+        "verdict": _verdict(chart.marks[-1], _is_judged(chart)),
+        "rules": list(chart.broken[-1]),
+    }
+
+
+def _is_judged(chart: ControlChart) -> bool:
+    """Whether the last value is none of those that the target was learned from."""
+    return chart.target is not None and len(chart.values) > chart.target.learned
 
 
 def _words(latest: Sequence[tuple[ControlChart, Sequence[str], str]], verdict: str) -> str:
@@ -71,8 +101,7 @@ def _table(latest: Sequence[tuple[ControlChart, Sequence[str], str]]) -> PageTab
         figures = (
             ["–"] * 3 if target is None else [short(target.mean), short(target.sd), f"{(value - target.mean) / target.sd:+.1f}"]
         )
-        judged = len(chart.values) > (target.learned if target else len(chart.values))
-        verdict = {OUT: "OUT", WARNING: "warning"}.get(mark, "in control" if judged else "learning")
+        verdict = "OUT" if mark == OUT else _verdict(mark, _is_judged(chart))
         rows.append(
             PageRow(chart.measure.title, [Entry(short(value)), *map(Entry, figures), Entry(verdict, why=", ".join(rules))])
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -87,6 +88,11 @@ def write_study(out: Path | None, study: Sheet, about: Mapping[str, Any], kind: 
     with begun(out, kind) as target:
         sheets.write(target, study, (REPORT, metrics.NAME, drawings.FOLDER), about)
     return target
+
+
+def document(target: Path) -> dict[str, Any]:
+    """The figures that an evaluation or a study wrote into its folder, with the folder as `out`."""
+    return {"out": str(target), **json.loads((target / metrics.NAME).read_text(encoding="utf-8"))}
 
 
 def render(page: content.Page, plots: Plots) -> str:

@@ -56,6 +56,8 @@ class Sheet:
     """The figures for programs."""
     settings: Sequence[tuple[str, str]] = ()
     """Names and values of what it was made from."""
+    format: str = FORMAT
+    """Of the document."""
 
 
 def write(target: Path, sheet: Sheet, names: tuple[str, str, str], about: Mapping[str, Any]) -> None:
@@ -70,11 +72,16 @@ def write(target: Path, sheet: Sheet, names: tuple[str, str, str], about: Mappin
         OutputError: one of them cannot be written. MissingExtraError: matplotlib is not installed.
     """
     page, figures, plots = (target / name for name in names)
-    document = {"format": FORMAT, "version": VERSION, **about, **sheet.document, "warnings": list(sheet.warnings)}
+    content = document(sheet, about)
     with writing(target):
-        write_text(figures, json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+        write_text(figures, json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
         drawn = drawings.write(plots, _drawings(sheet))
         _write_page(page, sheet, drawn, about)
+
+
+def document(sheet: Sheet, about: Mapping[str, Any]) -> dict[str, Any]:
+    """The figures of a page for programs; `about` as of `write`."""
+    return {"format": sheet.format, "version": VERSION, **about, **sheet.document, "warnings": list(sheet.warnings)}
 
 
 def write_page(page: Path, sheet: Sheet, about: Mapping[str, Any]) -> None:
