@@ -7,7 +7,7 @@ const grid = at("grid"), rows = at("rows"), band = at("band");
 
 // Parallel arrays of the cells in their order; a removed cell has the label REMOVED and stays in its place.
 let field = [], cell = [], label = [], score = [], crop = [];
-let selected = new Set(), current = 0, anchor = 0, columns = 1, pool = new Map(), openField = () => {};
+let selected = new Set(), current = 0, anchor = 0, columns = 1, pool = new Map(), strips = new Map(), openField = () => {};
 let chosenClass = 1, asked = 0;
 /** Numbers of the field and of the cell that others are compared with. */
 let like = null;
@@ -115,6 +115,24 @@ async function load() {
 function empty() {
   for (const tile of pool.values()) tile.remove();
   pool.clear();
+  for (const row of strips.keys()) drop(row);
+}
+
+/** The pictures of a row's cells are one, for asking for a picture costs more than showing it. */
+function picture(row) {
+  const from = row * columns, indices = Array.from({ length: Math.min(columns, cell.length - from) }, (_, i) => from + i), strip = new Image();
+  strips.set(row, strip);
+  strip.src = `crops.jpg?of=${indices.map(index => `${field[index]}.${cell[index]}.${crop[index]}`).join()}`;
+  // Decoded beside the page, and only then shown.
+  strip.decode().then(() => {
+    if (strips.get(row) !== strip) return;
+    for (const index of indices) pool.get(index).firstChild.style.backgroundImage = `url("${strip.src}")`;
+  }, () => {});
+}
+
+function drop(row) {
+  strips.get(row).src = "";
+  strips.delete(row);
 }
 
 function layOut() {
@@ -130,14 +148,16 @@ function layOut() {
 
 /** Bring the rows in view into the grid; without `again`, tiles that are there stay as they are. */
 function draw(again = true) {
-  const first = Math.max(0, Math.floor(grid.scrollTop / (TILE + GAP)) - SPARE_ROWS) * columns;
-  const last = Math.min(cell.length, (Math.ceil((grid.scrollTop + grid.clientHeight) / (TILE + GAP)) + SPARE_ROWS) * columns);
+  const top = grid.scrollTop, from = Math.max(0, Math.floor(top / (TILE + GAP)) - SPARE_ROWS);
+  const to = Math.min(Math.ceil(cell.length / columns), Math.ceil((top + grid.clientHeight) / (TILE + GAP)) + SPARE_ROWS);
+  const first = from * columns, last = Math.min(cell.length, to * columns);
   for (const [index, tile] of pool) {
     if (index < first || index >= last) {
       tile.remove();
       pool.delete(index);
     }
   }
+  for (const row of strips.keys()) if (row < from || row >= to) drop(row);
   const added = document.createDocumentFragment();
   for (let index = first; index < last; index++) {
     const there = pool.has(index);
@@ -148,6 +168,7 @@ function draw(again = true) {
     if (again || !there) mark(index);
   }
   rows.append(added);
+  for (let row = from; row < to; row++) if (!strips.has(row)) picture(row);
   if (pool.has(current)) grid.setAttribute("aria-activedescendant", `cell-${current}`);
   else grid.removeAttribute("aria-activedescendant");
   tell();
@@ -158,9 +179,8 @@ function made(index) {
   tile.id = `cell-${index}`;
   tile.setAttribute("role", "option");
   tile.style.transform = `translate(${GAP + (index % columns) * (TILE + GAP)}px, ${GAP + Math.floor(index / columns) * (TILE + GAP)}px)`;
-  const picture = tile.appendChild(document.createElement("img"));
-  Object.assign(picture, { width: review.crop_px, height: review.crop_px, alt: "", decoding: "async", draggable: false });
-  picture.src = `crop.jpg?f=${field[index]}&c=${cell[index]}&v=${crop[index]}`;
+  tile.dataset.cell = `${field[index]}.${cell[index]}`;
+  tile.appendChild(element("div", undefined, "crop")).style.backgroundPositionX = `${-review.crop_px * (index % columns)}px`;
   tile.append(element("span", undefined, "class"), element("span", (score[index] / 1000).toFixed(2), "score"));
   return tile;
 }
