@@ -17,7 +17,7 @@ from detector.vision import images
 from detector.vision.images import Rgb
 
 CROP_PX = 96
-"""Side of a crop; a multiple of 16, so that crops beside each other in a JPEG do not mix."""
+"""Side of a crop; a multiple of 16, so that crops beside each other in a JPEG mix in the pixels at their seam only."""
 _MARGIN = 0.3
 """Share of a box's longer side that is shown on each side of it."""
 _CROP_QUALITY, _PICTURE_QUALITY = 82, 95

@@ -7,8 +7,8 @@ const grid = at("grid"), rows = at("rows"), band = at("band");
 
 // Parallel arrays of the cells in their order; a removed cell has the label REMOVED and stays in its place.
 let field = [], cell = [], label = [], score = [], crop = [];
-let selected = new Set(), current = 0, anchor = 0, columns = 1, pool = new Map(), strips = new Map(), openField = () => {};
-let chosenClass = 1, asked = 0;
+let selected = new Set(), current = 0, anchor = 0, columns = 1, pool = new Map(), strips = new Map(), drawn = [0, 0], openField = () => {};
+let chosenClass = 1, asked = 0, sending = false;
 /** Numbers of the field and of the cell that others are compared with. */
 let like = null;
 const ORDERS = { doubt: "the most doubtful first", score: "the least score first", size: "the smallest first", field: "field by field",
@@ -150,6 +150,8 @@ function layOut() {
 function draw(again = true) {
   const top = grid.scrollTop, from = Math.max(0, Math.floor(top / (TILE + GAP)) - SPARE_ROWS);
   const to = Math.min(Math.ceil(cell.length / columns), Math.ceil((top + grid.clientHeight) / (TILE + GAP)) + SPARE_ROWS);
+  if (!again && from === drawn[0] && to === drawn[1]) return;
+  drawn = [from, to];
   const first = from * columns, last = Math.min(cell.length, to * columns);
   for (const [index, tile] of pool) {
     if (index < first || index >= last) {
@@ -219,7 +221,11 @@ function send(indices, what, after) {
     if (!byField.has(field[index])) byField.set(field[index], []);
     byField.get(field[index]).push({ cell: cell[index], ...what });
   }
-  return change(() => ({ fields: [...byField].map(([number, cells]) => ({ field: number, cells })) })).then(done => {
+  return change(() => {
+    sending = true;
+    return { fields: [...byField].map(([number, cells]) => ({ field: number, cells })) };
+  }).then(done => {
+    sending = false;
     if (!done) return;
     for (const index of indices) label[index] = after;
     say(`${indices.length.toLocaleString("en")} ${indices.length === 1 ? "cell" : "cells"}: ${after === REMOVED ? "removed" : review.classes[after]}`);
@@ -235,10 +241,10 @@ function remove() {
   return send(chosen().filter(index => label[index] !== REMOVED), { removed: true }, REMOVED);
 }
 
-/** Show what became of the cells of fields that were changed, by undo or on another page. */
+/** Show what became of the cells of fields that were changed, by undo, among the fields, or on another page. */
 async function refresh(numbers, own) {
   tally();
-  if (own || !cell.length) return;
+  if (own && sending || !cell.length) return;
   const changed = numbers.filter(number => field.includes(number));
   if (changed.length > MANY_FIELDS) return load();
   for (const number of changed) {
@@ -344,7 +350,10 @@ export function key(event) {
   const word = event.key.toLowerCase();
   if ((event.ctrlKey || event.metaKey) && word === "a") selected = new Set(cell.keys());
   else if (event.ctrlKey || event.metaKey || event.altKey || !cell.length) return false;
-  else if (event.key in steps) go(steps[event.key], event.shiftKey);
+  else if (event.key in steps) {
+    if (event.key.startsWith("Page")) grid.scrollTop += Math.sign(steps[event.key]) * page / columns * (TILE + GAP);
+    go(steps[event.key], event.shiftKey);
+  }
   else if (event.key === " ") toggle(current);
   else if (event.key === "Escape") selected.clear();
   else if (event.key === "Enter") openField(field[current], cell[current]);
