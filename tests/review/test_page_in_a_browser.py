@@ -370,6 +370,17 @@ def test_what_is_changed_in_a_field_is_seen_among_the_cells(shown: Shown) -> Non
     assert shown.window.run("document.querySelectorAll('.tile.removed').length") == 1
 
 
+def test_cells_without_their_pictures_are_told_from_no_cells(opened: Opening, run_folder: Path, chromium: Window) -> None:
+    pictures = run_folder.parent / "fields"
+    pictures.rename(run_folder.parent / "elsewhere")
+    with opened() as review, ReviewPage(("127.0.0.1", 0), review, "Ann") as page:
+        shown = Shown(review, page.url, chromium)
+        chromium.open(f"{page.url}#cells", 1366, HEIGHT[1366])
+        shown.wait(lambda: shown.text("#none").startswith("Its cells cannot be shown"))
+        assert chromium.run("document.getElementById('none').hidden") is False
+        chromium.page.goto("about:blank")
+
+
 def test_a_page_down_shows_other_cells(shown: Shown) -> None:
     shown.open("cells", 390)
     shown.window.page.click("#classes label:last-of-type")

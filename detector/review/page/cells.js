@@ -106,6 +106,8 @@ async function load() {
   if (at("say").textContent.startsWith("comparing")) say("");
   grid.setAttribute("aria-label", `Cells, ${ORDERS[at("sort").value]}`);
   at("none").hidden = count > 0;
+  const counted = review.fields.some(one => one.counts && (chosenClass < 0 ? one.counts.some(Boolean) : one.counts[chosenClass]));
+  at("none").textContent = counted ? "Its cells cannot be shown: the pictures of their fields are missing. Each field says why." : "There is no cell of this class.";
   grid.hidden = !count;
   grid.removeAttribute("aria-busy");
   empty();

@@ -192,8 +192,8 @@ function facts() {
 /** Red cells that readers drew, of which the border of the field leaves too little to count. */
 function tellSlivers(numbers) {
   slivers = new Set(numbers);
-  const count = slivers.size === 1 ? "1 red cell that was drawn at the border shows" : `${slivers.size} red cells that were drawn at the border show`;
-  at("slivers").textContent = slivers.size ? `${count} less than a fifth of it. By the border rule, such slivers do not count.` : "";
+  const count = slivers.size === 1 ? "1 red cell that was drawn at the border shows less than a fifth of its width" : `${slivers.size} red cells that were drawn at the border show less than a fifth of their width`;
+  at("slivers").textContent = slivers.size ? `${count}. By the border rule, such slivers do not count.` : "";
 }
 
 export function when(text) {
