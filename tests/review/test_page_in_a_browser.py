@@ -421,6 +421,25 @@ def test_a_box_below_smaller_ones_is_reached_by_clicking_again(shown: Shown) -> 
     assert {state.cells[new], state.cells[new + 1]} & set(under[:-1])
 
 
+def test_while_boxes_are_drawn_a_class_is_that_of_the_next_ones(shown: Shown) -> None:
+    shown.open("fields")
+    number = shown.window.run("Number(document.querySelector('#names [aria-current]').dataset.field)")
+    state = shown.review.fields[number]
+    new = max(state.cells) + 1
+    shown.press("d")
+    for index, key in enumerate("13"):
+        shown.press(key)
+        shown.wait(lambda: "boxes that you draw are" in shown.text("#say"))
+        shown.drag(shown.on_screen(40, 30 + 60 * index), shown.on_screen(90, 80 + 60 * index))
+        shown.wait(lambda index=index: new + index in state.cells)
+        shown.wait(lambda: shown.window.run("Konva.stages[0].find('Transformer')[0].nodes().length") == 1)
+    shown.press("2")
+    shown.wait(lambda: "boxes that you draw are WBC" in shown.text("#say"))
+    assert (state.cells[new][4], state.cells[new + 1][4], state.revision) == (0, 2, 2)
+    shown.press("d", "2")
+    shown.wait(lambda: state.cells[new + 1][4] == 1)
+
+
 def test_a_sliver_that_is_drawn_is_told(shown: Shown) -> None:
     shown.open("fields")
     number = shown.window.run("Number(document.querySelector('#names [aria-current]').dataset.field)")

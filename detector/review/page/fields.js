@@ -342,7 +342,8 @@ function moved() {
 
 function relabel(label) {
   drawLabel = label;
-  if (chosen === null) return say(`boxes that you draw are ${review.classes[label]}`);
+  // While boxes are drawn, the one that was drawn last keeps its class.
+  if (chosen === null || drawing) return say(`boxes that you draw are ${review.classes[label]}`);
   if (cells.get(chosen)[4] !== label) return send({ cell: chosen, label }, review.classes[label]);
 }
 
