@@ -56,7 +56,8 @@ _MOVED = """([what, seconds, screens]) => new Promise(done => {
     requestAnimationFrame(step);
 })"""
 _SHOWN = (
-    "(() => { const all = [...document.querySelectorAll('.tile img')]; return all.length > 0 && all.every(i => i.complete); })()"
+    "(() => { const all = [...document.querySelectorAll('.tile .crop')];"
+    "return all.length > 0 && all.every(i => i.style.backgroundImage); })()"
 )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from typing import Generic, TypeVar
 
 import cv2
@@ -17,7 +17,7 @@ from detector.vision import images
 from detector.vision.images import Rgb
 
 CROP_PX = 96
-"""Side of a crop."""
+"""Side of a crop; a multiple of 16, so that crops beside each other in a JPEG mix in the pixels at their seam only."""
 _MARGIN = 0.3
 """Share of a box's longer side that is shown on each side of it."""
 _CROP_QUALITY, _PICTURE_QUALITY = 82, 95
@@ -70,13 +70,16 @@ class Pictures:
         self._pictures: _Kept[Rgb] = _Kept(_MOST_PICTURES, lambda rgb: rgb.nbytes)
         self._jpegs: _Kept[bytes] = _Kept(_MOST_CROPS, len)
 
-    def crop(self, field: OpenedField, cell: Cell) -> bytes:
-        """A cell with what is around it, as a square JPEG of `CROP_PX`.
+    def crops(self, cells: Sequence[tuple[OpenedField, Cell]]) -> bytes:
+        """Cells with what is around them, each a square of `CROP_PX`, from left to right in one JPEG.
+
+        One picture for many cells: a page spends more on asking for a picture than on showing it. Where some cells cannot be shown,
+        their squares are empty.
 
         Raises:
-            ImageError: the field's picture cannot be shown.
+            ImageError: none of them can be shown.
         """
-        return self._jpegs.get((field.path, cell[:4]), lambda: _crop(self._rgb(field), cell))
+        return self._jpegs.get(tuple((field.path, cell[:4]) for field, cell in cells), lambda: self._strip(cells))
 
     def picture(self, field: OpenedField) -> bytes:
         """A field in its own pixels, as JPEG.
@@ -85,6 +88,18 @@ class Pictures:
             ImageError: it cannot be shown.
         """
         return self._jpegs.get(field.path, lambda: images.as_jpeg(self._rgb(field), _PICTURE_QUALITY))
+
+    def _strip(self, cells: Sequence[tuple[OpenedField, Cell]]) -> bytes:
+        strip = np.full((CROP_PX, CROP_PX * len(cells), 3), _EMPTY, np.uint8)
+        problems: list[ImageError] = []
+        for place, (field, cell) in enumerate(cells):
+            try:
+                strip[:, CROP_PX * place : CROP_PX * (place + 1)] = _crop(self._rgb(field), cell)
+            except ImageError as problem:
+                problems.append(problem)
+        if problems and len(problems) == len(cells):
+            raise problems[0]
+        return images.as_jpeg(strip, _CROP_QUALITY)
 
     def _rgb(self, field: OpenedField) -> Rgb:
         if field.problem:
@@ -110,7 +125,7 @@ def read(field: OpenedField) -> Rgb:
     return rgb
 
 
-def _crop(rgb: Rgb, cell: Cell) -> bytes:
+def _crop(rgb: Rgb, cell: Cell) -> Rgb:
     x1, y1, x2, y2 = cell[:4]
     half = max(x2 - x1, y2 - y1) * (0.5 + _MARGIN)
     left, top = round((x1 + x2) / 2 - half), round((y1 + y2) / 2 - half)
@@ -120,4 +135,4 @@ def _crop(rgb: Rgb, cell: Cell) -> bytes:
     from_x, from_y, to_x, to_y = max(left, 0), max(top, 0), min(left + side, w), min(top + side, h)
     square[from_y - top : to_y - top, from_x - left : to_x - left] = rgb[from_y:to_y, from_x:to_x]
     how = cv2.INTER_AREA if side > CROP_PX else cv2.INTER_CUBIC
-    return images.as_jpeg(np.asarray(cv2.resize(square, (CROP_PX, CROP_PX), interpolation=how), dtype=np.uint8), _CROP_QUALITY)
+    return np.asarray(cv2.resize(square, (CROP_PX, CROP_PX), interpolation=how), dtype=np.uint8)

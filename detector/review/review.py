@@ -25,6 +25,7 @@ from detector.counting.smears import SmearCount, aggregate
 from detector.errors import UsageError
 from detector.review.journal import ReviewJournal
 from detector.review.opened import OpenedField, OpenedRun
+from detector.vision import border
 from detector.vision.cells import CLASSES
 from detector.vision.detections import Detections
 
@@ -115,6 +116,16 @@ class FieldState:
                 edits["moved"] += cell[:4] != before[:4]
         return edits
 
+    def slivers(self) -> list[int]:
+        """Numbers of the red cells as readers drew them that the border cuts so far that they do not count by the border rule."""
+        seen = self.present()
+        rbc_px = border.rbc_px(seen.xyxy, seen.label, seen.size_wh)
+        if rbc_px is None:
+            return []
+        thin = border.slivers(seen.xyxy, seen.label, seen.size_wh, rbc_px)
+        there = (number for number, cell in self.cells.items() if cell is not None)
+        return [n for n, is_thin in zip(there, thin, strict=True) if is_thin and self.cells[n] != self.model_cells.get(n)]
+
     def _count(self) -> FieldCount | UnreadField:
         result = self.source.result
         counted = result.count()
@@ -170,7 +181,8 @@ class Review:
         """The cells of one field, and of those that readers changed what the model found.
 
         Returns:
-            `cells`: number, x1, y1, x2, y2, label and score of each; `model`: number, box and label of each that is another now.
+            `cells`: number, x1, y1, x2, y2, label and score of each; `model`: number, box and label of each that is another now;
+            `slivers`: numbers, as `FieldState.slivers` gives them.
         """
         with self._lock:
             state = self.fields[number]
@@ -185,6 +197,7 @@ class Review:
                     if cell is not None
                 ],
                 "model": [(n, *cell) for n, cell in state.model_cells.items() if state.cells[n] != cell],
+                "slivers": state.slivers(),
             }
 
     def cell(self, field_number: int, number: int) -> Cell:
@@ -461,7 +474,7 @@ class Review:
                 c: {
                     "total": count.total,
                     "mean": _three(count.mean),
-                    "per_rbc": _three(count.per_rbc),
+                    "per_1000_rbc": _three(count.per_1000_rbc),
                     "per_ul": _three(count.per_ul),
                 }
                 for c, count in smear.classes.items()

@@ -18,6 +18,7 @@ from detector.output import serving
 from detector.output.exchange import FORMATS, formats
 from detector.review import outcome
 from detector.review.likeness import Likeness, distances, in_order, standardised
+from detector.review.opened import OpenedField
 from detector.review.pictures import CROP_PX, Pictures
 from detector.review.review import Cell, FieldState, Review, StaleError, doubts_of_cells, proposed
 from detector.texts import MEBIBYTE
@@ -35,6 +36,8 @@ SORTS = ("doubt", "score", "size", "field")
 LIKENESS = "likeness"
 """So that like cells stand together; or by how like they are to one of them."""
 MOST_CONNECTIONS = 512
+MOST_CROPS = 100
+"""Cells side by side in one picture: more than a row of the grid has."""
 IDLE_S = 900.0
 """Longer than it takes to write a dataset of many fields."""
 _MOST_REQUEST = 16 * MEBIBYTE
@@ -90,7 +93,7 @@ class Desk:
             "/field.json": self._field,
             "/cells.json": self._cells,
             "/proposed.json": self._proposed,
-            "/crop.jpg": self._crop,
+            "/crops.jpg": self._crops,
             "/picture.jpg": self._picture,
         }
         taken: dict[str, Answer] = {
@@ -141,13 +144,21 @@ class Desk:
         states, _ = self._review.snapshot()
         return _json({"fields": proposed(states, self._review.run.thresholds)})
 
-    def _crop(self, request: Request) -> Response:
-        number = self._field_number(request)
+    def _crops(self, request: Request) -> Response:
+        """Cells side by side; `of` is field.cell.version of each, of which the last one only makes another address of another crop."""
+        wanted = request.query_params.get("of", "").split(",")
+        if len(wanted) > MOST_CROPS:
+            raise UsageError(f"up to {MOST_CROPS} cells are shown side by side, not {len(wanted)}")
+        return _jpeg(self._pictures.crops([self._cell(one) for one in wanted]), _KEPT)
+
+    def _cell(self, name: str) -> tuple[OpenedField, Cell]:
         try:
-            cell = self._review.cell(number, _number(request, "c", -1))
-        except KeyError:
+            number, cell = map(int, name.split(".")[:2])
+            if number < 0:
+                raise IndexError
+            return self._review.fields[number].source, self._review.cell(number, cell)
+        except (ValueError, IndexError, KeyError):
             raise UsageError("there is no such cell") from None
-        return _jpeg(self._pictures.crop(self._review.fields[number].source, cell), _KEPT)
 
     def _picture(self, request: Request) -> Response:
         number = self._field_number(request)

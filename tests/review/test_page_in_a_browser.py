@@ -14,6 +14,7 @@ from steps import counts
 from benchmarks.review_page import started, write_run
 from detector.review.journal import JOURNAL, ReviewJournal
 from detector.review.opened import open_run
+from detector.review.pictures import CROP_PX
 from detector.review.review import Review
 from detector.review.server import ReviewPage
 from detector.review.start import Start
@@ -280,7 +281,7 @@ def test_two_fingers_zoom_and_change_nothing(shown: Shown, width: int) -> None:
 def test_cells_are_sorted_by_likeness_and_more_like_one_are_shown(shown: Shown) -> None:
     shown.open("cells")
     order = "document.getElementById('grid').getAttribute('aria-label')"
-    source = "document.querySelector('#cell-{} img').src.split('&v=')[0]"
+    source = "document.getElementById('cell-{}').dataset.cell"
     shown.window.page.click("#classes label:last-of-type")
     shown.window.page.select_option("#sort", "likeness")
     total = sum(len(state.model_cells) for state in shown.review.fields)
@@ -339,6 +340,123 @@ def test_a_folder_is_chosen_counted_and_reviewed_on_the_page(
         shown.wait(lambda: "/run/0/" in chromium.page.url)
         assert [words for words in chromium.complaints if "status of 422" not in words] == []
         chromium.page.goto("about:blank")
+
+
+def test_each_cell_has_its_own_part_of_the_picture_of_its_row(shown: Shown) -> None:
+    shown.open("cells")
+    shown.window.page.click("#classes label:last-of-type")
+    columns = shown.window.run("Math.floor((document.getElementById('grid').clientWidth - 6) / 114)")
+    place = (
+        "(() => {{ const {{ backgroundImage, backgroundPositionX }} = document.querySelector('#cell-{} .crop').style;"
+        "return [backgroundImage, backgroundPositionX]; }})()"
+    )
+    shown.wait(lambda: shown.window.run(place.format(columns + 2))[0] != "")
+    picture, left = shown.window.run(place.format(columns + 2))
+    assert left == f"{-2 * CROP_PX}px"
+    cells = picture.split("of=")[1].rstrip('")').split(",")
+    assert len(cells) == columns
+    assert cells[2].rsplit(".", 1)[0] == shown.window.run(f"document.getElementById('cell-{columns + 2}').dataset.cell")
+    assert shown.window.run(place.format(columns))[0] == picture != shown.window.run(place.format(0))[0]
+
+
+def test_what_is_changed_in_a_field_is_seen_among_the_cells(shown: Shown) -> None:
+    shown.open("cells")
+    shown.press("ArrowRight", "Enter")
+    shown.wait(lambda: bool(shown.window.run("Konva.stages[0]?.find('Transformer')[0]?.nodes().length === 1")))
+    shown.press("x")
+    shown.wait(lambda: shown.review.version == 1)
+    shown.press("c")
+    shown.wait(lambda: shown.text("#cell-1 .class") == "removed")
+    assert shown.window.run("document.querySelectorAll('.tile.removed').length") == 1
+
+
+def test_cells_without_their_pictures_are_told_from_no_cells(opened: Opening, run_folder: Path, chromium: Window) -> None:
+    pictures = run_folder.parent / "fields"
+    pictures.rename(run_folder.parent / "elsewhere")
+    with opened() as review, ReviewPage(("127.0.0.1", 0), review, "Ann") as page:
+        shown = Shown(review, page.url, chromium)
+        chromium.open(f"{page.url}#cells", 1366, HEIGHT[1366])
+        shown.wait(lambda: shown.text("#none").startswith("Its cells cannot be shown"))
+        assert chromium.run("document.getElementById('none').hidden") is False
+        chromium.page.goto("about:blank")
+
+
+def test_a_page_down_shows_other_cells(shown: Shown) -> None:
+    shown.open("cells", 390)
+    shown.window.page.click("#classes label:last-of-type")
+    shown.wait(lambda: bool(shown.window.run("document.getElementById('cell-9') !== null")))
+    shown.window.run("document.getElementById('grid').focus()")
+    rows = shown.window.run("Math.floor(document.getElementById('grid').clientHeight / 114)")
+    shown.press("PageDown")
+    assert shown.window.run("document.getElementById('grid').scrollTop") == rows * 114
+    shown.press("PageUp")
+    assert shown.window.run("document.getElementById('grid').scrollTop") == 0
+    assert shown.window.page.get_attribute("#grid", "aria-activedescendant") == "cell-0"
+
+
+def test_a_box_below_smaller_ones_is_reached_by_clicking_again(shown: Shown) -> None:
+    shown.open("fields")
+    number = shown.window.run("Number(document.querySelector('#names [aria-current]').dataset.field)")
+    state = shown.review.fields[number]
+    new = max(state.cells) + 1
+    shown.window.page.click("#draw")
+    for index, box in enumerate(((40, 30, 140, 110), (38, 28, 142, 112))):
+        shown.drag(shown.on_screen(*box[:2]), shown.on_screen(*box[2:]))
+        shown.wait(lambda index=index: new + index in state.cells)
+    shown.window.page.click("#draw")
+    shown.press("Escape")
+    # The smallest first, those of the model that may lie there too.
+    x, y = 91, 71
+    under = [cell for cell in state.cells.values() if cell and cell[0] <= x <= cell[2] and cell[1] <= y <= cell[3]]
+    under.sort(key=lambda cell: (cell[2] - cell[0]) * (cell[3] - cell[1]))
+    for cell in [*under, *under]:
+        shown.window.page.mouse.click(*shown.on_screen(x, y))
+        chosen = shown.window.run(
+            "(() => { const h = Konva.stages[0].find('Transformer')[0].nodes()[0]; return [h.x(), h.y()]; })()"
+        )
+        assert chosen == pytest.approx(cell[:2], abs=0.1)
+    largest = next(n for n, cell in state.cells.items() if cell == under[-1])
+    shown.press("x")
+    shown.wait(lambda: state.cells[largest] is None)
+    assert {state.cells[new], state.cells[new + 1]} & set(under[:-1])
+
+
+def test_while_boxes_are_drawn_a_class_is_that_of_the_next_ones(shown: Shown) -> None:
+    shown.open("fields")
+    number = shown.window.run("Number(document.querySelector('#names [aria-current]').dataset.field)")
+    state = shown.review.fields[number]
+    new = max(state.cells) + 1
+    shown.press("d")
+    for index, key in enumerate("13"):
+        shown.press(key)
+        shown.wait(lambda: "boxes that you draw are" in shown.text("#say"))
+        shown.drag(shown.on_screen(40, 30 + 60 * index), shown.on_screen(90, 80 + 60 * index))
+        shown.wait(lambda index=index: new + index in state.cells)
+        top = pytest.approx(30 + 60 * index, abs=1.5)
+        shown.wait(lambda top=top: shown.window.run("Konva.stages[0].find('Transformer')[0].nodes()[0]?.y()") == top)
+    shown.press("2")
+    shown.wait(lambda: "boxes that you draw are WBC" in shown.text("#say"))
+    assert (state.cells[new][4], state.cells[new + 1][4], state.revision) == (0, 2, 2)
+    shown.press("d", "2")
+    shown.wait(lambda: state.cells[new + 1][4] == 1)
+
+
+def test_a_sliver_that_is_drawn_is_told(shown: Shown) -> None:
+    shown.open("fields")
+    number = shown.window.run("Number(document.querySelector('#names [aria-current]').dataset.field)")
+    state = shown.review.fields[number]
+    new = max(state.cells) + 1
+    shown.window.page.click("#draw")
+    shown.press("1")
+    shown.drag(shown.on_screen(1, 30), shown.on_screen(6, 90))
+    shown.wait(lambda: new in state.cells)
+    shown.wait(lambda: "by the border rule it does not count" in shown.text("#say"))
+    assert shown.text("#slivers").startswith("1 red cell that was drawn at the border")
+    # Drawn by a small box: its handles do not hide it.
+    assert shown.window.run("Konva.stages[0].find('Transformer')[0].anchorSize()") < 9
+    shown.press("x")
+    shown.wait(lambda: state.cells[new] is None)
+    shown.wait(lambda: shown.text("#slivers") == "")
 
 
 def test_two_pages_do_not_overwrite_each_other(shown: Shown) -> None:

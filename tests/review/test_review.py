@@ -23,6 +23,8 @@ from detector.output import tables
 from detector.review.journal import JOURNAL, ReviewJournal
 from detector.review.opened import open_run
 from detector.review.review import PROPOSED, FieldState, Review, StaleError, proposed
+from detector.vision import boxes
+from detector.vision.cells import RBC
 from detector.vision.quality import Quality
 
 Opening = Callable[[], Any]
@@ -51,6 +53,28 @@ def test_a_look_alone_changes_no_count(opened: Opening) -> None:
         assert [state.counted for state in review.fields] == before
         assert {name: review.smear(name).classes["WBC"].per_ul for name in review.smears} == smears
         assert all(smears.values())
+
+
+def test_only_slivers_that_readers_drew_are_told(opened: Opening) -> None:
+    with opened() as review:
+        state = review.fields[0]
+        new, width = max(state.cells) + 1, state.source.cells.size_wh[0]
+        seen = state.present()
+        side = float(np.median(boxes.sides_clear_of_border(seen.xyxy[seen.label == RBC], seen.size_wh)))
+        thin, thick = 0.15 * side, 0.25 * side
+        drawn = [
+            ([0, 50, thin, 50 + side], 0),
+            ([0, 50, thick, 50 + side], 0),
+            ([width - thin, 50, width, 50 + side], 0),
+            ([0, 50, thin, 50 + side], 2),
+            ([50, 50, 50 + thin, 50 + side], 0),
+        ]
+        change(review, cells=[{"box": box, "label": label} for box, label in drawn])
+        assert review.cells_of(0)["slivers"] == [new, new + 2]
+        change(review, cells=[{"cell": new, "removed": True}, {"cell": new + 2, "box": [width - thick, 50, width, 50 + side]}])
+        assert review.cells_of(0)["slivers"] == []
+        change(review, cells=[{"cell": number, "removed": True} for number in range(new - 1)])
+        assert state.slivers() == []
 
 
 def test_red_cell_counts_of_a_manifest_go_before_the_option(run_folder: Path) -> None:

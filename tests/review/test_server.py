@@ -11,14 +11,17 @@ from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
 import pytest
 
 from benchmarks.review_page import started
 from detector.review import command
 from detector.review.journal import JOURNAL, ReviewJournal
 from detector.review.opened import open_run
+from detector.review.pictures import CROP_PX
 from detector.review.review import Review
-from detector.review.server import ReviewPage, listed
+from detector.review.server import MOST_CROPS, ReviewPage, listed
 
 httpx = pytest.importorskip("httpx", reason="needs the dev extra: pip install -e '.[dev]'")
 pytest.importorskip("uvicorn", reason="needs the serve extra: pip install -e '.[serve]'")
@@ -32,7 +35,7 @@ SHOWN = (
     "state.json",
     "field.json?f=0",
     "cells.json?class=-1",
-    "crop.jpg?f=0&c=0",
+    "crops.jpg?of=0.0,0.1",
     "picture.jpg?f=0",
 )
 TAKEN = ("change", "undo", "redo", "write")
@@ -60,6 +63,11 @@ def served(opened: Opening) -> Iterator[Served]:
         yield Served(review, page, session)
 
 
+def decoded(jpeg: bytes) -> np.ndarray:
+    """The pixels of a picture."""
+    return cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
+
+
 def test_it_serves_the_review_and_nothing_else(served: Served) -> None:
     for path in SHOWN:
         assert served.get(path).status_code == 200, path
@@ -78,11 +86,13 @@ def test_it_serves_the_review_and_nothing_else(served: Served) -> None:
     ):
         assert served.get(path).status_code == 404, path
     for query in ("f=99", "f=-1", "f=x", "f=../../etc/passwd", ""):
-        for path in ("field.json", "picture.jpg", "crop.jpg"):
+        for path in ("field.json", "picture.jpg"):
             answer = served.get(f"{path}?{query}")
             assert answer.status_code == 404, (path, query)
             assert set(answer.json()) == {"error"}
-    assert served.get("crop.jpg?f=0&c=99999").status_code == 404
+    for names in ("", "0", "x.0", "0.x", "99.0", "-1.0", "0.99999", "0.0,", ",".join(["0.0"] * (MOST_CROPS + 1))):
+        answer = served.get(f"crops.jpg?of={names}")
+        assert (answer.status_code, set(answer.json())) == (404, {"error"}), names
     assert served.get("cells.json?sort=name").status_code == 404
     for path in TAKEN:
         assert served.get(path).status_code == 405
@@ -90,21 +100,27 @@ def test_it_serves_the_review_and_nothing_else(served: Served) -> None:
 
 
 def test_pictures_are_those_of_the_cells(served: Served) -> None:
-    crop = served.get("crop.jpg?f=0&c=0")
+    crop = served.get("crops.jpg?of=0.0.0")
     assert crop.headers["content-type"] == "image/jpeg"
     assert crop.headers["cache-control"].startswith("private")
     assert crop.content[:2] == served.get("picture.jpg?f=0").content[:2] == b"\xff\xd8"
-    assert crop.content != served.get("crop.jpg?f=0&c=1").content
+    first, second = (decoded(served.get(f"crops.jpg?of=0.{cell}").content) for cell in (0, 1))
+    both = decoded(served.get("crops.jpg?of=0.0,0.1.17").content)
+    assert first.shape == second.shape == (CROP_PX, CROP_PX, 3)
+    assert not np.array_equal(first, second)
+    assert set(np.nonzero(both != np.hstack([first, second]))[1]) <= {CROP_PX - 1, CROP_PX}
     unread = next(n for n, state in enumerate(served.review.fields) if not state.source.is_read)
     assert "is empty" in served.get(f"picture.jpg?f={unread}").json()["error"]
 
 
 def test_a_picture_of_another_size_is_not_shown_and_cannot_be_looked_at(served: Served) -> None:
-    import cv2
-
     source = served.review.fields[0].source
     cv2.imwrite(str(source.path), cv2.resize(cv2.imread(str(source.path)), None, fx=0.5, fy=0.5))
-    assert "not as large as when it was counted" in served.get("crop.jpg?f=0&c=0").json()["error"]
+    assert "not as large as when it was counted" in served.get("crops.jpg?of=0.0").json()["error"]
+    other = next(n for n, state in enumerate(served.review.fields) if n and state.source.is_read)
+    empty, shown = np.hsplit(decoded(served.get(f"crops.jpg?of=0.0,{other}.0").content), 2)
+    assert np.ptp(empty[:, :-1]) <= 1
+    assert np.array_equal(shown[:, 1:], decoded(served.get(f"crops.jpg?of={other}.0").content)[:, 1:])
     look = {"field": 0, "revision": 0, "looked": True}
     answer = served.post("change", id="look-at-it", by="Ann", fields=[look])
     assert (answer.status_code, "not as large" in answer.json()["error"]) == (422, True)

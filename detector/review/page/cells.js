@@ -7,8 +7,8 @@ const grid = at("grid"), rows = at("rows"), band = at("band");
 
 // Parallel arrays of the cells in their order; a removed cell has the label REMOVED and stays in its place.
 let field = [], cell = [], label = [], score = [], crop = [];
-let selected = new Set(), current = 0, anchor = 0, columns = 1, pool = new Map(), openField = () => {};
-let chosenClass = 1, asked = 0;
+let selected = new Set(), current = 0, anchor = 0, columns = 1, pool = new Map(), strips = new Map(), drawn = [0, 0], openField = () => {};
+let chosenClass = 1, asked = 0, sending = false;
 /** Numbers of the field and of the cell that others are compared with. */
 let like = null;
 const ORDERS = { doubt: "the most doubtful first", score: "the least score first", size: "the smallest first", field: "field by field",
@@ -106,6 +106,8 @@ async function load() {
   if (at("say").textContent.startsWith("comparing")) say("");
   grid.setAttribute("aria-label", `Cells, ${ORDERS[at("sort").value]}`);
   at("none").hidden = count > 0;
+  const counted = review.fields.some(one => one.counts && (chosenClass < 0 ? one.counts.some(Boolean) : one.counts[chosenClass]));
+  at("none").textContent = counted ? "Its cells cannot be shown: the pictures of their fields are missing. Each field says why." : "There is no cell of this class.";
   grid.hidden = !count;
   grid.removeAttribute("aria-busy");
   empty();
@@ -115,6 +117,24 @@ async function load() {
 function empty() {
   for (const tile of pool.values()) tile.remove();
   pool.clear();
+  for (const row of strips.keys()) drop(row);
+}
+
+/** The pictures of a row's cells are one, for asking for a picture costs more than showing it. */
+function picture(row) {
+  const from = row * columns, indices = Array.from({ length: Math.min(columns, cell.length - from) }, (_, i) => from + i), strip = new Image();
+  strips.set(row, strip);
+  strip.src = `crops.jpg?of=${indices.map(index => `${field[index]}.${cell[index]}.${crop[index]}`).join()}`;
+  // Decoded beside the page, and only then shown.
+  strip.decode().then(() => {
+    if (strips.get(row) !== strip) return;
+    for (const index of indices) pool.get(index).firstChild.style.backgroundImage = `url("${strip.src}")`;
+  }, () => {});
+}
+
+function drop(row) {
+  strips.get(row).src = "";
+  strips.delete(row);
 }
 
 function layOut() {
@@ -130,14 +150,18 @@ function layOut() {
 
 /** Bring the rows in view into the grid; without `again`, tiles that are there stay as they are. */
 function draw(again = true) {
-  const first = Math.max(0, Math.floor(grid.scrollTop / (TILE + GAP)) - SPARE_ROWS) * columns;
-  const last = Math.min(cell.length, (Math.ceil((grid.scrollTop + grid.clientHeight) / (TILE + GAP)) + SPARE_ROWS) * columns);
+  const top = grid.scrollTop, from = Math.max(0, Math.floor(top / (TILE + GAP)) - SPARE_ROWS);
+  const to = Math.min(Math.ceil(cell.length / columns), Math.ceil((top + grid.clientHeight) / (TILE + GAP)) + SPARE_ROWS);
+  if (!again && from === drawn[0] && to === drawn[1]) return;
+  drawn = [from, to];
+  const first = from * columns, last = Math.min(cell.length, to * columns);
   for (const [index, tile] of pool) {
     if (index < first || index >= last) {
       tile.remove();
       pool.delete(index);
     }
   }
+  for (const row of strips.keys()) if (row < from || row >= to) drop(row);
   const added = document.createDocumentFragment();
   for (let index = first; index < last; index++) {
     const there = pool.has(index);
@@ -148,6 +172,7 @@ function draw(again = true) {
     if (again || !there) mark(index);
   }
   rows.append(added);
+  for (let row = from; row < to; row++) if (!strips.has(row)) picture(row);
   if (pool.has(current)) grid.setAttribute("aria-activedescendant", `cell-${current}`);
   else grid.removeAttribute("aria-activedescendant");
   tell();
@@ -158,9 +183,8 @@ function made(index) {
   tile.id = `cell-${index}`;
   tile.setAttribute("role", "option");
   tile.style.transform = `translate(${GAP + (index % columns) * (TILE + GAP)}px, ${GAP + Math.floor(index / columns) * (TILE + GAP)}px)`;
-  const picture = tile.appendChild(document.createElement("img"));
-  Object.assign(picture, { width: review.crop_px, height: review.crop_px, alt: "", decoding: "async", draggable: false });
-  picture.src = `crop.jpg?f=${field[index]}&c=${cell[index]}&v=${crop[index]}`;
+  tile.dataset.cell = `${field[index]}.${cell[index]}`;
+  tile.appendChild(element("div", undefined, "crop")).style.backgroundPositionX = `${-review.crop_px * (index % columns)}px`;
   tile.append(element("span", undefined, "class"), element("span", (score[index] / 1000).toFixed(2), "score"));
   return tile;
 }
@@ -199,7 +223,11 @@ function send(indices, what, after) {
     if (!byField.has(field[index])) byField.set(field[index], []);
     byField.get(field[index]).push({ cell: cell[index], ...what });
   }
-  return change(() => ({ fields: [...byField].map(([number, cells]) => ({ field: number, cells })) })).then(done => {
+  return change(() => {
+    sending = true;
+    return { fields: [...byField].map(([number, cells]) => ({ field: number, cells })) };
+  }).then(done => {
+    sending = false;
     if (!done) return;
     for (const index of indices) label[index] = after;
     say(`${indices.length.toLocaleString("en")} ${indices.length === 1 ? "cell" : "cells"}: ${after === REMOVED ? "removed" : review.classes[after]}`);
@@ -215,10 +243,10 @@ function remove() {
   return send(chosen().filter(index => label[index] !== REMOVED), { removed: true }, REMOVED);
 }
 
-/** Show what became of the cells of fields that were changed, by undo or on another page. */
+/** Show what became of the cells of fields that were changed, by undo, among the fields, or on another page. */
 async function refresh(numbers, own) {
   tally();
-  if (own || !cell.length) return;
+  if (own && sending || !cell.length) return;
   const changed = numbers.filter(number => field.includes(number));
   if (changed.length > MANY_FIELDS) return load();
   for (const number of changed) {
@@ -324,7 +352,10 @@ export function key(event) {
   const word = event.key.toLowerCase();
   if ((event.ctrlKey || event.metaKey) && word === "a") selected = new Set(cell.keys());
   else if (event.ctrlKey || event.metaKey || event.altKey || !cell.length) return false;
-  else if (event.key in steps) go(steps[event.key], event.shiftKey);
+  else if (event.key in steps) {
+    if (event.key.startsWith("Page")) grid.scrollTop += Math.sign(steps[event.key]) * page / columns * (TILE + GAP);
+    go(steps[event.key], event.shiftKey);
+  }
   else if (event.key === " ") toggle(current);
   else if (event.key === "Escape") selected.clear();
   else if (event.key === "Enter") openField(field[current], cell[current]);

@@ -6,7 +6,7 @@ const LINE_PX = 1.6, LEAST_PX = 2, PIXELS_FROM = 3, STEP = 1.25, MOST_ZOOM = 40,
 const place = at("picture");
 
 let stage, pictureLayer, boxLayer, image, boxes, ghost, handle, transformer;
-let shown = -1, pictured = -1, loading = 0, cells = new Map(), found = [], chosen = null, drawing = false, drawLabel = 1, order = [];
+let shown = -1, pictured = -1, loading = 0, cells = new Map(), found = [], slivers = new Set(), chosen = null, drawing = false, drawLabel = 1, order = [];
 /** Changes of cells that are not answered yet, by field. */
 const unsent = new Map();
 let asked = 0, taken = 0;
@@ -110,6 +110,7 @@ export async function open(number, cellNumber = null) {
     pictured = -1;
     cells = new Map();
     found = [];
+    tellSlivers([]);
     image.image(null);
   }
   redraw();
@@ -152,6 +153,7 @@ async function reload(turn = loading) {
   taken = mine;
   cells = new Map(answer.cells.map(([cell, ...rest]) => [cell, rest]));
   found = answer.model;
+  tellSlivers(answer.slivers);
   choose(cells.has(chosen) ? chosen : null, true);
 }
 
@@ -182,9 +184,16 @@ function facts() {
     const row = element("tr"), head = row.appendChild(element("th")), count = smear.classes[name];
     head.scope = "row";
     head.append(swatch(i), name);
-    row.append(element("td", short(count.total)), estimate(count.mean), estimate(count.per_rbc));
+    row.append(element("td", short(count.total)), estimate(count.mean), estimate(count.per_1000_rbc));
     return row;
   }));
+}
+
+/** Red cells that readers drew, of which the border of the field leaves too little to count. */
+function tellSlivers(numbers) {
+  slivers = new Set(numbers);
+  const count = slivers.size === 1 ? "1 red cell that was drawn at the border shows less than a fifth of its width" : `${slivers.size} red cells that were drawn at the border show less than a fifth of their width`;
+  at("slivers").textContent = slivers.size ? `${count}. By the border rule, such slivers do not count.` : "";
 }
 
 export function when(text) {
@@ -213,6 +222,9 @@ function paint(context) {
 
 function redraw() {
   if (!stage) return;
+  const cell = cells.get(chosen);
+  // Handles do not hide a small box.
+  if (cell) transformer.anchorSize(Math.max(4, Math.min(9, Math.min(cell[2] - cell[0], cell[3] - cell[1]) * stage.scaleX() / 4)));
   pictureLayer.imageSmoothingEnabled(stage.scaleX() < PIXELS_FROM);
   boxLayer.batchDraw();
 }
@@ -302,14 +314,13 @@ function choose(number, quiet = false) {
 }
 
 function pick(event) {
-  if (pinching || drawing || event.evt.button || event.target === handle) return;
+  if (pinching || drawing || event.evt.button || event.target.getParent() === transformer) return;
   const point = inPicture(stage.getPointerPosition()), reach = REACH_PX / stage.scaleX();
-  let best = null, least = Infinity;
-  for (const [number, [x1, y1, x2, y2]] of cells) {
-    const area = (x2 - x1) * (y2 - y1);
-    if (point.x > x1 - reach && point.x < x2 + reach && point.y > y1 - reach && point.y < y2 + reach && area < least) [best, least] = [number, area];
-  }
-  choose(best);
+  const area = number => (cells.get(number)[2] - cells.get(number)[0]) * (cells.get(number)[3] - cells.get(number)[1]);
+  const under = [...cells].filter(([, [x1, y1, x2, y2]]) => point.x > x1 - reach && point.x < x2 + reach && point.y > y1 - reach && point.y < y2 + reach)
+    .map(([number]) => number).sort((a, b) => area(a) - area(b));
+  // The smallest one, and with each click more the next larger one, for it may lie wholly below others.
+  choose(under.length ? under[(under.indexOf(chosen) + 1) % under.length] : null);
 }
 
 function send(cellChange, words) {
@@ -331,7 +342,8 @@ function moved() {
 
 function relabel(label) {
   drawLabel = label;
-  if (chosen === null) return say(`boxes that you draw are ${review.classes[label]}`);
+  // While boxes are drawn, the one that was drawn last keeps its class.
+  if (chosen === null || drawing) return say(`boxes that you draw are ${review.classes[label]}`);
   if (cells.get(chosen)[4] !== label) return send({ cell: chosen, label }, review.classes[label]);
 }
 
@@ -348,7 +360,11 @@ function afterReload(act) {
 async function add(box) {
   const before = new Set(cells.keys());
   const done = await send({ box, label: drawLabel }, `${review.classes[drawLabel]} added`);
-  if (done) afterReload(() => choose([...cells.keys()].find(number => !before.has(number)) ?? null, true));
+  if (!done) return;
+  afterReload(() => {
+    choose([...cells.keys()].find(number => !before.has(number)) ?? null, true);
+    if (slivers.has(chosen)) say(`${review.classes[drawLabel]} added, but it shows less than a fifth of a red cell: by the border rule it does not count. X removes it`);
+  });
 }
 
 function draw() {

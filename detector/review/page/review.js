@@ -39,7 +39,7 @@ function rowsOf(smear) {
     const kind = row.appendChild(element("th"));
     kind.scope = "row";
     kind.append(swatch(i), name);
-    row.append(element("td", smear.fields ? short(count.total) : "–"), estimate(count.mean), estimate(count.per_rbc), estimate(count.per_ul));
+    row.append(element("td", smear.fields ? short(count.total) : "–"), estimate(count.mean), estimate(count.per_1000_rbc), estimate(count.per_ul));
     if (!i) row.append(lookedCell(smear), signedCell(smear));
     return row;
   });
