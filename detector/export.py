@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -41,22 +42,27 @@ def make_model(
     return finished
 
 
-def export(
-    *,
-    weights: Path,
-    data: Sequence[Path],
-    out: Path,
-    image_px: int | None,
-    shown_rbc_px: float,
-    unseen_model: Path | None,
-    unseen_data: Sequence[Path],
-) -> int:
+@dataclass(frozen=True)
+class ExportOptions:
+    """The options by their names; `parser` says what they are."""
+
+    weights: Path
+    data: Sequence[Path]
+    out: Path
+    shown_rbc_px: float
+    image_px: int | None = None
+    unseen_model: Path | None = None
+    unseen_data: Sequence[Path] = ()
+
+
+def export(options: ExportOptions) -> int:
     """Make an ONNX model for counting from trained weights, with thresholds tuned on the datasets' val fields.
 
     Several thresholds may do about as well there. Then laboratories can decide that a second model was trained without: of these
     thresholds, the one by which --unseen-model counts the val fields of --unseen-data best is taken.
     """
-    if (unseen_model is None) != (not unseen_data):
+    weights, out = options.weights, options.out
+    if (options.unseen_model is None) != (not options.unseen_data):
         raise UsageError("--unseen-model and --unseen-data go together; give both or neither")
     if not weights.is_file():
         raise ModelError(f"{weights}: no such file; give weights such as runs/train/NAME/weights/best.pt")
@@ -64,10 +70,10 @@ def export(
         raise ModelError(f"{weights}: must be weights (.pt), such as runs/train/NAME/weights/best.pt")
     if out.suffix != ".onnx":
         raise OutputError(f"{out}: must end with .onnx")
-    if image_px is not None and (image_px < 64 or image_px % 32):
-        raise UsageError(f"--image-px {image_px}: must be a multiple of 32, 64 or more")
-    if not 12 <= shown_rbc_px <= 200:
-        raise UsageError(f"--shown-rbc-px {shown_rbc_px:g}: must be 12 to 200")
+    if options.image_px is not None and (options.image_px < 64 or options.image_px % 32):
+        raise UsageError(f"--image-px {options.image_px}: must be a multiple of 32, 64 or more")
+    if not 12 <= options.shown_rbc_px <= 200:
+        raise UsageError(f"--shown-rbc-px {options.shown_rbc_px:g}: must be 12 to 200")
     for made in (out, *(out.with_suffix(suffix) for suffix in (".json", ".md", PLOT))):
         if made.exists():
             raise OutputError(f"{made}: exists already; choose another --out")
@@ -76,8 +82,9 @@ def export(
     except OSError as error:
         raise OutputError(f"{out.parent}: cannot be made ({error.strerror})") from None
     framework.prepare(Path("runs") / "train" / ".ultralytics")
-    unseen = None if unseen_model is None else UnseenData(unseen_model, unseen_data)
-    make_model(weights, data, out, ModelSizes(_side_px(weights, image_px), shown_rbc_px), {"weights": weights.name}, unseen)
+    unseen = None if options.unseen_model is None else UnseenData(options.unseen_model, options.unseen_data)
+    sizes = ModelSizes(_side_px(weights, options.image_px), options.shown_rbc_px)
+    make_model(weights, options.data, out, sizes, {"weights": weights.name}, unseen)
     return EXIT_DONE
 
 
@@ -114,7 +121,7 @@ def parser() -> Parser:
 
 def main() -> None:
     """Entry point."""
-    run(export, parser())
+    run(export, parser(), ExportOptions)
 
 
 if __name__ == "__main__":
