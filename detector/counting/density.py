@@ -19,6 +19,9 @@ PER_LITRE = 1e-3
 RBC_PER_UL = (1e4, 5e7)
 """Red cells per µL between which a count is taken for one: people have 1 to 8 million, goats up to 18 million, birds 2 to 4 million."""
 
+UL_FACTOR = (1.0, 1e5)
+"""Factors from mm² to µL between which one is taken for one: 1 µL spread over so many mm² is a film of 1 mm, or of 10 nm."""
+
 
 def per_ul(smear: SmearCount, rbc_per_ul: float | None, ul_factor: float | None) -> SmearCount:
     """The smear with cells per µL by what is known: red cells per µL, else a factor in mm² per µL, else without.
@@ -47,9 +50,9 @@ def from_area(smear: SmearCount, ul_factor: float) -> SmearCount:
     """Estimate all classes as their number per mm² of smear times a laboratory's own factor, in mm² per µL.
 
     Raises:
-        UsageError: `ul_factor` is not a positive number.
+        UsageError: `ul_factor` cannot be one.
     """
-    check(ul_factor, "factor from mm² to µL")
+    check_factor(ul_factor, "factor from mm² to µL")
     return _times(smear, lambda count: count.per_mm2, ul_factor, f"cells per mm² x a factor of {ul_factor:g} mm² per µL as given")
 
 
@@ -68,6 +71,18 @@ def check_red_cells(rbc_per_ul: float, name: str) -> None:
     meant = next((unit for unit, factor in units.items() if 1e6 <= rbc_per_ul * factor <= 1e7), None)
     hint = f"; {rbc_per_ul:g} seems to be in {meant}: give {rbc_per_ul * units[meant]:.0f}" if meant else ""
     raise UsageError(f"{name} must be in cells per µL, between {least:,.0f} and {most:,.0f}, got {rbc_per_ul:g}{hint}")
+
+
+def check_factor(ul_factor: float, name: str) -> None:
+    """Refuse a factor that no film has.
+
+    Raises:
+        UsageError: it is outside `UL_FACTOR`; the message calls it by its name.
+    """
+    check(ul_factor, name)
+    least, most = UL_FACTOR
+    if not least <= ul_factor <= most:
+        raise UsageError(f"{name} must be in mm² per µL, between {least:,.0f} and {most:,.0f}, got {ul_factor:g}")
 
 
 def check(value: float, name: str) -> None:

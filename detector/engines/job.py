@@ -88,7 +88,7 @@ def check_calibration(options: CountOptions, spelled: Callable[[str], str] = str
     if options.rbc_per_ul is not None:
         density.check_red_cells(options.rbc_per_ul, spelled("rbc_per_ul"))
     if options.ul_factor is not None:
-        density.check(options.ul_factor, spelled("ul_factor"))
+        density.check_factor(options.ul_factor, spelled("ul_factor"))
     if options.rbc_per_ul is not None and options.ul_factor is not None:
         raise UsageError(f"{spelled('rbc_per_ul')} and {spelled('ul_factor')} are two ways to counts per µL; give one of them")
 

@@ -221,6 +221,13 @@ def test_red_cells_in_another_unit_are_refused_with_the_unit_wanted(value: float
         density.from_red_cells(one(field("a", rbc=5)), value)
 
 
+@pytest.mark.parametrize("value", [0.5, 2e5, 1e300])
+def test_a_factor_that_no_film_has_is_refused(value: float) -> None:
+    """A number per µL that is too large for a number would stand in JSON as what is no JSON."""
+    with pytest.raises(UsageError, match=r"must be in mm² per µL, between 1 and 100,000, got \S+$"):
+        density.from_area(one(field("a", rbc=5, um=0.1)), value)
+
+
 @pytest.mark.parametrize("value", [0.0, -1.0, float("nan"), float("inf")])
 def test_sources_must_be_positive(value: float) -> None:
     smear = one(field("a", rbc=5, um=0.1))
