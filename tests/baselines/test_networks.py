@@ -208,6 +208,23 @@ def test_faster_r_cnn_begins_from_boxes_that_cover_half_of_every_cell() -> None:
             assert boxes.iou(begun.numpy(), cells).max() >= 0.5, (side, at)
 
 
+@pytest.mark.slow
+def test_faster_r_cnn_finds_touching_cells(
+    train_fields: list[LabelledField], test_fields: list[LabelledField], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After an eighth of its steps; platelets take longer."""
+    from detector.baselines import rcnn
+
+    monkeypatch.setattr(rcnn.RegionNetwork, "steps", 100)
+    method = rcnn.RegionNetwork()
+    method.fit(train_fields)
+    rates = operating([field.record for field in test_fields], [method.detect(field.rgb) for field in test_fields])
+    for name, least in (("RBC", 0.8), ("WBC", 0.6)):
+        assert rates[name].precision.value >= least, rates[name]
+        assert rates[name].recall.value >= least, rates[name]
+    assert len(method.detect(np.full((60, 80, 3), 230, np.uint8))) == 0
+
+
 @pytest.mark.parametrize("training", [True, False])
 def test_faster_r_cnn_sees_fields_in_the_size_that_it_learned(training: bool) -> None:
     from detector.baselines import rcnn
