@@ -28,7 +28,6 @@ IN_SMEAR, LOOKED_AT = 100, 5
 """Fields of a smear, and those that its scale is told by."""
 IN_BAND = 16
 """Tiles of a slide that are searched by one task."""
-_MB = 1e6
 
 
 @dataclass(frozen=True)
@@ -261,7 +260,7 @@ def measure(*, fields: int, slides: int, tiles: int, workers: list[int], gbit: f
         costs["request_ms"] / 1000,
         costs["field_kb"] * 1000,
         costs["tile_kb"] * 1000,
-        gbit * 1000 * _MB / 8,
+        gbit * 1e9 / 8,
     )
     report(fields=fields, slides=slides, tiles=tiles, workers=workers, gbit=gbit, costs=given)
 

@@ -89,6 +89,7 @@ def run(command: Callable[..., int | None], parser: Parser, options: Callable[..
 
 def for_people(as_json: bool) -> Console:
     """The console for what people read: standard error with `--json`, for standard output then holds the document alone."""
+    # Both are made when the module is first asked for them.
     from detector import commandline
 
     return commandline.errors if as_json else commandline.console

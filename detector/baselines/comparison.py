@@ -494,6 +494,7 @@ def _classified(task: CropTask, classifier: CropClassifier) -> dict[str, Any]:
     for data, crops in task.tests.items():
         try:
             taken_for[data] = classifier.classify(crops)[0].tolist()
+        # Nor must one test set cost it the others.
         except Exception as error:
             failed_on[data] = _why(error)
     unlearnt = list(classifier.unlearnt)

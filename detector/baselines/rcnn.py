@@ -35,7 +35,7 @@ need cover half of a cell."""
 _SIDES_PX = ((20, 36), (48, 72), (96, 144))
 """Sides of the boxes that it begins from, in these stages and in a coarser one."""
 _GROUPS = 8
-"""Of channels that are normalized together. The statistics of batches of two, as BatchNorm keeps them, do not suit single fields."""
+"""Of channels that are normalized together (Wu and He, arXiv:1803.08494): two fields are few for the statistics of a batch."""
 
 
 class RegionNetwork(Classical):
