@@ -47,6 +47,11 @@ class Shown:
         # Not by the driver's own waiting, which evaluates text in the page: the page forbids that.
         self.wait(lambda: bool(self.window.run(ready)))
 
+    def show_all_classes(self) -> None:
+        """Choose cells of all classes, and wait until they are there: until then the grid holds the former ones."""
+        self.window.page.click("#classes label:last-of-type")
+        self.wait(lambda: not self.window.run("document.getElementById('grid').hasAttribute('aria-busy')"))
+
     def press(self, *keys: str) -> None:
         """Press keys, one after the other."""
         for key in keys:
@@ -282,7 +287,7 @@ def test_cells_are_sorted_by_likeness_and_more_like_one_are_shown(shown: Shown) 
     shown.open("cells")
     order = "document.getElementById('grid').getAttribute('aria-label')"
     source = "document.getElementById('cell-{}').dataset.cell"
-    shown.window.page.click("#classes label:last-of-type")
+    shown.show_all_classes()
     shown.window.page.select_option("#sort", "likeness")
     total = sum(len(state.model_cells) for state in shown.review.fields)
     shown.wait(
@@ -344,7 +349,7 @@ def test_a_folder_is_chosen_counted_and_reviewed_on_the_page(
 
 def test_each_cell_has_its_own_part_of_the_picture_of_its_row(shown: Shown) -> None:
     shown.open("cells")
-    shown.window.page.click("#classes label:last-of-type")
+    shown.show_all_classes()
     columns = shown.window.run("Math.floor((document.getElementById('grid').clientWidth - 6) / 114)")
     place = (
         "(() => {{ const {{ backgroundImage, backgroundPositionX }} = document.querySelector('#cell-{} .crop').style;"
@@ -383,7 +388,7 @@ def test_cells_without_their_pictures_are_told_from_no_cells(opened: Opening, ru
 
 def test_a_page_down_shows_other_cells(shown: Shown) -> None:
     shown.open("cells", 390)
-    shown.window.page.click("#classes label:last-of-type")
+    shown.show_all_classes()
     shown.wait(lambda: bool(shown.window.run("document.getElementById('cell-9') !== null")))
     shown.window.run("document.getElementById('grid').focus()")
     rows = shown.window.run("Math.floor(document.getElementById('grid').clientHeight / 114)")
