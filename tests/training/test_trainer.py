@@ -75,7 +75,9 @@ def test_each_process_finds_the_fields_and_changes_them_as_one_would(tmp_path: P
     assert run_command(synth.main, *made) == 0
     assert run_command(convert.main, "smears/truth.json", "--out", "data", "--splits", "0.8/0.1/0.1") == 0
     (tmp_path / "processes.py").write_text(PROCESSES, encoding="utf-8")
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    # Older versions of Ultralytics import the trainer's module in each process by its name.
+    paths = os.pathsep.join([str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])])
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": paths}
     program = [sys.executable, "-c", START, str(Path(__file__).with_name("small.yaml"))]
     done = subprocess.run(program, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr[-3000:]
