@@ -231,7 +231,9 @@ def _smears_table(rows: Sequence[_SmearClass], gap: str, name_width: int, lined:
         if with_volume:
             entries.append(_estimate(count.per_ul, gap))
         last = name == list(smear.classes)[-1]
-        table.add_row(escape(smear.smear) if first else "", f"{smear.fields:,}" if first else "", name, *entries, end_section=last)
+        table.add_row(
+            escape(smear.smear) if first else "", f"{smear.fields:,}" if first else "", name, *entries, end_section=last
+        )
     return table
 
 
