@@ -65,6 +65,7 @@ def test_tables_of_agreement_are_whole_too() -> None:
     printed = console.export_text()
     assert len(re.findall(r"-1234567\.89", printed)) == 6
     assert len(re.findall(r"2345678\.90", printed)) == 6
+    assert printed.count("-1234567.89 (-7654321.00 to 2345678.90)") == 6
     assert printed.index("Agreement") < printed.index("RBC") < printed.index("as a caption")
 
 
