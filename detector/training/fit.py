@@ -272,8 +272,7 @@ def _forget_after(table: Path, epoch: int) -> None:
 
 def _reason(error: Exception) -> str:
     """The first sentence: what Ultralytics advises after it is not of this program."""
-    first = " ".join(str(error).split()).removeprefix("ERROR ❌️ ").partition(". ")[0]
-    return first[:200] or type(error).__name__
+    return texts.one_line(error).removeprefix("ERROR ❌️ ").partition(". ")[0]
 
 
 def arguments(settings: TrainSettings, data: Path, run_folder: Path) -> dict[str, Any]:
