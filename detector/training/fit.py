@@ -112,7 +112,7 @@ def _record(run_folder: Path) -> dict[str, Any]:
     try:
         record = json.loads(texts.content(path, texts.MEBIBYTE))
     except (OSError, ValueError, RecursionError) as error:
-        raise ConfigError(f"{path}: cannot be read ({' '.join(str(error).split())[:200]})") from None
+        raise ConfigError(f"{path}: cannot be read ({texts.one_line(error)})") from None
     sound = isinstance(record, dict) and isinstance(record.get("settings"), dict) and isinstance(record.get("data"), list)
     if not sound or not all(isinstance(name, str) for name in record["data"]):
         raise ConfigError(f"{path}: does not hold the settings and datasets of a training; it was changed")
