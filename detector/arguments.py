@@ -37,8 +37,16 @@ _ELSEWHERE = {
     "--verbose": ("--quiet",),
 }
 """What others, Ultralytics first, call our options, and which of ours are meant: the first that the command has."""
-_THRESHOLDS = ("--conf", "--conf-thres", "--confidence", "--threshold", "--iou", "--iou-thres")
-_OF_THE_MODEL = "thresholds are tuned, not given; they are on the model's card"
+_OF_THE_MODEL = {
+    **dict.fromkeys(
+        ("--conf", "--conf-thres", "--confidence", "--threshold", "--iou", "--iou-thres"),
+        "thresholds are tuned, not given; they are on the model's card",
+    ),
+    **dict.fromkeys(
+        ("--imgsz", "--img", "--img-size"), "pictures may have any size: they are scaled by the width of their red cells"
+    ),
+}
+"""What others call options, of which commands that take a model leave the choice to it, and why."""
 
 
 def called(command: str) -> str:
@@ -95,9 +103,8 @@ class Parser(argparse.ArgumentParser):
         taken = {**self._option_string_actions, **{str(action.metavar): action for action in self._get_positional_actions()}}
         elsewhere = [name for name in _ELSEWHERE.get(option, ()) if name in taken]
         near = elsewhere or get_close_matches(option, self._option_string_actions, 1, 0.7)
-        hint = (
-            f"did you mean {near[0]}? " if near else f"{_OF_THE_MODEL}; " if option in _THRESHOLDS and "--model" in taken else ""
-        )
+        reason = _OF_THE_MODEL.get(option, "") if "--model" in taken else ""
+        hint = f"did you mean {near[0]}? " if near else reason and f"{reason}; "
         raise UsageError(f"unknown option {option}; {hint}{self.prog} --help lists the options")
 
     def error(self, message: str) -> NoReturn:

@@ -31,7 +31,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
         raise ConfigError(f"{path}: cannot be read ({error.strerror}); give the path of a YAML file") from None
     # A date or number that is none and a key that is a list raise something else than YAML's own errors.
     except (yaml.YAMLError, ArithmeticError, LookupError, RecursionError, TypeError, ValueError) as error:
-        reason = "nested too deeply" if isinstance(error, RecursionError) else " ".join(str(error).split())[:300]
+        reason = "nested too deeply" if isinstance(error, RecursionError) else texts.one_line(error, 300)
         raise ConfigError(f"{path}: is not valid YAML ({reason})") from None
     if not isinstance(content, dict):
         raise ConfigError(f"{path}: must hold `key: value` lines, holds {type(content).__name__}")

@@ -44,6 +44,12 @@ def harmless(text: str) -> str:
     return "".join(_escaped(sign) if unicodedata.category(sign) in _COMMANDS and sign not in "\n\t" else sign for sign in text)
 
 
+def one_line(thing: object, most: int = 200) -> str:
+    """The text of an error or of a file, made safe to print and cut after `most` letters; the name of its kind where it says nothing."""
+    printable = "".join(letter if letter.isprintable() else " " for letter in str(thing)[:1000])
+    return " ".join(printable.split())[:most] or type(thing).__name__
+
+
 def _escaped(sign: str) -> str:
     return sign.encode("unicode_escape").decode("ascii")
 

@@ -22,6 +22,7 @@ import pytest
 from detector.__main__ import COMMANDS
 from detector.synthetic.series import Series
 from detector.synthetic.truth import write_jpeg
+from detector.vision.catalogue import SHIPPED
 
 ROOT = Path(__file__).parents[1]
 SAMPLES = ROOT / "datasets" / "samples" / "smear_a"
@@ -65,6 +66,47 @@ class Lines:
     """Extras by a module of theirs."""
     before: str = ""
     """Python that makes what is long shorter."""
+    files: Callable[[Path], None] | None = None
+    """Writes what they are given into a folder."""
+
+
+def write_laboratory(folder: Path) -> None:
+    """Tables of counts as laboratories have them, and a copy of the shipped model with its card."""
+    for suffix in (".onnx", ".json"):
+        shutil.copyfile(SHIPPED.with_suffix(suffix), folder / f"own{suffix}")
+    rng = np.random.default_rng(2)
+    hand = rng.integers((500, 20), (3000, 400), (45, 2))
+    ours = rng.poisson(hand)
+    tables = {
+        "repeats": ["smear,day,run,RBC", *(f"p{n},{day},am,{rng.poisson(900)}" for n in (1, 2) for day in (1, 1, 2, 2))],
+        "hand": ["smear,RBC,Platelets", *(f"s{i},{r},{p}" for i, (r, p) in enumerate(hand))],
+        "ours": ["smear,RBC,Platelets", *(f"s{i},{r},{p}" for i, (r, p) in enumerate(ours))],
+        "readers": ["sample,reader,neutrophils,others", *(f"{i},{by},{120 + i},{80 - i}" for i in range(8) for by in "AB")],
+        "smears": ["smear,class,warning,per_mm2", *(f"s{i},Platelets,,{100 + 9 * i}" for i in range(12))],
+        "analyser": ["smear,PLT 10^9/L", *(f"s{i},{110 + 8 * i}" for i in range(12))],
+    }
+    for name, lines in tables.items():
+        (folder / f"{name}.csv").write_text("\n".join(lines), encoding="utf-8")
+
+
+def write_shapes(folder: Path) -> None:
+    """Rendered fields of three smears as Chula RBC-12 has them, with cells of two shapes, in `chula`."""
+    folder = folder / "chula"
+    for part in ("images", "points", "labels"):
+        (folder / part).mkdir(parents=True)
+    (folder / "classes.txt").write_text("RBC\nWBC\nPlatelets\n", encoding="utf-8")
+    w, h = size_wh = (240, 180)
+    numbers = (100, 101, 200, 201, 300, 301)
+    for number, (_, made) in zip(numbers, Series(fields=6, size_wh=size_wh, um_per_px=0.2, rbc=14).render(), strict=True):
+        write_jpeg(folder / "images" / f"{number}.jpg", made)
+        centre, side = (made.xyxy[:, :2] + made.xyxy[:, 2:]) / 2, made.xyxy[:, 2:] - made.xyxy[:, :2]
+        shares = np.hstack([centre, side]) / (w, h, w, h)
+        boxes = [f"{label} " + " ".join(map(str, share)) for label, share in zip(made.label, shares, strict=True)]
+        points = [f"{x:.0f} {y:.0f} {3 * (i % 2)}" for i, (x, y) in enumerate(centre)]
+        (folder / "labels" / f"{number}.txt").write_text("\n".join(boxes), encoding="utf-8")
+        (folder / "points" / f"{number}.txt").write_text("\n".join(points), encoding="utf-8")
+    for name, own in (("train", numbers[:4]), ("test", numbers[4:])):
+        (folder / f"{name}.txt").write_text("\n".join(map(str, own)), encoding="utf-8")
 
 
 MADE_FIRST = (
@@ -93,7 +135,9 @@ TOGETHER = {
     ),
     "laboratory": Lines(
         (
+            *MADE_FIRST,
             "evaluate --data set/data.yaml --out evaluated",
+            "card own.onnx evaluated",
             "evaluate --protocol repeatability --counts repeats.csv --out repeatability",
             "evaluate --protocol methods --counts ours.csv --truth hand.csv --out methods",
             "evaluate --protocol readers --counts readers.csv --out readers",
@@ -101,13 +145,13 @@ TOGETHER = {
             "control {samples} --log lamp.csv",
         ),
         {"pycocotools": "evaluate", "matplotlib": "evaluate"},
+        files=write_laboratory,
     ),
     "training": Lines(
         (
+            *MADE_FIRST,
             "train --data set/data.yaml --name tiny --model {network} --epochs 1 --image-px 64 --batch 6",
             "export runs/train/tiny/weights/best.pt --data set/data.yaml --out again.onnx",
-            "evaluate --data set/data.yaml --model again.onnx --out evaluated",
-            "card again.onnx evaluated",
             "adapt --from set --name mine",
         ),
         TRAIN,
@@ -119,12 +163,14 @@ TOGETHER = {
     ),
     "papers": Lines(
         (
+            *MADE_FIRST,
             "compare --data set/data.yaml --out compared",
             "shapes --data chula --labels chula --splits chula --classical 'random forest' --out learned",
         ),
         {**TRAIN, "sklearn": "baselines", "skimage": "baselines"},
         "from detector.baselines import comparison, networks, unet; from detector.training import shapes; "
-        "comparison.MOST_CROPS, networks.STEPS, unet.UNet.steps, shapes.STEPS = 12, 2, 2, 2",
+        "comparison.MOST_FIT, comparison.MOST_CROPS, networks.STEPS, unet.UNet.steps, shapes.STEPS = 3, 12, 2, 2, 2",
+        write_shapes,
     ),
 }  # fmt: skip
 
@@ -238,48 +284,12 @@ def require(needs: Mapping[str, str]) -> None:
             pytest.skip(f"needs the {extra} extra: pip install -e '.[{extra}]'")
 
 
-def write_tables(folder: Path) -> None:
-    """Tables of counts as laboratories have them."""
-    rng = np.random.default_rng(2)
-    hand = rng.integers((500, 20), (3000, 400), (45, 2))
-    ours = rng.poisson(hand)
-    tables = {
-        "repeats": ["smear,day,run,RBC", *(f"p{n},{day},am,{rng.poisson(900)}" for n in (1, 2) for day in (1, 1, 2, 2))],
-        "hand": ["smear,RBC,Platelets", *(f"s{i},{r},{p}" for i, (r, p) in enumerate(hand))],
-        "ours": ["smear,RBC,Platelets", *(f"s{i},{r},{p}" for i, (r, p) in enumerate(ours))],
-        "readers": ["sample,reader,neutrophils,others", *(f"{i},{by},{120 + i},{80 - i}" for i in range(8) for by in "AB")],
-        "smears": ["smear,class,warning,per_mm2", *(f"s{i},Platelets,,{100 + 9 * i}" for i in range(12))],
-        "analyser": ["smear,PLT 10^9/L", *(f"s{i},{110 + 8 * i}" for i in range(12))],
-    }
-    for name, lines in tables.items():
-        (folder / f"{name}.csv").write_text("\n".join(lines), encoding="utf-8")
-
-
-def write_shapes(folder: Path) -> None:
-    """Rendered fields of three smears as Chula RBC-12 has them, with cells of two shapes."""
-    for part in ("images", "points", "labels"):
-        (folder / part).mkdir(parents=True)
-    (folder / "classes.txt").write_text("RBC\nWBC\nPlatelets\n", encoding="utf-8")
-    w, h = size_wh = (240, 180)
-    numbers = (100, 101, 200, 201, 300, 301)
-    for number, (_, made) in zip(numbers, Series(fields=6, size_wh=size_wh, um_per_px=0.2, rbc=14).render(), strict=True):
-        write_jpeg(folder / "images" / f"{number}.jpg", made)
-        centre, side = (made.xyxy[:, :2] + made.xyxy[:, 2:]) / 2, made.xyxy[:, 2:] - made.xyxy[:, :2]
-        shares = np.hstack([centre, side]) / (w, h, w, h)
-        boxes = [f"{label} " + " ".join(map(str, share)) for label, share in zip(made.label, shares, strict=True)]
-        points = [f"{x:.0f} {y:.0f} {3 * (i % 2)}" for i, (x, y) in enumerate(centre)]
-        (folder / "labels" / f"{number}.txt").write_text("\n".join(boxes), encoding="utf-8")
-        (folder / "points" / f"{number}.txt").write_text("\n".join(points), encoding="utf-8")
-    for name, own in (("train", numbers[:4]), ("test", numbers[4:])):
-        (folder / f"{name}.txt").write_text("\n".join(map(str, own)), encoding="utf-8")
-
-
 needs_strace = pytest.mark.skipif(_STRACE is None, reason="needs strace, which watches system calls")
 
 
 def test_every_command_stands_in_the_table() -> None:
     assert ALLOWED.keys() == COMMANDS.keys()
-    called = {line.split()[0] for line in (*MADE_FIRST, *(line for lines in TOGETHER.values() for line in lines.lines))}
+    called = {line.split()[0] for lines in TOGETHER.values() for line in lines.lines}
     assert called | PAGES.keys() == COMMANDS.keys()
 
 
@@ -316,9 +326,9 @@ def test_no_command_asks_for_a_network(name: str, tmp_path: Path) -> None:
     require(together.needs)
     folder = tmp_path / "state"
     folder.mkdir()
-    write_tables(folder)
-    write_shapes(folder / "chula")
-    lines = [line.format(samples=SAMPLES, network=NETWORK) for line in (*MADE_FIRST, *together.lines)]
+    if together.files:
+        together.files(folder)
+    lines = [line.format(samples=SAMPLES, network=NETWORK) for line in together.lines]
     assert faults(calls_of(tmp_path, "-c", RUN, together.before, *lines)) == []
 
 

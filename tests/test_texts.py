@@ -149,3 +149,9 @@ def test_text_that_begins_as_a_zip_is_no_workbook(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("PKfield,RBC\na,1\n", encoding="utf-8")
     with pytest.raises(ManifestError, match="needs one column 'field'"):
         read_table(tmp_path / "t.csv")
+
+
+def test_what_a_file_or_an_error_says_is_told_in_one_line_without_control_codes() -> None:
+    assert texts.one_line("a\x1b]52;c;AAAA\x07\x9bb\u202ec\n d") == "a ]52;c;AAAA b c d"
+    assert texts.one_line(MemoryError()) == "MemoryError"
+    assert (len(texts.one_line("x" * 500)), len(texts.one_line("x" * 500, 300))) == (200, 300)

@@ -17,11 +17,13 @@ from detector.counting import density
 from detector.errors import ManifestError, UnknownClassError, UsageError
 from detector.output.files import rearmed
 from detector.output.results import RUN, SMEARS
+from detector.output.tables import REVIEWED_SMEARS_COLUMNS
 from detector.vision.cells import CLASSES, PLATELETS, RBC, WBC, label_of
 
 NAMES = (SMEAR, "sample", FIELD)
 """Columns that name what was counted; the first that there is counts."""
 GROUPS = ("day", "run")
+_LOOKED_AT = REVIEWED_SMEARS_COLUMNS[0]
 READER, SLIDE = "reader", "slide"
 _PLAUSIBLE = {CLASSES[WBC]: (50.0, 2e6), CLASSES[PLATELETS]: (1e3, 1e7)}
 """Cells per µL between which a value of an analyser is believed."""
@@ -121,6 +123,10 @@ class _Columns:
             if name in by_column.values():
                 raise ManifestError(f"{self.path}, line 1: column {column!r} counts {name} a second time; {self.expected}")
             by_column[column] = name
+        if not by_column and {"class", "mean_per_field"} <= self.places.keys():
+            raise ManifestError(
+                f"{self.path}: is the {SMEARS} of one count; give the folder in which the results of all counts are"
+            )
         if not by_column:
             raise ManifestError(f"{self.path}, line 1: has no column of {', '.join(CLASSES)} or an alias; {self.expected}")
         return by_column
@@ -291,6 +297,7 @@ def analyser(path: Path) -> Values:
     columns = _Columns(path, expected)
     units = _units(columns)
     by_smear: dict[str, dict[str, float]] = {}
+    empty: dict[str, list[str]] = {}
     for line, row in columns.table.rows:
         smear = columns.filled(line, row, columns.name)
         if smear in by_smear:
@@ -298,9 +305,12 @@ def analyser(path: Path) -> Values:
         by_smear[smear] = {}
         for column, (name, factor) in units.items():
             value = columns.number(line, row, column, "value of the analyser")
-            if value is not None:
+            if value is None:
+                empty.setdefault(columns.table.written[columns.places[column]], []).append(smear)
+            else:
                 by_smear[smear][name] = _plausible(value * factor, name, f"{path}, line {line}, column {column!r}")
-    return Values(by_smear, columns.remarks(list(units)))
+    remarks = [f"column {column!r} is empty, so without a value there: {', '.join(smears)}" for column, smears in empty.items()]
+    return Values(by_smear, [*columns.remarks(list(units)), *remarks])
 
 
 def _units(columns: _Columns) -> dict[str, tuple[str, float]]:
@@ -349,17 +359,24 @@ def of_smears(path: Path, column: str) -> Values:
     columns = _Columns(path, expected, ["class", column], (SMEAR,))
     by_smear: dict[str, dict[str, float]] = {}
     doubtful: dict[str, None] = {}
+    partly: dict[str, None] = {}
     for line, row in columns.table.rows:
         smear = columns.filled(line, row, SMEAR)
         if columns.text(row, "warning"):
             doubtful[smear] = None
             continue
+        if columns.text(row, _LOOKED_AT) not in ("", columns.text(row, "fields")):
+            partly[smear] = None
         value = columns.number(line, row, column, "number")
         if value is not None:
             by_smear.setdefault(smear, {})[columns.filled(line, row, "class")] = value
     if not by_smear and not doubtful:
         raise ManifestError(f"{path}: has no value in column {column!r}; {_needed_for(column)}")
     remarks = [f"many doubtful fields, and left out: {', '.join(doubtful)}"] if doubtful else []
+    if partly:
+        remarks.append(
+            f"looked at in a part of the fields only, so that the rest of the counts is the model's: {', '.join(partly)}"
+        )
     return Values(by_smear, [*columns.table.remarks, *remarks], list(doubtful))
 
 

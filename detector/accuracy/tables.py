@@ -21,6 +21,8 @@ FIELD = "field"
 """The column that names the image."""
 SMEAR = "smear"
 """The column that names the smear; where there is none that names the image, a row is a whole smear."""
+_LOOKED_AT = REVIEWED_COUNTS_COLUMNS[0]
+_NOT_LOOKED_AT = "nobody looked at it, so its counts are those of the model"
 _SHOWN = 5
 _THOUSANDS = re.compile(r"[1-9]\d{0,2}(\.\d{3})+")
 """A number whose points may stand between thousands, as in tables whose columns stand apart by semicolons, and texts in workbooks."""
@@ -54,7 +56,8 @@ def read_table(path: Path) -> CountsTable:
 
     There is a column `field` (a relative path or a name), or else `smear`, and at least one of the cell classes, under any name that
     `cells.label_of` knows, in any case; other columns are named in a remark. A count is a number of 0 or more, with a decimal comma
-    too where it cannot be taken for one between thousands. An empty value was not counted: it is in no count and in a remark.
+    too where it cannot be taken for one between thousands. An empty value was not counted: it is in no count and in a remark. The same
+    holds for the fields of a review that nobody looked at: they are with those that were not read.
 
     Raises:
         ManifestError: the file cannot be read, lacks a column, has no count, names a field twice, or holds a value that is no count;
@@ -93,6 +96,10 @@ class _Reader:
                     f"{self.path}, line 1: columns {self.table.written[places[label]]!r} and {name!r} both count {CLASSES[label]}"
                 )
             places[label] = place
+        if not places and {"class", "total"} <= set(self.header):
+            raise ManifestError(
+                f"{self.path}: has a row for each class, as the smears.csv of a count; give the counts.csv beside it"
+            )
         if not places:
             raise ManifestError(
                 f"{self.path}, line 1: needs a column of counts: {', '.join(CLASSES)} or an alias; found {', '.join(self.table.written)}"
@@ -112,13 +119,24 @@ class _Reader:
             if self._text(row, "status") == "unread":
                 unread[name] = self._text(row, "reason")
                 continue
+            if _LOOKED_AT in self.header and not self._text(row, _LOOKED_AT):
+                unread[name] = _NOT_LOOKED_AT
+                continue
             counts[name] = self._counts(line, row)
             if self._text(row, "saturated") == "true":
                 saturated.append(name)
+        if unread and set(unread.values()) == {_NOT_LOOKED_AT} and not counts:
+            raise ManifestError(
+                f"{self.path}: nobody looked at any of its {len(unread)} fields, so that its counts are those of the model; "
+                "mark fields as looked at and write the results again, or give the counts.csv of the count itself"
+            )
         if not any(counts.values()) and not unread:
             empty = f" (all cells of {', '.join(map(repr, self.empty))} are empty)" if self.empty else ""
             raise ManifestError(f"{self.path}: holds no counts{empty}; below the first line, each line must be of a {self.name}")
-        return CountsTable(counts, self.name == SMEAR, smears, unread, saturated, self._remarks())
+        remarks = self._remarks()
+        if left_out := sum(reason == _NOT_LOOKED_AT for reason in unread.values()):
+            remarks.append(f"{left_out} of {len(counts) + left_out} fields are left out: {_NOT_LOOKED_AT}")
+        return CountsTable(counts, self.name == SMEAR, smears, unread, saturated, remarks)
 
     def _name(self, line: int, row: Sequence[str], first: dict[str, int]) -> str:
         """The name of a row, which is put into `first` with its line."""

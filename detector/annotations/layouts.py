@@ -25,10 +25,11 @@ _MOST_BYTES = 64 * texts.MEBIBYTE
 def read_voc(root: Path) -> LabelSource | None:
     """BCCD's layout: `Annotations/*.xml`, `JPEGImages`, and split lists in `ImageSets/Main`, or None."""
     annotations = _child(root, "annotations")
-    if annotations is None or not any(annotations.glob("*.xml")):
+    labels = _files(annotations, _is_xml)
+    if not labels:
         return None
     images = _child(root, "jpegimages") or _child(root, "images")
-    items = _joined(_files(images, is_image), _files(annotations, _is_xml), voc.read)
+    items = _joined(_files(images, is_image), labels, voc.read)
     lists = split_lists(root / "ImageSets" / "Main")
     item_names = {item.name for item in items}
     missing = tuple(sorted({name for names in lists.values() for name in names} - item_names))
@@ -41,10 +42,11 @@ def read_cbc(root: Path) -> LabelSource | None:
     items: list[SourceField] = []
     for folder in _folders(root):
         split, annotations = split_named(folder.name), _child(folder, "annotations")
-        if split is None or annotations is None or not any(annotations.glob("*.xml")):
+        labels = _files(annotations, _is_xml)
+        if split is None or not labels:
             continue
         images = _child(folder, "images") or _child(folder, "jpegimages")
-        split_items = _joined(_files(images, is_image), _files(annotations, _is_xml), voc.read, prefix=f"{folder.name}/")
+        split_items = _joined(_files(images, is_image), labels, voc.read, prefix=f"{folder.name}/")
         items += [_with_splits(item, (split,)) for item in split_items]
     return LabelSource(root, "cbc", tuple(items)) if items else None
 

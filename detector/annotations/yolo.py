@@ -98,7 +98,7 @@ def _names_of_yaml(path: Path) -> list[str]:
     try:
         document = yaml.compose(text, Loader=yaml.SafeLoader)
     except (yaml.YAMLError, ValueError) as error:
-        raise AnnotationError(f"{path}: not readable as YAML: {' '.join(str(error).split())[:300]}") from None
+        raise AnnotationError(f"{path}: not readable as YAML: {texts.one_line(error, 300)}") from None
     except RecursionError:
         raise AnnotationError(f"{path}: not readable as YAML: nested too deeply") from None
     pairs = document.value if isinstance(document, yaml.MappingNode) else []

@@ -29,10 +29,10 @@ from detector.baselines.white_cells import CmykMoments, HueSaturation
 from detector.errors import ImageError, MissingExtraError, NothingToDoError, OutputError, SmearcountError, UsageError, writing
 from detector.output.files import seal_holds, sealed, write_bytes, write_text
 from detector.shipped import version
+from detector.texts import one_line
 from detector.vision import images
 from detector.vision.cells import CLASSES
 from detector.vision.detections import Detections, Unread
-from detector.vision.images.files import one_line
 from detector.vision.model import Model
 
 KEY, METHODS = "comparison.json", "methods"

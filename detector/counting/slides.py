@@ -61,19 +61,19 @@ class SlideCount:
 
     @classmethod
     def of(
-        cls, plan: scan.SlidePlan, looks: Sequence[scan.TileResult], owned: Sequence[Detections], size_wh: tuple[int, int]
+        cls, plan: scan.SlidePlan, searched: Sequence[scan.TileResult], owned: Sequence[Detections], size_wh: tuple[int, int]
     ) -> SlideCount:
         """Count a slide.
 
         Args:
-            looks: what each tile showed.
+            searched: what each tile showed.
             owned: the cells that each tile owns, in the slide's coordinates.
         """
         whole = tiles.joined(owned, size_wh)
         framed = np.split(in_frame(whole.xyxy, whole.label, size_wh), np.cumsum([len(cells) for cells in owned])[:-1])
         rows = [
-            TileCount(tile.owned, look.status, look.reason, _numbers(mine), _numbers(mine[mask]), look.quality)
-            for tile, look, mine, mask in zip(plan.tiles, looks, owned, framed, strict=True)
+            TileCount(tile.owned, result.status, result.reason, _numbers(mine), _numbers(mine[mask]), result.quality)
+            for tile, result, mine, mask in zip(plan.tiles, searched, owned, framed, strict=True)
         ]
         return cls(plan.um_per_px, plan.rbc_px, tuple(rows))
 

@@ -15,6 +15,7 @@ from detector.errors import ImageError, SmearcountError, writing
 from detector.output import overlay
 from detector.output.journal import Journal
 from detector.output.report import pictures
+from detector.texts import one_line
 from detector.vision import finder, images, quality, tiles
 from detector.vision.detections import Unread
 from detector.vision.model import Model
@@ -161,7 +162,7 @@ def not_searched(error: Exception) -> str:
     """The reason why a field or slide on which the model or a codec failed is unread."""
     if images.out_of_memory(error):
         return images.TOO_LITTLE_MEMORY
-    reason = " ".join(str(error).split())[:200] or type(error).__name__
+    reason = one_line(error)
     return f"could not be searched for cells ({reason})"
 
 

@@ -295,10 +295,10 @@ class ShardWorker:
                 if begun.isdisjoint(numbers):
                     if careful:
                         self._store.write(name, b"".join([*lines.values(), sealed({"begun": numbers[0]})]))
-                    looks = slides.search(self._slide(item), self._work, item.stamp, way, numbers)
+                    searched = slides.search(self._slide(item), self._work, item.stamp, way, numbers)
                 else:
-                    looks = iter([(numbers[0], TileResult(scan.UNREADABLE, KILLED, Detections.none(way.size_wh)))])
-                lines |= {number: as_tile_line(item.field, way.key, number, look) for number, look in looks}
+                    searched = iter([(numbers[0], TileResult(scan.UNREADABLE, KILLED, Detections.none(way.size_wh)))])
+                lines |= {number: as_tile_line(item.field, way.key, number, result) for number, result in searched}
                 self._store.write(name, b"".join(lines.values()))
         except ImageError as error:
             self._store.write(name, sealed({"problem": str(error)}))

@@ -79,8 +79,8 @@ def count_slide(given: FieldInput, work: Work, tell: Callable[[float], None]) ->
         with opened(given) as slide:
             overview, _ = slide.overview(scan.OVERVIEW_PX)
             plan = scan.plan(work.model, slide, overview, given.um_per_px, work.tile_px)
-            looks = _looks(given, work, slide, plan, _key(stamp, plan, slide), partly)
-            return _counted(given, work, slide, plan, looks, overview)
+            searched = _tiles(given, work, slide, plan, _key(stamp, plan, slide), partly)
+            return _counted(given, work, slide, plan, searched, overview)
     except ImageError as error:
         return unread(given, str(error))
     finally:
@@ -131,7 +131,7 @@ def search(given: FieldInput, work: Work, stamp: Stamp, way: Cut, numbers: Seque
         yield from _searched(work, slide, _same(work, stamp, way, slide), numbers)
 
 
-def join(given: FieldInput, work: Work, stamp: Stamp, way: Cut, looks: Mapping[int, TileResult]) -> FieldResult:
+def join(given: FieldInput, work: Work, stamp: Stamp, way: Cut, searched: Mapping[int, TileResult]) -> FieldResult:
     """The counts of a slide, from what each of its tiles shows.
 
     Args:
@@ -143,7 +143,7 @@ def join(given: FieldInput, work: Work, stamp: Stamp, way: Cut, looks: Mapping[i
     with opened(given) as slide:
         plan = _same(work, stamp, way, slide)
         overview, _ = slide.overview(scan.OVERVIEW_PX)
-        return _counted(given, work, slide, plan, [looks[number] for number in range(len(plan.tiles))], overview)
+        return _counted(given, work, slide, plan, [searched[number] for number in range(len(plan.tiles))], overview)
 
 
 def _same(work: Work, stamp: Stamp, way: Cut, slide: Slide) -> SlidePlan:
@@ -154,10 +154,10 @@ def _same(work: Work, stamp: Stamp, way: Cut, slide: Slide) -> SlidePlan:
 
 
 def _counted(
-    given: FieldInput, work: Work, slide: Slide, plan: SlidePlan, looks: Sequence[TileResult], overview: Rgb
+    given: FieldInput, work: Work, slide: Slide, plan: SlidePlan, searched: Sequence[TileResult], overview: Rgb
 ) -> FieldResult:
-    owned = scan.settle(work.model, slide.size_wh, plan, [look.detections for look in looks])
-    counted = SlideCount.of(plan, looks, owned, slide.size_wh)
+    owned = scan.settle(work.model, slide.size_wh, plan, [result.detections for result in searched])
+    counted = SlideCount.of(plan, searched, owned, slide.size_wh)
     lost = counted.number(scan.UNREADABLE) + counted.number(scan.UNFOCUSED)
     if lost and not counted.number(scan.COUNTED):
         raise ImageError(f"nothing in it can be counted: {counted.note()}; {counted.doubt()}")
@@ -167,7 +167,7 @@ def _counted(
     return FieldResult(given.field, given.smear, given.um_per_px, cells, note, counted.quality(), picture, counted)
 
 
-def _looks(
+def _tiles(
     given: FieldInput, work: Work, slide: Slide, plan: SlidePlan, key: str, tell: Callable[[float], None]
 ) -> list[TileResult]:
     """What each tile shows, in the order of the tiles; from the journal where it is known.
@@ -175,21 +175,21 @@ def _looks(
     Args:
         key: of the tiles in the journal.
     """
-    looks = work.journal.tiles(given.field, key) if work.journal else {}
-    todo = [number for number in range(len(plan.tiles)) if number not in looks]
+    searched = work.journal.tiles(given.field, key) if work.journal else {}
+    todo = [number for number in range(len(plan.tiles)) if number not in searched]
     share = 1 / len(plan.tiles)
-    tell(share * len(looks))
-    for number, look in _searched(work, slide, plan, todo):
+    tell(share * len(searched))
+    for number, result in _searched(work, slide, plan, todo):
         if work.journal:
-            work.journal.add_tile(given.field, key, number, look)
-        looks[number] = look
+            work.journal.add_tile(given.field, key, number, result)
+        searched[number] = result
         tell(share)
-    return [looks[number] for number in range(len(plan.tiles))]
+    return [searched[number] for number in range(len(plan.tiles))]
 
 
 def _searched(work: Work, slide: Slide, plan: SlidePlan, numbers: Sequence[int]) -> Iterator[tuple[int, TileResult]]:
-    looks = in_order(lambda number: scan.look(work.model, slide, plan, plan.tiles[number]), numbers, work.workers)
-    return zip(numbers, looks, strict=True)
+    searched = in_order(lambda number: scan.look(work.model, slide, plan, plan.tiles[number]), numbers, work.workers)
+    return zip(numbers, searched, strict=True)
 
 
 def _bands(plan: SlidePlan) -> Iterator[tuple[int, int]]:

@@ -17,6 +17,7 @@ from typing import Any
 from detector.errors import ImageError, MissingExtraError, NothingToDoError, OutputError, writing
 from detector.output import files
 from detector.output.journal import Stamp, stamp_of
+from detector.texts import one_line
 
 _URL = re.compile(r"([a-z][a-z0-9+.-]+):/{1,2}(?=[^/])")
 _PROBE = ".writable"
@@ -78,7 +79,7 @@ class Store:
         except (FileNotFoundError, NotADirectoryError):
             return None
         except Exception as error:
-            raise OutputError(f"{self.place}/{name}: cannot be read ({_said(error)}); {_MEANT}") from None
+            raise OutputError(f"{self.place}/{name}: cannot be read ({one_line(error)}); {_MEANT}") from None
 
     def write(self, name: str, content: bytes) -> None:
         """Write a file in the place of one of that name.
@@ -95,7 +96,7 @@ class Store:
         try:
             self._fs.pipe_file(self._at(name), content)
         except Exception as error:
-            raise OutputError(f"{self.place}/{name}: cannot be written ({_said(error)}); {_MEANT}") from None
+            raise OutputError(f"{self.place}/{name}: cannot be written ({one_line(error)}); {_MEANT}") from None
 
     def names(self, folder: str) -> set[str]:
         """Names of the files directly in a folder.
@@ -110,7 +111,7 @@ class Store:
         except (FileNotFoundError, NotADirectoryError):
             return set()
         except Exception as error:
-            raise OutputError(f"{self.place}/{folder}: cannot be read ({_said(error)}); {_MEANT}") from None
+            raise OutputError(f"{self.place}/{folder}: cannot be read ({one_line(error)}); {_MEANT}") from None
 
     def remove(self, name: str) -> None:
         """Remove a file, where there is one.
@@ -126,7 +127,7 @@ class Store:
         except FileNotFoundError:
             return
         except Exception as error:
-            raise OutputError(f"{self.place}/{name}: cannot be removed ({_said(error)})") from None
+            raise OutputError(f"{self.place}/{name}: cannot be removed ({one_line(error)})") from None
 
     def _at(self, name: str) -> str:
         return f"{self._root}/{name}"
@@ -155,7 +156,7 @@ def folders(url: str) -> Iterator[tuple[str, dict[str, Stamp]]]:
     except Exception as error:
         if isinstance(error, FileNotFoundError) and str(error) == "":
             error = FileNotFoundError("there is no such bucket or folder")
-        raise NothingToDoError(f"{url}: cannot be read ({_said(error)}); {_MEANT}") from None
+        raise NothingToDoError(f"{url}: cannot be read ({one_line(error)}); {_MEANT}") from None
 
 
 @contextmanager
@@ -231,10 +232,10 @@ def _fetch(fs: Any, path: str, copy: Path) -> None:
         except FileNotFoundError:
             raise ImageError("does not exist") from None
         except PermissionError as error:
-            raise ImageError(f"cannot be fetched ({_said(error)})") from None
+            raise ImageError(f"cannot be fetched ({one_line(error)})") from None
         except Exception as error:
             if pause_s is None:
-                raise FetchError(f"cannot be fetched ({_said(error)}); count again with --resume") from None
+                raise FetchError(f"cannot be fetched ({one_line(error)}); count again with --resume") from None
             time.sleep(pause_s)
 
 
@@ -253,7 +254,7 @@ def _opened(url: str) -> tuple[Any, str]:
     except ImportError:
         raise MissingExtraError(_PACKAGES.get(scheme, "fsspec"), "ray", f"reading {scheme}://") from None
     except ValueError as error:
-        raise NothingToDoError(f"{url}: {_said(error)}; give a path, or a URL such as s3://bucket/folder") from None
+        raise NothingToDoError(f"{url}: {one_line(error)}; give a path, or a URL such as s3://bucket/folder") from None
     return fs, str(path).rstrip("/")
 
 
@@ -261,8 +262,3 @@ def _stamp(entry: dict[str, Any]) -> Stamp:
     """Size, and a number made of what tells versions of an object apart."""
     version = next((str(entry[key]) for key in ("ETag", "etag", "md5", "LastModified", "mtime", "created") if entry.get(key)), "")
     return int(entry.get("size") or 0), int(hashlib.sha256(version.encode()).hexdigest()[:12], 16)
-
-
-def _said(error: Exception) -> str:
-    """What an error says, in one line."""
-    return " ".join(str(error).split())[:200] or type(error).__name__

@@ -186,7 +186,7 @@ def _print_lines(console: Console, table: Table) -> None:
     if table.title:
         console.print(table.title, soft_wrap=True)
     headings = [" ".join(str(column.header).split()) for column in table.columns]
-    columns = [[" ".join(str(text).split()) for text in column.cells] for column in table.columns]
+    columns = [[_in_one_line(str(text)) for text in column.cells] for column in table.columns]
     for row, texts in zip(table.rows, zip(*columns, strict=True), strict=True):
         parts = (
             f"{heading} {text}".strip().replace(" ", _NO_BREAK) for heading, text in zip(headings, texts, strict=True) if text
@@ -201,6 +201,12 @@ def _print_lines(console: Console, table: Table) -> None:
             console.print()
     if table.caption:
         console.print(table.caption, soft_wrap=True)
+
+
+def _in_one_line(text: str) -> str:
+    """A text of a table, with what stands below it, such as an interval, in brackets."""
+    first, _, below = (" ".join(line.split()) for line in text.partition("\n"))
+    return f"{first} ({below})" if below and not below.startswith("(") else f"{first} {below}".strip()
 
 
 _SmearClass = tuple[SmearCount, str, ClassCount]
@@ -231,14 +237,16 @@ def _smears_table(rows: Sequence[_SmearClass], gap: str, name_width: int, lined:
         if with_volume:
             entries.append(_estimate(count.per_ul, gap))
         last = name == list(smear.classes)[-1]
-        table.add_row(escape(smear.smear) if first else "", str(smear.fields) if first else "", name, *entries, end_section=last)
+        table.add_row(
+            escape(smear.smear) if first else "", f"{smear.fields:,}" if first else "", name, *entries, end_section=last
+        )
     return table
 
 
 def _entries(count: ClassCount, with_expected: bool, with_area: bool, gap: str) -> list[str]:
     optional = [count.expected_total] * with_expected, [count.per_mm2] * with_area
     estimates = (*optional[0], count.mean, count.per_1000_rbc, *optional[1])
-    return [str(count.total), *(_estimate(interval, gap) for interval in estimates)]
+    return [f"{count.total:,}", *(_estimate(interval, gap) for interval in estimates)]
 
 
 def _estimate(interval: Interval | None, gap: str) -> str:

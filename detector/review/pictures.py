@@ -25,6 +25,8 @@ _MOST_PICTURES, _MOST_CROPS = 512 << 20, 192 << 20
 """Bytes of decoded pictures and of crops that are kept."""
 _EMPTY = 32
 """Grey around a cell at the border."""
+_BESIDE, _LINE = 0.7, 235
+"""Light of what is beside the box, as a share, and of the line around it."""
 V = TypeVar("V")
 
 
@@ -73,8 +75,8 @@ class Pictures:
     def crops(self, cells: Sequence[tuple[OpenedField, Cell]]) -> bytes:
         """Cells with what is around them, each a square of `CROP_PX`, from left to right in one JPEG.
 
-        One picture for many cells: a page spends more on asking for a picture than on showing it. Where some cells cannot be shown,
-        their squares are empty.
+        The box of each is framed, and what is around it is darker. One picture for many cells: a page spends more on asking for a
+        picture than on showing it. Where some cells cannot be shown, their squares are empty.
 
         Raises:
             ImageError: none of them can be shown.
@@ -135,4 +137,15 @@ def _crop(rgb: Rgb, cell: Cell) -> Rgb:
     from_x, from_y, to_x, to_y = max(left, 0), max(top, 0), min(left + side, w), min(top + side, h)
     square[from_y - top : to_y - top, from_x - left : to_x - left] = rgb[from_y:to_y, from_x:to_x]
     how = cv2.INTER_AREA if side > CROP_PX else cv2.INTER_CUBIC
-    return np.asarray(cv2.resize(square, (CROP_PX, CROP_PX), interpolation=how), dtype=np.uint8)
+    seen = np.asarray(cv2.resize(square, (CROP_PX, CROP_PX), interpolation=how), dtype=np.uint8)
+    scale = CROP_PX / side
+    inside = [round(edge * scale) for edge in (x1 - left, y1 - top, x2 - left, y2 - top)]
+    return _marked(seen, *(min(max(edge, 0), CROP_PX) for edge in inside))
+
+
+def _marked(seen: Rgb, x1: int, y1: int, x2: int, y2: int) -> Rgb:
+    """A crop that tells the cell in the box from those beside it; the pixels of the box stay as they are."""
+    marked = (seen * _BESIDE).astype(np.uint8)
+    cv2.rectangle(marked, (x1 - 1, y1 - 1), (x2, y2), (_LINE, _LINE, _LINE), 1)
+    marked[y1:y2, x1:x2] = seen[y1:y2, x1:x2]
+    return marked

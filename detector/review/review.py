@@ -148,8 +148,7 @@ class Review:
             self.smears.setdefault(state.source.result.smear, []).append(number)
         self.remarks = list(run.remarks)
         """What a reader must know of the journal."""
-        self.version = 0
-        """Grows with each change."""
+        self._version = 0
         self._numbers = {state.name: number for number, state in enumerate(self.fields)}
         self._signed: dict[str, dict[str, str] | None] = dict.fromkeys(self.smears)
         self._counts: dict[str, SmearCount] = {}
@@ -165,13 +164,19 @@ class Review:
 
     # What there is
 
+    @property
+    def version(self) -> int:
+        """Grows with each change, when all of it is made."""
+        with self._lock:
+            return self._version
+
     def state(self, since: int = -1) -> dict[str, Any]:
         """What a page shows of the whole review: of fields, those that changed after the version `since`."""
         with self._lock:
             changed = [number for number, state in enumerate(self.fields) if state.version > since]
             smears = dict.fromkeys(self.fields[number].source.result.smear for number in changed)
             return {
-                "version": self.version,
+                "version": self._version,
                 "fields": [self._summary(number) for number in changed],
                 "smears": [self._smear_summary(name) for name in smears],
                 "remarks": self.remarks,
@@ -352,7 +357,7 @@ class Review:
         self._make(sets)
 
     def _make(self, sets: Sets) -> None:
-        self.version += 1
+        self._version += 1
         fields: dict[str, None] = {}
         for (kind, name, number), _, after in sets:
             if kind == SIGNED:
@@ -374,7 +379,7 @@ class Review:
     def _touch(self, number: int) -> None:
         """Note that something of a field, or of its smear, is other than it was."""
         state = self.fields[number]
-        state.version = self.version
+        state.version = self._version
         self._counts.pop(state.source.result.smear, None)
 
     def _value(self, target: Target) -> Value:

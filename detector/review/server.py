@@ -35,6 +35,8 @@ SORTS = ("doubt", "score", "size", "field")
 """By what cells are sorted, the first to look at first."""
 LIKENESS = "likeness"
 """So that like cells stand together; or by how like they are to one of them."""
+IN_LIST = 5
+"""Numbers of each cell in a list of cells."""
 MOST_CONNECTIONS = 512
 MOST_CROPS = 100
 """Cells side by side in one picture: more than a row of the grid has."""
@@ -118,6 +120,7 @@ class Desk:
             "classes": CLASSES,
             "colours": [HEX_COLOURS[name] for name in CLASSES],
             "crop_px": CROP_PX,
+            "in_list": IN_LIST,
             "start": self._start,
             "formats": FORMATS,
         }
@@ -132,13 +135,19 @@ class Desk:
         if sort not in (*SORTS, LIKENESS):
             raise UsageError(f"cells are sorted by {', '.join((*SORTS, LIKENESS))}, got {sort!r}")
         states, _ = self._review.snapshot()
+        # Each change is that of a field.
+        version = max((state.version for state in states), default=0)
+        if "since" in request.query_params:
+            since = _number(request, "since", -1)
+            fields = [n for n, state in enumerate(states) if state.version > since and not state.source.problem]
+            return _json({"cells": _flat(_of_fields(states, fields)), "fields": fields, "version": version})
         if sort != LIKENESS:
-            return _json({"cells": listed(states, self._review.run.thresholds, label, sort)})
+            return _json({"cells": listed(states, self._review.run.thresholds, label, sort), "version": version})
         left = self._likeness.progress(states)
         if left is not None:
             return _json({"done": left[0], "total": left[1]})
         like = (_number(request, "f", -1), _number(request, "c", -1)) if "f" in request.query_params else None
-        return _json({"cells": alike(states, self._likeness, label, like)})
+        return _json({"cells": alike(states, self._likeness, label, like), "version": version})
 
     def _proposed(self, _request: Request) -> Response:
         states, _ = self._review.snapshot()
@@ -197,8 +206,9 @@ class Desk:
 
 
 def listed(states: Sequence[FieldState], thresholds: Mapping[str, float], label: int, sort: str) -> list[int]:
-    """The cells of a class in the order of looking at them, as flat numbers: field, cell, class, score in thousandths and version.
+    """The cells of a class in the order of looking at them, as flat numbers.
 
+    Each cell has `IN_LIST` of them: field, cell, class, score in thousandths and version.
     Cells of fields whose picture cannot be shown are left out.
 
     Args:
@@ -213,7 +223,7 @@ def listed(states: Sequence[FieldState], thresholds: Mapping[str, float], label:
         # The median size is that of the smear, whose cells are all of one magnification.
         doubts |= {state.name: values for state, values in zip(own, doubts_of_cells(own, thresholds), strict=True)}
     table = np.concatenate(
-        [*(_listed(n, state, sort, doubts.get(state.name)) for n, state in enumerate(states)), np.zeros((0, 6))]
+        [*(_listed(n, state, sort, doubts.get(state.name)) for n, state in enumerate(states)), np.zeros((0, 1 + IN_LIST))]
     )
     if label >= 0:
         table = table[table[:, 3] == label]
@@ -251,10 +261,18 @@ def _flat(table: NDArray[np.float64]) -> list[int]:
     return table[:, 1:].astype(np.int64).ravel().tolist()
 
 
+def _of_fields(states: Sequence[FieldState], numbers: Iterable[int]) -> NDArray[np.float64]:
+    """All cells of some fields, as `_listed` gives them."""
+    return np.concatenate([*(_listed(n, states[n], SORTS[-1], None) for n in numbers), np.zeros((0, 1 + IN_LIST))])
+
+
 def _listed(number: int, state: FieldState, sort: str, doubts: NDArray[np.float64] | None) -> NDArray[np.float64]:
-    """The cells of one field, of shape (n, 6): what they are sorted by, and the five numbers of `listed`; none where it cannot be shown."""
+    """The cells of one field, of shape (n, 1 + `IN_LIST`): what they are sorted by, and the numbers of `listed`.
+
+    There are none where it cannot be shown.
+    """
     if state.source.problem:
-        return np.zeros((0, 6))
+        return np.zeros((0, 1 + IN_LIST))
     model = state.source.cells
     if state.revision:
         there = [(n, cell) for n, cell in state.cells.items() if cell is not None]
@@ -270,7 +288,7 @@ def _listed(number: int, state: FieldState, sort: str, doubts: NDArray[np.float6
     else:
         key = {"score": cells.score, "size": boxes.area(cells.xyxy), "field": np.zeros(len(numbers), np.float32)}[sort]
     columns = (key, np.full(len(numbers), number), numbers, cells.label, (1000 * cells.score).round(), versions)
-    return np.column_stack([column.astype(np.float64) for column in columns]).reshape(-1, 6)
+    return np.column_stack([column.astype(np.float64) for column in columns]).reshape(-1, 1 + IN_LIST)
 
 
 def _version(state: FieldState, number: int, cell: Cell) -> int:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from detector.errors import SmearcountError, SourceError
 from detector.streams.sources.source import Fault, Frame, Source, same
+from detector.texts import one_line
 
 _WAITING = 4
 """Frames of a file that wait at most."""
@@ -258,7 +259,7 @@ class Capture:
             link.error, link.reason = error, str(error).removeprefix(f"{self.source.name}: ")
         # Whatever a driver does must end in a reason, not in a thread that died unseen.
         except Exception as error:
-            link.reason = " ".join(str(error).split())[:200] or type(error).__name__
+            link.reason = one_line(error)
         finally:
             with self._changed:
                 link.over = True

@@ -16,6 +16,7 @@ from detector.streams.modes import Mode
 from detector.streams.sources.source import Fault, Frame
 from detector.streams.survey import Verdict
 from detector.streams.totals import StreamTotals
+from detector.texts import one_line
 
 Why = Literal["ended", "enough", "stopped", "interrupted", "lost", "failed", "killed"]
 """Why a run ended: the source did, enough is known, a limit or the window's user said so, Ctrl-C, SIGTERM or SIGHUP, the camera did
@@ -139,7 +140,7 @@ class Live:
         # Whatever one frame does to the detector must not cost what was counted before and comes after.
         except Exception as error:
             self._failures += 1
-            reason = " ".join(str(error).split())[:200] or type(error).__name__
+            reason = one_line(error)
             self.log.failure(frame.index, frame.time_s, f"could not be searched for cells ({reason})")
             if self._failures == _MOST_FAILURES:
                 self.stop("failed", f"{_MOST_FAILURES} pictures in a row could not be searched for cells: {reason}")

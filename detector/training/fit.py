@@ -112,7 +112,7 @@ def _record(run_folder: Path) -> dict[str, Any]:
     try:
         record = json.loads(texts.content(path, texts.MEBIBYTE))
     except (OSError, ValueError, RecursionError) as error:
-        raise ConfigError(f"{path}: cannot be read ({' '.join(str(error).split())[:200]})") from None
+        raise ConfigError(f"{path}: cannot be read ({texts.one_line(error)})") from None
     sound = isinstance(record, dict) and isinstance(record.get("settings"), dict) and isinstance(record.get("data"), list)
     if not sound or not all(isinstance(name, str) for name in record["data"]):
         raise ConfigError(f"{path}: does not hold the settings and datasets of a training; it was changed")
@@ -272,8 +272,7 @@ def _forget_after(table: Path, epoch: int) -> None:
 
 def _reason(error: Exception) -> str:
     """The first sentence: what Ultralytics advises after it is not of this program."""
-    first = " ".join(str(error).split()).removeprefix("ERROR ❌️ ").partition(". ")[0]
-    return first[:200] or type(error).__name__
+    return texts.one_line(error).removeprefix("ERROR ❌️ ").partition(". ")[0]
 
 
 def arguments(settings: TrainSettings, data: Path, run_folder: Path) -> dict[str, Any]:

@@ -218,7 +218,7 @@ def finish(target: Path, learned: Learned, cells: ShapeCells, tests: ShapeCells,
     tested = figures(probability(answers, heat), truth(tests), tests.smears, limit)
     strange_from = round(float(np.quantile(learned.held_out_distance, 1 - _STRANGE)), 4)
     strange = learned.held_out_distance > strange_from
-    tested_strange = learned.looks.distance(shapes.middles(tests.pictures[:, 0])) > strange_from
+    tested_strange = learned.appearance.distance(shapes.middles(tests.pictures[:, 0])) > strange_from
     card = ShapeCard(
         name="shapes",
         shapes=SHAPES,

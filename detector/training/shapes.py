@@ -106,7 +106,7 @@ class ShapeNetwork(nn.Module):
 
 
 @dataclass(frozen=True, eq=False)
-class Looks:
+class Appearance:
     """What cells look like, by the means of their rings; with the distance of others from them.
 
     It is the distance of Mahalanobis (Proceedings of the National Institute of Sciences of India 1936; 2:49-55), over the root of the
@@ -142,7 +142,7 @@ class Learned:
     """How far each cell is from those of the other smears, of shape (n,)."""
     network: ShapeNetwork
     """The one that saw all cells."""
-    looks: Looks
+    appearance: Appearance
     """What all cells look like."""
 
 
@@ -164,9 +164,9 @@ def learn(cells: ShapeCells, seed: int = 0, advance: Callable[[float], None] = l
     with _alike():
         for own in (smear == name for name in names):
             held_out[own] = _fitted(cells, ~own, seed, advance).answers(pictures[own])
-            distance[own] = Looks.of(pictures[~own]).distance(pictures[own])
+            distance[own] = Appearance.of(pictures[~own]).distance(pictures[own])
         network = _fitted(cells, np.ones(len(cells), dtype=bool), seed, advance)
-    return Learned(held_out, distance, network, Looks.of(pictures))
+    return Learned(held_out, distance, network, Appearance.of(pictures))
 
 
 def middles(pictures: Pictures) -> Pictures:
@@ -303,7 +303,9 @@ def write(learned: Learned, target: Path, temperature: float, grouped: Floats, m
     answers = graph.layers(network.joined, graph.add("Concat", *seen_as, axis=1))
     answers = graph.add("Mul", answers, graph.held(np.float32(1 / temperature)))
     graph.add("MatMul", graph.add("Softmax", answers, axis=1), graph.held(grouped), gives=shapes.PROBABILITY)
-    away = graph.add("MatMul", graph.add("Sub", rings, graph.held(learned.looks.mean)), graph.held(learned.looks.turned))
+    away = graph.add(
+        "MatMul", graph.add("Sub", rings, graph.held(learned.appearance.mean)), graph.held(learned.appearance.turned)
+    )
     graph.add("ReduceL2", away, axes=[1], keepdims=0, gives=shapes.DISTANCE)
     side = shapes.SIDE_PX
     given = helper.make_tensor_value_info(shapes.PICTURES, TensorProto.UINT8, ["n", side, side, 3])

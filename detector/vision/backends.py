@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detector.errors import ModelError, UsageError
+from detector.texts import one_line
 
 AUTO = "auto"
 CPU = "cpu"
@@ -83,7 +84,7 @@ def open_network(path: Path, backend: str = AUTO, workers: int = 1, threads: int
         raise
     # Neither program's exceptions share a base class but Exception.
     except Exception as error:
-        reason = " ".join(str(error).split())[:160]
+        reason = one_line(error)
         raise ModelError(
             f"{path}: is not an ONNX model that can be run ({reason}); give an .onnx file made by detector.train or detector.export"
         ) from None

@@ -129,7 +129,7 @@ def from_metadata(metadata: Mapping[str, str], path: Path) -> Card:
     try:
         card = Card.of(json.loads(text))
     except (ValueError, RecursionError) as error:
-        raise ModelError(f"{path}: its metadata cannot be understood ({' '.join(str(error).split())[:200]})") from None
+        raise ModelError(f"{path}: its metadata cannot be understood ({texts.one_line(error)})") from None
     if card.layout != LAYOUT:
         raise ModelError(
             f"{path}: was made by another version of smearcount; make it again from its weights with {called('export')}"

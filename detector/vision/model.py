@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from detector.arguments import called
 from detector.errors import ModelError
+from detector.texts import one_line
 from detector.vision import backends, boxes, catalogue, cells
 from detector.vision import card as cards
 from detector.vision.detections import Detections
@@ -184,7 +185,7 @@ def _check_answer(network: backends.Network, card: cards.Card, path: Path) -> No
         answer = network.run_within(crop, least, _PATIENCE_S)
     # Neither program's exceptions share a base class but Exception.
     except Exception as error:
-        reason = " ".join(str(error).split())[:160]
+        reason = one_line(error)
         late = isinstance(error, TimeoutError) or "terminate flag" in reason
         what = f"does not answer within {_PATIENCE_S:g} s" if late else f"cannot be run ({reason})"
         raise ModelError(f"{path}: {what}; {again}") from None

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detector.errors import ModelError
+from detector.texts import one_line
 from detector.vision import backends, border, boxes, cells, checks, familiar, images
 from detector.vision import card as cards
 from detector.vision.detections import Detections
@@ -173,7 +174,7 @@ class ShapeModel:
                 raise ValueError("it answers with another number of shapes than its card names")
         # ONNX Runtime's exceptions share no base class but Exception.
         except Exception as error:
-            reason = " ".join(str(error).split())[:160]
+            reason = one_line(error)
             raise ModelError(f"{path}: is not a classifier of red cell shapes ({reason}); install smearcount again") from None
         return cls(session, card, path, digest)
 

@@ -76,6 +76,16 @@ def densities(path: Path) -> Any:
     return readings.of_smears(path, "per_mm2")
 
 
+def test_values_that_are_missing_and_smears_that_were_looked_at_in_part_are_told(tmp_path: Path) -> None:
+    values = readings.analyser(written(tmp_path, "Smear;PLT 10^9/L;WBC 10^9/L\np1;250;7,5\np2;;6\n"))
+    assert values.by_smear == {"p1": {"Platelets": 250_000, "WBC": 7500}, "p2": {"WBC": 6000}}
+    assert values.remarks == ["column 'PLT 10^9/L' is empty, so without a value there: p2"]
+    text = "smear,class,fields,per_mm2,fields_looked_at\np1,RBC,4,100,4\np2,RBC,4,90,2\np2,WBC,4,9,2\n"
+    counted = densities(written(tmp_path, text))
+    assert counted.by_smear == {"p1": {"RBC": 100}, "p2": {"RBC": 90, "WBC": 9}}
+    assert counted.remarks == ["looked at in a part of the fields only, so that the rest of the counts is the model's: p2"]
+
+
 FAULTS: list[tuple[Callable[[Path], Any], str, str]] = [
     (readings.repeated, "smear,day,WBC\np1,1,many\n", r"line 2, column 'WBC': needs a number of cells, 0 or more, found 'many'"),
     (readings.repeated, "smear,day,WBC\np1,1,-3\n", r"line 2, column 'WBC': needs a number of cells"),
@@ -101,6 +111,7 @@ FAULTS: list[tuple[Callable[[Path], Any], str, str]] = [
     (readings.analyser, "smear,haemoglobin\np1,14\n", r"has no column of RBC, WBC, Platelets with a unit"),
     (readings.analyser, "smear,wbc_per_ul,wbc 10^9/L\np1,7000,7\n", r"holds WBC a second time"),
     (densities, "smear,class,per_mm2\np1,RBC,\n", r"no value in column 'per_mm2'; count again with the scale"),
+    (readings.repeated, "smear,class,mean_per_field\np1,RBC,5\n", r"is the smears.csv of one count; give the folder"),
     (densities, "smear,RBC\np1,5\n", r"has no column 'class' and no column 'per_mm2'"),
 ]  # fmt: skip
 

@@ -49,6 +49,19 @@ def test_what_our_counts_table_tells_of_its_fields(tmp_path: Path) -> None:
     assert (table.saturated, table.of_smears) == (["=a.png"], False)
 
 
+def test_fields_of_a_review_that_nobody_looked_at_are_no_readers_counts(tmp_path: Path) -> None:
+    header = "field,smear,status,reason,RBC,looked_at_by,looked_at,added,removed,relabelled,moved\n"
+    looked_at, other = "a.png,s,ok,,5,Ann,2026-01-01T08:00:00+00:00,1,0,0,0\n", "b.png,s,ok,,7,,,0,0,0,0\n"
+    unread = "c.png,s,unread,is empty,,,,,,,\n"
+    table = read_table(written(tmp_path, header + looked_at + other + unread))
+    assert table.counts == {"a.png": {"RBC": 5}}
+    why = "nobody looked at it, so its counts are those of the model"
+    assert table.unread == {"b.png": why, "c.png": "is empty"}
+    assert table.remarks == [f"1 of 2 fields are left out: {why}"]
+    with pytest.raises(ManifestError, match=r"nobody looked at any of its 1 fields.*mark fields as looked at"):
+        read_table(written(tmp_path, header + other))
+
+
 @pytest.mark.parametrize(
     ("cell", "count"),
     [("4.61e6", 4_610_000), ("12.5", 12.5), ("12,5", 12.5), ("0,125", 0.125), ("4,6125", 4.6125), ("7,0", 7), ("007", 7)],
@@ -89,6 +102,7 @@ def test_rows_of_whole_smears(tmp_path: Path) -> None:
         ("field,remark\na,1\n", r"line 1.*needs a column of counts.*RBC, WBC, Platelets"),
         ("field,RBC,erythrocytes\na,1,1\n", r"'RBC' and 'erythrocytes' both count RBC"),
         ("", r"line 1.*found columns none"),
+        ("smear,class,fields,total\ns,RBC,2,9\n", r"has a row for each class.*give the counts.csv beside it"),
         (b"field,RBC\n\x81\x8d,1\n", r"is not text in UTF-8, UTF-16 or Windows-1252"),
         (b"field,RBC\na\x00b,1\n", r"line 2: holds a NUL character"),
     ],

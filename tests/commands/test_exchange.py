@@ -77,6 +77,24 @@ def test_what_goes_out_comes_back_to_the_pixel(made: Made, run_command: Run, nam
         np.testing.assert_allclose(record.xyxy, corners, atol=0.006)
 
 
+@pytest.mark.parametrize("name", BACK)
+def test_fields_that_are_all_in_folders_come_back(tmp_path: Path, run_command: Run, name: str) -> None:
+    """As from a count of a folder whose subfolders are smears."""
+    if name == "imagej":
+        pytest.importorskip("roifile", reason="needs the exchange extra: pip install -e '.[exchange]'")
+    smears = {"smear_a": CELLS, "smear_b": CELLS[1:]}
+    for seed, smear in enumerate(smears):
+        save_picture(tmp_path / "pictures" / smear / "1.png", seed)
+    results = [FieldResult(f"{smear}/1.png", smear, None, detections(cells)) for smear, cells in smears.items()]
+    write_run(tmp_path / "run", results, [str(tmp_path / "pictures")])
+    assert run_command(exchange.main, tmp_path / "run", "--to", name, "--out", "out") == 0
+    if name == "labelstudio":
+        submitted(Path("out") / name)
+    assert run_command(exchange.main, tmp_path / "run", "--from", Path("out") / name / BACK[name], "--out", "set") == 0
+    fields = [record for split in ("train", "val", "test") for record in dataset.read(Path("set/data.yaml"), split)]
+    assert sorted(len(record.label) for record in fields) == [2, 3]
+
+
 @pytest.mark.parametrize("name", ["coco", "cvat", "qupath"])
 def test_corrections_come_back_and_other_fields_stay_out(
     made: Made, run_command: Run, name: str, capsys: pytest.CaptureFixture[str]

@@ -12,7 +12,7 @@ import pytest
 from steps import change
 
 from detector.review.likeness import FEATURES, Likeness, describe, distances, in_order, standardised
-from detector.review.server import alike
+from detector.review.server import IN_LIST, alike
 
 KINDS = ((30, (190, 120, 140), (0, 0)), (16, (110, 70, 150), (0, 0)), (30, (190, 120, 140), (9, -8)))
 """Radius, colour and place of a dark spot (beside the middle, where it is in one) of three kinds of cells."""
@@ -93,7 +93,7 @@ def test_cells_of_a_review_are_described_once_and_anew_where_they_were_changed(o
         finished(likeness, states)
         cells = alike(states, likeness, -1, None)
         everything = {(n, number) for n, state in enumerate(states) for number in state.model_cells}
-        assert {(cells[i], cells[i + 1]) for i in range(0, len(cells), 5)} == everything
+        assert {(cells[i], cells[i + 1]) for i in range(0, len(cells), IN_LIST)} == everything
         first = alike(states, likeness, -1, (1, 0))
         assert (first[:2], len(first)) == ([1, 0], len(cells))
         change(review, 1, looked=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from steps import counts
+from steps import change, counts, undo
 
 from benchmarks.review_page import started, write_run
 from detector.review.journal import JOURNAL, ReviewJournal
@@ -373,6 +373,97 @@ def test_what_is_changed_in_a_field_is_seen_among_the_cells(shown: Shown) -> Non
     shown.press("c")
     shown.wait(lambda: shown.text("#cell-1 .class") == "removed")
     assert shown.window.run("document.querySelectorAll('.tile.removed').length") == 1
+
+
+def test_cells_that_are_changed_elsewhere_come_after_those_that_are_there(shown: Shown) -> None:
+    shown.open("cells", 390)
+    shown.window.page.click("#classes label:nth-of-type(1)")
+    shown.wait(lambda: shown.text("#cell-0 .class") == "RBC")
+    shown.window.page.locator("#grid").focus()
+    shown.press("Space")
+    shown.window.run("document.getElementById('grid').scrollTop = 200")
+    shown.window.run("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    before = shown.window.run(
+        "Object.fromEntries([...document.querySelectorAll('.tile')].map(tile => [tile.id, tile.dataset.cell]))"
+    )
+    state, kinds = shown.review.fields[0], [cell[4] for cell in shown.review.fields[0].model_cells.values()]
+    total, new, white, red = (
+        sum(s.counted.raw["RBC"] for s in shown.review.fields if s.source.is_read),
+        len(kinds),
+        kinds.index(1),
+        int(next(name for name in before.values() if name.startswith("0."))[2:]),
+    )
+    moved = [4.0, 6.0, 64.0, 36.0]
+    cells = [
+        {"box": [30, 30, 90, 90], "label": 0},
+        {"cell": white, "label": 0},
+        {"cell": red, "box": moved},
+        {"box": [50, 50, 90, 90], "label": 2},
+    ]
+    place = (
+        "(() => {{ const tile = document.querySelector('[data-cell=\"0.{}\"]');"
+        "return tile && [tile.id, tile.querySelector('.crop').style.backgroundImage]; }})()"
+    )
+    shown.wait(lambda: shown.window.run(place.format(red))[1] != "")
+    crop = shown.window.run(place.format(red))[1]
+    change(shown.review, cells=cells)
+    shown.wait(lambda: shown.text("#chosen") == f"1 of {total + 2} selected")
+    assert (
+        shown.window.run("Object.fromEntries([...document.querySelectorAll('.tile')].map(tile => [tile.id, tile.dataset.cell]))")
+        == before
+    )
+    assert shown.window.run("document.getElementById('grid').scrollTop") == 200
+    # What was moved has another crop at the same place.
+    shown.wait(lambda: shown.window.run(place.format(red))[1] not in (crop, ""))
+    shown.press("End")
+    shown.wait(lambda: shown.window.run(place.format(new)) is not None)
+    assert {shown.window.run(place.format(number))[0] for number in (white, new)} == {f"cell-{total}", f"cell-{total + 1}"}
+    undo(shown.review)
+    shown.wait(lambda: shown.text(f"#cell-{total} .class") != "RBC" and shown.text(f"#cell-{total + 1} .class") != "RBC")
+    assert {shown.text(f"#cell-{total + n} .class") for n in (0, 1)} == {"WBC", "removed"}
+    assert state.cells[red] == state.model_cells[red]
+    assert shown.window.complaints == []
+
+
+def test_the_first_cell_of_a_class_is_shown_when_it_is_drawn(shown: Shown) -> None:
+    for number, state in enumerate(shown.review.fields):
+        if whites := [n for n, cell in state.model_cells.items() if cell[4] == 1]:
+            change(shown.review, number, cells=[{"cell": n, "removed": True} for n in whites])
+    shown.window.open(f"{shown.url}#cells", 1366, HEIGHT[1366])
+    shown.wait(lambda: shown.window.page.is_visible("#none"))
+    change(shown.review, 0, cells=[{"box": [30, 30, 90, 90], "label": 1}])
+    shown.wait(lambda: shown.window.page.is_visible("#cell-0"))
+    assert not shown.window.page.is_visible("#none")
+    shown.wait(lambda: shown.window.run("document.querySelector('#cell-0 .crop').style.backgroundImage") != "")
+
+
+def test_while_cells_are_on_their_way_nothing_is_changed(shown: Shown) -> None:
+    shown.open("cells")
+    held: list[Any] = []
+    shown.window.page.route("**/cells.json?class=0*", lambda route: held.append(route))
+    shown.window.page.click("#classes label:nth-of-type(1)")
+    shown.wait(lambda: len(held) == 1)
+    # Chosen by the mouse, keys go to the cells again.
+    assert shown.window.run("document.activeElement.id") == "grid"
+    shown.press("3", "x", "ArrowRight", "Enter", "m", "Control+a")
+    assert shown.text("#say") == "other cells are on their way; nothing was changed"
+    shown.window.page.click("#cell-actions button:last-of-type")
+    shown.window.page.click("#cell-2")
+    assert shown.text("#chosen").startswith("0 of")
+    assert shown.window.run("document.getElementById('fields').hidden")
+    held[0].continue_()
+    shown.wait(lambda: shown.text("#cell-0 .class") == "RBC")
+    shown.press("3")
+    shown.wait(lambda: shown.text("#cell-0 .class") == "Platelets")
+    assert shown.review.version == 1
+    # Where they do not come, the choice is again that of the cells that are there.
+    shown.window.page.unroute("**/cells.json?class=0*")
+    shown.window.page.route("**/cells.json?class=2*", lambda route: route.fulfill(status=404, body='{"error": "no such cells"}'))
+    shown.window.page.click("#classes label:nth-of-type(3)")
+    shown.wait(lambda: shown.text("#say") == "no such cells")
+    assert shown.window.run("document.getElementById('choice').elements.class.value") == "0"
+    shown.press("z")
+    shown.wait(lambda: shown.text("#cell-0 .class") == "RBC")
 
 
 def test_cells_without_their_pictures_are_told_from_no_cells(opened: Opening, run_folder: Path, chromium: Window) -> None:

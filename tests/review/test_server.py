@@ -16,12 +16,14 @@ import numpy as np
 import pytest
 
 from benchmarks.review_page import started
+from detector.counting.result import FieldResult
 from detector.review import command
 from detector.review.journal import JOURNAL, ReviewJournal
-from detector.review.opened import open_run
-from detector.review.pictures import CROP_PX
+from detector.review.opened import OpenedField, open_run
+from detector.review.pictures import CROP_PX, Pictures
 from detector.review.review import Review
-from detector.review.server import MOST_CROPS, ReviewPage, listed
+from detector.review.server import IN_LIST, MOST_CROPS, ReviewPage, listed
+from detector.vision.detections import Detections
 
 httpx = pytest.importorskip("httpx", reason="needs the dev extra: pip install -e '.[dev]'")
 pytest.importorskip("uvicorn", reason="needs the serve extra: pip install -e '.[serve]'")
@@ -198,11 +200,52 @@ def test_cells_come_in_the_order_asked_for(served: Served) -> None:
     total = sum(len(state.model_cells) for state in states)
     for sort in ("doubt", "score", "size", "field"):
         flat = listed(states, thresholds, -1, sort)
-        cells = [tuple(flat[i : i + 2]) for i in range(0, len(flat), 5)]
+        cells = [tuple(flat[i : i + 2]) for i in range(0, len(flat), IN_LIST)]
         assert len(set(cells)) == total
-    scores = listed(states, thresholds, -1, "score")[3::5]
+    scores = listed(states, thresholds, -1, "score")[3::IN_LIST]
     assert scores == sorted(scores)
-    assert set(listed(states, thresholds, 1, "doubt")[2::5]) == {1}
+    assert set(listed(states, thresholds, 1, "doubt")[2::IN_LIST]) == {1}
+
+
+def test_cells_of_fields_that_were_changed_are_told(served: Served) -> None:
+    everything = served.get("cells.json").json()
+    assert everything["version"] == 0
+    assert served.get("cells.json?since=0").json() == {"cells": [], "fields": [], "version": 0}
+    cells = [{"cell": 0, "removed": True}, {"box": [10, 10, 50, 30], "label": 2}]
+    served.post("change", id="so-it-is-told", by="Ann", fields=[{"field": 1, "revision": 0, "cells": cells}])
+    answer = served.get("cells.json?since=0").json()
+    told = [tuple(answer["cells"][i : i + IN_LIST]) for i in range(0, len(answer["cells"]), IN_LIST)]
+    state = served.review.fields[1]
+    assert ([cell[1] for cell in told], answer["fields"], answer["version"]) == ([*range(1, len(state.cells))], [1], 1)
+    assert told[-1][:4] == (1, len(state.model_cells), 2, 1000)
+    assert served.get("cells.json?since=1").json() == {"cells": [], "fields": [], "version": 1}
+    # A field whose picture is lost meanwhile stays as it is.
+    state.source.problem = "lost"
+    assert served.get("cells.json?since=0").json()["fields"] == []
+    assert served.get("cells.json?since=x").status_code == 404
+
+
+def test_which_cell_is_meant_is_marked_in_its_crop_and_not_hidden(tmp_path: Path) -> None:
+    boxes = [(40.0, 50.0, 80.0, 70.0), (0.0, 100.0, 10.0, 140.0), (250.0, 20.0, 490.0, 220.0), (20.0, 200.0, 28.0, 206.0)]
+    rgb = np.full((300, 500, 3), 60, np.uint8)
+    for x1, y1, x2, y2 in boxes:
+        rgb[int(y1) : int(y2), int(x1) : int(x2)] = 160
+    cv2.imwrite(str(tmp_path / "field.png"), rgb)
+    cells = Detections(np.array(boxes, np.float32), np.ones(4, np.float32), np.zeros(4, np.int64), (500, 300))
+    field = OpenedField(FieldResult("field.png", "smear", None, cells), tmp_path / "field.png", "", "")
+    jpeg = Pictures().crops([(field, (*box, 0)) for box in boxes])
+    strip = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_GRAYSCALE)
+    for number, (x1, y1, x2, y2) in enumerate(boxes):
+        crop = strip[:, CROP_PX * number : CROP_PX * (number + 1)]
+        # By whole pixels of the field, each of which is seven wide in the crop of the smallest.
+        half_w, half_h = (30 * length / max(x2 - x1, y2 - y1) for length in (x2 - x1, y2 - y1))
+        y, x = np.nonzero(crop > 200)
+        line = (x.min(), x.max(), y.min(), y.max())
+        assert line == pytest.approx((48 - half_w, 48 + half_w, 48 - half_h, 48 + half_h), abs=6 if number == 3 else 2.5)
+        # The cell is as light as in its field, and what is around it is darker.
+        inside = crop[int(48 - half_h) + 7 : int(48 + half_h) - 7, int(48 - half_w) + 7 : int(48 + half_w) - 7]
+        assert np.median(inside) == pytest.approx(160, abs=4)
+        assert np.median(crop[30:66, :6] if number == 2 else crop[30:66, -6:]) == pytest.approx(42, abs=4)
 
 
 def test_fields_to_correct_next_are_those_that_nobody_looked_at(served: Served) -> None:

@@ -61,7 +61,7 @@ def test_what_differs_in_size_is_learned_and_the_file_says_the_same(tmp_path: Pa
     expected = shape_card.probability(learned.network.answers(middle), card.training["temperature"])
     probability, distance = opened.answers(middle)
     assert probability == pytest.approx(expected, abs=1e-4)
-    assert distance == pytest.approx(learned.looks.distance(middle), rel=1e-3)
+    assert distance == pytest.approx(learned.appearance.distance(middle), rel=1e-3)
     assert opened.card == card
     page = (tmp_path / "shapes.md").read_text(encoding="utf-8")
     assert all(f"**{name}**" in page for name in card.shapes)
@@ -94,12 +94,12 @@ def test_cells_of_another_stain_are_farther_away_than_cells_alike(brief: None) -
     cells, alike = _cells(3, 40), _cells(2, 40, 9)
     learned = shapes.learn(cells)
     assert np.median(learned.held_out_distance) == pytest.approx(1, abs=0.2)
-    looks, pictures = learned.looks, shapes.middles(alike.pictures[:, 0])
+    appearance, pictures = learned.appearance, shapes.middles(alike.pictures[:, 0])
     greener = np.where(pictures < 180, pictures * np.array([0.8, 1.3, 0.9]), pictures).astype(np.uint8)
     limit = np.quantile(learned.held_out_distance, 0.95)
-    assert (looks.distance(pictures) > limit).mean() < 0.15
-    assert (looks.distance(greener) > limit).mean() > 0.95
-    assert looks.distance(pictures[:0]).shape == (0,)
+    assert (appearance.distance(pictures) > limit).mean() < 0.15
+    assert (appearance.distance(greener) > limit).mean() > 0.95
+    assert appearance.distance(pictures[:0]).shape == (0,)
 
 
 def test_the_shipped_network_has_the_parts_that_are_trained() -> None:

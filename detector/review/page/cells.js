@@ -1,14 +1,20 @@
 // The grid of cells: only the rows in view are elements, so that a hundred thousand cells scroll.
 import { at, change, element, follow, get, review, say, swatch } from "./talk.js";
 
-const TILE = 108, GAP = 6, SPARE_ROWS = 3, MANY_FIELDS = 20, CLICK_PX = 5, EDGE_PX = 30, LOOK_MS = 400, ORDERING_MS = 120000;
-const REMOVED = -1, EACH = 5;
+const TILE = 108, GAP = 6, SPARE_ROWS = 3, CLICK_PX = 5, EDGE_PX = 30, LOOK_MS = 400, ORDERING_MS = 120000;
+const REMOVED = -1, WAIT = "other cells are on their way; nothing was changed";
 const grid = at("grid"), rows = at("rows"), band = at("band");
 
 // Parallel arrays of the cells in their order; a removed cell has the label REMOVED and stays in its place.
 let field = [], cell = [], label = [], score = [], crop = [];
 let selected = new Set(), current = 0, anchor = 0, columns = 1, pool = new Map(), strips = new Map(), drawn = [0, 0], openField = () => {};
-let chosenClass = 1, asked = 0, sending = false;
+let asked = 0;
+/** Class and order of the cells that are there. */
+let chosen = { class: 1, sort: "doubt" };
+/** Whether other cells are on their way: until they are there, nothing is changed, for nobody sees what. */
+let loading = false;
+/** The review's version that the cells are of, and whether those that were changed since are being asked for. */
+let version = -1, following = false;
 /** Numbers of the field and of the cell that others are compared with. */
 let like = null;
 const ORDERS = { doubt: "the most doubtful first", score: "the least score first", size: "the smallest first", field: "field by field",
@@ -21,15 +27,16 @@ export function start(open) {
     const value = number < review.classes.length ? number : -1;
     const shown = classes.appendChild(element("label"));
     const input = shown.appendChild(document.createElement("input"));
-    Object.assign(input, { type: "radio", name: "class", value, checked: value === chosenClass });
+    Object.assign(input, { type: "radio", name: "class", value, checked: value === chosen.class });
     if (value >= 0) shown.append(swatch(value));
     shown.append(name, element("span", "", "number"));
   });
   actions(at("cell-actions"), relabel, remove);
   at("choice").addEventListener("submit", event => event.preventDefault());
-  at("choice").addEventListener("change", () => {
-    chosenClass = Number(at("choice").elements.class.value);
+  at("choice").addEventListener("change", event => {
     load();
+    // Chosen by the mouse, for otherwise the next arrow key would choose another class.
+    if (event.target.name === "class" && !event.target.matches(":focus-visible")) grid.focus({ preventScroll: true });
   });
   at("more").addEventListener("click", more);
   grid.addEventListener("scroll", () => requestAnimationFrame(() => draw(false)), { passive: true });
@@ -61,18 +68,17 @@ export function actions(place, onLabel, onRemove) {
   button.addEventListener("click", () => onRemove());
 }
 
-/** Address of the cells in their order. */
-function listed() {
-  const sort = at("sort").value;
-  return `cells.json?class=${chosenClass}&sort=${sort === "like" ? `likeness&f=${like[0]}&c=${like[1]}` : sort}`;
+/** Address of the cells of a class in their order. */
+function listed({ class: number, sort }) {
+  return `cells.json?class=${number}&sort=${sort === "like" ? `likeness&f=${like[0]}&c=${like[1]}` : sort}`;
 }
 
 /** The cells; where they are to be compared first, the program is asked until it has done so. */
-async function ordered(turn) {
-  const path = listed();
+async function ordered(wanted, turn) {
+  const path = listed(wanted);
   for (;;) {
     const answer = await get(path, ORDERING_MS);
-    if (answer.cells || turn !== asked) return answer.cells;
+    if (answer.cells || turn !== asked) return answer;
     say(`comparing cells: ${answer.done.toLocaleString("en")} of ${answer.total.toLocaleString("en")} fields`);
     await new Promise(done => setTimeout(done, LOOK_MS));
   }
@@ -80,6 +86,7 @@ async function ordered(turn) {
 
 /** Show the cells that look like the current one. */
 function more() {
+  if (loading) return say(WAIT);
   if (!cell.length) return;
   like = [field[current], cell[current]];
   at("like").hidden = at("like").disabled = false;
@@ -88,29 +95,45 @@ function more() {
 }
 
 async function load() {
-  const turn = ++asked;
-  grid.setAttribute("aria-busy", "true");
-  let flat;
+  const turn = ++asked, choice = at("choice").elements, wanted = { class: Number(choice.class.value), sort: choice.sort.value };
+  busy(true);
+  let answer;
   try {
-    flat = await ordered(turn);
+    answer = await ordered(wanted, turn);
   } catch (error) {
-    grid.removeAttribute("aria-busy");
+    if (turn !== asked) return;
+    busy(false);
+    choice.class.value = chosen.class;
+    choice.sort.value = chosen.sort;
     return say(error.message, true);
   }
   if (turn !== asked) return;
-  const count = flat.length / EACH, columnOf = offset => Int32Array.from({ length: count }, (_, i) => flat[EACH * i + offset]);
-  [field, cell, label, score, crop] = [0, 1, 2, 3, 4].map(columnOf);
+  const count = answer.cells.length / review.in_list;
+  [field, cell, label, score, crop] = Array.from({ length: review.in_list }, (_, offset) => Int32Array.from({ length: count }, (_, i) => answer.cells[review.in_list * i + offset]));
+  [version, chosen] = [answer.version, wanted];
   selected.clear();
   current = anchor = 0;
   grid.scrollTop = 0;
   if (at("say").textContent.startsWith("comparing")) say("");
-  grid.setAttribute("aria-label", `Cells, ${ORDERS[at("sort").value]}`);
-  at("none").hidden = count > 0;
-  const counted = review.fields.some(one => one.counts && (chosenClass < 0 ? one.counts.some(Boolean) : one.counts[chosenClass]));
-  at("none").textContent = counted ? "Its cells cannot be shown: the pictures of their fields are missing. Each field says why." : "There is no cell of this class.";
-  grid.hidden = !count;
-  grid.removeAttribute("aria-busy");
+  grid.setAttribute("aria-label", `Cells, ${ORDERS[chosen.sort]}`);
+  busy(false);
   empty();
+  arrange();
+  if (version < review.version) refresh();
+}
+
+function busy(is) {
+  loading = is;
+  if (is) grid.setAttribute("aria-busy", "true");
+  else grid.removeAttribute("aria-busy");
+}
+
+/** Show the cells, or say why there are none. */
+function arrange() {
+  at("none").hidden = cell.length > 0;
+  const counted = review.fields.some(one => one.counts && (chosen.class < 0 ? one.counts.some(Boolean) : one.counts[chosen.class]));
+  at("none").textContent = counted ? "Its cells cannot be shown: the pictures of their fields are missing. Each field says why." : "There is no cell of this class.";
+  grid.hidden = !cell.length;
   layOut();
 }
 
@@ -213,47 +236,77 @@ function tally() {
 
 // Changes
 
-function chosen() {
-  return selected.size ? [...selected] : cell.length ? [current] : [];
-}
-
-function send(indices, what, after) {
+function send(what, after) {
+  if (loading) return say(WAIT);
+  const indices = (selected.size ? [...selected] : cell.length ? [current] : []).filter(index => label[index] !== REMOVED && label[index] !== after);
+  if (!indices.length) return say("there is nothing to change in what is chosen");
   const byField = new Map();
   for (const index of indices) {
     if (!byField.has(field[index])) byField.set(field[index], []);
     byField.get(field[index]).push({ cell: cell[index], ...what });
   }
-  return change(() => {
-    sending = true;
-    return { fields: [...byField].map(([number, cells]) => ({ field: number, cells })) };
-  }).then(done => {
-    sending = false;
-    if (!done) return;
-    for (const index of indices) label[index] = after;
-    say(`${indices.length.toLocaleString("en")} ${indices.length === 1 ? "cell" : "cells"}: ${after === REMOVED ? "removed" : review.classes[after]}`);
-    draw();
+  return change(() => ({ fields: [...byField].map(([number, cells]) => ({ field: number, cells })) })).then(done => {
+    if (done) say(`${indices.length.toLocaleString("en")} ${indices.length === 1 ? "cell" : "cells"}: ${after === REMOVED ? "removed" : review.classes[after]}`);
   });
 }
 
 function relabel(number) {
-  return send(chosen().filter(index => label[index] !== REMOVED && label[index] !== number), { label: number }, number);
+  return send({ label: number }, number);
 }
 
 function remove() {
-  return send(chosen().filter(index => label[index] !== REMOVED), { removed: true }, REMOVED);
+  return send({ removed: true }, REMOVED);
 }
 
-/** Show what became of the cells of fields that were changed, by undo, among the fields, or on another page. */
-async function refresh(numbers, own) {
+/** Show what became of cells that were changed, here, by undo, among the fields, or on another page. */
+async function refresh() {
   tally();
-  if (own && sending || !cell.length) return;
-  const changed = numbers.filter(number => field.includes(number));
-  if (changed.length > MANY_FIELDS) return load();
-  for (const number of changed) {
-    const now = new Map((await get(`field.json?f=${number}`)).cells.map(one => [one[0], one[5]]));
-    for (let i = 0; i < cell.length; i++) if (field[i] === number) label[i] = now.has(cell[i]) ? now.get(cell[i]) : REMOVED;
+  if (following) return;
+  following = true;
+  try {
+    while (!loading && version < review.version) {
+      const turn = asked, answer = await get(`cells.json?since=${version}`);
+      if (turn === asked) takeIn(answer);
+    }
+  } catch (error) {
+    say(error.message, true);
   }
-  draw();
+  following = false;
+}
+
+/** Cells stay in their places, and those that come to the class that is shown follow after the last one. */
+function takeIn(answer) {
+  version = answer.version;
+  const changed = new Set(answer.fields), now = new Map(), each = review.in_list;
+  for (let from = 0; from < answer.cells.length; from += each) now.set(`${answer.cells[from]}.${answer.cells[from + 1]}`, from);
+  for (let i = 0; i < cell.length; i++) {
+    if (!changed.has(field[i])) continue;
+    const name = `${field[i]}.${cell[i]}`, from = now.get(name);
+    label[i] = from === undefined ? REMOVED : answer.cells[from + 2];
+    now.delete(name);
+    if (from === undefined || crop[i] === answer.cells[from + 4]) continue;
+    crop[i] = answer.cells[from + 4];
+    renew(Math.floor(i / columns));
+  }
+  const others = [...now.values()].filter(from => chosen.class < 0 || answer.cells[from + 2] === chosen.class);
+  if (!others.length) return draw();
+  renew(Math.floor(cell.length / columns));
+  [field, cell, label, score, crop] = [field, cell, label, score, crop].map((column, offset) => {
+    const longer = new Int32Array(column.length + others.length);
+    longer.set(column);
+    longer.set(others.map(from => answer.cells[from + offset]), column.length);
+    return longer;
+  });
+  arrange();
+}
+
+/** Make a row anew when it is drawn next. */
+function renew(row) {
+  for (let index = row * columns; index < (row + 1) * columns; index++) {
+    pool.get(index)?.remove();
+    pool.delete(index);
+  }
+  if (strips.has(row)) drop(row);
 }
 
 // Mouse
@@ -270,7 +323,7 @@ function indexAt(event) {
 }
 
 function press(event) {
-  if (event.button || event.clientX - grid.getBoundingClientRect().left > grid.clientWidth) return;
+  if (loading || event.button || event.clientX - grid.getBoundingClientRect().left > grid.clientWidth) return;
   // A finger scrolls; what it taps comes as a click.
   if (event.pointerType === "touch") return;
   event.preventDefault();
@@ -325,7 +378,7 @@ function stretch(from, to, before) {
 
 function click(event, more) {
   const index = indexAt(event);
-  if (index < 0) return;
+  if (loading || index < 0) return;
   if (event.shiftKey) range(anchor, index);
   else if (more) toggle(index);
   else selected = new Set([index]);
@@ -347,6 +400,10 @@ function toggle(index) {
 
 /** What a key does here; gives whether it does anything. */
 export function key(event) {
+  if (loading) {
+    if (review.classes[Number(event.key) - 1] || ["x", "Delete"].includes(event.key)) say(WAIT);
+    return false;
+  }
   const page = Math.max(1, Math.floor(grid.clientHeight / (TILE + GAP))) * columns;
   const steps = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -columns, ArrowDown: columns, PageUp: -page, PageDown: page, Home: -current, End: cell.length };
   const word = event.key.toLowerCase();

@@ -126,7 +126,7 @@ async function watch() {
 
 export async function begin() {
   const answer = await get("state.json");
-  Object.assign(review, { folder: answer.folder, classes: answer.classes, colours: answer.colours, crop_px: answer.crop_px, start: answer.start, formats: answer.formats });
+  Object.assign(review, { folder: answer.folder, classes: answer.classes, colours: answer.colours, crop_px: answer.crop_px, in_list: answer.in_list, start: answer.start, formats: answer.formats });
   at("reader").value = answer.reader;
   takeIn(answer, false);
   setTimeout(watch, FOLLOW_MS);

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from detector.errors import MissingExtraError, SourceError
 from detector.streams.sources.source import Fault, Frame, Source
+from detector.texts import one_line
 
 DEMO = "demo"
 """Instead of a configuration file: Micro-Manager's own demo camera."""
@@ -63,7 +64,7 @@ class MicroManager(Source):
                 yield Frame(index, time.monotonic() - began, to_rgb(pixels, core.getImageBitDepth()))
                 index += 1
         except RuntimeError as error:
-            raise SourceError(f"{self.name}: {_one_line(error)}") from None
+            raise SourceError(f"{self.name}: {one_line(error)}") from None
         finally:
             _let_go(core)
 
@@ -80,7 +81,7 @@ class MicroManager(Source):
                 raise SourceError(f"{self.name}: names no camera; set one as Core-Camera in the configuration")
         except (RuntimeError, OSError) as error:
             _let_go(core)
-            raise SourceError(f"{self.name}: cannot be loaded ({_one_line(error)})") from None
+            raise SourceError(f"{self.name}: cannot be loaded ({one_line(error)})") from None
         return core
 
 
@@ -112,7 +113,3 @@ def _let_go(core: Any) -> None:
     if core.isSequenceRunning():
         core.stopSequenceAcquisition()
     core.unloadAllDevices()
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200] or type(error).__name__

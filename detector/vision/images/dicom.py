@@ -19,9 +19,10 @@ import simplejpeg
 from numpy.typing import NDArray
 
 from detector.errors import ImageError
+from detector.texts import one_line
 from detector.vision.images import files
 from detector.vision.images import pixels as px
-from detector.vision.images.files import one_line, out_of_memory
+from detector.vision.images.files import out_of_memory
 from detector.vision.images.pixels import Rgb
 
 if TYPE_CHECKING:

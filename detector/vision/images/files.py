@@ -158,12 +158,6 @@ def named(head: bytes) -> str:
     return _reason(kind) if kind else ""
 
 
-def one_line(thing: object) -> str:
-    """The text of an error or of a file, made safe to print; the name of its kind where it says nothing."""
-    printable = "".join(letter if letter.isprintable() else " " for letter in str(thing)[:1000])
-    return " ".join(printable.split())[:200] or type(thing).__name__
-
-
 def is_tiff(content: bytes) -> bool:
     """Whether a file begins as TIFF or BigTIFF does."""
     return content[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")

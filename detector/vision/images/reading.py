@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageFile, ImageOps, UnidentifiedImageError
 
 from detector.errors import ImageError
+from detector.texts import one_line
 from detector.vision.images import dicom, files, pixels
 from detector.vision.images.pixels import Rgb
 
@@ -257,7 +258,7 @@ def _guarded() -> Iterator[None]:
     except Exception as error:
         if files.out_of_memory(error):
             raise ImageError(files.TOO_LITTLE_MEMORY) from None
-        raise ImageError(f"is truncated or damaged ({files.one_line(error)})") from None
+        raise ImageError(f"is truncated or damaged ({one_line(error)})") from None
 
 
 def opener() -> Callable[..., ImageFile.ImageFile]:
@@ -378,7 +379,7 @@ def _jpeg_pixels(content: bytes, image: Image.Image) -> tuple[Rgb, str]:
         return simplejpeg.decode_jpeg(content, "RGB"), ""
     except ValueError as error:
         damaged = str(error).startswith(_DAMAGE)
-        return _pixels(image), f"is damaged, parts of it may be wrong ({files.one_line(error)})" if damaged else ""
+        return _pixels(image), f"is damaged, parts of it may be wrong ({one_line(error)})" if damaged else ""
 
 
 def _check_scans(content: bytes, image: Image.Image) -> None:

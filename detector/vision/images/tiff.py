@@ -20,8 +20,8 @@ from defusedxml import DefusedXmlException, ElementTree
 from numpy.typing import NDArray
 
 from detector.errors import ImageError
+from detector.texts import one_line
 from detector.vision.images import pixels
-from detector.vision.images.files import one_line
 from detector.vision.images.pixels import Rgb
 from detector.vision.images.tiff_page import CodecMissingError, RgbPage, is_shallow
 

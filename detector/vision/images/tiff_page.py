@@ -14,8 +14,9 @@ import tifffile
 from numpy.typing import NDArray
 
 from detector.errors import ImageError
+from detector.texts import one_line
 from detector.vision.images import pixels
-from detector.vision.images.files import one_line, out_of_memory
+from detector.vision.images.files import out_of_memory
 from detector.vision.images.pixels import Rgb
 
 Window = tuple[int, int, int, int]

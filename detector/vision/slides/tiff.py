@@ -14,8 +14,8 @@ from defusedxml import DefusedXmlException, ElementTree
 from numpy.typing import NDArray
 
 from detector.errors import ImageError
+from detector.texts import one_line
 from detector.vision.images import Rgb, brightest, camera_depth, opened
-from detector.vision.images.files import one_line
 from detector.vision.images.tiff import check_size
 from detector.vision.images.tiff_page import RgbPage
 from detector.vision.slides.slide import Slide, Window, is_scale

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from detector.errors import ImageError
+from detector.texts import one_line
 from detector.vision.images import Rgb, opened, over_white
 from detector.vision.slides.slide import Slide, Window, is_scale
 
@@ -50,7 +51,7 @@ class VendorSlide(Slide):
             rgba = slide.read_region((round(x1 * downsample), round(y1 * downsample)), index, (x2 - x1, y2 - y1))
         except self._openslide.OpenSlideError as error:
             self._again(slide)
-            raise ImageError(f"is damaged ({' '.join(str(error).split())[:120]})") from None
+            raise ImageError(f"is damaged ({one_line(error)})") from None
         return over_white(np.asarray(rgba))
 
     def close(self) -> None:
@@ -68,7 +69,7 @@ class VendorSlide(Slide):
         try:
             return self._openslide.OpenSlide(self._path)
         except (self._openslide.OpenSlideError, OSError) as error:
-            raise ImageError(f"cannot be opened by OpenSlide ({' '.join(str(error).split())[:120]})") from None
+            raise ImageError(f"cannot be opened by OpenSlide ({one_line(error)})") from None
 
 
 def knows(path: Path) -> bool:

@@ -22,7 +22,7 @@ from PIL import Image
 
 from detector.errors import ImageError
 from detector.vision import images
-from detector.vision.images import files, reading
+from detector.vision.images import reading
 from detector.vision.slides import formats
 
 CASES = Path(__file__).parents[4] / "shared" / "cases"
@@ -212,11 +212,6 @@ def test_a_jpeg_of_endless_scans_is_refused() -> None:
     assert images.decode(content).rgb.shape == (40, 60, 3)
     with pytest.raises(ImageError, match="has more than 500 scans"):
         images.decode(content[:-2] + content[start:-2] * 600 + b"\xff\xd9")
-
-
-def test_what_a_file_says_is_told_without_control_codes() -> None:
-    assert files.one_line("a\x1b]52;c;AAAA\x07\x9bb\u202ec\n d") == "a ]52;c;AAAA b c d"
-    assert files.one_line(MemoryError()) == "MemoryError"
 
 
 def test_room_is_kept_for_so_many_pixels_whatever_the_threads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
