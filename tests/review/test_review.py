@@ -150,7 +150,7 @@ def test_what_is_no_count_is_refused(run_folder: Path, tmp_path: Path) -> None:
             open_run(run_folder)
         (run_folder / name).write_text(before, encoding="utf-8")
     (run_folder / "run.json").write_text('{"stream": {}}', encoding="utf-8")
-    with pytest.raises(UsageError, match="is the result of a stream"):
+    with pytest.raises(UsageError, match=r"is the result of a stream.*photograph fields of the smear"):
         open_run(run_folder)
 
 
