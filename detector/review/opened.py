@@ -230,7 +230,7 @@ def _problem(result: FieldResult, path: Path, stamp: Stamp) -> str:
     if result.slide is not None:
         return _SLIDE
     if not path.is_file():
-        return f"its picture is not at {path}; give the folder of the pictures with --pictures"
+        return f"its picture is not at {path}; with --pictures, give the folder in which {result.field} is"
     now = stamp_of(path)
     if stamp is not None and now is not None and now[0] != stamp[0]:
         return f"its picture {path} has changed since it was counted ({now[0]:,} bytes, then {stamp[0]:,})"
