@@ -130,7 +130,7 @@ def test_pictures_are_found_from_anywhere_or_told_missing(
     pictures = run_folder.parent / "fields"
     pictures.rename(tmp_path / "elsewhere")
     lost = open_run(run_folder)
-    assert all("--pictures" in field.problem or not field.is_read for field in lost.fields)
+    assert all("with --pictures, give the folder in which smear_" in field.problem or not field.is_read for field in lost.fields)
     opened = open_run(run_folder, tmp_path / "elsewhere")
     assert sum(not field.problem for field in opened.fields) == 4
     with (tmp_path / "elsewhere" / "smear_a" / "field_01.jpg").open("ab") as file:
