@@ -77,7 +77,7 @@ def command(
     split: str,
     points: Path | None,
 ) -> int:
-    """Print for each source the error of the counts per field, beside that of a constant guess, and how many cells are found.
+    """Print for each source the error of the counts per field, beside that of the constant baseline, and how many cells are found.
 
     A source is a dataset, or a domain of one (`txl_pbc/pbc`).
     """
@@ -122,7 +122,7 @@ def _look(domains: Sequence[sources.Source], model: Model, others: Mapping[str, 
 
 def class_table(looked: Sequence[Looked], label: int) -> str:
     """A row for each source and model; a class that nobody labelled there has `-`."""
-    head = [CLASSES[label], "model", "fields", "cells", "error, all", "error, clear", "guess", "found, %"]
+    head = [CLASSES[label], "model", "fields", "cells", "error, all", "error, clear", "baseline", "found, %"]
     rows = []
     for result in looked:
         labelled = bool(result.source.labelled[label])
@@ -140,12 +140,12 @@ def _figures(result: Looked, label: int) -> list[str]:
     every, clear = (
         agreement(fields.counted(part)[:, label].tolist(), fields.truth(part)[:, label].tolist()).mae for part in (False, True)
     )
-    guess = _guess(result.source, truth, label)
+    baseline = _baseline(result.source, truth, label)
     errors = [markdown.shown(figure) for figure in (every, clear)]
-    return [str(truth.sum()), *errors, guess, markdown.percent(recall(fields, label))]
+    return [str(truth.sum()), *errors, baseline, markdown.percent(recall(fields, label))]
 
 
-def _guess(source: sources.Source, truth: NDArray[np.int64], label: int) -> str:
+def _baseline(source: sources.Source, truth: NDArray[np.int64], label: int) -> str:
     """Error of the median count of the source's training fields."""
     if not source.train:
         return "-"

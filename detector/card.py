@@ -94,8 +94,8 @@ def _figures(figures: Mapping[str, Any]) -> dict[str, Any]:
         "ap50": ap["ap50"],
         "ap50_95": ap["ap50_95"],
         **{kind: {name: row["mae"] for name, row in figures[kind].items()} for kind in ("all_cells", "clear_cells")},
-        # There is no guess where the dataset has no training fields.
-        "guess": {name: row["mae"] for name, row in (figures["guess"] or {}).items()},
+        # There is no constant baseline where the dataset has no training fields.
+        "constant_baseline": {name: row["mae"] for name, row in (figures["constant_baseline"] or {}).items()},
     }
 
 

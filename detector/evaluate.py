@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from rich.markup import escape
 
@@ -54,22 +55,20 @@ def command(options: EvaluateOptions) -> int:
     style.require()
     if options.protocol is not None or options.levels:
         study, about = protocols.study(options)
-        target, code = folder.write_study(options.out, study, about), EXIT_DONE
+        target, document, code = folder.write_study(options.out, study, about), sheets.document(study, about), EXIT_DONE
         sheets.print_sheet(for_people(options.json), errors, study, target)
     else:
         _check(options)
-        target, code = _tables(options) if options.data is None else _model(options, options.data)
+        target, document, code = _tables(options) if options.data is None else _model(options, options.data)
         for_people(options.json).print(f"results: {target}", markup=False, soft_wrap=True)
     if options.json:
-        print_json(folder.document(target))
+        print_json({"out": str(target), **document})
     return code
 
 
 def _check(options: EvaluateOptions) -> None:
     if (options.data is None) == (options.counts is None):
-        raise UsageError(
-            "give either --data NAME/data.yaml (a model against labels) or --counts and --truth (counts against true counts)"
-        )
+        raise UsageError("give either --data (a model against labels) or --counts and --truth (counts against true counts)")
     if (options.counts is None) != (options.truth is None):
         raise UsageError("--counts and --truth belong together: counts, and a CSV or a folder of labels to compare them with")
     given = [option(name) for name in ("split", "model", "exclude", "smears", "also") if getattr(options, name) is not None]
@@ -79,7 +78,7 @@ def _check(options: EvaluateOptions) -> None:
         raise UsageError(f"--split {options.split}: no such split; known: {', '.join(SPLITS)}")
 
 
-def _model(options: EvaluateOptions, data: Path) -> tuple[Path, int]:
+def _model(options: EvaluateOptions, data: Path) -> tuple[Path, dict[str, Any], int]:
     precision.reference()
     split, also = options.split or "test", options.also
     model, other = Model.load(options.model), options.against and Model.load(options.against)
@@ -104,18 +103,18 @@ def _model(options: EvaluateOptions, data: Path) -> tuple[Path, int]:
             missing = f"no field of {escape(str(also))} is among those evaluated"
             errors.print(f"[yellow]{missing}:[/] names must be the same", soft_wrap=True)
         about = folder.about_model(data, split, fields.left_out, options.smears, model, other or None, also)
-        folder.write_model(target, result, about)
-    return target, EXIT_SOME_FAILED if result.unread else EXIT_DONE
+        document = folder.write_model(target, result, about)
+    return target, document, EXIT_SOME_FAILED if result.unread else EXIT_DONE
 
 
-def _tables(options: EvaluateOptions) -> tuple[Path, int]:
+def _tables(options: EvaluateOptions) -> tuple[Path, dict[str, Any], int]:
     # Both are there, as was checked.
     counts, truth = (path for path in (options.counts, options.truth) if path is not None)
     result = evaluate_tables(counts, truth, options.against)
     terminal.print_table_evaluation(for_people(options.json), result)
     with folder.begun(options.out) as target:
-        folder.write_tables(target, result, folder.about_tables(counts, truth, options.against))
-    return target, EXIT_SOME_FAILED if result.unread or result.against_unread else EXIT_DONE
+        document = folder.write_tables(target, result, folder.about_tables(counts, truth, options.against))
+    return target, document, EXIT_SOME_FAILED if result.unread or result.against_unread else EXIT_DONE
 
 
 def parser() -> Parser:

@@ -23,7 +23,7 @@ def command(*, smears: Path, analyser: Path, out: Path | None, json: bool) -> in
     target = folder.write_study(out, study, about, "factor")
     sheets.print_sheet(for_people(json), errors, study, target)
     if json:
-        print_json(folder.document(target))
+        print_json({"out": str(target), **sheets.document(study, about)})
     return EXIT_DONE
 
 

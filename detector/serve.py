@@ -54,25 +54,25 @@ def parser() -> Parser:
     add("--backend", default=default.backend, help="program that runs the model, as of count")
     add("--threads", type=Number(int, 1), help="pictures worked on at a time; default: one more than processors")
     add("--token-file", type=Path, help="file that holds the token; default: the environment variable SMEARCOUNT_TOKEN")
-    add("--most-mb", type=Number(int, 1), default=default.most_mb, help="size of a request, in MiB")
-    add("--most-fields", type=Number(int, 1), default=default.most_fields, help="pictures in a request")
+    add("--most-mb", type=Number(int, 1), default=default.most_mb, help="largest request, in MiB")
+    add("--most-fields", type=Number(int, 1), default=default.most_fields, help="most pictures in a request")
     add(
         "--most-megapixels",
         type=Number(float, 0.01),
         default=default.most_megapixels,
-        help="size of a picture, in million pixels",
+        help="largest picture, in million pixels",
     )
     add(
         "--time-s",
         type=Number(float, 0.1),
         default=default.time_s,
-        help="seconds that a body may take to come, a request to be counted, and a job to get on by a picture",
+        help="seconds for a request to arrive, for its count, and for each picture of a job",
     )
     add(
         "--queue",
         type=Number(int, 1),
         default=default.queue,
-        help="requests, and as many jobs, that may wait; more are told to come again",
+        help="requests, and as many jobs, that may wait; further ones are refused for the moment",
     )
     add("--keep-hours", type=Number(float, 0), default=default.keep_hours, help="hours for which finished jobs are kept")
     return made

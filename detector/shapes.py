@@ -37,7 +37,7 @@ def learn(options: ShapesOptions) -> int:
     """Train the classifier of red cell shapes that detector.count --shapes uses, cross-validated by smear.
 
     Learns from the train and val fields of --splits, and tests once on its test fields. Writes shapes.onnx, its card (shapes.json
-    and shapes.md) and held_out.npz, what is said of each cell by the network that did not see its smear.
+    and shapes.md), and held_out.npz: for each cell, what the network answers that was trained without its smear.
     """
     try:
         from detector.training import shape_card, shape_cells, shapes

@@ -65,7 +65,7 @@ class Comparison:
     classes: Mapping[str, Agreement]
     """By name of each class that both have, over the fields in which they have it; the bootstrap is over smears where several are
     known."""
-    guess: Mapping[str, Agreement]
+    constant_baseline: Mapping[str, Agreement]
     """The same for the constant baseline: in each field the median of the truth. It could not be known beforehand, and has the least
     mean absolute error of all constants. Counts should beat it."""
     smears: Sequence[SmearComparison]
@@ -123,7 +123,7 @@ def compare(counts: CountsTable, truth: CountsTable) -> Comparison:
         per="smear" if of_smears else "field",
         fields=fields,
         classes={name: _agreement(fields, name) for name in classes},
-        guess={name: _baseline(fields, name) for name in classes},
+        constant_baseline={name: _baseline(fields, name) for name in classes},
         smears=of_smear,
         per_smear={n: _agreement(of_smear, n) for n in classes if sum(n in smear.truth for smear in of_smear) > 1},
         only_counted=sorted(n for n in lone_fields if names.stem(n) not in unclear),

@@ -43,7 +43,7 @@ class Figures:
     """Counts by class name, against all labelled cells."""
     clear_cells: dict[str, Agreement]
     """The same of cells clear of the border, found and labelled ones each by their own box."""
-    guess: dict[str, Agreement] | None
+    constant_baseline: dict[str, Agreement] | None
     """The constant baseline against all labelled cells; None without training fields."""
     per_smear: dict[str, Agreement] | None
     """Counts of whole smears against all their labelled cells, in cells per smear; None without two smears."""
@@ -128,7 +128,7 @@ def figures(fields: EvaluatedFields, thresholds: Mapping[str, float], train: Seq
         curves=curves(fields.ranking, thresholds),
         all_cells=agreements(counted, truth, groups),
         clear_cells=agreements(fields.counted(clear=True), fields.truth(clear=True), groups),
-        guess=agreements(_baseline(train, len(truth)), truth, groups) if train else None,
+        constant_baseline=agreements(_baseline(train, len(truth)), truth, groups) if train else None,
         per_smear=_per_smear(counted, truth, fields.smears),
     )
 

@@ -59,7 +59,7 @@ WHY = {
     "pooled_accuracy": "no true cells",
     "pearson_r": "no variance",
     "concordance": "no variance",
-    "guess": "no training fields",
+    "constant_baseline": "no training fields",
     "ap50": "none labelled",
     "ap50_95": "none labelled",
     "precision": "none found",

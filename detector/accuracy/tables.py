@@ -185,7 +185,7 @@ def number_in(table: texts.TextTable, line: int, place: int, text: str, what: st
         ManifestError: it is no number of 0 or more, or could be read as two numbers.
     """
     where = f"{table.path}, line {line}, column {table.written[place]!r}"
-    if table.separator in (";", "") and _THOUSANDS.fullmatch(text):
+    if table.separator in (";", "\t", "") and _THOUSANDS.fullmatch(text):
         digits = text.replace(".", "")
         raise ManifestError(
             f"{where}: {text!r} can be {digits} or, with a decimal point, {text}; write {digits}, or a comma for the decimal point"

@@ -65,8 +65,8 @@ def _found_table(result: Evaluation) -> Table:
 
 def _counts_table(result: Evaluation) -> Table:
     rows: dict[str, Mapping[str, Agreement]] = {"all": result.all_cells, "clear": result.clear_cells}
-    if result.guess is not None:
-        rows["baseline"] = result.guess
+    if result.constant_baseline is not None:
+        rows["baseline"] = result.constant_baseline
     columns = ("class", "cells", "counted", "truth", "mean error", "bias", "pooled", "exact")
     caption = "clear: clear of the border; baseline: the training fields' median; mean error: absolute; pooled: optimistic"
     table = empty_table(columns, "counts per field", caption)
@@ -89,7 +89,9 @@ def _domains_table(result: Evaluation) -> Table:
     for domain, figures in result.domains.items():
         for i, name in enumerate(figures.all_cells):
             counts = [two_lines(kind[name].mae, 2) for kind in (figures.all_cells, figures.clear_cells)]
-            counts.append(two_lines(figures.guess[name].mae if figures.guess else None, 2, WHY["guess"]))
+            counts.append(
+                two_lines(figures.constant_baseline[name].mae if figures.constant_baseline else None, 2, WHY["constant_baseline"])
+            )
             table.add_row(
                 f"{escape(domain)}\n{many(figures.fields, 'field')}" if i == 0 else "",
                 name,
@@ -163,7 +165,7 @@ def of_tables(result: TableEvaluation) -> list[Table]:
 def of_comparison(comparison: Comparison, title: str) -> list[Table]:
     """Error and agreement over fields and, where there are several, over smears' totals."""
     tables = [
-        error_table(f"{title}, {many(len(comparison.fields), comparison.per)}", comparison.classes, comparison.guess),
+        error_table(f"{title}, {many(len(comparison.fields), comparison.per)}", comparison.classes, comparison.constant_baseline),
         agreement_table(comparison.classes),
     ]
     if comparison.per_smear:
@@ -172,13 +174,15 @@ def of_comparison(comparison: Comparison, title: str) -> list[Table]:
     return tables
 
 
-def error_table(title: str, classes: Mapping[str, Agreement], guess: Mapping[str, Agreement]) -> Table:
+def error_table(title: str, classes: Mapping[str, Agreement], constant_baseline: Mapping[str, Agreement]) -> Table:
     """How wrong counts are, and how wrong the constant baseline is where there is one."""
     columns = ("class", "cells", "counted", "truth", "mean error", "bias", "exact", "within 1", "pooled")
     caption = "mean error: absolute; pooled: optimistic, as errors cancel; 95 % intervals"
-    table = empty_table(columns, title, f"baseline: constant, the median of the truth; {caption}" if guess else caption)
+    table = empty_table(
+        columns, title, f"baseline: constant, the median of the truth; {caption}" if constant_baseline else caption
+    )
     for name, agreement in classes.items():
-        for kind, row in (("all", agreement), *((("baseline", guess[name]),) if name in guess else ())):
+        for kind, row in (("all", agreement), *((("baseline", constant_baseline[name]),) if name in constant_baseline else ())):
             figures = texts(row, 2, "mae", "bias", "exact", "within_one", "pooled_accuracy")
             table.add_row(name, kind, total(row.counted), total(row.truth), *figures)
         table.add_section()

@@ -68,15 +68,24 @@ def json_document(path: Path) -> Any:
         AnnotationError: it cannot be read; the message is the reason without the path.
     """
     try:
-        return json.loads(texts.content(path, _MOST_BYTES))
+        return json.loads(texts.content(path, _MOST_BYTES), object_pairs_hook=_once)
     except (ValueError, RecursionError) as error:
         raise AnnotationError(f"not readable as JSON: {error}") from None
     except OSError as error:
         raise AnnotationError(f"cannot be read: {error.strerror}") from None
 
 
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of JSON, each of whose keys must stand in it once, for all values but the last would be lost."""
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"{next(name for name in names if names.count(name) > 1)[:_LONGEST]!r} stands twice in one object")
+    return values
+
+
 def _entries(document: Any) -> list[LabelledImage]:
-    if not isinstance(document, dict) or not isinstance(document.get("images"), list):
+    if not isinstance(document, dict) or not isinstance(document.get("images"), list) or "annotations" not in document:
         raise AnnotationError(_FORM)
     names = _categories(_objects(document, "categories"))
     images, image_of = _images(_objects(document, "images"))
@@ -89,7 +98,7 @@ def _entries(document: Any) -> list[LabelledImage]:
         if image is None:
             raise AnnotationError(f"an annotation names image_id {_shown(annotation['image_id'])}, which is not among the images")
         try:
-            annotations_of[image].append(_annotation(annotation, names))
+            annotations_of[image].append(_annotation(annotation, names, images[image].declared_wh))
         except AnnotationError as error:
             faults[image].append(f"{_called(annotation)} {error}")
     _refuse_shifted(names, document)
@@ -178,8 +187,11 @@ def _declared(image: Mapping[str, Any]) -> tuple[int, int] | None:
     return (width, height) if 0 < width <= LARGEST_PX and 0 < height <= LARGEST_PX else None
 
 
-def _annotation(annotation: Mapping[str, Any], names: Mapping[str, str]) -> _Annotation:
+def _annotation(annotation: Mapping[str, Any], names: Mapping[str, str], declared_wh: tuple[int, int] | None) -> _Annotation:
     """What an annotation says.
+
+    Args:
+        declared_wh: the size that the file states for its image.
 
     Raises:
         AnnotationError: it cannot be understood; the message goes on after the annotation's name.
@@ -187,11 +199,17 @@ def _annotation(annotation: Mapping[str, Any], names: Mapping[str, str]) -> _Ann
     if "category_id" not in annotation:
         raise AnnotationError("has no category_id")
     key = _id(annotation["category_id"])
-    crowd = str(annotation.get("iscrowd", 0)).strip().casefold() in ("1", "1.0", "true")
-    return _Annotation(names.get(key, f"category {key}"), _box(annotation), crowd)
+    box = _box(annotation, declared_wh)
+    if _is_true(annotation.get("ignore")):
+        return _Annotation(IGNORE, box, crowd=False)
+    return _Annotation(names.get(key, f"category {key}"), box, _is_true(annotation.get("iscrowd")))
 
 
-def _box(annotation: Mapping[str, Any]) -> Box:
+def _is_true(value: Any) -> bool:
+    return str(value).strip().casefold() in ("1", "1.0", "true")
+
+
+def _box(annotation: Mapping[str, Any], declared_wh: tuple[int, int] | None) -> Box:
     bbox = annotation.get("bbox") or None
     outline = _parsed(annotation.get("segmentation"))
     if bbox is None and not outline:
@@ -202,7 +220,7 @@ def _box(annotation: Mapping[str, Any]) -> Box:
         x, y, w, h = (_number(value, "bbox") for value in bbox)
         if not outline or (w > 0 and h > 0):
             return x, y, x + w, y + h
-    return _of_mask(outline) if isinstance(outline, dict) else _of_polygons(outline)
+    return _of_mask(outline, declared_wh) if isinstance(outline, dict) else _of_polygons(outline)
 
 
 def _parsed(segmentation: Any) -> Any:
@@ -226,7 +244,7 @@ def _of_polygons(outline: Any) -> Box:
     return min(numbers[::2]), min(numbers[1::2]), max(numbers[::2]), max(numbers[1::2])
 
 
-def _of_mask(outline: Mapping[str, Any]) -> Box:
+def _of_mask(outline: Mapping[str, Any], declared_wh: tuple[int, int] | None) -> Box:
     """The box around a mask: lengths of runs, outside and inside by turns, column by column (COCO's RLE)."""
     size, counts = outline.get("size"), outline.get("counts")
     if not isinstance(size, list) or len(size) != 2:
@@ -245,6 +263,10 @@ def _of_mask(outline: Mapping[str, Any]) -> Box:
     start, end = start[end > start], end[end > start] - 1  # end is the last pixel of a run from here on
     if not len(start):
         raise AnnotationError("has an empty mask")
+    if declared_wh not in (None, (w, h)):
+        raise AnnotationError(
+            f"has a mask of {w}x{h}, and its image has {declared_wh[0]}x{declared_wh[1]}; a mask's size is height, width"
+        )
     x1, x2 = int(start.min() // h), int(end.max() // h) + 1
     if (start // h != end // h).any():
         # A run that goes on in the next column reaches the bottom of its own and the top of that.

@@ -1,7 +1,8 @@
 """What the numbers of a label set mean, judged over the whole set, and what is refused because nothing else is certain.
 
-Pixels stand where fractions belong, corners where sizes belong; boxes are of a picture as it is stored and not as it is displayed, or of
-a larger copy of it. One box alone mostly shows none of this, and a whole set does: read rightly, its boxes lie in their pictures.
+Pixels stand where fractions belong, corners where sizes belong, rows where columns belong; boxes are of a picture as it is stored and not
+as it is displayed, or of a larger copy of it. One box alone mostly shows none of this, and a whole set does: read rightly, its boxes lie
+in their pictures, and on cells.
 """
 
 from __future__ import annotations
@@ -35,6 +36,20 @@ _FAR = 2.0
 """Pictures' sides from the corner beyond which no box in fractions lies."""
 _CLEARLY = 0.15
 """Difference of two correlations of boxes and dark places from which on one is believed."""
+_LEAST_LOOKED_AT = 30
+"""Boxes that it takes to tell cells from what is dark by chance."""
+_MOST_LOOKED_AT = 60
+"""Fields, spread over the set, by which mirrored boxes are found."""
+_TURNS = {
+    2: "they are mirrored left to right",
+    3: "they are turned by 180°",
+    4: "they are mirrored top to bottom, as if y were counted from the lower edge",
+    5: "x and y are exchanged, as if rows stood before columns",
+    6: "they are turned by 90° to the right",
+    7: "they are mirrored and turned by 90°",
+    8: "they are turned by 90° to the left",
+}
+"""Ways in which a set of boxes may be turned against its pictures, numbered as EXIF numbers orientations."""
 
 Floats = NDArray[np.float64]
 Size = tuple[int, int]
@@ -81,6 +96,9 @@ def settle(root: Path, fields: Sequence[JudgedField]) -> list[SettledLabels]:
         those = [i for i, field in enumerate(fields) if _stated_frame(field) is frame]
         for i, outcome in zip(those, _framed([fields[i] for i in those], frame), strict=True):
             settled[i] = outcome
+    _refuse_mirrored(
+        root, [(field, outcome.labels) for field, outcome in zip(fields, settled, strict=True) if not outcome.problem]
+    )
     return [_judged(field, outcome) for field, outcome in zip(fields, settled, strict=True)]
 
 
@@ -197,6 +215,24 @@ def _misfits(xyxy: Floats, size_wh: Size) -> NDArray[np.bool_]:
     slack = np.maximum(_SLACK_PX, _SLACK_SHARE * sides)
     out = (xyxy[:, :2] < -slack) | (xyxy[:, 2:] > np.array(size_wh) + slack) | (sides < repair.SMALLEST_PX)
     return np.asarray(out.any(axis=1))
+
+
+# --- rows for columns, and mirrored pictures
+
+
+def _refuse_mirrored(root: Path, fields: Sequence[tuple[JudgedField, Labels]]) -> None:
+    """Refuse boxes that lie on cells only if they are mirrored or turned, all of the set in the same way."""
+    seen = ((labels, field.grey, field.size_wh) for field, labels in fields if len(labels.names))
+    looked = [(labels, grey, size) for labels, grey, size in seen if grey is not None and size is not None]
+    looked = looked[:: max(1, len(looked) // _MOST_LOOKED_AT)]
+    if sum(len(labels.names) for labels, _, _ in looked) < _LEAST_LOOKED_AT:
+        return
+    gains = {
+        turn: np.mean([_gain(grey, labels, _turned(labels, turn, size)) for labels, grey, size in looked]) for turn in _TURNS
+    }
+    turn = max(gains, key=lambda turn: gains[turn])
+    if gains[turn] > _CLEARLY:
+        raise AnnotationError(f"{root}: the boxes lie on cells only if {_TURNS[turn]}; write them so that they lie on the cells")
 
 
 # --- the picture as displayed, as stored, or of another size

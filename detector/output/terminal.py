@@ -231,14 +231,16 @@ def _smears_table(rows: Sequence[_SmearClass], gap: str, name_width: int, lined:
         if with_volume:
             entries.append(_estimate(count.per_ul, gap))
         last = name == list(smear.classes)[-1]
-        table.add_row(escape(smear.smear) if first else "", str(smear.fields) if first else "", name, *entries, end_section=last)
+        table.add_row(
+            escape(smear.smear) if first else "", f"{smear.fields:,}" if first else "", name, *entries, end_section=last
+        )
     return table
 
 
 def _entries(count: ClassCount, with_expected: bool, with_area: bool, gap: str) -> list[str]:
     optional = [count.expected_total] * with_expected, [count.per_mm2] * with_area
     estimates = (*optional[0], count.mean, count.per_1000_rbc, *optional[1])
-    return [str(count.total), *(_estimate(interval, gap) for interval in estimates)]
+    return [f"{count.total:,}", *(_estimate(interval, gap) for interval in estimates)]
 
 
 def _estimate(interval: Interval | None, gap: str) -> str:

@@ -210,10 +210,13 @@ def _left_out(card: Mapping[str, Any]) -> list[str]:
 
 def _rows(fields: str, figures: Mapping[str, Any], card: Mapping[str, Any]) -> Iterator[str]:
     for name in card["class_names"]:
-        errors = (in_words(figures[kind].get(name), 2) for kind in ("all_cells", "clear_cells", "guess"))
-        # Cards made before there was this have no precision by class.
-        precision = (in_words(figures[kind][name], 3) if kind in figures else "-" for kind in ("ap50", "ap50_95"))
-        yield f"| {fields} | {name} | {' | '.join((*errors, *precision))} |"
+        # Cards of former versions lack some kinds.
+        errors = (("all_cells", 2), ("clear_cells", 2), ("constant_baseline", 2))
+        shown = (
+            in_words(figures[kind].get(name), digits) if kind in figures else "-"
+            for kind, digits in (*errors, ("ap50", 3), ("ap50_95", 3))
+        )
+        yield f"| {fields} | {name} | {' | '.join(shown)} |"
 
 
 def in_words(figure: Mapping[str, float | None] | None, digits: int) -> str:

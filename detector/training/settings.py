@@ -60,7 +60,7 @@ class TrainSettings(BaseModel):
     shown_rbc_px: float = Field(ge=12, le=200)
     """Width of red cells in the model's input when it counts, in pixels; smaller is faster, but misses platelets first."""
     smallest_rbc_px: float = Field(ge=4)
-    """Least width of red cells in training pictures, in pixels; widths are drawn between this and largest_rbc_px."""
+    """Least width of red cells in training pictures, in pixels; widths are drawn between this and the greatest."""
     largest_rbc_px: float = Field(le=1000)
     """Greatest width of red cells in training pictures, in pixels."""
     translate: float = Share

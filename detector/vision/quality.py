@@ -29,6 +29,8 @@ _BLACK = 30
 """Level of the brightest channel up to which a pixel is black."""
 _LEAST_SURROUND, _MOST_SURROUND = 0.03, 0.9
 """Shares of a field between which black that reaches a corner is taken for the surround of an eyepiece."""
+_MOST_CELLS_OUTSIDE = 0.1
+"""Share of the found cells with their middle in a surround; more, and it is the ground, or the cells, of a dark field."""
 _PURE_WHITE = 254
 _EVEN = 3
 """Levels within which all of a margin lies."""
@@ -100,9 +102,9 @@ def measure(rgb: NDArray[np.uint8], detections: Detections) -> Quality:
     rbc_px = border.rbc_px(detections.xyxy, detections.label, detections.size_wh)
     factor = min(1.0, _LONG_PX / max(detections.size_wh) if rbc_px is None else _CELL_PX / rbc_px)
     small = images.shrink(rgb, factor)
-    small, surround = _without_surround(small)
-    wh = (small.shape[1], small.shape[0])
     xyxy = detections.xyxy * np.float32(factor)
+    small, surround = _without_surround(small, xyxy)
+    wh = (small.shape[1], small.shape[0])
     # Red cells take up green light, and nuclei do too.
     green = np.ascontiguousarray(small[:, :, 1])
     dark = _dark(green)
@@ -139,10 +141,11 @@ def measure(rgb: NDArray[np.uint8], detections: Detections) -> Quality:
     )
 
 
-def _without_surround(rgb: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], float]:
+def _without_surround(rgb: NDArray[np.uint8], xyxy: boxes.Boxes) -> tuple[NDArray[np.uint8], float]:
     """A picture in which what is no part of the field has the colour of the ground, and the share of the picture that it was.
 
-    That is the black surround of an eyepiece, white that something was laid on, and margins of one colour.
+    That is the black surround of an eyepiece, white that something was laid on, and margins of one colour. None of it holds the
+    cells that were found, whose boxes are `xyxy`.
     """
     corners = rgb[[0, 0, -1, -1], [0, -1, 0, -1]]
     outside = np.zeros(rgb.shape[:2], dtype=bool)
@@ -156,7 +159,7 @@ def _without_surround(rgb: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], float]
         if kind.any() and not kind.all() and _is_unlike(rgb[kind], rgb[~kind]):
             outside |= kind
     share = float(np.count_nonzero(outside) / outside.size)
-    if not _LEAST_SURROUND <= share <= _MOST_SURROUND:
+    if not _LEAST_SURROUND <= share <= _MOST_SURROUND or _holds_cells(outside, xyxy):
         return rgb, 0.0
     # The rim is not quite black.
     outside = cv2.dilate(outside.view(np.uint8), np.ones((7, 7), np.uint8)).view(bool)
@@ -164,6 +167,12 @@ def _without_surround(rgb: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], float]
     if not outside.all():
         filled[outside] = np.percentile(rgb[~outside], _GROUND_PERCENT, axis=0)
     return filled, share
+
+
+def _holds_cells(outside: NDArray[np.bool_], xyxy: boxes.Boxes) -> bool:
+    h, w = outside.shape
+    x, y = ((xyxy[:, :2] + xyxy[:, 2:]) / 2).astype(np.intp).T
+    return bool(np.count_nonzero(outside[y.clip(0, h - 1), x.clip(0, w - 1)]) > _MOST_CELLS_OUTSIDE * len(xyxy))
 
 
 def _at_corners(chosen: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -44,11 +44,11 @@ def test_errors_per_field_and_class() -> None:
     assert comparison.classes_apart == ["Platelets"]
 
 
-def test_the_guess_is_the_median_of_the_truth() -> None:
+def test_the_constant_baseline_is_the_median_of_the_truth() -> None:
     truth = {"a": 3, "b": 4, "c": 11}
-    guess = compare(table({"a": 0, "b": 0, "c": 0}), table(truth)).guess["RBC"]
-    assert (guess.counted, value(guess.mae)) == (12, 8 / 3)
-    halves = compare(table({"a": 0, "b": 0}), table({"a": 3.5, "b": 4})).guess["RBC"]
+    constant_baseline = compare(table({"a": 0, "b": 0, "c": 0}), table(truth)).constant_baseline["RBC"]
+    assert (constant_baseline.counted, value(constant_baseline.mae)) == (12, 8 / 3)
+    halves = compare(table({"a": 0, "b": 0}), table({"a": 3.5, "b": 4})).constant_baseline["RBC"]
     assert value(halves.mae) == 0.25
 
 

@@ -60,9 +60,9 @@ def test_a_perfect_detector(records: list[Record]) -> None:
     assert result.all_cells["RBC"].truth == 9
     assert result.clear_cells["RBC"].truth == 6
     assert result.clear_cells["WBC"].truth == 1
-    assert result.guess is not None
-    assert result.guess["WBC"].counted == 0
-    assert result.guess["RBC"].counted == 9
+    assert result.constant_baseline is not None
+    assert result.constant_baseline["WBC"].counted == 0
+    assert result.constant_baseline["RBC"].counted == 9
 
 
 def test_cut_cells_weigh_on_all_cells_alone(records: list[Record]) -> None:
@@ -73,7 +73,7 @@ def test_cut_cells_weigh_on_all_cells_alone(records: list[Record]) -> None:
     assert bias is not None
     assert clear is not None
     assert (bias.value, clear.value) == (-1, 0)
-    assert result.guess is None
+    assert result.constant_baseline is None
 
 
 def test_search_serves_average_precision_and_find_the_counts(records: list[Record]) -> None:

@@ -86,6 +86,7 @@ def test_rows_of_whole_smears(tmp_path: Path) -> None:
         ("field;RBC\na;1,234,567\n", r"line 2, column 'RBC'.*'1,234,567'"),
         ("field,RBC\na,12,5\n", r"line 2: has 3 cells where the first line has 2 columns"),
         ("field;RBC\na;1.234\n", r"line 2, column 'RBC': '1.234' can be 1234 or, with a decimal point, 1.234"),
+        ("field\tRBC\na\t1.234\n", r"line 2, column 'RBC': '1.234' can be 1234 or, with a decimal point, 1.234"),
         ("field;RBC\na;1.234.567\n", r"'1.234.567' can be 1234567"),
         ("field;RBC\na;1.234,5\n", r"line 2, column 'RBC'.*'1.234,5'"),
         ("field,RBC\na,nan\n", r"line 2, column 'RBC'.*'nan'"),

@@ -68,6 +68,8 @@ def corners(entry: coco.Entry) -> list[list[float]]:
 def test_a_cell_without_a_box_has_that_of_its_outline(
     document: Document, written: Any, segmentation: Any, box: list[float], bbox: Any
 ) -> None:
+    # Masks of other sizes than the image's are refused where the file states that.
+    del document["images"][0]["width"]
     annotation = document["annotations"][0]
     annotation["segmentation"], annotation["bbox"] = segmentation, bbox
     if bbox == "absent":
@@ -300,3 +302,34 @@ def test_a_field_with_labels_in_two_files_is_refused(make: Any, tmp_path: Path) 
         (tmp_path / name).write_text(make.coco_json({"a.png": make.CELLS}), encoding="utf-8")
     with pytest.raises(AnnotationError, match=r"field a has labels in two places, one\.json, a and two\.json, a"):
         sources.load_truth(tmp_path)
+
+
+@pytest.mark.parametrize("size", [[96, 64], [128, 192]])
+def test_a_mask_of_another_size_than_its_image_is_refused(document: Document, written: Any, size: list[int]) -> None:
+    pixels = size[0] * size[1]
+    document["annotations"][0] |= {"bbox": None, "segmentation": {"size": size, "counts": [100, 20, pixels - 120]}}
+    entry = only(written(document))
+    assert entry.labels is None
+    assert entry.problem is not None
+    assert f"has a mask of {size[1]}x{size[0]}, and its image has 96x64; a mask's size is height, width" in entry.problem
+
+
+@pytest.mark.parametrize("marked", [1, True, "1"])
+def test_what_is_to_be_ignored_is_no_cell(document: Document, written: Any, marked: Any) -> None:
+    document["annotations"][0]["ignore"] = marked
+    entry = only(written(document))
+    assert entry.labels is not None
+    assert entry.labels.names == ("ignore", "WBC", "Platelets")
+
+
+def test_a_file_without_annotations_is_no_set_of_empty_fields(document: Document, written: Any) -> None:
+    del document["annotations"]
+    with pytest.raises(AnnotationError, match="expected an object with 'images', 'annotations' and 'categories'"):
+        coco.read(written(document))
+
+
+def test_a_key_that_stands_twice_is_refused(document: Document, tmp_path: Path) -> None:
+    path = tmp_path / "twice.json"
+    path.write_text(json.dumps(document)[:-1] + ', "annotations": []}', encoding="utf-8")
+    with pytest.raises(AnnotationError, match="'annotations' stands twice in one object"):
+        coco.read(path)

@@ -330,3 +330,46 @@ def test_replacing_labels_are_judged_as_a_set_of_their_own(tmp_path: Path) -> No
     other = made(tmp_path / "other", "yolo", "centre and size", fractions=False, pictures=False)
     with pytest.raises(SmearcountError, match=r"other: .* seem to be in pixels"):
         converted(root, labels=other)
+
+
+TURNED: dict[str, tuple[Callable[[Box], Box], str]] = {
+    "rows before columns": (lambda b: (b[1], b[0], b[3], b[2]), "x and y are exchanged, as if rows stood before columns"),
+    "y from below": (lambda b: (b[0], SIZE[1] - b[3], b[2], SIZE[1] - b[1]), "mirrored top to bottom, as if y were counted from"),
+    "mirrored": (lambda b: (SIZE[0] - b[2], b[1], SIZE[0] - b[0], b[3]), "mirrored left to right"),
+    "upside down": (lambda b: (SIZE[0] - b[2], SIZE[1] - b[3], SIZE[0] - b[0], SIZE[1] - b[1]), "turned by 180°"),
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("kind", TURNED)
+def test_boxes_that_lie_on_cells_only_if_turned_are_refused(tmp_path: Path, layout: str, kind: str) -> None:
+    write, pictures, form, fractions = LAYOUTS[layout]
+    turn, said = TURNED[kind]
+    size_wh = SIZE if kind != "rows before columns" else (240, 240)
+    of = {f"f{i}": cells(i, size_wh) for i in range(4)}
+    for name, boxes in of.items():
+        field(tmp_path / "set" / pictures / f"{name}.jpg", boxes, size_wh)
+    write(
+        tmp_path / "set",
+        {name: numbers([turn(b) for b in boxes], form, fractions, size_wh) for name, boxes in of.items()},
+        size_wh,
+    )
+    with pytest.raises(AnnotationError, match=said):
+        convert(Conversion(tmp_path / "set", tmp_path / "out"))
+
+
+def test_rows_before_columns_are_seen_in_pictures_that_are_not_square(tmp_path: Path) -> None:
+    of = {f"f{i}": cells(i) for i in range(4)}
+    for name, boxes in of.items():
+        field(tmp_path / "set" / "images" / f"{name}.jpg", boxes)
+    exchanged = {name: [[r[1], r[0], r[3], r[2]] for r in numbers(boxes, "centre and size", True)] for name, boxes in of.items()}
+    yolo(tmp_path / "set", exchanged)
+    with pytest.raises(AnnotationError, match="x and y are exchanged"):
+        convert(Conversion(tmp_path / "set", tmp_path / "out"))
+
+
+def test_boxes_of_a_few_cells_are_not_judged_by_where_they_lie(tmp_path: Path) -> None:
+    field(tmp_path / "set" / "images" / "f0.jpg", boxes := cells(0, number=3))
+    mirrored = [TURNED["mirrored"][0](b) for b in boxes]
+    yolo(tmp_path / "set", {"f0": numbers(mirrored, "centre and size", True)})
+    assert convert(Conversion(tmp_path / "set", tmp_path / "out")).failed == ()

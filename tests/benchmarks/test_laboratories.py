@@ -1,4 +1,4 @@
-"""Each source has its own errors beside those of the guess and of a model that never saw it."""
+"""Each source has its own errors beside those of the constant baseline and of a model that never saw it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def looked() -> laboratories.Looked:
     )
 
 
-def test_errors_recall_and_the_guess_are_of_the_source(looked: laboratories.Looked) -> None:
+def test_errors_recall_and_the_constant_baseline_are_of_the_source(looked: laboratories.Looked) -> None:
     row = laboratories.class_table([looked], 0).splitlines()[-1]
     cells = [cell.strip() for cell in row.strip("|").split(" | ")]
     assert cells[:4] == ["lab", "given", "10", "30"]

@@ -30,19 +30,19 @@ def metrics(path: Path, **changes: Any) -> Path:
     ap = {"RBC": FIGURE, "WBC": {"value": 0.4, "low": None, "high": None}, "Platelets": None}
     of_some = {
         "average_precision": {"mean_ap50": FIGURE, "mean_ap50_95": ap["WBC"], "ap50": ap, "ap50_95": ap},
-        **dict.fromkeys(("all_cells", "clear_cells", "guess"), row),
+        **dict.fromkeys(("all_cells", "clear_cells", "constant_baseline"), row),
     }
     kinds = {"at the border": 2, "by itself": 0}
     document = {
         "format": "smearcount-metrics",
-        "version": 2,
+        "version": 3,
         "kind": "model",
         "model": {"sha256": json.loads(SHIPPED.with_suffix(".json").read_text(encoding="utf-8"))["sha256"]},
         "data": "datasets/mine/data.yaml",
         "split": "test",
         "left_out": 7,
         "figures": {"fields": 33, **of_some},
-        "domains": {"mine/a": {"fields": 30, **of_some}, "mine/b": {"fields": 3, **of_some, "guess": None}},
+        "domains": {"mine/a": {"fields": 30, **of_some}, "mine/b": {"fields": 3, **of_some, "constant_baseline": None}},
         "failures": {"RBC": {"missed": kinds, "false": {}, "worst": []}},
     }
     path.write_text(json.dumps({**document, **changes}), encoding="utf-8")
@@ -88,12 +88,24 @@ def test_laboratories_that_a_model_never_saw_stand_on_the_card(
     assert json.loads(copy.with_suffix(".json").read_text(encoding="utf-8"))["left_out"] == left_out
 
 
+def test_of_figures_that_a_former_version_put_there_what_is_missing_is_left_open(
+    copy: Path, tmp_path: Path, run_command: Run
+) -> None:
+    content = json.loads(copy.with_suffix(".json").read_text(encoding="utf-8"))
+    del content["left_out"][0]["constant_baseline"]
+    copy.with_suffix(".json").write_text(json.dumps(content), encoding="utf-8")
+    assert run_command(card.main, copy, metrics(tmp_path / "m.json")) == 0
+    text = copy.with_suffix(".md").read_text(encoding="utf-8")
+    rows = [line for line in text.splitlines() if line.startswith(f"| {content['left_out'][0]['data']}, ")]
+    assert [row.split(" | ")[4] for row in rows] == ["-", "-", "-"]
+
+
 @pytest.mark.parametrize(
     ("changes", "code", "message"),
     [
         ({"model": {"sha256": "0" * 64}}, 2, "figures of another model"),
         ({"figures": None}, 2, "lacks some of the figures"),
-        ({"version": 1}, 2, "version 1, not smearcount-metrics version 2"),
+        ({"version": 1}, 2, "version 1, not smearcount-metrics version 3"),
         ({"kind": "tables"}, 2, "compares tables of counts"),
     ],
 )

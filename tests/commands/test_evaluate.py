@@ -105,13 +105,13 @@ def test_a_folder_holds_figures_fields_plots_and_a_page(data: Path) -> None:
     assert {"precision_recall", "confusion", "thresholds_RBC", "bland_altman_WBC", "counts_RBC"} <= names
     assert "thresholds_Platelets" not in names
     assert {path.suffix for path in (out / "plots").iterdir()} == {".png", ".svg"}
-    assert (document["format"], document["version"], document["kind"]) == ("smearcount-metrics", 2, "model")
+    assert (document["format"], document["version"], document["kind"]) == ("smearcount-metrics", 3, "model")
     assert (document["split"], document["figures"]["fields"], document["left_out"]) == ("test", 3, 0)
     assert document["model"]["sha256"] == "0" * 64
     red = document["figures"]["all_cells"]["RBC"]
     assert (red["counted"], red["truth"], red["bias"]["value"]) == (8, 11, -1)
     assert red["pooled_accuracy"]["value"] == pytest.approx(8 / 11)
-    assert document["figures"]["guess"]["RBC"]["counted"] == 9
+    assert document["figures"]["constant_baseline"]["RBC"]["counted"] == 9
     assert document["figures"]["operating"]["RBC"]["recall"]["value"] == pytest.approx(8 / 11)
     assert document["figures"]["average_precision"]["ap50"]["Platelets"] is None
     rows = rows_of(out)
@@ -149,9 +149,9 @@ def test_each_domain_has_figures_of_its_own(data: Path, tmp_path: Path, undrawn:
     assert {name: of["fields"] for name, of in document["domains"].items()} == {"two/a": 2, "two/b": 1}
     red = document["domains"]["two/a"]["all_cells"]["RBC"]
     assert (red["counted"], red["truth"]) == (4, 6)
-    # The guess is that of the domain's own training field.
-    assert [document["domains"][f"two/{name}"]["guess"]["RBC"]["counted"] for name in "ab"] == [10, 3]
-    assert document["figures"]["guess"]["RBC"]["counted"] == 12
+    # The constant baseline is that of the domain's own training field.
+    assert [document["domains"][f"two/{name}"]["constant_baseline"]["RBC"]["counted"] for name in "ab"] == [10, 3]
+    assert document["figures"]["constant_baseline"]["RBC"]["counted"] == 12
     assert "unread" not in document["domains"]["two/a"]
     text = capture.get()
     assert "two/a" in text
@@ -182,7 +182,7 @@ def test_domains_can_be_told(data: Path, tmp_path: Path, undrawn: None) -> None:
     document = figures(data, smears=manifest)
     assert {name: of["fields"] for name, of in document["domains"].items()} == {"giemsa": 1, "of no known domain": 1, "wright": 1}
     # The training field is of one of them.
-    assert [document["domains"][name]["guess"] is None for name in ("giemsa", "wright")] == [False, True]
+    assert [document["domains"][name]["constant_baseline"] is None for name in ("giemsa", "wright")] == [False, True]
     assert document["figures"]["per_smear"] is None
     assert document["without_smear"] == []
     rows = rows_of(data.parent / "made" / "0")

@@ -107,11 +107,12 @@ def _blas_threads() -> int:
 @pytest.mark.skipif(sys.platform != "linux" or cpu.cores() < 2, reason="needs processes that can be forked, and two cores")
 def test_numpy_multiplies_on_one_thread_in_a_process_forked_in_the_block() -> None:
     before = _blas_threads()
+    if before == 1:
+        pytest.skip("NumPy is given one thread here, as by OMP_NUM_THREADS=1")
     with cpu.one_blas_thread(), multiprocessing.get_context("fork").Pool(1) as pool:
         within = pool.apply(_blas_threads)
         here = _blas_threads()
     assert (within, here, _blas_threads()) == (1, 1, before)
-    assert before > 1
 
 
 @pytest.mark.slow

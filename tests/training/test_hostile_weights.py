@@ -60,22 +60,32 @@ FORMS = {"plain": plain, "archive": archive, "former": former}
 COMMANDS = """
 import sys
 from pathlib import Path
-from detector import count, evaluate, export, train
+from detector import convert, count, evaluate, export, synth, train
 
+samples = sys.argv[1]
+
+
+def ended(main, *words):
+    sys.argv[1:] = words
+    try:
+        main()
+    except SystemExit as raised:
+        return raised.code
+
+
+assert not ended(synth.main, *"--out smears --fields 4 --size 160x128 --rbc 4 --um-per-px 0.2".split())
+assert not ended(convert.main, *"smears/truth.json --out set --splits 0.5/0.25/0.25".split())
 calls = {
     "train": (train.main, ["--data=set/data.yaml", "--model={weights}", "--name={name}"]),
     "export": (export.main, ["{weights}", "--data=set/data.yaml", "--out={name}.onnx"]),
     "resume": (train.main, ["--resume={name}-run"]),
-    "count": (count.main, [sys.argv[1], "--model={weights}"]),
+    "count": (count.main, [samples, "--model={weights}"]),
     "evaluate": (evaluate.main, ["--data=set/data.yaml", "--model={weights}"]),
 }
 for weights in sorted(Path().glob("*.pt")):
-    for name, (main, arguments) in calls.items():
-        sys.argv[1:] = [argument.format(weights=weights, name=weights.stem) for argument in arguments]
-        try:
-            main()
-        except SystemExit as ended:
-            print(weights.stem, name, ended.code, flush=True)
+    for name, (main, words) in calls.items():
+        code = ended(main, *(word.format(weights=weights, name=weights.stem) for word in words))
+        print(weights.stem, name, code, flush=True)
 """
 
 
@@ -84,11 +94,6 @@ for weights in sorted(Path().glob("*.pt")):
 def test_no_command_runs_what_a_pickle_holds(tmp_path: Path) -> None:
     from detector import shipped
 
-    for call in (
-        ["synth", "--out", "smears", "--fields", "4", "--size", "160x128", "--rbc", "4", "--um-per-px", "0.2"],
-        ["convert", "smears/truth.json", "--out", "set", "--splits", "0.5/0.25/0.25"],
-    ):
-        subprocess.run([sys.executable, "-m", "detector", *call], cwd=tmp_path, check=True, capture_output=True)
     record = {"settings": settings.load().model_dump(), "data": [str(tmp_path / "set" / "data.yaml")]}
     for form, write in FORMS.items():
         pickled = pickle.dumps({"model": Program(tmp_path / "ran", os.mkdir), "epoch": 3}, 2)

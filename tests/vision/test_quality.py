@@ -66,6 +66,15 @@ def test_white_glass_and_even_glass_are_parts_of_the_field() -> None:
         assert quality.measure(changed, detections).surround == 0
 
 
+def test_a_field_with_little_light_has_no_surround() -> None:
+    rgb, detections = field([(x, y) for x in (40, 150, 300, 450, 600) for y in (40, 150, 250, 350, 440)], 100)
+    dark = (rgb * np.linspace(0.08, 0.18, rgb.shape[1])[None, :, None]).astype(np.uint8)
+    measured = quality.measure(dark, detections)
+    assert measured.surround == 0
+    assert measured.covered == pytest.approx(quality.measure(rgb, detections).covered)
+    assert quality.measure(dark, Detections.none(detections.size_wh)).surround > 0.3
+
+
 def field(
     centres: list[tuple[float, float]], cell_px: float = 60, size_wh: tuple[int, int] = (640, 480)
 ) -> tuple[Rgb, Detections]:

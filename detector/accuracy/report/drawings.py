@@ -60,7 +60,7 @@ def of_evaluation(target: Path, result: Evaluation) -> Plots:
         )
         for name in result.all_cells
     }
-    baselines = {name: baseline.counted / baseline.fields for name, baseline in (result.guess or {}).items()}
+    baselines = {name: baseline.counted / baseline.fields for name, baseline in (result.constant_baseline or {}).items()}
     parts = {
         "detection": _detection(result),
         "confusion": _confusion(result),
@@ -82,7 +82,7 @@ def of_tables(target: Path, result: TableEvaluation) -> Plots:
         name: ([field.counted[name] for field in fields], [field.truth[name] for field in fields])
         for name, fields in having.items()
     }
-    baselines = {name: baseline.counted / baseline.fields for name, baseline in comparison.guess.items()}
+    baselines = {name: baseline.counted / baseline.fields for name, baseline in comparison.constant_baseline.items()}
     return write(target / FOLDER, {"counts": _counts(counted, comparison.classes, baselines, comparison.per)})
 
 

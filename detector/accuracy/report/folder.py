@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -52,28 +51,32 @@ def begun(out: Path | None, kind: str = "evaluate") -> Iterator[Path]:
         raise
 
 
-def write_model(target: Path, result: Evaluation, about: Mapping[str, Any]) -> None:
-    """Write `metrics.json`, `fields.csv`, the plots and `report.html` of a model against labels.
+def write_model(target: Path, result: Evaluation, about: Mapping[str, Any]) -> dict[str, Any]:
+    """Write `metrics.json`, `fields.csv`, the plots and `report.html` of a model against labels; gives the content of the first.
 
     Raises:
         OutputError: one of them cannot be written. MissingExtraError: matplotlib is not installed.
     """
+    document = metrics.of_evaluation(result, about)
     with writing(target):
-        metrics.write(target / metrics.NAME, metrics.of_evaluation(result, about))
+        metrics.write(target / metrics.NAME, document)
         metrics.write_fields(target / metrics.FIELDS, metrics.rows_of_evaluation(result.per_field, result.unread))
         html.write(target / REPORT, render(pages.model_page(result, about), drawings.of_evaluation(target, result)))
+    return document
 
 
-def write_tables(target: Path, result: TableEvaluation, about: Mapping[str, Any]) -> None:
+def write_tables(target: Path, result: TableEvaluation, about: Mapping[str, Any]) -> dict[str, Any]:
     """Write the same of counts against true counts; `fields.csv` has a row for each smear where smears are compared.
 
     Raises:
         OutputError: one of them cannot be written. MissingExtraError: matplotlib is not installed.
     """
+    document = metrics.of_tables(result, about)
     with writing(target):
-        metrics.write(target / metrics.NAME, metrics.of_tables(result, about))
+        metrics.write(target / metrics.NAME, document)
         metrics.write_fields(target / metrics.FIELDS, metrics.rows_of_tables(result))
         html.write(target / REPORT, render(pages.tables_page(result, about), drawings.of_tables(target, result)))
+    return document
 
 
 def write_study(out: Path | None, study: Sheet, about: Mapping[str, Any], kind: str = "evaluate") -> Path:
@@ -88,11 +91,6 @@ def write_study(out: Path | None, study: Sheet, about: Mapping[str, Any], kind: 
     with begun(out, kind) as target:
         sheets.write(target, study, (REPORT, metrics.NAME, drawings.FOLDER), about)
     return target
-
-
-def document(target: Path) -> dict[str, Any]:
-    """The figures that an evaluation or a study wrote into its folder, with the folder as `out`."""
-    return {"out": str(target), **json.loads((target / metrics.NAME).read_text(encoding="utf-8"))}
 
 
 def render(page: content.Page, plots: Plots) -> str:

@@ -25,7 +25,7 @@ from detector.output.tables import Table
 from detector.vision.detections import Unread
 
 FORMAT = "smearcount-metrics"
-VERSION = 2
+VERSION = 3
 NAME = "metrics.json"
 """Under which it stands in the folder of an evaluation."""
 FIELDS = "fields.csv"
@@ -70,7 +70,11 @@ def of_tables(result: TableEvaluation, about: Mapping[str, Any]) -> dict[str, An
 
 
 def _side(comparison: Comparison, unread: Mapping[str, str], saturated: Sequence[str]) -> dict[str, Any]:
-    agreements = {"all_cells": comparison.classes, "guess": comparison.guess, "per_smear": comparison.per_smear}
+    agreements = {
+        "all_cells": comparison.classes,
+        "constant_baseline": comparison.constant_baseline,
+        "per_smear": comparison.per_smear,
+    }
     lists = ("only_counted", "only_truth", "ambiguous", "classes_apart", "incomplete")
     return {
         "figures": {

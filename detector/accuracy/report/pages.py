@@ -109,8 +109,8 @@ def _counts(result: Evaluation) -> list[PageTable]:
     kinds = {"all cells": result.all_cells, "clear of the border": result.clear_cells}
     if result.against is not None:
         kinds["other model, all cells"] = result.against.other.all_cells
-    if result.guess is not None:
-        kinds["constant baseline"] = result.guess
+    if result.constant_baseline is not None:
+        kinds["constant baseline"] = result.constant_baseline
     return [agreement_table(name, {title: agreements[name] for title, agreements in kinds.items()}) for name in result.all_cells]
 
 
@@ -135,7 +135,11 @@ def _domains(result: Evaluation) -> list[PageTable]:
                             for ap in (figures.average_precision.ap50, figures.average_precision.ap50_95)
                         ),
                         *(entry(kind[name].mae, as_number(2)) for kind in (figures.all_cells, figures.clear_cells)),
-                        entry(figures.guess[name].mae if figures.guess else None, as_number(2), WHY["guess"]),
+                        entry(
+                            figures.constant_baseline[name].mae if figures.constant_baseline else None,
+                            as_number(2),
+                            WHY["constant_baseline"],
+                        ),
                     ],
                 )
                 for name in figures.all_cells
@@ -319,7 +323,7 @@ def _tables_counts(result: TableEvaluation) -> list[PageTable]:
         columns = {"these counts": agreement}
         if other is not None and name in other.classes:
             columns["the others"] = other.classes[name]
-        tables.append(agreement_table(name, {**columns, "constant baseline": mine.guess[name]}, mine.per))
+        tables.append(agreement_table(name, {**columns, "constant baseline": mine.constant_baseline[name]}, mine.per))
     return tables
 
 

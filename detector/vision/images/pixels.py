@@ -50,28 +50,43 @@ def shrink(rgb: Rgb, factor: float) -> Rgb:
     return np.asarray(cv2.resize(rgb, wh, interpolation=cv2.INTER_LINEAR), dtype=np.uint8)
 
 
-def over_white(rgba: NDArray[Any], most: int | None = None) -> NDArray[Any]:
-    """Colour of shape (h, w, 3) of a picture of shape (h, w, 4), whatever the order of its colours, laid over white.
+def over_white(rgba: NDArray[Any]) -> NDArray[Any]:
+    """Colour of shape (h, w, 3) of a picture of shape (h, w, 4), whatever the order of its colours, laid over white."""
+    white = int(np.iinfo(rgba.dtype).max)
+    return _laid(rgba, white, white, None)
+
+
+def whole_over_white(rgba: NDArray[Any], weighed: bool = False, depth: int = 0) -> NDArray[Any]:
+    """The same of a whole picture, whose values tell what its alpha means.
+
+    Its largest alpha is opaque: some write 1 for it, and one that is 0 everywhere was never filled. White is that of the depth.
 
     Args:
-        most: the alpha that hides all; None takes the largest that the type holds.
+        weighed: the file says that its colours are multiplied by alpha. One that is brighter than its alpha shows that they are not.
+        depth: bits of the colours; 0 takes the smallest usual camera depth that holds the brightest of those that are seen.
     """
-    white = np.iinfo(rgba.dtype).max
-    whole = most or white
-    if (rgba[:, :, 3] == whole).all():
+    colours, alpha = rgba[:, :, :3], rgba[:, :, 3:]
+    most = int(alpha.max())
+    weighed = weighed and not (colours > alpha).any()
+    if not most or (not weighed and int(alpha.min()) == most):
+        return colours
+    if rgba.dtype == np.uint8:
+        depth = 8
+    white = (1 << (depth or camera_depth(brightest(np.where(alpha > 0, colours, 0))))) - 1
+    return _laid(rgba, white, most, max(white / most, 1) if weighed else None)
+
+
+def _laid(rgba: NDArray[Any], white: int, opaque: int, factor: float | None) -> NDArray[Any]:
+    """Colours over white; `factor` is for those that are multiplied by alpha already."""
+    if (rgba[:, :, 3] == opaque).all() and factor in (None, 1):
         return rgba[:, :, :3]
 
     def laid(band: NDArray[Any]) -> NDArray[Any]:
-        alpha = band[:, :, 3:] / np.float64(whole)
-        return np.rint(band[:, :, :3] * alpha + white * (1 - alpha))
+        alpha = band[:, :, 3:] / np.float64(opaque)
+        seen = band[:, :, :3] * (alpha if factor is None else factor)
+        return np.minimum(np.rint(seen + white * (1 - alpha)), np.iinfo(rgba.dtype).max)
 
     return _by_bands(laid, rgba, np.empty((*rgba.shape[:2], 3), dtype=rgba.dtype))
-
-
-def whole_over_white(rgba: NDArray[Any]) -> NDArray[Any]:
-    """The same of a whole picture, whose largest alpha is opaque: some write 1 for it, and one that is 0 everywhere was never filled."""
-    most = int(rgba[:, :, 3].max())
-    return over_white(rgba, most) if most else rgba[:, :, :3]
 
 
 def camera_depth(brightest: int) -> int:

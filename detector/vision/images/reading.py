@@ -34,6 +34,7 @@ _DAMAGE = ("Corrupt JPEG data", "Premature end of JPEG file")
 """How libjpeg's warnings of lost data begin."""
 _MOST_SCANS = 500
 """A progressive JPEG has some ten scans, each of which goes over the whole picture."""
+_WHITE_OF_16 = (1 << 16) - 1
 _JP2_COMPONENTS = 40
 """Place of the number of components after the start of a JPEG 2000 codestream (ISO/IEC 15444-1, A.5.1)."""
 
@@ -138,7 +139,7 @@ def of_picture(picture: Image.Image) -> Rgb:
         ImageError: it cannot be decoded, or holds floating-point values.
     """
     with _guarded():
-        if picture.format in ("TIFF", "JPEG2000") or _is_deep(picture):
+        if picture.format in ("TIFF", "JPEG2000", "PPM") or _is_deep(picture):
             # Pillow keeps the high byte of deep colour only, which is dark for most cameras: its file tells more.
             content = _content_of(picture)
             if content:
@@ -267,7 +268,7 @@ def opener() -> Callable[..., ImageFile.ImageFile]:
     return getattr(sys.modules.get("ultralytics.utils.patches"), "_image_open", Image.open)
 
 
-def _identify(file: BinaryIO) -> Image.Image:
+def _identify(file: BinaryIO) -> ImageFile.ImageFile:
     try:
         # Pillow's guard against decompression bombs stays on: it warns first, then refuses at twice the size.
         with files.quiet():
@@ -292,6 +293,8 @@ def _picture(content: bytes) -> Picture:
         raise ImageError(_rare_jpeg(content) or str(error)) from None
     bits = _jp2_bits(content, image)
     damage = ""
+    if image.format == "JPEG" and image.mode == "CMYK" and "adobe" not in image.info:
+        raise ImageError("is a JPEG in CMYK that does not tell which value is ink; save it as RGB")
     if _is_deep(image) or bits > 8:
         rgb = _deep_pixels(content, image, bits)
     elif _is_plain_jpeg(image):
@@ -316,7 +319,8 @@ def _tiff_picture(content: bytes) -> Picture:
     tiff = Tiff(content)
     if tiff.is_plain:
         try:
-            return Picture(_pixels(_identify(io.BytesIO(content))), tiff.note)
+            image = _identify(io.BytesIO(content))
+            return Picture(_weighed_pixels(image) if tiff.is_weighed else _pixels(image), tiff.note)
         except _UnknownFormatError:
             return Picture(tiff.rgb(), tiff.note)
     try:
@@ -328,10 +332,17 @@ def _tiff_picture(content: bytes) -> Picture:
 
 
 def _is_deep(image: Image.Image) -> bool:
-    if image.mode in ("I", "I;16", "I;16B", "I;16L", "F"):
+    if image.mode in ("I", "I;16", "I;16B", "I;16L", "F") or _stated_white(image) == _WHITE_OF_16:
         return True
     # Sixteen-bit colour shows only in the raw mode of the encoded data, for example RGB;16B.
     return any(";16" in _raw_mode(tile[3]) for tile in getattr(image, "tile", []))
+
+
+def _stated_white(image: Image.Image) -> int:
+    """The value that a file of the PNM family says is white, where that takes more than 8 bits; 0 for all others."""
+    arguments = [tile[3] for tile in getattr(image, "tile", []) if image.format == "PPM" and isinstance(tile[3], tuple)]
+    white = arguments[0][-1] if arguments else 0
+    return white if isinstance(white, int) and white > 255 else 0
 
 
 def _raw_mode(arguments: object) -> str:
@@ -397,6 +408,23 @@ def _pixels(image: Image.Image) -> Rgb:
     return np.ascontiguousarray(np.asarray(image if image.mode == "RGB" else image.convert("RGB")))
 
 
+def _weighed_pixels(image: ImageFile.ImageFile) -> Rgb:
+    """Pixels of a TIFF that says that its colours are multiplied by alpha.
+
+    They are taken as they are stored: Pillow divides them by alpha, which loses them where it is 0 or the file says wrong.
+    """
+    for i, tile in enumerate(image.tile):
+        if isinstance(tile.args, tuple):
+            image.tile[i] = tile._replace(args=(_raw_mode(tile.args).replace("RGBa", "RGBA"), *tile.args[1:]))
+    image.load()
+    ImageOps.exif_transpose(image, in_place=True)
+    if image.mode not in ("RGBA", "La"):
+        return _pixels(image)
+    values = np.asarray(image)
+    rgba = values if image.mode == "RGBA" else values[:, :, [0, 0, 0, 1]]
+    return np.ascontiguousarray(pixels.whole_over_white(rgba, weighed=True))
+
+
 def _without_alpha(image: Image.Image) -> Rgb:
     """Colours laid over white. The largest alpha is opaque: some write 1 for it, and one that is 0 everywhere was never filled."""
     alpha = image.getchannel("A")
@@ -419,15 +447,21 @@ def _deep_pixels(content: bytes, image: Image.Image, bits: int = 0) -> Rgb:
     """Pixels of more than 8 bits a channel; `bits` is their depth where the file tells, else 0."""
     if image.format == "PNG":
         _check_chunks(content)
+    if image.mode == "F":
+        raise ImageError(pixels.FLOATING)
+    white = _stated_white(image)
     # Pillow finds truncation, which OpenCV passes over in silence.
     image.load()
+    if 0 < white < _WHITE_OF_16:
+        # Pillow has made white 65,535.
+        return _pixels(Image.fromarray(pixels.to_eight_bits(np.asarray(image), 16)))
     values = cv2.imdecode(np.frombuffer(content, dtype=np.uint8), cv2.IMREAD_UNCHANGED)
     if values is None or (values.ndim == 3 and values.shape[2] not in (1, 3, 4)):
         raise ImageError("is truncated or damaged, or of a kind that cannot be read; save it as 8- or 16-bit PNG or TIFF")
     if values.ndim == 2 or values.shape[2] == 1:
         values = np.repeat(values.reshape(*values.shape[:2], 1), 3, axis=2)
     elif values.shape[2] == 4:
-        values = pixels.whole_over_white(values) if "A" in image.getbands() else values[:, :, :3]
+        values = pixels.whole_over_white(values, depth=bits) if "A" in image.getbands() else values[:, :, :3]
     eight = pixels.to_eight_bits(values, bits) if 8 < bits < 16 else pixels.to_camera_depth(values)
     return pixels.upright(eight[:, :, ::-1], image.getexif().get(ExifTags.Base.Orientation, 1))
 

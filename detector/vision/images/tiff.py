@@ -23,7 +23,7 @@ from detector.errors import ImageError
 from detector.vision.images import pixels
 from detector.vision.images.files import one_line
 from detector.vision.images.pixels import Rgb
-from detector.vision.images.tiff_page import CodecMissingError, RgbPage
+from detector.vision.images.tiff_page import CodecMissingError, RgbPage, is_shallow
 
 __all__ = ["CodecMissingError", "Tiff", "check_size"]
 
@@ -38,6 +38,8 @@ _CFA, _LINEAR_RAW, _DNG_VERSION, _SUBIFDS = 32803, 34892, 50706, 330
 """Kinds of colour of a sensor's own values, and tags of raw files (TIFF/EP, ISO 12234-2; DNG)."""
 _PACKBITS, _WEBP = 32773, 50001
 """Compressions: with a predictor, which Pillow passes over, and one that its wheels take for damaged."""
+_NEEDED = frozenset({258, 259, 262, 266, 270, 274, 277, 278, 284, 317, 320, 322, 323, 338, 339, 530, 532})
+"""Tags that tell how a picture looks; tifffile leaves out those that lie beyond the end of a file."""
 _PAGES_COMPARED = 16
 _SAME_SHAPE = 0.02
 """Share by which the sides' ratio of a small copy may differ."""
@@ -46,6 +48,14 @@ _CODECS = frozenset({1, 5, 8, 32773, 32946, 34925, 50000, 50013})
 _WHOLE_RANGE = 1 << 16
 _SIGNED_DEPTHS = (8, 10, 12, 14, 15)
 _PURE = np.eye(3, dtype=int)
+_WHITE = (255, 255, 255)
+_CALLED = {
+    **dict.fromkeys(("r", "red"), (255, 0, 0)),
+    **dict.fromkeys(("g", "green"), (0, 255, 0)),
+    **dict.fromkeys(("b", "blue"), (0, 0, 255)),
+}
+"""Colours of channels, by what these are called."""
+_OTHER_COLOURS = "holds three channels that are not red, green and blue; save it as RGB"
 
 
 @dataclass(frozen=True)
@@ -72,8 +82,11 @@ class Tiff:
         if pages > MOST_PAGES:
             raise ImageError(_too_many_pages())
         self._file = tifffile.TiffFile(io.BytesIO(content))
-        self._first: Any = self._file.pages[0]
-        if _is_raw(self._first):
+        first: Any = self._file.pages[0]
+        self._first = first
+        if any(tag not in first.tags for tag in _codes(content, first) & _NEEDED):
+            raise ImageError("is truncated or damaged (what it says of its picture cannot be read)")
+        if _is_raw(first):
             raise ImageError("is a camera's raw file, which is not read; develop it to TIFF, PNG or JPEG")
         self._order = self._channel_pages(pages)
         if not self._order and self._is_small_copy(pages):
@@ -85,8 +98,18 @@ class Tiff:
     def is_plain(self) -> bool:
         """Whether it is 8 bits or less, unsigned and in one page, as Pillow reads it."""
         page = self._first
-        unknown = page.compression == _WEBP or (page.compression == _PACKBITS and page.predictor != 1)
+        unknown = (
+            page.compression == _WEBP
+            or (page.compression == _PACKBITS and page.predictor != 1)
+            or (self.is_weighed and page.planarconfig == 2)
+            or is_shallow(page.colormap)
+        )
         return not self._order and page.bitspersample <= 8 and page.sampleformat in (1, 4) and not unknown
+
+    @property
+    def is_weighed(self) -> bool:
+        """Whether it says that its colours are multiplied by an alpha."""
+        return bool(self._first.extrasamples[:1] == (tifffile.EXTRASAMPLE.ASSOCALPHA,))
 
     @property
     def is_simple(self) -> bool:
@@ -130,7 +153,7 @@ class Tiff:
         """Numbers of the pages of red, green and blue; empty where one page holds all colours."""
         if self._first.samplesperpixel > 1:
             return []
-        channels = self._of_imagej() if self._file.is_imagej else _of_ome(self._first.description)
+        channels = self._of_imagej() if self._file.is_imagej else _of_ome(self._first.description) or self._of_tifffile()
         if channels is None or len(channels.pages) < 2:
             return []
         if len(channels.pages) != 3:
@@ -142,11 +165,29 @@ class Tiff:
 
     def _of_imagej(self) -> _Channels | None:
         stated = re.search(r"^channels=(\d{1,6})$", self._first.description, re.MULTILINE)
+        metadata = self._file.imagej_metadata or {}
+        named = [_named(str(label)) for label in metadata.get("Labels", [])]
+        names = [colour for colour in named[:3] if colour] if len(named) in (3, metadata.get("images")) else []
         if stated is None:
-            return None
-        tables = (self._file.imagej_metadata or {}).get("LUTs", [])
+            # A stack of three slices, which is how ImageJ takes a picture in colour apart.
+            return _Channels(range(3), names) if len(named) == len(set(names)) == 3 else None
+        tables = metadata.get("LUTs", [])
         colours = [(int(table[0, -1]), int(table[1, -1]), int(table[2, -1])) for table in tables]
+        if len(names) == 3 and all(len(set(colour)) == 1 for colour in colours):
+            colours = names
         return _Channels(range(int(stated.group(1))), colours)
+
+    def _of_tifffile(self) -> _Channels | None:
+        """Channels as tifffile describes arrays, for example of the axes CYX."""
+        described = (self._file.shaped_metadata or ({},))[0]
+        axes, shape = described.get("axes", ""), described.get("shape", ())
+        if not isinstance(axes, str) or len(axes) != len(shape) or "C" not in axes[:-2] or axes[-2:] != "YX":
+            return None
+        place = axes.index("C")
+        step = math.prod(shape[place + 1 : -2])
+        names = described.get("Channel", {})
+        names = names.get("Name", []) if isinstance(names, dict) else []
+        return _Channels([i * step for i in range(shape[place])], _told([(str(name), None, "") for name in names]))
 
 
 def check_size(file: tifffile.TiffFile) -> None:
@@ -195,6 +236,15 @@ def _count_pages(file: BinaryIO | tifffile.FileHandle) -> int:
     return len(seen)
 
 
+def _codes(content: bytes, page: Any) -> set[int]:
+    """Numbers of the tags that a page has by its list, whether or not they can be read."""
+    form = page.parent.tiff
+    first = page.offset + form.tagnosize
+    (number,) = struct.unpack_from(form.tagnoformat, content, page.offset)
+    places = range(first, min(first + number * form.tagsize, len(content) - 1), form.tagsize)
+    return {struct.unpack_from(form.byteorder + "H", content, place)[0] for place in places}
+
+
 def _is_raw(page: Any) -> bool:
     """Whether a page is, or is the small preview of, a sensor's own values."""
     if page.photometric in (_CFA, _LINEAR_RAW) or _DNG_VERSION in page.tags:
@@ -221,7 +271,7 @@ def _of_ome(description: str) -> _Channels | None:
             if int(data.get("PlaneCount", 1)) == 1 and 0 <= channel < len(pages):
                 pages[channel] = int(data.attrib["IFD"])
     described = [part for part in pixels_of if part.tag.endswith("Channel")]
-    colours = [_ome_colour(part.get("Color"), part.get("Name", "")) for part in described]
+    colours = _told([(part.get("Name", ""), part.get("Color"), part.get("EmissionWavelength", "")) for part in described])
     return _Channels(pages, colours if len(colours) == len(pages) else [])
 
 
@@ -241,13 +291,28 @@ def _ome_sizes(description: str) -> dict[str, int]:
     return {name: 1 if element is None else max(1, int(element.get(f"Size{name}", 1))) for name in "CZT"}
 
 
-def _ome_colour(number: str | None, name: str) -> tuple[int, int, int]:
-    """Colour of a channel; white, which is what a file says that does not tell, also where there is none."""
-    named = {"red": 0, "r": 0, "green": 1, "g": 1, "blue": 2, "b": 2}.get(name.strip().casefold())
-    value = -1 if number is None else int(number)
-    if value == -1 and named is not None:
-        return (_PURE[named][0] * 255, _PURE[named][1] * 255, _PURE[named][2] * 255)
-    return (value >> 24 & 255, value >> 16 & 255, value >> 8 & 255)
+def _told(channels: Sequence[tuple[str, str | None, str]]) -> list[tuple[int, int, int]]:
+    """Colours of channels by their names, colours and wavelengths as OME has them; white where a file tells nothing of them.
+
+    Raises:
+        ImageError: there are three, of which names or wavelengths tell something else than red, green and blue.
+    """
+    values = [-1 if number is None else int(number) for _, number, _ in channels]
+    colours = [
+        (_named(name) or _WHITE) if value == -1 else (value >> 24 & 255, value >> 16 & 255, value >> 8 & 255)
+        for (name, _, _), value in zip(channels, values, strict=True)
+    ]
+    # Names that differ by their numbers only, such as Channel 1, tell nothing.
+    told = {(re.sub(r"[\W\d_]", "", name).casefold(), wavelength) for name, _, wavelength in channels}
+    if len(channels) == 3 and len(told) > 1 and all(colour == _WHITE for colour in colours):
+        raise ImageError(_OTHER_COLOURS)
+    return colours
+
+
+def _named(name: str) -> tuple[int, int, int] | None:
+    """The colour that a channel is called by, if one of its words is red, green or blue; one letter will do."""
+    found = {_CALLED[word] for word in re.split(r"[\W\d_]+", name.casefold()) if word in _CALLED}
+    return found.pop() if len(found) == 1 else None
 
 
 def _red_green_blue(colours: Sequence[tuple[int, int, int]]) -> tuple[int, ...]:
@@ -262,7 +327,7 @@ def _red_green_blue(colours: Sequence[tuple[int, int, int]]) -> tuple[int, ...]:
     for order in permutations(range(3)):
         if np.array_equal(pure[list(order)], _PURE.astype(bool)):
             return order
-    raise ImageError("holds three channels that are not red, green and blue; save it as RGB")
+    raise ImageError(_OTHER_COLOURS)
 
 
 def _values(page: RgbPage) -> NDArray[Any]:
@@ -276,7 +341,14 @@ def _values(page: RgbPage) -> NDArray[Any]:
     high, wide = page.segment_hw
     if high * wide > max(2 * w * h, _MOST_SEGMENT_PX) or page.segments > _MOST_SEGMENTS:
         raise ImageError(f"is damaged, or stored in tiles of {wide}x{high} px; save it with tiles of 256x256 px")
-    return page.gather((0, 0, w, h), lambda number: page.decoded(number, page.encoded(number)))
+    return page.gather((0, 0, w, h), lambda number: page.decoded(number, _written(page, number)))
+
+
+def _written(page: RgbPage, number: int) -> bytes:
+    data = page.encoded(number)
+    if data is None:
+        raise ImageError("is truncated or damaged (a part of the picture was never written)")
+    return data
 
 
 def _colours(page: RgbPage, values: NDArray[Any]) -> tuple[NDArray[Any], int]:

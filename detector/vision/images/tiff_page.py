@@ -209,6 +209,11 @@ class RgbPage:
         return self._extra() == _UNUSED or not alpha.any()
 
     @property
+    def is_weighed(self) -> bool:
+        """Whether the file says that its colours are multiplied by an alpha."""
+        return self.has_alpha and self._extra() == _ASSOCIATED
+
+    @property
     def has_alpha(self) -> bool:
         """Whether there is a sample beside the colours."""
         return bool(self.page.samplesperpixel > _KINDS[self.page.photometric])
@@ -234,19 +239,29 @@ class RgbPage:
 
     def flat_whole(self, samples: NDArray[Any]) -> NDArray[Any]:
         """The same of a whole picture, whose alpha tells by all of its values whether and how it is used."""
-        if samples.shape[2] == 4 and self._extra() == _UNASSOCIATED:
-            return pixels.whole_over_white(samples)
+        if self._extra() in (_ASSOCIATED, _UNASSOCIATED):
+            if samples.shape[2] == 4:
+                return pixels.whole_over_white(samples, self.is_weighed)
+            if samples.shape[2] == 2 and self.page.photometric == tifffile.PHOTOMETRIC.MINISBLACK:
+                return pixels.whole_over_white(samples[:, :, [0, 0, 0, 1]], self.is_weighed)[:, :, :1]
         return self.flat(samples, self.has_alpha and self.is_unused(samples[:, :, -1]))
 
     def rgb(self, colours: NDArray[Any], depth: int) -> Rgb:
         """Colours of shape (h, w, 1 or 3) and of so many bits as a picture."""
         page = self.page
         if page.photometric == tifffile.PHOTOMETRIC.PALETTE:
-            return np.ascontiguousarray((page.colormap[:, colours[:, :, 0]] >> 8).transpose(1, 2, 0), dtype=np.uint8)
+            shown = self.palette[:, colours[:, :, 0]]
+            return np.ascontiguousarray(shown.transpose(1, 2, 0))
         eight = pixels.to_eight_bits(colours, depth)
         if page.photometric == tifffile.PHOTOMETRIC.MINISWHITE:
             eight = _WHITE - eight
         return np.ascontiguousarray(np.broadcast_to(eight, (*eight.shape[:2], 3)))
+
+    @property
+    def palette(self) -> NDArray[np.uint8]:
+        """Colours of shape (3, n) of a palette, whose 16 bits some programs fill with 8."""
+        table = self.page.colormap
+        return np.asarray(table if is_shallow(table) else table >> 8, dtype=np.uint8)
 
     def _is_plain(self) -> bool:
         """Whether pixels lie in the file as they are, each plane in one piece, so that any rows can be read."""
@@ -272,6 +287,11 @@ class RgbPage:
         plane, row = divmod(number, math.ceil(page.imagelength / high))
         rows = min(high, page.imagelength - row * high)
         return int(page.dataoffsets[plane]) + row * high * self._row_bytes(), rows * self._row_bytes()
+
+
+def is_shallow(palette: NDArray[Any] | None) -> bool:
+    """Whether the colours of a palette are of 8 bits, where TIFF asks for 16: as libtiff judges it."""
+    return palette is not None and int(palette.max()) < 256
 
 
 def _whole(page: Any) -> Any:

@@ -84,7 +84,7 @@ def test_figures_that_are_no_numbers_are_refused(tmp_path: Path) -> None:
 def test_folders_and_files_are_read_and_others_refused(of_model: Path, tmp_path: Path) -> None:
     assert metrics.read(of_model) == metrics.read(of_model / metrics.NAME)
     (tmp_path / "old.json").write_text(json.dumps({"format": "smearcount-metrics", "version": 1}), encoding="utf-8")
-    with pytest.raises(UsageError, match="version 1, not smearcount-metrics version 2"):
+    with pytest.raises(UsageError, match="version 1, not smearcount-metrics version 3"):
         metrics.read(tmp_path / "old.json")
     for text in ("", "[1]", '{"a": 1}', "{"):
         (tmp_path / "none.json").write_text(text, encoding="utf-8")

@@ -304,14 +304,15 @@ def test_a_browser_shows_picture_and_totals_as_they_change(
     first, picture = chromium.run(counted), chromium.run("document.getElementById('picture').src")
     until(lambda: chromium.run(counted) > first)
     until(lambda: chromium.run("document.getElementById('picture').src") != picture)
-    assert chromium.run("document.getElementById('state').textContent") == "counting"
+    until(lambda: chromium.run("document.getElementById('state').textContent") == "counting")
     assert chromium.run("document.getElementById('source').textContent").endswith(NASTY)
     assert chromium.run("document.querySelectorAll('img').length") == 1
     assert chromium.run("document.documentElement.scrollWidth") <= width
     assert chromium.run("getComputedStyle(document.querySelector('.swatch')).backgroundColor") == "rgb(0, 114, 178)"
     mjpeg.kill()
     until(lambda: chromium.run("document.getElementById('state').textContent") == "camera lost, connecting again")
-    until(lambda: chromium.run("document.querySelectorAll('#faults li').length") == 1)
+    # On a busy machine a picture may have come late before.
+    until(lambda: chromium.run("document.querySelectorAll('#faults li').length") > 0)
     mjpeg.start()
     until(lambda: chromium.run("document.getElementById('state').textContent") == "counting")
     served.live.stop("stopped", "the test is over")

@@ -151,7 +151,7 @@ def test_a_video_whose_rate_varies_is_whole(tmp_path: Path) -> None:
 
 
 @needs_ffmpeg
-@pytest.mark.parametrize("rest", [b"", bytes(200_000)])
+@pytest.mark.parametrize("rest", [b"", bytes(200_000)], ids=["cut", "zeros"])
 def test_an_mp4_that_lacks_its_end_says_so(tmp_path: Path, rest: bytes) -> None:
     whole = made(tmp_path / "v.mp4", "-c:v", "libx264", "-g", "10", "-movflags", "faststart", seconds=4.0)
     content = whole.read_bytes()

@@ -83,8 +83,8 @@ def planes(values: np.ndarray) -> np.ndarray:
 
 
 def channels(values: np.ndarray, *axes: str, **metadata: Any) -> bytes:
-    """Red, green and blue as pages of their own, as ImageJ or (with "ome") as OME-TIFF."""
-    kind = {"imagej": True} if axes[0] == "imagej" else {"ome": True}
+    """Red, green and blue as pages of their own, as ImageJ, as OME-TIFF or as tifffile describes arrays."""
+    kind = {} if axes[0] == "tifffile" else {axes[0]: True}
     return tiff(values, photometric="minisblack", metadata={"axes": axes[1], **metadata}, **kind)
 
 
@@ -100,6 +100,45 @@ def codec(name: str, values: np.ndarray, **options: Any) -> bytes:
 
 def jp2(values: np.ndarray, bits: int, form: str = "jp2") -> bytes:
     return codec("jpeg2k", values, level=0, reversible=True, bitspersample=bits, codecformat=form)
+
+
+def pnm(values: np.ndarray, white: int, magic: bytes = b"P6", words: bool = False) -> bytes:
+    """A file of the PNM family, whose header says which value is white."""
+    head = b"%s\n%d %d\n%d\n" % (magic, values.shape[1], values.shape[0], white)
+    return head + (b" ".join(b"%d" % v for v in values.ravel()) + b"\n" if words else values.astype(">u2").tobytes())
+
+
+def shallow_palette(values: np.ndarray) -> bytes:
+    """A palette of 8 bits, where TIFF asks for 16."""
+    return tiff(values, photometric="palette", colormap=np.repeat(np.arange(256, dtype=np.uint16)[None], 3, axis=0))
+
+
+def cmyk(values: np.ndarray) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(values).convert("CMYK").save(file, "JPEG", quality=100)
+    return file.getvalue()
+
+
+def without_marker(content: bytes) -> bytes:
+    """A JPEG without what Adobe's programs write into it."""
+    place = content.index(b"\xff\xee")
+    return content[:place] + content[place + 2 + int.from_bytes(content[place + 2 : place + 4], "big") :]
+
+
+def without_strip(values: np.ndarray) -> bytes:
+    """A TIFF whose second strip was never written."""
+    content = bytearray(tiff(values, rowsperstrip=20, compression="deflate"))
+    with tifffile.TiffFile(io.BytesIO(content)) as file:
+        tag: Any = file.pages[0].tags["StripByteCounts"]
+        size = {3: 2, 4: 4}[int(tag.dtype)]
+    content[tag.valueoffset + size : tag.valueoffset + 2 * size] = bytes(size)
+    return bytes(content)
+
+
+def weighed(values: np.ndarray, most: int) -> np.ndarray:
+    """Colours that are multiplied by half of an alpha, of which `most` is opaque."""
+    half = most // 2
+    return np.dstack([values.astype(np.uint32) * half // most, np.full(values.shape[:2], half)]).astype(values.dtype)
 
 
 Form = tuple[Callable[[], bytes], int]
@@ -118,6 +157,7 @@ COLOUR: dict[str, Form] = {
     "jpeg 4:4:4": (lambda: pillow(RGB, "JPEG", quality=100, subsampling=0), 4),
     "jpeg progressive": (lambda: pillow(RGB, "JPEG", quality=100, subsampling=0, progressive=True), 4),
     "jpeg turned": (lambda: pillow(stored(RGB, 6), "JPEG", quality=100, subsampling=0, exif=turned(6)), 4),
+    "jpeg cmyk": (lambda: cmyk(RGB), 4),
     "tiff": (lambda: pillow(RGB, "TIFF"), 0),
     "tiff lzw": (lambda: pillow(RGB, "TIFF", compression="tiff_lzw"), 0),
     "tiff deflate": (lambda: pillow(RGB, "TIFF", compression="tiff_adobe_deflate"), 0),
@@ -134,6 +174,10 @@ COLOUR: dict[str, Form] = {
     "png 12": (lambda: opencv(deep(RGB, 12), ".png"), 1),
     "png 10": (lambda: opencv(deep(RGB, 10), ".png"), 1),
     "ppm 16": (lambda: opencv(deep(RGB, 16), ".ppm"), 1),
+    "ppm 12 in 16": (lambda: pnm(deep(RGB, 12), 65535), 1),
+    "ppm 12": (lambda: pnm(deep(RGB, 12), 4095), 1),
+    "ppm 12 in 16 as words": (lambda: pnm(deep(RGB, 12), 65535, b"P3", words=True), 1),
+    "ppm of 1,000 levels": (lambda: pnm(RGB.astype(np.uint32) * 1000 // 255, 1000), 1),
     "jp2 10": (lambda: jp2(deep(RGB, 10), 10), 1),
     "jp2 12": (lambda: jp2(deep(RGB, 12), 12), 1),
     "jp2 14": (lambda: jp2(deep(RGB, 14), 14), 1),
@@ -166,6 +210,28 @@ COLOUR: dict[str, Form] = {
     "rgba tiff": (lambda: tiff(with_alpha(RGB, 255), extrasamples=["unassalpha"]), 0),
     "rgba tiff 16": (lambda: tiff(with_alpha(deep(RGB, 16), 65535), extrasamples=["unassalpha"]), 0),
     "rgba tiff 16 weighed": (lambda: tiff(with_alpha(deep(RGB, 16), 65535), extrasamples=["assocalpha"]), 0),
+    **{
+        f"weighed tiff 8 {name} {alpha}": (lambda values=values, o=o: tiff(values, extrasamples=["assocalpha"], **o), tolerance)
+        for name, o in {"": {}, "lzw": {"compression": "lzw"}, "tiles": {"tile": (32, 48), "compression": "deflate"}}.items()
+        for alpha, values, tolerance in (
+            ("unused", with_alpha(RGB, 0), 0),
+            ("of one", with_alpha(RGB, 1), 0),
+            ("halved", weighed(RGB, 255), 2),
+        )
+    },
+    "weighed tiff 8 planes unused": (
+        lambda: tiff(planes(with_alpha(RGB, 0)), planarconfig="separate", extrasamples=["assocalpha"]),
+        0,
+    ),
+    "weighed tiff 8 turned unused": (
+        lambda: tiff(stored(with_alpha(RGB, 0), 6), extrasamples=["assocalpha"], extratags=[(274, "H", 1, 6, True)]),
+        0,
+    ),
+    "weighed tiff 16 unused": (lambda: tiff(with_alpha(deep(RGB, 16), 0), extrasamples=["assocalpha"]), 0),
+    "weighed tiff 16 of one": (lambda: tiff(with_alpha(deep(RGB, 16), 1), extrasamples=["assocalpha"]), 0),
+    "weighed tiff 16 halved": (lambda: tiff(weighed(deep(RGB, 16), 65535), extrasamples=["assocalpha"]), 1),
+    "weighed tiff 12": (lambda: tiff(with_alpha(deep(RGB, 12), 4095), extrasamples=["assocalpha"]), 1),
+    "weighed tiff 12 in 16": (lambda: tiff(with_alpha(deep(RGB, 12), 65535), extrasamples=["assocalpha"]), 1),
     "packbits tiff with predictor": (lambda: tiff(RGB, compression="packbits", predictor=True), 0),
     "unused alpha png": (lambda: pillow(with_alpha(RGB, 0), "PNG"), 0),
     "unused alpha png 16": (lambda: opencv(with_alpha(deep(RGB, 16), 0), ".png"), 0),
@@ -186,7 +252,33 @@ COLOUR: dict[str, Form] = {
         lambda: channels(np.stack([planes(RGB), planes(255 - RGB)]), "imagej", "ZCYX", mode="composite"),
         0,
     ),
+    "imagej slices called red, green, blue": (
+        lambda: channels(planes(RGB), "imagej", "ZYX", Labels=["Red", "Green", "Blue"]),
+        0,
+    ),
+    "imagej greys called blue, green, red": (
+        lambda: channels(planes(RGB[:, :, ::-1]), "imagej", "CYX", mode="grayscale", Labels=["Blue", "Green", "Red"]),
+        0,
+    ),
+    "tifffile's channels": (lambda: channels(planes(RGB), "tifffile", "CYX"), 0),
+    "tifffile's channels 12": (lambda: channels(planes(deep(RGB, 12)), "tifffile", "CYX"), 1),
+    "tifffile's planes of focus": (
+        lambda: channels(np.stack([planes(RGB), planes(255 - RGB)], axis=1), "tifffile", "CZYX"),
+        0,
+    ),
+    "tifffile's blue, green, red": (
+        lambda: channels(planes(RGB[:, :, ::-1]), "tifffile", "CYX", Channel={"Name": ["blue", "green", "red"]}),
+        0,
+    ),
     "ome": (lambda: channels(planes(RGB), "ome", "CYX"), 0),
+    "ome of numbered channels": (
+        lambda: channels(planes(RGB), "ome", "CYX", Channel={"Name": ["Channel 1", "Channel 2", "Channel 3"]}),
+        0,
+    ),
+    "ome of channels B, G, R": (
+        lambda: channels(planes(RGB[:, :, ::-1]), "ome", "CYX", Channel={"Name": ["Channel B", "Channel G", "Channel R"]}),
+        0,
+    ),
     "ome 16": (lambda: channels(planes(deep(RGB, 16)), "ome", "CYX"), 0),
     "ome rgb": (lambda: tiff(RGB, ome=True, metadata={"axes": "YXS"}), 0),
     "ome of blue, green, red": (
@@ -217,6 +309,16 @@ GREYS: dict[str, Form] = {
     "bmp": (lambda: pillow(GREY, "BMP"), 0),
     "gif": (lambda: pillow(GREY, "GIF"), 0),
     "pgm": (lambda: pillow(GREY, "PPM"), 0),
+    "pgm 12": (lambda: pnm(deep(GREY, 12), 4095, b"P5"), 1),
+    "pgm 12 in 16": (lambda: pnm(deep(GREY, 12), 65535, b"P5"), 1),
+    "pgm 12 as words": (lambda: pnm(deep(GREY, 12), 4095, b"P2", words=True), 1),
+    "tiff palette of 8 bits": (lambda: shallow_palette(GREY), 0),
+    "weighed tiff": (
+        lambda: tiff(
+            np.dstack([GREY, np.zeros_like(GREY)]), planarconfig="contig", photometric="minisblack", extrasamples=["assocalpha"]
+        ),
+        0,
+    ),
     "jp2": (lambda: pillow(GREY, "JPEG2000"), 0),
     "tiff": (lambda: tiff(GREY), 0),
     "tiff palette": (
@@ -261,6 +363,25 @@ REFUSED: dict[str, tuple[Callable[[], bytes], str]] = {
     "ome four channels": (
         lambda: channels(planes(with_alpha(RGB, 9)), "ome", "CYX"),
         "holds 4 channels as pictures of their own; save it as RGB",
+    ),
+    "ome of dyes": (
+        lambda: channels(planes(RGB), "ome", "CYX", Channel={"Name": ["DAPI", "FITC", "TRITC"]}),
+        "three channels that are not red, green and blue; save it as RGB",
+    ),
+    "ome of wavelengths": (
+        lambda: channels(planes(RGB), "ome", "CYX", Channel={"EmissionWavelength": [450, 550, 650]}),
+        "three channels that are not red, green and blue; save it as RGB",
+    ),
+    "tifffile's two channels": (lambda: channels(planes(RGB)[:2], "tifffile", "CYX"), "holds 2 channels .* as RGB"),
+    "tiff 8 deflate without a strip": (lambda: without_strip(RGB), "is truncated or damaged"),
+    "tiff 16 deflate without a strip": (lambda: without_strip(deep(RGB, 16)), "a part of the picture was never written"),
+    "pfm": (
+        lambda: b"Pf\n97 83\n-1.0\n" + (GREY[::-1] / 255).astype("<f4").tobytes(),
+        "holds floating-point values; save it with 8 or 16 bits",
+    ),
+    "jpeg cmyk without a marker": (
+        lambda: without_marker(cmyk(RGB)),
+        "CMYK that does not tell which value is ink; save it as RGB",
     ),
     "imagej red, red, green": (
         lambda: channels(planes(RGB), "imagej", "CYX", mode="composite", LUTs=lut(0, 0, 1)),
@@ -311,6 +432,48 @@ def test_single_pixels_and_lines_of_a_broken_sensor_tell_no_depth(write: Callabl
         values[place], expected[place] = level, 255
     _assert_shows(write(values), expected, 0 if bits == 8 else 1)
     assert np.abs(images.of_array(values).astype(int) - expected).max() <= 1
+
+
+PART = np.full(GREY.shape, 255, dtype=np.uint8)
+"""An alpha that hides a part, and half of another."""
+PART[:20, :30], PART[40:50, 40:60] = 0, 128
+SEEN = np.rint(RGB * (PART[:, :, None] / 255) + 255 * (1 - PART[:, :, None] / 255)).astype(np.uint8)
+
+
+def _partly(bits: int, opaque: int, multiplied: bool) -> np.ndarray:
+    values = RGB.astype(np.uint16) if bits == 8 else deep(RGB, bits)
+    colours = values * (PART[:, :, None] / 255) if multiplied else np.where(PART[:, :, None] > 0, values, 65535)
+    return np.dstack([colours, PART * (opaque / 255)]).astype(np.uint16)
+
+
+@pytest.mark.parametrize("full", [False, True], ids=["of the camera's depth", "of 16 bits"])
+@pytest.mark.parametrize("multiplied", [False, True])
+@pytest.mark.parametrize("bits", [8, 10, 12, 14, 16])
+def test_white_behind_a_deep_picture_is_white_in_its_depth(bits: int, multiplied: bool, full: bool) -> None:
+    values = _partly(bits, 65535 if full else (1 << bits) - 1, multiplied)
+    _assert_shows(tiff(values, extrasamples=["assocalpha" if multiplied else "unassalpha"]), SEEN, 2)
+    if not multiplied:
+        _assert_shows(opencv(values, ".png"), SEEN, 2)
+        assert np.abs(images.of_array(values).astype(int) - SEEN).max() <= 2
+
+
+def test_white_behind_a_deep_grey_picture() -> None:
+    values = np.dstack([deep(GREY, 16), deep(PART, 16)])
+    content = tiff(values, photometric="minisblack", planarconfig="contig", extrasamples=["unassalpha"])
+    _assert_shows(content, np.repeat(SEEN[:, :, 1:2], 3, axis=2), 1)
+
+
+@pytest.mark.parametrize("form", [name for name in COLOUR if "turned" not in name] + ["webp with losses", "jpeg"])
+def test_a_file_that_was_cut_shows_all_or_is_refused(form: str) -> None:
+    losses = {"webp with losses": "WEBP", "jpeg": "JPEG"}
+    content = pillow(RGB, losses[form]) if form in losses else COLOUR[form][0]()
+    whole = images.decode(content).rgb
+    for length in np.linspace(0.02, 0.99, 24) * len(content):
+        try:
+            rgb = images.decode(content[: int(length)]).rgb
+        except ImageError:
+            continue
+        assert np.array_equal(rgb, whole), f"{int(length)} of {len(content)} bytes"
 
 
 def test_there_are_enough_forms() -> None:
