@@ -59,11 +59,13 @@ def review(options: ReviewOptions) -> int:
         if code in (EXIT_INTERRUPTED, EXIT_NOTHING_DONE):
             return code
     opened = open_run(folder, options.pictures)
+    if opened.fields and all(field.result.slide is not None for field in opened.fields):
+        raise UsageError(f"{folder}: {opened.fields[0].result.field} is {opened.fields[0].problem}")
     with ReviewJournal(folder, opened.sha256) as journal:
         reviewed = Review(opened, journal)
         for remark in reviewed.remarks:
             errors.print(f"warning: {remark}", style="yellow", markup=False, soft_wrap=True)
-        lost = [field for field in opened.fields if field.problem and field.is_read and field.result.slide is None]
+        lost = [field for field in opened.fields if field.problem and field.is_read]
         if lost:
             errors.print(
                 f"warning: {len(lost)} of {len(opened.fields)} fields cannot be looked at: {lost[0].result.field}: {lost[0].problem}",

@@ -23,6 +23,10 @@ from detector.vision.scale import Scale
 
 _NEEDED = (results.CELLS, results.COUNTS, results.RUN)
 _MOST_BYTES = 2048 * texts.MEBIBYTE
+_SLIDE = (
+    "a whole slide, whose cells are not reviewed here, and whose counts stay as they were counted; look at it in QuPath "
+    "(detector.exchange RUN --to qupath), or save regions of it as PNG or JPEG pictures, and give their folder"
+)
 
 
 @dataclass
@@ -90,7 +94,8 @@ def open_run(folder: Path, pictures: Path | None = None) -> OpenedRun:
     document = coco.document_of(folder / results.RUN)
     if "stream" in document:
         raise UsageError(
-            f"{folder}: is the result of a stream, whose pictures were not kept; only counts of files can be reviewed"
+            f"{folder}: is the result of a stream, whose pictures were not kept, so that nobody can look at its cells; "
+            "photograph fields of the smear, and give the folder of the pictures"
         )
     if "review" in document:
         raise UsageError(f"{folder}: is the result of a review; open the count that was reviewed, {folder.resolve().parent}")
@@ -223,9 +228,9 @@ def _problem(result: FieldResult, path: Path, stamp: Stamp) -> str:
     if isinstance(result.cells, Unread):
         return f"not read: {result.cells.reason}"
     if result.slide is not None:
-        return "a whole slide: its cells are not reviewed here, and its counts stay as they were counted"
+        return _SLIDE
     if not path.is_file():
-        return f"its picture is not at {path}; give the folder of the pictures with --pictures"
+        return f"its picture is not at {path}; with --pictures, give the folder in which {result.field} is"
     now = stamp_of(path)
     if stamp is not None and now is not None and now[0] != stamp[0]:
         return f"its picture {path} has changed since it was counted ({now[0]:,} bytes, then {stamp[0]:,})"

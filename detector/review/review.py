@@ -67,6 +67,8 @@ class FieldState:
     """What the model found, by number."""
     cells: dict[int, Cell | None]
     """By number: the model's are 0 to n - 1, those that readers drew follow; None where one was removed."""
+    removed: dict[int, Cell] = field(default_factory=dict)
+    """By number, what those were that were removed."""
     looked: dict[str, str] | None = None
     """Who looked at it last and when."""
     revision: int = 0
@@ -206,14 +208,14 @@ class Review:
             }
 
     def cell(self, field_number: int, number: int) -> Cell:
-        """Box and label of a cell as it is now, or as the model found it where it was removed.
+        """Box and label of a cell as it is now, or as it was where it was removed.
 
         Raises:
             KeyError: there never was such a cell.
         """
         with self._lock:
             state = self.fields[field_number]
-            return state.cells[number] or state.model_cells[number]
+            return state.cells[number] or state.removed[number]
 
     def snapshot(self) -> tuple[list[FieldState], dict[str, dict[str, str] | None]]:
         """The fields and the signatures of smears as they are now, which no change touches."""
@@ -359,7 +361,7 @@ class Review:
     def _make(self, sets: Sets) -> None:
         self._version += 1
         fields: dict[str, None] = {}
-        for (kind, name, number), _, after in sets:
+        for (kind, name, number), before, after in sets:
             if kind == SIGNED:
                 self._signed[name] = after
                 self._touch(self.smears[name][0])
@@ -367,6 +369,8 @@ class Review:
             state = self.fields[self._numbers[name]]
             if kind == CELL:
                 state.cells[number] = after
+                if after is None:
+                    state.removed[number] = before
             else:
                 state.looked = after
             fields[name] = None

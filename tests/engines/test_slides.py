@@ -17,6 +17,7 @@ from detector import count
 from detector.engines import inputs, job
 from detector.engines.local import Work
 from detector.output.journal import Journal
+from detector.review import command
 from detector.synthetic import layout, render, stain
 from detector.synthetic.render import RenderedField
 from detector.vision import scan
@@ -91,6 +92,26 @@ def test_a_slide_beside_fields_is_a_row_with_its_tiles_and_a_picture(
     assert smear["per_mm2"] == ""
     assert run_command(count.main, fields, "--out", "out", "--resume", "--overlays", "--tile-px", TILE_PX) == 0
     assert rows(Path("out/tiles.csv")) == tiles
+
+
+def test_a_review_says_what_becomes_of_slides(
+    tmp_path: Path, fields: Path, region: RenderedField, run_command: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "slides").mkdir()
+    for folder in (tmp_path / "slides", fields / "smear_a"):
+        tifffile.imwrite(folder / "a.tif", region.image, photometric="rgb", tile=(256, 256))
+    for inputs_of, out in (("slides", "alone"), (fields, "mixed")):
+        assert run_command(count.main, inputs_of, "--out", out, "--tile-px", TILE_PX, "--quiet") == 0
+    assert run_command(command.main, "alone") == 2
+    assert "alone: a.tif is a whole slide, whose cells are not reviewed here" in capsys.readouterr().err
+    assert run_command(command.main, "mixed", "--write") == 0
+    told = capsys.readouterr().err
+    assert "1 of 5 fields cannot be looked at: smear_a/a.tif: a whole slide" in told
+    assert "detector.exchange RUN --to qupath" in told
+    counted, reviewed = (
+        {row["field"]: row["RBC"] for row in rows(Path(name))} for name in ("mixed/counts.csv", "mixed/reviewed/counts.csv")
+    )
+    assert counted == reviewed
 
 
 def test_a_slide_alone_has_densities_from_its_own_scale(tmp_path: Path, region: RenderedField, model: Model) -> None:

@@ -78,7 +78,9 @@ def test_texts_of_charts_are_legible_and_do_not_overlap(report: Path, chromium: 
 def test_boxes_are_filtered_by_class_and_score(report: Path, chromium: Window) -> None:
     chromium.open(report, 1280)
     chromium.run("document.getElementById('fields').scrollIntoView({behavior: 'instant'})")
-    printed = chromium.run("new Promise(done => setTimeout(() => done(document.getElementById('tally').textContent), 300))")
+    # Boxes are drawn when the browser says that their picture comes near the window.
+    chromium.page.wait_for_function("document.querySelector('figure.field svg').children[0].getAttribute('d')")
+    printed = chromium.run("document.getElementById('tally').textContent")
     drawn = "[0, 1, 2].map(i => (document.querySelectorAll('figure.field svg')[0].children[i].getAttribute('d').match(/M/g) || []).length)"
     numbers = chromium.run(drawn)
     shown = chromium.run("document.querySelector('figure.field .numbers').textContent")

@@ -66,7 +66,9 @@ def test_reviewed_counts_are_taken_by_an_evaluation(reviewed: Review, run_folder
     folder = outcome.write(reviewed)
     table = truths.read_counts(folder / "counts.csv")
     assert not [remark for remark in table.remarks if "not used" in remark]
-    assert table.counts == {state.name: state.counted.raw for state in reviewed.fields if isinstance(state.counted, FieldCount)}
+    looked_at = {state.name: state.counted for state in reviewed.fields if state.looked}
+    assert table.counts == {name: count.raw for name, count in looked_at.items() if isinstance(count, FieldCount)}
+    assert table.unread.keys() == {state.name for state in reviewed.fields} - looked_at.keys()
 
 
 def test_the_model_is_compared_with_the_readers_in_fields_that_were_looked_at(reviewed: Review) -> None:

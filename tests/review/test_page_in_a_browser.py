@@ -52,6 +52,14 @@ class Shown:
         self.window.page.click("#classes label:last-of-type")
         self.wait(lambda: not self.window.run("document.getElementById('grid').hasAttribute('aria-busy')"))
 
+    def settle(self) -> None:
+        """Wait until the page shows the review as it is: a change is made before the page has heard of it."""
+        state = (
+            "import('./talk.js').then(talk =>"
+            "document.querySelector('#picture[aria-busy], #grid[aria-busy]') ? -1 : talk.review.version)"
+        )
+        self.wait(lambda: bool(self.window.run(state) == self.review.version))
+
     def press(self, *keys: str) -> None:
         """Press keys, one after the other."""
         for key in keys:
@@ -139,22 +147,26 @@ def test_a_box_is_drawn_moved_deleted_and_undone_by_mouse(shown: Shown) -> None:
     assert state.cells[new][4] == 1
     assert state.cells[new][:4] == pytest.approx((40, 30, 140, 110), abs=1.5)
     shown.wait(lambda: f"WBC{before[1] + 1}" in shown.text("#field-totals"))
+    shown.settle()
     shown.window.page.click("#draw")
     shown.drag(shown.on_screen(90, 70), shown.on_screen(140, 100))
     shown.wait(lambda: state.revision == 2)
     assert state.cells[new][:4] == pytest.approx((90, 60, 190, 140), abs=2.5)
     # By its lower right handle.
-    shown.wait(lambda: shown.window.run("Konva.stages[0].find('Transformer')[0].nodes().length") == 1)
+    shown.settle()
+    assert shown.window.run("Konva.stages[0].find('Transformer')[0].nodes().length") == 1
     shown.drag(shown.on_screen(*state.cells[new][2:4]), shown.on_screen(230, 190))
     shown.wait(lambda: state.revision == 3)
     assert state.cells[new][:4] == pytest.approx((90, 60, 230, 190), abs=3.5)
+    shown.settle()
     shown.press("Delete")
     shown.wait(lambda: state.cells[new] is None)
     for revision in range(5, 9):
         shown.window.page.click("#undo")
         shown.wait(lambda revision=revision: state.revision == revision)
     assert counts(shown.review, number) == before
-    shown.wait(lambda: f"WBC{before[1]}" in shown.text("#field-totals"))
+    shown.settle()
+    assert f"WBC{before[1]}" in shown.text("#field-totals")
     shown.window.page.click("#redo")
     shown.wait(lambda: state.cells[new] is not None)
     assert shown.window.complaints == []
@@ -197,7 +209,7 @@ def test_keys_alone_suffice(shown: Shown) -> None:
     for marked in range(1, 5):
         shown.press("l")
         shown.wait(lambda marked=marked: sum(state.looked is not None for state in shown.review.fields) == marked)
-        shown.window.page.wait_for_timeout(300)
+        shown.settle()
     assert sum(state.looked is not None for state in shown.review.fields) == 4
     shown.press("s")
     shown.wait(lambda: shown.window.run("!document.getElementById('smears').hidden"))
@@ -207,6 +219,7 @@ def test_keys_alone_suffice(shown: Shown) -> None:
             break
     shown.press("Enter")
     shown.wait(lambda: shown.review.state()["smears"][0]["signed"] is not None)
+    shown.settle()
     for _ in range(60):
         shown.press("Tab")
         if shown.window.run("document.activeElement.id") == "write":
@@ -499,6 +512,7 @@ def test_a_box_below_smaller_ones_is_reached_by_clicking_again(shown: Shown) -> 
     for index, box in enumerate(((40, 30, 140, 110), (38, 28, 142, 112))):
         shown.drag(shown.on_screen(*box[:2]), shown.on_screen(*box[2:]))
         shown.wait(lambda index=index: new + index in state.cells)
+        shown.settle()
     shown.window.page.click("#draw")
     shown.press("Escape")
     # The smallest first, those of the model that may lie there too.
@@ -564,11 +578,18 @@ def test_two_pages_do_not_overwrite_each_other(shown: Shown) -> None:
         "fields": [{"field": number, "revision": 0, "cells": [{"cell": 0, "removed": True}]}],
     }
     shown.press("n")
+    # The page asks again and again what was changed: not before the key is pressed.
+    held: list[Any] = []
+    shown.window.page.route("**/state.json*", lambda route: held.append(route))
     shown.review.change(other)
     shown.press("3")
+    shown.window.page.unroute("**/state.json*")
+    for route in held:
+        route.continue_()
     shown.wait(lambda: "changed on another page meanwhile" in shown.text("#say"))
     assert shown.review.version == 1
     shown.wait(lambda: "1 changed" in shown.text("#names [aria-current]"))
+    shown.settle()
     shown.press("n", "3")
     shown.wait(lambda: shown.review.version == 2)
 

@@ -130,7 +130,7 @@ def test_pictures_are_found_from_anywhere_or_told_missing(
     pictures = run_folder.parent / "fields"
     pictures.rename(tmp_path / "elsewhere")
     lost = open_run(run_folder)
-    assert all("--pictures" in field.problem or not field.is_read for field in lost.fields)
+    assert all("with --pictures, give the folder in which smear_" in field.problem or not field.is_read for field in lost.fields)
     opened = open_run(run_folder, tmp_path / "elsewhere")
     assert sum(not field.problem for field in opened.fields) == 4
     with (tmp_path / "elsewhere" / "smear_a" / "field_01.jpg").open("ab") as file:
@@ -150,7 +150,7 @@ def test_what_is_no_count_is_refused(run_folder: Path, tmp_path: Path) -> None:
             open_run(run_folder)
         (run_folder / name).write_text(before, encoding="utf-8")
     (run_folder / "run.json").write_text('{"stream": {}}', encoding="utf-8")
-    with pytest.raises(UsageError, match="is the result of a stream"):
+    with pytest.raises(UsageError, match=r"is the result of a stream.*photograph fields of the smear"):
         open_run(run_folder)
 
 

@@ -225,6 +225,15 @@ def test_cells_of_fields_that_were_changed_are_told(served: Served) -> None:
     assert served.get("cells.json?since=x").status_code == 404
 
 
+def test_a_cell_that_was_drawn_and_removed_hides_no_other_of_its_row(served: Served) -> None:
+    new = len(served.review.fields[0].model_cells)
+    for revision, cells in enumerate(([{"box": [10, 10, 50, 30], "label": 2}], [{"cell": new, "removed": True}])):
+        fields = [{"field": 0, "revision": revision, "cells": cells}]
+        assert served.post("change", id=f"drawn-{revision:04}", by="Ann", fields=fields).status_code == 200
+    assert served.get(f"crops.jpg?of=0.0,0.{new}").status_code == 200
+    assert served.get(f"crops.jpg?of=0.{new + 1}").status_code == 404
+
+
 def test_which_cell_is_meant_is_marked_in_its_crop_and_not_hidden(tmp_path: Path) -> None:
     boxes = [(40.0, 50.0, 80.0, 70.0), (0.0, 100.0, 10.0, 140.0), (250.0, 20.0, 490.0, 220.0), (20.0, 200.0, 28.0, 206.0)]
     rgb = np.full((300, 500, 3), 60, np.uint8)

@@ -60,7 +60,8 @@ def require(names: Iterable[str], option: str) -> list[str]:
     wanted = list(dict.fromkeys(names))
     for name in wanted:
         if name not in WRITERS:
-            raise UsageError(f"{option} {name}: no such format; known: {', '.join(FORMATS)}")
+            each = f"; give {option} once for each format" if "," in name else ""
+            raise UsageError(f"{option} {name}: no such format{each}; known: {', '.join(FORMATS)}")
         package, extra = _PACKAGES.get(name, ("", ""))
         if package and find_spec(package) is None:
             raise MissingExtraError(package, extra, f"{option} {name}")

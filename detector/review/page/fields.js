@@ -10,6 +10,8 @@ let shown = -1, pictured = -1, loading = 0, cells = new Map(), found = [], slive
 /** Changes of cells that are not answered yet, by field. */
 const unsent = new Map();
 let asked = 0, taken = 0;
+/** Answers that the picture waits for. */
+let awaited = 0;
 /** Whether two fingers are, or were, on the picture since the last time that none was; and where they were last. */
 let pinching = false, fingers = null;
 
@@ -118,16 +120,12 @@ export async function open(number, cellNumber = null) {
   if (turn !== loading) return;
   const one = review.fields[number];
   if (other && !one.problem) {
-    place.setAttribute("aria-busy", "true");
     const picture = new Image();
     picture.src = `picture.jpg?f=${number}`;
-    try {
-      await picture.decode();
-    } catch {
+    await busy(picture.decode()).catch(() => {
       if (turn === loading) say(`${one.name}: its picture cannot be shown`, true);
-    }
+    });
     if (turn !== loading) return;
-    place.removeAttribute("aria-busy");
     image.image(picture.naturalWidth ? picture : null);
     image.size({ width: one.size_wh[0], height: one.size_wh[1] });
     pictured = number;
@@ -140,11 +138,23 @@ export async function open(number, cellNumber = null) {
   redraw();
 }
 
+/** What is waited for; meanwhile the picture is told to be busy. */
+async function busy(answer) {
+  awaited += 1;
+  place.setAttribute("aria-busy", "true");
+  try {
+    return await answer;
+  } finally {
+    awaited -= 1;
+    if (!awaited) place.removeAttribute("aria-busy");
+  }
+}
+
 async function reload(turn = loading) {
   const number = shown, mine = ++asked;
   let answer;
   try {
-    answer = await get(`field.json?f=${number}`);
+    answer = await busy(get(`field.json?f=${number}`));
   } catch (error) {
     return say(error.message, true);
   }

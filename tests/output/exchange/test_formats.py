@@ -266,6 +266,8 @@ def test_what_stands_there_is_kept_and_costs_the_other_formats_nothing(made: Mad
 
 
 def test_a_format_is_refused_before_anything_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(UsageError, match="--to coco,voc: no such format; give --to once for each format; known: coco, voc"):
+        formats.require(["coco,voc"], "--to")
     with pytest.raises(UsageError, match="--to tiff: no such format; known: coco, voc"):
         formats.require(["coco", "tiff"], "--to")
     monkeypatch.setattr(formats, "find_spec", lambda _name: None)
