@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import logging
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
@@ -43,8 +44,17 @@ def prepare(state_folder: Path, says: bool = True) -> None:
     except ImportError:
         raise MissingExtraError("ultralytics", "train", "training") from None
     Image.open = images.opener()
+    _leave_out_triton()
     integrations = ("clearml", "comet", "dvc", "hub", "mlflow", "neptune", "raytune", "tensorboard", "wandb")
     SETTINGS.update({"sync": False, **{name: False for name in integrations if name in SETTINGS}})
+
+
+def _leave_out_triton() -> None:
+    """Triton compiles for GPUs only. Imported, as it is for any optimizer, it may end a program with pages of its own leaks."""
+    import torch
+
+    if not torch.cuda.is_available() and "triton" not in sys.modules:
+        sys.modules["triton"] = None  # type: ignore[assignment]  # How Python is told that there is no such module.
 
 
 def graph() -> ModuleType:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -38,3 +40,13 @@ def test_a_file_that_is_no_image_is_told_where_another_program_imported_ultralyt
     with pytest.raises(ImageError, match="is not an image"):
         images.read(tmp_path / "text.png")
     assert "pi-heif" not in "".join(capfd.readouterr())
+
+
+def test_triton_which_is_for_gpus_is_not_imported(tmp_path: Path) -> None:
+    code = (
+        "import sys, pathlib, torch; from detector.training import framework; framework.prepare(pathlib.Path(sys.argv[1]));"
+        "torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], 0.1);"
+        "print(torch.cuda.is_available() or not any(name.startswith('triton.') for name in sys.modules))"
+    )
+    ended = subprocess.run([sys.executable, "-c", code, tmp_path], capture_output=True, text=True, check=True)
+    assert ended.stdout.split()[-1] == "True"
