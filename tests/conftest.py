@@ -19,7 +19,7 @@ from hypothesis import settings
 
 from detector import commandline
 from detector.vision import backends, catalogue
-from detector.vision.model import Model
+from detector.vision.model import Model, processors
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page, ViewportSize
@@ -35,6 +35,11 @@ def pytest_configure(config: pytest.Config) -> None:
         config.option.dist = "loadfile"
         # In the order of collection, whose last files are short: files of few tests, the default's last, take long.
         config.option.loadscopereorder = False
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """With `-n auto`, one process more than there are cores: programs that tests start and wait for leave a core idle."""
+    return processors() + 1
 
 
 ROOT = Path(__file__).parents[1]
