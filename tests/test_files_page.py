@@ -154,7 +154,7 @@ def test_a_stream_writes_what_the_page_names(run_command: Run, monkeypatch: pyte
         "scales[]",
         "shapes",
         "stream.segments[]",
-        "stream.frames.told[]",
+        "stream.frames.incidents[]",
         "stream.frames.faults.",
         "stream.frames.reasons.",
     )

@@ -60,7 +60,7 @@ STREAM_LOG = "frames.csv"
 MOSAIC = "mosaic.jpg"
 STREAM_FILES = (COUNTS, SMEARS, CELLS, RUN, REPORT, STREAM_LOG, MOSAIC)
 """What a stream may leave in its folder."""
-RUN_LAYOUT = 3
+RUN_LAYOUT = 4
 """Version of the layout of `run.json`."""
 
 

@@ -124,7 +124,7 @@ class FrameLog:
             "rejected": self.rejected.total(),
             "reasons": dict(self.dropped + self.rejected),
             "faults": dict(self.faults),
-            "told": self.incidents,
+            "incidents": self.incidents,
             "latency_ms": self.latency_ms(),
         }
 
