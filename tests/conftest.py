@@ -37,6 +37,7 @@ def pytest_configure(config: pytest.Config) -> None:
         config.option.loadscopereorder = False
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
     """With `-n auto`, one process more than there are cores: programs that tests start and wait for leave a core idle."""
     return processors() + 1
