@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -296,7 +297,9 @@ def _picture(content: bytes) -> Picture:
     damage = ""
     if image.format == "JPEG" and image.mode == "CMYK" and "adobe" not in image.info:
         raise ImageError("is a JPEG in CMYK that does not tell which value is ink; save it as RGB")
-    if _is_deep(image) or bits > 8:
+    if _is_scaled_pnm(image):
+        rgb = _pnm_pixels(content, image)
+    elif _is_deep(image) or bits > 8:
         rgb = _deep_pixels(content, image, bits)
     elif _is_plain_jpeg(image):
         rgb, damage = _jpeg_pixels(content, image)
@@ -340,10 +343,10 @@ def _is_deep(image: Image.Image) -> bool:
 
 
 def _stated_white(image: Image.Image) -> int:
-    """The value that a file of the PNM family says is white, where that takes more than 8 bits; 0 for all others."""
+    """The value that a file of the PNM family says is white; 0 for all others, and where it is the usual 255."""
     arguments = [tile[3] for tile in getattr(image, "tile", []) if image.format == "PPM" and isinstance(tile[3], tuple)]
     white = arguments[0][-1] if arguments else 0
-    return white if isinstance(white, int) and white > 255 else 0
+    return white if isinstance(white, int) and white != 255 else 0
 
 
 def _raw_mode(arguments: object) -> str:
@@ -453,7 +456,7 @@ def _deep_pixels(content: bytes, image: Image.Image, bits: int = 0) -> Rgb:
     white = _stated_white(image)
     # Pillow finds truncation, which OpenCV passes over in silence.
     image.load()
-    if 0 < white < _WHITE_OF_16:
+    if 255 < white < _WHITE_OF_16:
         # Pillow has made white 65,535.
         return _pixels(Image.fromarray(pixels.to_eight_bits(np.asarray(image), 16)))
     values = cv2.imdecode(np.frombuffer(content, dtype=np.uint8), cv2.IMREAD_UNCHANGED)
@@ -465,6 +468,27 @@ def _deep_pixels(content: bytes, image: Image.Image, bits: int = 0) -> Rgb:
         values = pixels.whole_over_white(values, depth=bits) if "A" in image.getbands() else values[:, :, :3]
     eight = pixels.to_eight_bits(values, bits) if 8 < bits < 16 else pixels.to_camera_depth(values)
     return pixels.upright(eight[:, :, ::-1], image.getexif().get(ExifTags.Base.Orientation, 1))
+
+
+def _is_scaled_pnm(image: ImageFile.ImageFile) -> bool:
+    """Whether it is a binary file of the PNM family whose values Pillow would scale one by one, in many seconds."""
+    return image.format == "PPM" and bool(image.tile) and image.tile[0][0] == "ppm"
+
+
+def _pnm_pixels(content: bytes, image: ImageFile.ImageFile) -> Rgb:
+    """Pixels of such a file: its white is another value than 255. That of 16 bits says nothing, as cameras of 12 bits write it too."""
+    white, start = _stated_white(image), image.tile[0][2]
+    shape = (image.height, image.width, len(image.getbands()))
+    stored = np.dtype(">u2" if white > 255 else np.uint8)
+    if len(content) - start < math.prod(shape) * stored.itemsize:
+        raise ImageError("is truncated or damaged (its pixels end too early)")
+    values = np.frombuffer(content, stored, math.prod(shape), start).reshape(shape)
+    if white == _WHITE_OF_16:
+        eight = pixels.to_camera_depth(values.astype(np.uint16))
+    else:
+        levels = np.rint(np.arange(white + 1) / white * 255).astype(np.uint8)
+        eight = levels[np.minimum(values, white)]
+    return np.ascontiguousarray(np.broadcast_to(eight, (*shape[:2], 3)))
 
 
 def _check_chunks(content: bytes) -> None:

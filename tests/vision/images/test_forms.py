@@ -105,7 +105,8 @@ def jp2(values: np.ndarray, bits: int, form: str = "jp2") -> bytes:
 def pnm(values: np.ndarray, white: int, magic: bytes = b"P6", words: bool = False) -> bytes:
     """A file of the PNM family, whose header says which value is white."""
     head = b"%s\n%d %d\n%d\n" % (magic, values.shape[1], values.shape[0], white)
-    return head + (b" ".join(b"%d" % v for v in values.ravel()) + b"\n" if words else values.astype(">u2").tobytes())
+    stored = ">u2" if white > 255 else "u1"
+    return head + (b" ".join(b"%d" % v for v in values.ravel()) + b"\n" if words else values.astype(stored).tobytes())
 
 
 def shallow_palette(values: np.ndarray) -> bytes:
@@ -514,6 +515,22 @@ def mutated(content: bytes, rng: random.Random) -> bytes:
         if not changed:
             return b"\0"
     return bytes(changed)
+
+
+@pytest.mark.parametrize("white", [1, 100, 254, 256, 1000, 4095, 65534])
+@pytest.mark.parametrize("magic", [b"P5", b"P6"])
+def test_a_white_of_a_files_own_is_scaled_as_pillow_scales_it(magic: bytes, white: int) -> None:
+    shape = (7, 9) if magic == b"P5" else (7, 9, 3)
+    most = 255 if white < 256 else 65535
+    values = np.random.default_rng(white).integers(0, min(white + 20, most), shape, endpoint=True)
+    content = pnm(values, white, magic)
+    expected = np.asarray(Image.open(io.BytesIO(content))).astype(float)
+    if expected.max() > 255:  # grey of more than 8 bits, which Pillow scales to 16
+        expected = expected / 65535 * 255
+    rgb = images.decode(content).rgb.astype(float)
+    assert np.abs(rgb - expected.reshape(7, 9, -1)).max() <= (0 if magic == b"P6" or white < 256 else 0.51)
+    with pytest.raises(ImageError, match="end too early"):
+        images.decode(content[:-1])
 
 
 def _try(form: str, times: int, monkeypatch: pytest.MonkeyPatch) -> None:
