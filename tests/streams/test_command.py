@@ -77,7 +77,7 @@ def test_a_simulated_microscope_is_counted_and_reported(run_command: Run, chromi
     assert run_command(stream.main, source, "--mode", mode, "--out", "out") == 0
     assert {one.name for one in Path("out").iterdir()} == FILES
     told = json.loads(Path("out/run.json").read_text(encoding="utf-8"))["stream"]
-    assert [one["kind"] for one in told["frames"]["told"]] == ["lost", "gap", "resized"]
+    assert [one["kind"] for one in told["frames"]["incidents"]] == ["lost", "gap", "resized"]
     boxes = json.loads(Path("out/detections.json").read_text(encoding="utf-8"))["annotations"]
     counted = sum(int(row[name]) for row in rows(Path("out/counts.csv")) for name in ("RBC", "WBC", "Platelets"))
     assert counted == sum(int(row["total"]) for row in rows(Path("out/smears.csv"))) == len(boxes) > 5
