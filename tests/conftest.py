@@ -161,9 +161,9 @@ class Window:
         if not url.startswith(own):
             self.complaints.append(f"asked for {url[:200]}")
 
-    def run(self, script: str) -> Any:
-        """What a JavaScript expression comes to; a promise is waited for."""
-        return self.page.evaluate(script)
+    def run(self, script: str, given: object = None) -> Any:
+        """What a JavaScript expression comes to, or a function of what is given; a promise is waited for."""
+        return self.page.evaluate(script, given)
 
     def close(self) -> None:
         """Close what is open."""

@@ -531,6 +531,31 @@ def test_a_box_below_smaller_ones_is_reached_by_clicking_again(shown: Shown) -> 
     assert {state.cells[new], state.cells[new + 1]} & set(under[:-1])
 
 
+def test_a_click_right_after_another_counts_though_the_page_is_drawn_before_its_release(shown: Shown) -> None:
+    shown.open("fields")
+    number = shown.window.run("Number(document.querySelector('#names [aria-current]').dataset.field)")
+    x1, y1, x2, y2, *_ = next(cell for cell in shown.review.fields[number].cells.values() if cell)
+    x, y = shown.on_screen((x1 + x2) / 2, (y1 + y2) / 2)
+    said = shown.window.run(
+        """async ([clientX, clientY]) => {
+            const canvas = Konva.stages[0].content.lastChild, line = document.getElementById("say");
+            const pointer = { clientX, clientY, pointerId: 1, pointerType: "mouse", isPrimary: true, bubbles: true, cancelable: true };
+            const send = kind => canvas.dispatchEvent(new PointerEvent(kind, pointer));
+            const said = [];
+            for (const click of [1, 2]) {
+                line.textContent = "";
+                send("pointerdown");
+                if (click === 2) await new Promise(drawn => requestAnimationFrame(() => requestAnimationFrame(drawn)));
+                send("pointerup");
+                said.push(line.textContent);
+            }
+            return said;
+        }""",
+        [x, y],
+    )
+    assert all("score" in words for words in said), said
+
+
 def test_while_boxes_are_drawn_a_class_is_that_of_the_next_ones(shown: Shown) -> None:
     shown.open("fields")
     number = shown.window.run("Number(document.querySelector('#names [aria-current]').dataset.field)")

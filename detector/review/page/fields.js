@@ -321,6 +321,8 @@ function choose(number, quiet = false) {
     if (!quiet) say(`${review.classes[label]}, score ${Number(score).toFixed(2)}, cell ${[...cells.keys()].indexOf(number) + 1} of ${cells.size}`);
   }
   redraw();
+  // At once: where a release meets another shape than its press did, there is no click.
+  boxLayer.drawHit();
 }
 
 function pick(event) {
