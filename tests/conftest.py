@@ -114,6 +114,13 @@ def own_signals() -> Iterator[None]:
         signal.signal(number, handler)
 
 
+@pytest.fixture(autouse=True)
+def one_thread_of_torch() -> None:
+    """Give PyTorch one thread in this process: beside other tests a second one has no core of its own."""
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(1)
+
+
 @pytest.fixture
 def run_command(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., int]:
     """Run a command's `main` with arguments in an empty folder, as a shell would, and give its exit code."""

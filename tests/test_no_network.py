@@ -156,8 +156,9 @@ TOGETHER = {
         ),
         TRAIN,
         # Plots are drawn by commands of the laboratory, and weights exported by the two first ones here.
-        "import shutil, types; from detector.accuracy.report import drawings; from detector.training import adaptation as a; "
+        "import shutil, types; from detector.accuracy.report import drawings; from detector.training import adaptation as a, fit; "
         "drawings.write = lambda _folder, parts, *_kinds: {part: [] for part in parts}; "
+        "arguments = fit.arguments; fit.arguments = lambda *given: arguments(*given) | {'plots': False}; "
         "a.FOLDS, a.HOME, a.STEPS, a._VIEWS, a._FEWEST_VIEWS = 2, 3, 1, 6, 1; from detector.vision.catalogue import SHIPPED; "
         "a.export = types.SimpleNamespace(put_card=a.export.put_card, to_onnx=lambda _, made, *_rest: shutil.copyfile(SHIPPED, made))",
     ),

@@ -557,4 +557,4 @@ def test_a_damaged_file_is_read_or_is_an_image_error(form: str, monkeypatch: pyt
 @pytest.mark.slow
 @pytest.mark.parametrize("form", WRITERS)
 def test_many_damaged_files_are_read_or_are_image_errors(form: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    _try(form, 300, monkeypatch)
+    _try(form, 120, monkeypatch)
