@@ -54,6 +54,8 @@ LEVEL = 0.95
 PRIOR_CV2 = 0.5
 """Variance over squared mean of the rate between fields, in the pseudo-field that steadies the scatter of few fields."""
 
+_LEAST_SHARE = 1e-99
+"""Where others may be so few among all cells, the upper limit of a ratio rises no further: it is as good as none."""
 _LOW, _HIGH = (1 - LEVEL) / 2, (1 + LEVEL) / 2
 Floats = NDArray[np.float64]
 Quantiles = TypeVar("Quantiles", float, NDArray[np.float64])
@@ -220,8 +222,9 @@ def _garwood(events: float) -> tuple[float, float]:
 def _clopper_pearson(events: float, others: float) -> tuple[float, float]:
     """Interval of events per other, from that of the share of events."""
     low = beta_quantile(events, others + 1, _LOW) if events else 0.0
-    high = beta_quantile(events + 1, others, _HIGH)
-    return low / (1 - low), high / (1 - high)
+    # By the share of the others, which stays above zero where that of the events is rounded to one.
+    rest = max(beta_quantile(others, events + 1, 1 - _HIGH), _LEAST_SHARE)
+    return low / (1 - low), (1 - rest) / rest
 
 
 def prepare() -> None:

@@ -6,8 +6,8 @@ from detector.counting.intervals import Interval
 
 
 def short(value: float) -> str:
-    """Three digits, or all of them from a hundred on."""
-    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+    """Three digits, or all of them from a hundred to a thousand billions."""
+    return f"{value:,.0f}" if 100 <= abs(value) < 1e12 else f"{value:.3g}"
 
 
 def many(n: int, what: str) -> str:

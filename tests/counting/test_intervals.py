@@ -132,6 +132,19 @@ def test_ratio_interval_holds_its_value(k: list[int], data: st.DataObject) -> No
         assert 0 <= interval.low <= interval.value <= interval.high < np.inf
 
 
+@pytest.mark.parametrize("areas", [None, [1.0, 1e6]])
+@pytest.mark.parametrize("k", [30, 109, 100_000])
+def test_a_ratio_to_one_cell_that_lies_elsewhere_has_hardly_an_upper_limit(k: int, areas: list[float] | None) -> None:
+    """As of platelets to red cells, where one field has all of the former and the other a single red cell."""
+    interval = ratio([k, 0], [0, 1], areas)
+    assert interval is not None
+    assert 0 < interval.low < interval.value == k
+    assert 1e12 < interval.high < np.inf
+    of_all = share([k, 0], [0, 1])
+    assert of_all is not None
+    assert of_all.low < of_all.value < of_all.high == pytest.approx(1)
+
+
 @settings(deadline=None)
 @given(counts, st.floats(0.01, 100))
 def test_rate_is_per_unit_of_area(k: list[int], scale: float) -> None:

@@ -10,7 +10,16 @@ from detector.output import figures
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(0.0, "0"), (0.01234, "0.0123"), (9.876, "9.88"), (123.4, "123"), (999.7, "1,000"), (-1234.4, "-1,234"), (1e6, "1,000,000")],
+    [
+        (0.0, "0"),
+        (0.01234, "0.0123"),
+        (9.876, "9.88"),
+        (123.4, "123"),
+        (999.7, "1,000"),
+        (-1234.4, "-1,234"),
+        (1e6, "1,000,000"),
+        (1.81e19, "1.81e+19"),
+    ],
 )
 def test_three_digits_or_all_before_the_point(value: float, text: str) -> None:
     assert figures.short(value) == text
