@@ -211,7 +211,9 @@ def _scatter(residual: Floats, total: float, areas: Floats) -> tuple[float, floa
 
 def inflation(degrees: float) -> float:
     """Student's quantile over the normal one, squared: the price of a variance estimated from so many degrees of freedom."""
-    return (student_quantile(degrees, _HIGH) / normal_quantile(_HIGH)) ** 2
+    wider = student_quantile(degrees, _HIGH) / float(normal_quantile(_HIGH))
+    # Infinite, and not an overflow that NumPy or a power would speak of, where there is next to no degree of freedom.
+    return wider * wider
 
 
 def _garwood(events: float) -> tuple[float, float]:

@@ -124,7 +124,8 @@ def test_interval_holds_its_value_whatever_the_order(k: list[int], seed: int) ->
 @given(counts, st.data())
 def test_ratio_interval_holds_its_value(k: list[int], data: st.DataObject) -> None:
     per = data.draw(st.lists(st.integers(0, 400), min_size=len(k), max_size=len(k)))
-    interval = ratio(k, per)
+    areas = data.draw(st.none() | st.lists(st.sampled_from([1e-3, 0.1, 1.0, 1e3]), min_size=len(k), max_size=len(k)))
+    interval = ratio(k, per, areas)
     if sum(per) == 0:
         assert interval is None
     else:
@@ -143,6 +144,12 @@ def test_a_ratio_to_one_cell_that_lies_elsewhere_has_hardly_an_upper_limit(k: in
     of_all = share([k, 0], [0, 1])
     assert of_all is not None
     assert of_all.low < of_all.value < of_all.high == pytest.approx(1)
+
+
+def test_fields_of_very_different_sizes_have_an_interval_without_a_warning_of_numpy() -> None:
+    interval = ratio([109, 109], [3, 0], [0.01, 10.0])
+    assert interval is not None
+    assert interval.low < interval.value < interval.high < np.inf
 
 
 @settings(deadline=None)
