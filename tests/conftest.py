@@ -62,35 +62,41 @@ def model() -> Model:
 
 
 _open_network = backends.open_network
+_answers: dict[bytes, np.ndarray] = {}
 
 
 @lru_cache
 def _shipped_network(backend: str, workers: int, threads: int) -> backends.Network:
     network = _open_network(catalogue.SHIPPED, backend, workers, threads)
-    answers: dict[bytes, np.ndarray] = {}
 
     def run(pixels: np.ndarray, least: np.ndarray) -> np.ndarray:
-        asked = sha256(repr((pixels.shape, least.tolist())).encode() + pixels.tobytes()).digest()
-        if asked not in answers:
-            answers[asked] = network.run(pixels, least)
-        return answers[asked].copy()
+        asked = sha256(repr((network.backend, threads, pixels.shape, least.tolist())).encode() + pixels.tobytes()).digest()
+        if asked not in _answers:
+            _answers[asked] = network.run(pixels, least)
+        return _answers[asked].copy()
 
     return replace(network, run=run)
 
 
-@pytest.fixture
-def remembered(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the shipped network answered once it answers again from memory, for tests of what becomes of counts of the same fields.
+def _remembered(path: Path, backend: str = backends.AUTO, workers: int = 1, threads: int = 1) -> backends.Network:
+    """What the shipped network answered once it answers again from memory: tests count the same few fields hundreds of times.
 
-    That it answers alike each time is held by `engines/test_determinism.py`.
+    That it answers alike each time is held by `engines/test_determinism.py` and `vision/test_model.py`, which ask it afresh.
     """
+    if path == catalogue.SHIPPED:
+        return _shipped_network(backend, workers, threads)
+    return _open_network(path, backend, workers, threads)
 
-    def opened(path: Path, backend: str = backends.AUTO, workers: int = 1, threads: int = 1) -> backends.Network:
-        if path == catalogue.SHIPPED:
-            return _shipped_network(backend, workers, threads)
-        return _open_network(path, backend, workers, threads)
 
-    monkeypatch.setattr(backends, "open_network", opened)
+backends.open_network = _remembered
+
+
+@pytest.fixture(scope="module")
+def afresh() -> Iterator[None]:
+    """The shipped network itself, for tests of what it answers."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(backends, "open_network", _open_network)
+        yield
 
 
 @pytest.fixture

@@ -22,8 +22,6 @@ from detector.vision import images
 
 resource = pytest.importorskip("resource", reason="signals and limits differ on Windows")
 
-pytestmark = pytest.mark.usefixtures("remembered")
-
 Run = Callable[..., int]
 
 

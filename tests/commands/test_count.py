@@ -28,8 +28,6 @@ from detector.vision.catalogue import SHIPPED
 from detector.vision.model import Model
 from detector.vision.sums import FieldSums, ValSums
 
-pytestmark = pytest.mark.usefixtures("remembered")
-
 Run = Callable[..., int]
 ROOT = Path(__file__).parents[2]
 SAMPLES = ROOT / "datasets" / "samples"

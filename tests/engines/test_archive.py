@@ -105,7 +105,7 @@ def assert_same(folder: Path, expected: tuple[list[dict[str, Any]], list[dict[st
 
 
 @pytest.fixture
-def model(remembered: None) -> Model:
+def model() -> Model:
     """What this machine and the workers count with; each crop is searched once for all tests."""
     return Model.load()
 

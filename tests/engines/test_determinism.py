@@ -22,9 +22,15 @@ from detector.synthetic.stain import preset
 from detector.vision import backends, images
 from detector.vision.model import Model, canvas
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("afresh")]
 
 SIZES_WH = [(320, 240), (200, 260), (416, 320), (90, 70), (320, 240), (640, 300)]
+
+
+@pytest.fixture(scope="module")
+def model(afresh: None) -> Model:
+    """The shipped model, which remembers nothing."""
+    return Model.load()
 
 
 @pytest.fixture(scope="module")

@@ -15,6 +15,8 @@ from detector.vision import backends, finder, images
 from detector.vision.catalogue import SHIPPED
 from detector.vision.model import Model
 
+pytestmark = pytest.mark.usefixtures("afresh")
+
 SAMPLES = sorted((Path(__file__).parents[2] / "datasets" / "samples").glob("*/*.jpg"))
 HERE = [name for name in backends.available() if name not in (backends.AUTO, backends.CPU)]
 

@@ -30,6 +30,12 @@ from detector.vision.scale import UNKNOWN, Scale
 SAMPLES = sorted((Path(__file__).parents[2] / "datasets" / "samples").glob("*/*.jpg"))
 
 
+@pytest.fixture(scope="module")
+def model(afresh: None) -> Model:
+    """The shipped model, which remembers nothing."""
+    return Model.load()
+
+
 def _same(a: Detections, b: Detections) -> bool:
     return np.array_equal(a.xyxy, b.xyxy) and np.array_equal(a.score, b.score) and np.array_equal(a.label, b.label)
 

@@ -253,8 +253,9 @@ def test_the_samples_are_sound_until_they_are_blurred(model: Model) -> None:
         assert "out of focus" in doubt(cv2.GaussianBlur(rgb, (0, 0), 12).astype(np.uint8), detections), path
 
 
-def test_measuring_takes_little_of_what_finding_takes(model: Model) -> None:
-    rgb = images.read(SAMPLES[0])
+@pytest.mark.usefixtures("afresh")
+def test_measuring_takes_little_of_what_finding_takes() -> None:
+    model, rgb = Model.load(), images.read(SAMPLES[0])
     detections = finder.find(model, rgb).cells
 
     def least_s(work: object) -> float:
