@@ -128,7 +128,9 @@ def spread(residual: Floats, areas: Floats, places: Places, excess: float, effec
     unlike = excess / shown
     of_mean = 1 + unlike * (1 + alike)
     expected = (unlike * _GRID**distance - of_mean / effective) / (1 + excess)
-    posterior = _PRIOR * np.exp(-((seen - expected) ** 2) * shared / 2)
+    misfit = (seen - expected) ** 2 * shared / 2
+    # Less the least one, so that not all of them vanish where none fits.
+    posterior = _PRIOR * np.exp(misfit.min() - misfit)
     posterior /= posterior.sum()
     return LikenessSpread(
         of_rate=float(posterior @ ((1 + alike) / shown)),

@@ -48,6 +48,16 @@ def test_the_unit_of_places_does_not_matter() -> None:
     assert width(GRADIENT, Places.of(large, ["s"] * 12)) == pytest.approx(width(GRADIENT, Places.of(row(12), ["s"] * 12)))
 
 
+def test_parts_that_no_likeness_explains_have_an_interval_all_the_same() -> None:
+    """Parts of very different sizes, of which small ones hold many cells, as of a stream whose views hardly move."""
+    areas = [2120, 3868, 1858, 4515, 814799, 24341, 14020, 4218, 774818, 6297, 976842]
+    counts = [3000, 3000, 50, 0, 500, 500, 5, 0, 3000, 20000, 50]
+    rects: list[Rect] = [(1000 * i, 0, 1000 * i + 1000, 1000) for i in range(len(counts))]
+    interval = rate(counts, areas, Places.of(rects, ["s"] * len(counts)))
+    assert interval is not None
+    assert interval.low < interval.value < interval.high < np.inf
+
+
 def test_very_many_parts_are_joined() -> None:
     number = 40 * neighbours.MOST_PARTS
     places = Places.of(row(number, 100), ["s"] * number)
