@@ -6,7 +6,7 @@ from detector.counting.intervals import Interval
 
 
 def short(value: float) -> str:
-    """Three digits, or all of them from a hundred to a thousand billions."""
+    """Three digits, or all of them from a hundred up to 10¹²."""
     return f"{value:,.0f}" if 100 <= abs(value) < 1e12 else f"{value:.3g}"
 
 

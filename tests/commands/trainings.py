@@ -61,7 +61,7 @@ def corrected(network: str) -> dict[str, Any]:
 
 
 def leave_out_plots() -> None:
-    """Have Ultralytics draw nothing from here on; it takes half of so short a training."""
+    """Have Ultralytics draw nothing from here on; it takes a quarter of so short a training."""
     arguments = fit.arguments
     fit.arguments = lambda *given: arguments(*given) | {"plots": False}
 
