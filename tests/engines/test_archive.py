@@ -105,12 +105,6 @@ def assert_same(folder: Path, expected: tuple[list[dict[str, Any]], list[dict[st
 
 
 @pytest.fixture
-def model() -> Model:
-    """What this machine and the workers count with; each crop is searched once for all tests."""
-    return Model.load()
-
-
-@pytest.fixture
 def smears(tmp_path: Path) -> Path:
     """A smear of five fields, which tell its scale together, one of two, and what is no picture."""
     folder = tmp_path / "fields"
