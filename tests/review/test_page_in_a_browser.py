@@ -12,6 +12,7 @@ import pytest
 from steps import change, counts, undo
 
 from benchmarks.review_page import started, write_run
+from detector.output import figures
 from detector.review.journal import JOURNAL, ReviewJournal
 from detector.review.opened import open_run
 from detector.review.pictures import CROP_PX
@@ -554,6 +555,13 @@ def test_a_click_right_after_another_counts_though_the_page_is_drawn_before_its_
         [x, y],
     )
     assert all("score" in words for words in said), said
+
+
+def test_numbers_are_rounded_as_in_the_report(shown: Shown) -> None:
+    shown.open("smears")
+    values = [0, 3, 14.25, 14.35, 0.125, 9.995, 0.01234, 99.96, 100.5, 101.5, 999.7, 1234567.5, 1.81e19]
+    said = shown.window.run("values => import('./talk.js').then(talk => values.map(talk.short))", values)
+    assert said == [figures.short(value) for value in values]
 
 
 def test_while_boxes_are_drawn_a_class_is_that_of_the_next_ones(shown: Shown) -> None:

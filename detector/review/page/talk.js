@@ -133,10 +133,16 @@ export async function begin() {
   addEventListener("beforeunload", event => { if (waiting) event.preventDefault(); });
 }
 
+// A value in the middle goes to the even digit, as in the tables and the report.
+const whole = new Intl.NumberFormat("en", { maximumFractionDigits: 0, roundingMode: "halfEven" });
+const threeDigits = new Intl.NumberFormat("en", { maximumSignificantDigits: 3, roundingMode: "halfEven" });
+
 export function short(value) {
   if (value === null || value === undefined) return "–";
-  if (Math.abs(value) >= 100 || Number.isInteger(value)) return Math.round(value).toLocaleString("en");
-  return String(Number(value.toPrecision(3)));
+  const size = Math.abs(value);
+  if (size >= 1e12) return value.toExponential(2);
+  // All its digits: as a number, 14.35 were a middle, which it is not quite.
+  return (size >= 100 ? whole : threeDigits).format(value.toPrecision(40));
 }
 
 export function element(name, words, classes) {
